@@ -1,0 +1,74 @@
+//! A run directory, as the checker sees it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{fault, history};
+
+/// Everything that was recorded.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// `history.jsonl`.
+    pub history: Vec<history::Event>,
+    /// `faults.jsonl`.
+    pub faults: Vec<fault::Record>,
+    /// `trace/<node>.jsonl`, a list per node in the order of its file.
+    pub traces: Vec<Vec<proto::trace::Record>>,
+    /// `run.json`.
+    pub run: Run,
+}
+
+/// `run.json`: what the checker must know of a run beside its events. Written by the harness
+/// when the run ends; a run without it was cut short, which the verdict says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Wall clock at time 0 of history and faults, nanoseconds since the Unix epoch.
+    pub started: u64,
+    /// Nanoseconds from time 0 to the end of the last operation.
+    pub duration: u64,
+    /// Number of nodes.
+    pub nodes: usize,
+    /// Whether nodes of this system write a trace; if so, its absence is not green.
+    pub traced: bool,
+    /// Time 0 to the moment at which every fault was healed and recovery began, in nanoseconds.
+    pub healed: Option<u64>,
+    /// Hash of each node's store once all had applied the same index after the last operation:
+    /// (`n1`, revision, hash).
+    pub final_hashes: Vec<(String, i64, u32)>,
+    /// What the run must reach, else it is undecided or violated.
+    pub expect: Expect,
+    /// Anything that keeps the evidence from being complete (a trace that could not be fetched, a
+    /// stop by Ctrl-C): the run is then at best undecided.
+    pub incomplete: Vec<String>,
+}
+
+/// What a run must reach.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Expect {
+    /// After the last heal the cluster must serve within this time. Milliseconds in JSON.
+    #[serde(with = "milliseconds", rename = "recovery_ms")]
+    pub recovery: Duration,
+    /// Fewer successful operations make the run undecided.
+    pub operations: u64,
+}
+
+impl Default for Expect {
+    fn default() -> Self {
+        Self { recovery: Duration::from_secs(10), operations: 1 }
+    }
+}
+
+mod milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_u64(u64::try_from(value.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        u64::deserialize(d).map(Duration::from_millis)
+    }
+}

@@ -1,0 +1,74 @@
+//! The history: operation events in Jepsen's vocabulary, one JSON object a line.
+
+use serde::{Deserialize, Serialize};
+
+/// One line of `history.jsonl`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the history, from 0, without a gap.
+    pub index: u64,
+    /// Nanoseconds since the start of the run, on the harness's monotonic clock.
+    pub time: u64,
+    /// A logical client: at most one operation open at any time. Never reused after an `info`.
+    pub process: u64,
+    /// Invocation or kind of completion.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// The operation.
+    pub f: Function,
+    /// The key.
+    pub key: String,
+    /// What is written, or what was read; see [`Value`].
+    pub value: Value,
+    /// Why the operation did not succeed; with its gRPC code where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The node that was asked, `n1` to `n9`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The store's revision: of the read value (its `mod_revision`), or of the write. A hint
+    /// for the checker, never a proof of a violation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+}
+
+/// Whether an event opens an operation, or how it ends one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The operation starts.
+    Invoke,
+    /// It took effect between its invocation and now.
+    Ok,
+    /// It certainly did not and never will take effect.
+    Fail,
+    /// Unknown: it may take effect at any time after its invocation, or never.
+    Info,
+}
+
+/// What an operation does to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Function {
+    /// Reads. Value: none on invocation, what was read on completion (`null`: no such key).
+    Read,
+    /// Writes the value.
+    Write,
+    /// Compare-and-set: value `[expected, new]`. `ok` when it was set; `fail` with error
+    /// `mismatch` when the key's value was another.
+    Cas,
+    /// Deletes the key.
+    Delete,
+}
+
+/// A value of an operation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// `null`: nothing, no such key.
+    Nil,
+    /// A value that was written or read.
+    Int(i64),
+    /// `[expected, new]` of a compare-and-set; `null` expects that there is no such key.
+    Pair(Option<i64>, i64),
+}

@@ -1,0 +1,3 @@
+//! The node's binary.
+
+fn main() {}

@@ -1,0 +1,123 @@
+//! What nodes say to each other: the RPCs of the paper's figure 2 as one-way messages, plus the
+//! confirmation of reads (dissertation, section 6.4) and the forwarding of client commands.
+
+use bytes::Bytes;
+
+use super::{Hash, Index, NodeId, Position, Term};
+
+/// A message and what every message carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Sender.
+    pub from: NodeId,
+    /// Receiver.
+    pub to: NodeId,
+    /// Term of the sender.
+    pub term: Term,
+    /// Lamport clock of the sender, stamped by the replica; see [`proto::trace`].
+    pub clock: u64,
+    /// The message itself.
+    pub body: Body,
+}
+
+/// The kinds of messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A candidate asks for a vote.
+    RequestVote {
+        /// Index of the candidate's last entry.
+        last_index: Index,
+        /// Term of the candidate's last entry.
+        last_term: Term,
+    },
+    /// The answer to [`Body::RequestVote`]; leaves only when the vote is durable.
+    VoteReply {
+        /// The vote is the candidate's.
+        granted: bool,
+    },
+    /// The leader's log from `prev_index` on; without entries, a heartbeat.
+    Append {
+        /// Index before the first entry.
+        prev_index: Index,
+        /// Term of the entry at `prev_index`.
+        prev_term: Term,
+        /// New entries, consecutive.
+        entries: Vec<Entry>,
+        /// The leader's commit index.
+        commit: Index,
+        /// The leader's latest round of leadership confirmation.
+        round: u64,
+    },
+    /// The answer to [`Body::Append`]; `Ok` leaves only when the entries are durable.
+    AppendReply {
+        /// Index up to which the logs are equal, or where they part.
+        result: Result<Index, Conflict>,
+        /// The round of the append that this answers.
+        round: u64,
+    },
+    /// A follower asks at which index a linearizable read may be served.
+    ReadIndex {
+        /// Chosen by the follower, never reused within a boot.
+        id: u64,
+    },
+    /// The answer to [`Body::ReadIndex`]: none where leadership could not be confirmed.
+    ReadIndexReply {
+        /// As in the question.
+        id: u64,
+        /// Serve the read once this index is applied.
+        index: Option<Index>,
+    },
+    /// A follower hands a client's command to the leader; sent once, never retried.
+    Propose {
+        /// An encoded [`proto::peer::Command`].
+        command: Bytes,
+        /// The command's id, so that a refusal can name it without decoding.
+        id: proto::peer::CommandId,
+    },
+    /// The receiver of a [`Body::Propose`] certainly never appends the command.
+    ProposeRefused {
+        /// The command's id.
+        id: proto::peer::CommandId,
+    },
+}
+
+/// Where a follower's log parts from the leader's (paper, end of section 5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// Term of the follower's entry at the leader's `prev_index`; 0 when its log is shorter.
+    pub term: Term,
+    /// First index of that term, or the index behind the follower's last entry.
+    pub index: Index,
+}
+
+/// An entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Index, from 1.
+    pub index: Index,
+    /// Term in which a leader created the entry.
+    pub term: Term,
+    /// An encoded [`proto::peer::Command`]; empty for the no-op at the start of a term.
+    pub payload: Bytes,
+    /// Running hash of the log up to and including this entry. Never sent: each node computes
+    /// its own, so that a difference of logs shows.
+    pub hash: Hash,
+}
+
+impl Entry {
+    /// The entry that follows `prev`.
+    pub fn after(prev: Position, term: Term, payload: Bytes) -> Self {
+        let mut head = [0; 16];
+        head[..8].copy_from_slice(&prev.hash.0.to_le_bytes());
+        head[8..].copy_from_slice(&term.to_le_bytes());
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        hasher.update(&head);
+        hasher.update(&payload);
+        Self { index: prev.index + 1, term, payload, hash: Hash(hasher.digest()) }
+    }
+
+    /// The entry's place in the log.
+    pub fn position(&self) -> Position {
+        Position { index: self.index, term: self.term, hash: self.hash }
+    }
+}

@@ -1,0 +1,171 @@
+//! Raft, storage records and store as ONE deterministic machine.
+//!
+//! A replica gets the time and an [`Input`]; it gives [`Outputs`]. It never looks at a clock, a
+//! socket, a file or a source of randomness by itself (its random numbers come from the seed in
+//! [`Config`]). The server drives it with real ones, the simulator with virtual ones.
+
+use std::time::Duration;
+
+use proto::trace;
+
+use crate::{
+    kv::{Request, Response, Store},
+    raft::{Index, Message, NodeId, Role, Term},
+    storage::{Record, Recovered},
+};
+
+/// A moment, as the time since an origin that the driver chooses.
+pub type Time = Duration;
+
+/// What a replica needs to know; fixed for its life.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This node.
+    pub id: NodeId,
+    /// All voting members, this one included, ascending; 1 to 9.
+    pub voters: Vec<NodeId>,
+    /// Shortest election timeout; each is drawn from `election_timeout..2 * election_timeout`
+    /// (paper, section 5.2).
+    pub election_timeout: Duration,
+    /// A leader sends a heartbeat to each peer at least this often.
+    pub heartbeat_interval: Duration,
+    /// Seed of all random choices.
+    pub seed: u64,
+    /// Limits on what is in flight.
+    pub limits: Limits,
+}
+
+/// Limits that keep memory bounded whatever clients, peers and disks do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest client request, encoded, in bytes. etcd: 1.5 MiB.
+    pub request_bytes: usize,
+    /// Client requests in flight on this node; more are refused.
+    pub requests: usize,
+    /// Bytes of entries that a leader keeps uncommitted; more proposals are refused.
+    pub uncommitted_bytes: usize,
+    /// Bytes of entries in one append message (at least one entry is always sent).
+    pub append_bytes: usize,
+    /// Append messages in flight to one peer.
+    pub append_window: usize,
+    /// A client request that is not answered after this time gets [`Error::Timeout`].
+    pub request_timeout: Duration,
+}
+
+/// Names a client request within one boot; chosen by the driver, never reused.
+pub type RequestId = u64;
+
+/// Names a write to the disk within one boot, ascending.
+pub type WriteId = u64;
+
+/// What happens to a replica.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The moment of `Replica::deadline` has come.
+    Timer,
+    /// A message from a peer.
+    Message(Message),
+    /// A client asks for something.
+    Request {
+        /// Names the request in the reply.
+        id: RequestId,
+        /// The request.
+        request: Request,
+        /// For exactly-once retries (dissertation 6.3).
+        session: Option<proto::peer::Session>,
+    },
+    /// A write, and all before it, is durable.
+    Durable(WriteId),
+}
+
+/// What a replica wants done, in this order: trace lines reach the kernel first, then the write
+/// is queued, then messages and replies leave. What must wait for a write is not here yet: it
+/// comes in the outputs of the matching [`Input::Durable`].
+#[derive(Debug, Default)]
+pub struct Outputs {
+    /// Steps to trace, each with its Lamport clock.
+    pub trace: Vec<(u64, trace::Event)>,
+    /// Records to append to the write-ahead log and then sync.
+    pub write: Option<(WriteId, Vec<Record>)>,
+    /// Messages to peers. Any may be lost, doubled, delayed or overtaken.
+    pub messages: Vec<Message>,
+    /// Replies to clients.
+    pub replies: Vec<(RequestId, Result<Response, Error>)>,
+}
+
+/// Why a client request failed. The text and gRPC code that a client sees are etcd's where etcd
+/// has one; see `server`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The request is malformed, or the store refuses it. It certainly had no effect.
+    #[error(transparent)]
+    Store(#[from] crate::kv::Error),
+    /// No leader is known, or the leader refused. The request certainly had no effect.
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    /// A limit is reached. The request certainly had no effect.
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    /// The outcome is unknown: the request may take effect at any later time, or never.
+    #[error("etcdserver: request timed out")]
+    Timeout,
+}
+
+/// A node's state machine; see the module.
+#[derive(Debug)]
+pub struct Replica {}
+
+impl Replica {
+    /// A replica in the state that its disk holds. The first outputs (the boot record among them,
+    /// which the driver writes like any other) come from the first [`Replica::handle`].
+    pub fn new(config: Config, recovered: Recovered, now: Time) -> Self {
+        let _ = (config, recovered, now);
+        todo!()
+    }
+
+    /// Takes one input and appends what follows from it to `outputs`.
+    pub fn handle(&mut self, now: Time, input: Input, outputs: &mut Outputs) {
+        let _ = (now, input, outputs);
+        todo!()
+    }
+
+    /// When the driver must give [`Input::Timer`], unless another input moves it.
+    pub fn deadline(&self) -> Time {
+        todo!()
+    }
+
+    /// The present state, for `Status`, `Inspect` and reply headers.
+    pub fn status(&self) -> Status {
+        todo!()
+    }
+
+    /// The store, for `HashKV`.
+    pub fn store(&self) -> &Store {
+        todo!()
+    }
+}
+
+/// A replica's present state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// This node.
+    pub id: NodeId,
+    /// Number of this start.
+    pub boot: u64,
+    /// Role in `term`.
+    pub role: Role,
+    /// Current term.
+    pub term: Term,
+    /// Leader of `term`, where known.
+    pub leader: Option<NodeId>,
+    /// Last entry of the log.
+    pub last_index: Index,
+    /// Last durable entry.
+    pub durable_index: Index,
+    /// Commit index.
+    pub commit_index: Index,
+    /// Last applied entry.
+    pub applied_index: Index,
+    /// Revision of the store.
+    pub revision: i64,
+}
