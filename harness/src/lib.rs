@@ -1,1 +1,6 @@
 //! The harness.
+
+pub mod client;
+pub mod nemesis;
+pub mod system;
+pub mod workload;

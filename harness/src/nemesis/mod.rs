@@ -1,0 +1,156 @@
+//! What can be done to a cluster, as plain data: faults, whom they aim at, and when.
+//!
+//! A fault names its target symbolically (`leader`, `minority`), so that one schedule runs on any
+//! cluster. When its time comes it is resolved by pure functions of the nodes, the leader of that
+//! moment and a random number that the schedule holds:
+//!
+//! - [`target`]: a [`Target`] becomes nodes;
+//! - [`shape`]: a [`Shape`] becomes [`Link`]s to cut;
+//! - [`schedule`]: a seed becomes a list of [`Injection`]s;
+//! - [`spec`]: the text of `--faults` becomes the list of faults to choose from;
+//! - [`overlap`]: what a fault may do while others are active.
+//!
+//! To add a fault: a variant of [`Fault`], its name in [`spec`], how to install, prove and heal
+//! it in `run::faults`.
+
+pub mod overlap;
+pub mod schedule;
+pub mod shape;
+pub mod spec;
+pub mod target;
+
+use std::{fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use shape::{Cut, Link, Shape};
+pub use spec::Menu;
+pub use target::Target;
+
+/// Names a node, from 1.
+pub type NodeId = u64;
+
+/// A fault without its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "kebab-case")]
+pub enum Fault {
+    /// SIGKILL; the heal starts the node again with the same data.
+    Kill {
+        /// Who is killed.
+        target: Target,
+    },
+    /// The freezer: no process of the node runs, its sockets stay open.
+    Pause {
+        /// Who is frozen.
+        target: Target,
+    },
+    /// The kernel drops packets between nodes; clients still reach every node.
+    Partition {
+        /// Which links are cut.
+        shape: Shape,
+        /// The side that is cut off, for shapes that leave it open; see [`Shape::takes_target`].
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        target: Target,
+    },
+}
+
+fn one() -> Target {
+    Target::One
+}
+
+fn is_one(target: &Target) -> bool {
+    *target == Target::One
+}
+
+impl Fault {
+    /// `kill`, `pause` or `partition`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill { .. } => "kill",
+            Self::Pause { .. } => "pause",
+            Self::Partition { .. } => "partition",
+        }
+    }
+
+    /// The target or shape in words: `leader`, `leader alone`, `deaf: leader`.
+    pub fn what(&self) -> String {
+        match self {
+            Self::Kill { target } | Self::Pause { target } => target.to_string(),
+            Self::Partition { shape, target: Target::One } => shape.words().to_owned(),
+            Self::Partition { shape, target } => format!("{}: {target}", shape.words()),
+        }
+    }
+
+    /// Says why a cluster of so many nodes cannot suffer this fault, if it cannot.
+    pub fn impossible(&self, nodes: u64) -> Option<String> {
+        let too_small = |least: u64| {
+            (nodes < least).then(|| {
+                format!("`{self}` needs at least {least} nodes, and there {}", count(nodes))
+            })
+        };
+        let absent = |target: &Target| match target {
+            Target::Node(id) if *id > nodes => {
+                Some(format!("`{self}` names node n{id}, and there {}", count(nodes)))
+            }
+            _ => None,
+        };
+        match self {
+            Self::Kill { target } | Self::Pause { target } => {
+                too_small(target.least()).or_else(|| absent(target))
+            }
+            Self::Partition { shape, target } if !shape.takes_target() => (*target != Target::One)
+                .then(|| format!("`{self}`: the shape {shape} takes no target"))
+                .or_else(|| too_small(shape.least())),
+            Self::Partition { target: Target::All, .. } => {
+                Some(format!("`{self}` cuts nothing: nobody is left on the other side"))
+            }
+            Self::Partition { shape, target } => {
+                too_small(shape.least().max(target.least())).or_else(|| absent(target))
+            }
+        }
+    }
+}
+
+fn count(nodes: u64) -> String {
+    if nodes == 1 { "is 1".to_owned() } else { format!("are {nodes}") }
+}
+
+impl fmt::Display for Fault {
+    /// As `--faults` takes it: `kill:leader`, `partition:deaf:leader`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill { target } | Self::Pause { target } => {
+                write!(f, "{}:{target}", self.kind())
+            }
+            Self::Partition { shape, target: Target::One } => write!(f, "partition:{shape}"),
+            Self::Partition { shape, target } => write!(f, "partition:{shape}:{target}"),
+        }
+    }
+}
+
+/// A fault of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Injection {
+    /// When it is asked for, since the start of the load.
+    #[serde(with = "humantime_serde")]
+    pub at: Duration,
+    /// How long after that its heal is asked for.
+    #[serde(rename = "for", with = "humantime_serde")]
+    pub lasts: Duration,
+    /// The fault.
+    #[serde(flatten)]
+    pub fault: Fault,
+    /// Decides every random choice in resolving the fault.
+    pub pick: u64,
+}
+
+/// Why a target or shape has no nodes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// The target is relative to the leader, and none is known.
+    #[error("no leader is known")]
+    NoLeader,
+    /// The cluster is too small for the target.
+    #[error("the cluster has no such nodes")]
+    Nobody,
+}

@@ -1,0 +1,189 @@
+//! The text of `--faults`: `kill,pause,partition`, narrower `kill:leader,partition:deaf:leader`,
+//! or `none`.
+
+use std::{fmt, str::FromStr};
+
+use super::{Fault, Shape, Target};
+
+/// What a schedule may choose from: an item for each part of the text, each with its faults. Items
+/// take turns, so that none is starved; within an item a fault that is listed twice comes twice
+/// as often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Menu {
+    /// The items.
+    pub items: Vec<Vec<Fault>>,
+    text: String,
+}
+
+/// Targets of a kill or pause that names none. The leader and single nodes weigh more: that is
+/// where elections and catching up happen while the cluster still serves.
+const TARGETS: [Target; 10] = [
+    Target::Leader,
+    Target::Leader,
+    Target::Leader,
+    Target::One,
+    Target::One,
+    Target::Minority,
+    Target::Majority,
+    Target::Followers,
+    Target::Random,
+    Target::All,
+];
+
+impl Menu {
+    /// Leaves out what a cluster of so many nodes cannot suffer, unless it was asked for by name:
+    /// `partition` on three nodes has no majorities-ring, `partition:majorities-ring` is an error.
+    ///
+    /// # Errors
+    /// An item has no fault left; says why.
+    pub fn for_nodes(&self, nodes: u64) -> Result<Self, String> {
+        let mut items = Vec::new();
+        for item in &self.items {
+            let possible: Vec<Fault> =
+                item.iter().copied().filter(|fault| fault.impossible(nodes).is_none()).collect();
+            if possible.is_empty() {
+                let why = item.iter().find_map(|fault| fault.impossible(nodes));
+                return Err(why.unwrap_or_else(|| "a fault has no variant".to_owned()));
+            }
+            items.push(possible);
+        }
+        Ok(Self { items, text: self.text.clone() })
+    }
+}
+
+impl fmt::Display for Menu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Menu {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let trimmed = text.trim();
+        let items = if trimmed == "none" {
+            Vec::new()
+        } else {
+            trimmed.split(',').map(|part| item(part.trim())).collect::<Result<_, _>>()?
+        };
+        Ok(Self { items, text: trimmed.to_owned() })
+    }
+}
+
+fn item(text: &str) -> Result<Vec<Fault>, String> {
+    let mut parts = text.split(':');
+    let kind = parts.next().unwrap_or_default();
+    let (first, second) = (parts.next(), parts.next());
+    if parts.next().is_some() {
+        return Err(format!("`{text}` has too many parts; write kind:target or partition:shape"));
+    }
+    let faults = match (kind, first, second) {
+        ("kill" | "pause", Some(_), Some(extra)) => {
+            return Err(format!("`{text}`: a {kind} has a target and nothing more, not `{extra}`"));
+        }
+        ("kill", target, _) => {
+            targets(target)?.into_iter().map(|target| Fault::Kill { target }).collect()
+        }
+        ("pause", target, _) => {
+            targets(target)?.into_iter().map(|target| Fault::Pause { target }).collect()
+        }
+        ("partition", None, _) => any_partition(),
+        ("partition", Some(shape), target) => {
+            let shape: Shape = shape.parse()?;
+            let target = target.map_or(Ok(Target::One), str::parse)?;
+            if target != Target::One && !shape.takes_target() {
+                return Err(format!("`{text}`: the shape {shape} takes no target"));
+            }
+            vec![Fault::Partition { shape, target }]
+        }
+        ("none", ..) => return Err("`none` stands alone: it means no faults".to_owned()),
+        _ => {
+            return Err(format!(
+                "unknown fault `{kind}`: choose from kill, pause, partition, each alone or with a \
+                 target or shape (kill:leader, partition:bridge), or none"
+            ));
+        }
+    };
+    Ok(faults)
+}
+
+fn targets(text: Option<&str>) -> Result<Vec<Target>, String> {
+    text.map_or(Ok(TARGETS.to_vec()), |text| Ok(vec![text.parse()?]))
+}
+
+fn any_partition() -> Vec<Fault> {
+    let mut faults: Vec<Fault> =
+        Shape::all().map(|shape| Fault::Partition { shape, target: Target::One }).collect();
+    for shape in [Shape::Deaf, Shape::Mute] {
+        faults.push(Fault::Partition { shape, target: Target::Leader });
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn menu(text: &str) -> Menu {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_kind_alone_means_all_its_variants() {
+        let menu = menu("kill,pause,partition");
+        assert_eq!(menu.items.len(), 3);
+        for shape in Shape::all() {
+            assert!(menu.items[2].contains(&Fault::Partition { shape, target: Target::One }));
+        }
+        assert!(menu.items[0].contains(&Fault::Kill { target: Target::Leader }));
+    }
+
+    #[test]
+    fn a_narrower_item_means_one_fault() {
+        assert_eq!(menu("kill:leader").items, [[Fault::Kill { target: Target::Leader }]]);
+        assert_eq!(
+            menu("partition:deaf:leader").items,
+            [[Fault::Partition { shape: Shape::Deaf, target: Target::Leader }]]
+        );
+        assert!(menu("none").items.is_empty());
+    }
+
+    #[test]
+    fn a_fault_reads_back_from_how_it_is_shown() {
+        for item in menu("kill,pause,partition").items {
+            for fault in item {
+                assert_eq!(menu(&fault.to_string()).items, [[fault]]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_or_senseless_is_refused_with_a_sentence() {
+        for (text, says) in [
+            ("explode", "unknown fault `explode`"),
+            ("", "unknown fault ``"),
+            ("kill,", "unknown fault ``"),
+            ("kill:nobody", "unknown target `nobody`"),
+            ("kill:leader:one", "not `one`"),
+            ("partition:star", "unknown shape `star`"),
+            ("partition:bridge:leader", "takes no target"),
+            ("kill,none", "stands alone"),
+            ("a:b:c:d", "too many parts"),
+        ] {
+            let error = text.parse::<Menu>().unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn small_clusters_lose_what_they_cannot_suffer() {
+        let three = menu("partition").for_nodes(3).unwrap();
+        let ring = Fault::Partition { shape: Shape::MajoritiesRing, target: Target::One };
+        assert!(!three.items[0].contains(&ring));
+        assert!(menu("partition:majorities-ring").for_nodes(3).unwrap_err().contains("at least 4"));
+        assert!(menu("partition").for_nodes(1).unwrap_err().contains("at least 2"));
+        assert!(menu("kill:n4").for_nodes(3).unwrap_err().contains("names node n4"));
+        assert!(menu("kill").for_nodes(1).is_ok());
+    }
+}
