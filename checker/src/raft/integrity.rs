@@ -1,0 +1,138 @@
+//! Whether the evidence is whole. A trace with a gap is no bug of Raft, but nothing that rests on
+//! it can be called safe either.
+
+use std::collections::BTreeSet;
+
+use proto::trace::{Event, Position, Record};
+
+use super::rules::counted;
+use crate::verdict::{Outcome, Property};
+
+/// What can be relied on.
+pub(super) struct Evidence<'a> {
+    /// Each trace up to its first flaw.
+    pub(super) intact: Vec<&'a [Record]>,
+    /// Nodes whose trace is missing or flawed.
+    pub(super) lost: BTreeSet<u64>,
+    /// Each flaw, in a sentence.
+    pub(super) flaws: Vec<String>,
+}
+
+impl Evidence<'_> {
+    /// Number of lines that can be relied on.
+    pub(super) fn lines(&self) -> usize {
+        self.intact.iter().map(|trace| trace.len()).sum()
+    }
+
+    /// The verdict on the evidence itself: never a violation, at worst unknown.
+    pub(super) fn property(&self) -> Property {
+        let (outcome, detail) = if self.flaws.is_empty() {
+            let traces = counted(self.intact.len() as u64, "trace");
+            (Outcome::Ok, format!("{} in {traces}", counted(self.lines() as u64, "line")))
+        } else {
+            (Outcome::Unknown, self.flaws.join("; "))
+        };
+        Property { name: "trace-integrity".to_owned(), outcome, detail, violations: Vec::new() }
+    }
+}
+
+/// Examines the traces of a run with `nodes` nodes (0: as many as the traces say).
+pub(super) fn examine(traces: &[Vec<Record>], nodes: usize) -> Evidence<'_> {
+    let mut evidence = Evidence { intact: Vec::new(), lost: BTreeSet::new(), flaws: Vec::new() };
+    let mut seen = BTreeSet::new();
+    let mut voters: Option<(u64, &[u64])> = None;
+    for trace in traces {
+        let Some(first) = trace.first() else { continue };
+        let node = first.node;
+        if !seen.insert(node) {
+            evidence.flaws.push(format!("there are two traces of n{node}"));
+            evidence.lost.insert(node);
+            continue;
+        }
+        let mut reader = Reader { node, ..Reader::default() };
+        let mut intact = trace.as_slice();
+        for (at, record) in trace.iter().enumerate() {
+            let mut flaw = reader.read(record).err();
+            if let (None, Event::Started { voters: mine, .. }) = (&flaw, &record.event) {
+                let (other, theirs) = *voters.get_or_insert((node, mine));
+                if theirs != mine {
+                    flaw = Some(format!(
+                        "its voters are {mine:?}, but those of n{other} are {theirs:?}"
+                    ));
+                } else if !mine.contains(&node) {
+                    flaw = Some(format!("it is none of the voters {mine:?}"));
+                }
+            }
+            if let Some(flaw) = flaw {
+                let line = at + 1;
+                evidence.flaws.push(format!(
+                    "line {line} of the trace of n{node} (boot {}, seq {}): {flaw}",
+                    record.boot, record.seq
+                ));
+                evidence.lost.insert(node);
+                intact = &trace[..at];
+                break;
+            }
+        }
+        evidence.intact.push(intact);
+    }
+    for node in voters.map_or(&[][..], |(_, voters)| voters) {
+        if !seen.contains(node) {
+            evidence.flaws.push(format!("there is no trace of n{node}"));
+            evidence.lost.insert(*node);
+        }
+    }
+    let known = seen.len().max(voters.map_or(0, |(_, voters)| voters.len()));
+    if seen.is_empty() {
+        evidence.flaws.push("there is no trace of any node".to_owned());
+    } else if known < nodes {
+        evidence.flaws.push(format!("there are traces of {known} nodes, but {nodes} took part"));
+    }
+    evidence
+}
+
+/// Reads the trace of one node and knows what must come next.
+#[derive(Default)]
+struct Reader {
+    node: u64,
+    boot: u64,
+    seq: u64,
+    clock: Option<u64>,
+    stopped: bool,
+}
+
+impl Reader {
+    /// Takes the next line, or says what is wrong with it.
+    fn read(&mut self, record: &Record) -> Result<(), String> {
+        if record.node != self.node {
+            return Err(format!("it is a line of n{}", record.node));
+        }
+        if let Some(clock) = self.clock
+            && record.clock <= clock
+        {
+            return Err(format!("its clock is {}, after {clock}", record.clock));
+        }
+        if let Event::Started { last, .. } = &record.event {
+            if record.boot != self.boot + 1 {
+                return Err(format!("it starts boot {}, after boot {}", record.boot, self.boot));
+            }
+            if record.seq != 0 {
+                return Err("the first lines of this boot are missing".to_owned());
+            }
+            if record.boot == 1 && *last != Position::default() {
+                return Err(format!("the first boot has a log of {} entries", last.index));
+            }
+        } else if record.boot != self.boot {
+            return Err(format!("boot {} did not begin with `started`", record.boot));
+        } else if self.stopped {
+            return Err("the node had stopped before".to_owned());
+        } else if record.seq != self.seq {
+            return Err(format!("{} was expected: lines are missing", self.seq));
+        }
+        self.boot = record.boot;
+        self.seq = record.seq + 1;
+        self.clock = Some(record.clock);
+        self.stopped = record.event == Event::Stopped {};
+        Ok(())
+    }
+}

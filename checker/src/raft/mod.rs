@@ -1,0 +1,91 @@
+//! Raft's safety, decided from what the nodes wrote down ([`proto::trace`]).
+//!
+//! [`check`] merges the traces of a run by cause and gives one property per rule. [`Checker`] is
+//! the same without recorded evidence: one line after the other, so that a simulation can stop at
+//! the first step that breaks a rule.
+//!
+//! Each rule is a file in `rules/`, a judgement of one line by what was known before it
+//! (`state`). Two steps that did not cause each other may be observed in either order, so a rule
+//! may rely only on what *must* have come before: the lines of the same node, and the lines that
+//! caused this one. What may be learnt late (a stale leader's commit, say) is judged when it comes.
+//!
+//! # Caveats
+//!
+//! - The judgement is as good as the account. A node that traces a sync that it never made is
+//!   caught only when a crash loses the data.
+//! - Members are fixed: joint configurations and snapshots have no steps in the trace yet.
+//! - Traces must be collected after the nodes have stopped, or in one go: a leader's trace that
+//!   is newer than its followers' claims acknowledgements that nobody sent.
+
+mod checker;
+mod integrity;
+mod log;
+mod merge;
+mod rules;
+mod state;
+
+use std::collections::BTreeMap;
+
+use proto::trace::Record;
+
+pub use checker::{Checker, Finding, Line, VIOLATIONS_PER_RULE};
+
+use crate::{
+    evidence::Run,
+    verdict::{Outcome, Property, Violation},
+};
+
+/// Checks every rule on the nodes' traces. One property per rule, in a fixed order, the integrity
+/// of the evidence itself first; none at all for a system that writes no traces.
+///
+/// Where evidence is missing or contradicts itself, no rule is better than
+/// [`Outcome::Unknown`], but what the rest of the evidence proves is still
+/// [`Outcome::Violated`].
+pub fn check(traces: &[Vec<Record>], run: &Run) -> Vec<Property> {
+    if !run.traced && traces.iter().all(Vec::is_empty) {
+        return Vec::new();
+    }
+    let evidence = integrity::examine(traces, run.nodes);
+    let mut checker = Checker::new();
+    for node in &evidence.lost {
+        checker.lost(*node);
+    }
+    // Violations cite lines by their position in the merged order.
+    let mut order = Vec::with_capacity(evidence.lines());
+    for record in merge::Merge::new(evidence.intact.iter().copied()) {
+        checker.observe(record);
+        order.push(record);
+    }
+
+    let mut violations: BTreeMap<&str, Vec<Violation>> = BTreeMap::new();
+    for finding in checker.findings() {
+        let line = |line: &Line| Some((*order.get(usize::try_from(*line).ok()?)?).clone());
+        violations.entry(finding.rule).or_default().push(Violation {
+            rule: finding.rule.to_owned(),
+            summary: finding.summary.clone(),
+            nodes: finding.nodes.iter().map(|node| format!("n{node}")).collect(),
+            operations: Vec::new(),
+            trace: finding.lines.iter().filter_map(line).collect(),
+        });
+    }
+    let broken = !evidence.flaws.is_empty();
+    let mut properties = vec![evidence.property()];
+    for (name, examined) in checker.rules() {
+        let violations = violations.remove(name).unwrap_or_default();
+        let (outcome, detail) = match violations.len() {
+            0 if broken => (
+                Outcome::Unknown,
+                format!("nothing wrong in {examined}, but the traces are incomplete"),
+            ),
+            0 => (Outcome::Ok, examined),
+            VIOLATIONS_PER_RULE => (
+                Outcome::Violated,
+                format!("the first {VIOLATIONS_PER_RULE} violations in {examined}"),
+            ),
+            1 => (Outcome::Violated, format!("1 violation in {examined}")),
+            n => (Outcome::Violated, format!("{n} violations in {examined}")),
+        };
+        properties.push(Property { name: name.to_owned(), outcome, detail, violations });
+    }
+    properties
+}

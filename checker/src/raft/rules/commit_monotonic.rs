@@ -1,0 +1,64 @@
+//! `commit-monotonic`
+
+use proto::trace::{Event, Position};
+
+use super::{Rule, counted, entry};
+use crate::raft::checker::{Report, Step};
+
+/// The commit index of a boot only grows, within the log, and what it covers is never removed
+/// (paper, figure 2 and section 5.3).
+#[derive(Default)]
+pub(super) struct CommitMonotonic {
+    commits: u64,
+}
+
+impl Rule for CommitMonotonic {
+    fn name(&self) -> &'static str {
+        "commit-monotonic"
+    }
+
+    fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {
+        let (me, log) = (step.id(), &step.node.log);
+        let (commit, line) = step.node.commit;
+        match step.event() {
+            Event::Committed { last, .. } => {
+                self.commits += 1;
+                if last.index <= commit {
+                    report.violation(
+                        format!("the commit index of n{me} went from {commit} to {}", last.index),
+                        &[],
+                        &[line],
+                    );
+                } else if !log.contains(*last) {
+                    report.violation(
+                        format!(
+                            "n{me} committed {}, which its log does not hold: it ends at {}",
+                            entry(*last),
+                            entry(log.last())
+                        ),
+                        &[],
+                        &[],
+                    );
+                }
+            }
+            Event::Truncated { last: Position { index, .. } }
+            | Event::Appended { prev: Position { index, .. }, .. }
+                if *index < commit.min(log.last_index()) =>
+            {
+                report.violation(
+                    format!(
+                        "n{me} removed its log behind index {index}, though it had committed up to \
+                         index {commit}"
+                    ),
+                    &[],
+                    &[line],
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn examined(&self) -> String {
+        counted(self.commits, "commit")
+    }
+}

@@ -1,0 +1,93 @@
+//! The rules, one a file.
+
+mod commit_monotonic;
+mod commit_quorum;
+mod durable_before_acknowledged;
+mod election_quorum;
+mod election_restriction;
+mod election_safety;
+mod leader_append_only;
+mod leader_completeness;
+mod log_matching;
+mod one_vote_per_term;
+mod read_quorum;
+mod state_machine_safety;
+mod survives_restart;
+mod term_monotonic;
+
+use proto::trace::Position;
+
+use super::checker::{Report, Step};
+
+/// A rule that every line must keep.
+pub(super) trait Rule {
+    /// Its name, in kebab case.
+    fn name(&self) -> &'static str;
+    /// Judges a line by what was known before it.
+    fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>);
+    /// What was examined so far, for a reader of the verdict.
+    fn examined(&self) -> String;
+}
+
+/// All rules, in the order in which verdicts list them: elections, logs, commits, disks.
+pub(super) fn all() -> Vec<Box<dyn Rule + Send>> {
+    vec![
+        Box::<election_safety::ElectionSafety>::default(),
+        Box::<election_quorum::ElectionQuorum>::default(),
+        Box::<election_restriction::ElectionRestriction>::default(),
+        Box::<one_vote_per_term::OneVotePerTerm>::default(),
+        Box::<term_monotonic::TermMonotonic>::default(),
+        Box::<leader_append_only::LeaderAppendOnly>::default(),
+        Box::<log_matching::LogMatching>::default(),
+        Box::<leader_completeness::LeaderCompleteness>::default(),
+        Box::<commit_quorum::CommitQuorum>::default(),
+        Box::<commit_monotonic::CommitMonotonic>::default(),
+        Box::<state_machine_safety::StateMachineSafety>::default(),
+        Box::<durable_before_acknowledged::DurableBeforeAcknowledged>::default(),
+        Box::<survives_restart::SurvivesRestart>::default(),
+        Box::<read_quorum::ReadQuorum>::default(),
+    ]
+}
+
+/// `index 7 (term 3)`
+fn entry(position: Position) -> String {
+    match position.index {
+        0 => "the empty log".to_owned(),
+        index => format!("index {index} (term {})", position.term),
+    }
+}
+
+/// `index 7 (term 3, hash 00000000000000ab)`
+fn hashed(position: Position) -> String {
+    let Position { index, term, hash } = position;
+    format!("index {index} (term {term}, hash {hash})")
+}
+
+/// `12,345 entries`; a noun that ends in `y` or takes an `s`.
+pub(super) fn counted(n: u64, noun: &str) -> String {
+    let digits = n.to_string();
+    let mut number = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            number.push(',');
+        }
+        number.push(digit);
+    }
+    match (n, noun.strip_suffix("ry")) {
+        (1, _) => format!("{number} {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ries"),
+        (_, None) => format!("{number} {noun}s"),
+    }
+}
+
+/// `n1 and n3`, `n1, n2 and n3`, `no node`
+fn names(nodes: &[u64]) -> String {
+    match nodes {
+        [] => "no node".to_owned(),
+        [one] => format!("n{one}"),
+        [rest @ .., last] => {
+            let rest: Vec<_> = rest.iter().map(|node| format!("n{node}")).collect();
+            format!("{} and n{last}", rest.join(", "))
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `read-quorum`
+
+use proto::trace::{Event, Role};
+
+use super::{Rule, counted, names};
+use crate::raft::checker::{Report, Step};
+
+/// A leader serves reads at an index only after a majority confirmed that it still leads, and only
+/// at an index that an entry of its own term covers (dissertation, section 6.4).
+///
+/// The first entry of its term tells a leader what earlier leaders had committed.
+#[derive(Default)]
+pub(super) struct ReadQuorum {
+    reads: u64,
+}
+
+impl Rule for ReadQuorum {
+    fn name(&self) -> &'static str {
+        "read-quorum"
+    }
+
+    fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {
+        let Event::ReadConfirmed { term, index, by } = step.event() else { return };
+        self.reads += 1;
+        let (me, node) = (step.id(), step.node);
+        if node.role != Role::Leader {
+            report.violation(
+                format!("n{me} confirmed reads as leader of term {term}, which it was not"),
+                &[],
+                &[node.role_line],
+            );
+        }
+        let mut voters: Vec<_> =
+            by.iter().copied().filter(|voter| node.voters.contains(voter)).collect();
+        voters.sort_unstable();
+        voters.dedup();
+        if !node.is_majority(voters.len()) || !voters.contains(&me) {
+            report.violation(
+                format!(
+                    "n{me} confirmed reads in term {term} by {} only, {} of {} voters",
+                    names(&voters),
+                    voters.len(),
+                    node.voters.len()
+                ),
+                &voters,
+                &[node.role_line],
+            );
+        }
+        let (commit, line) = node.commit;
+        if *index > commit {
+            report.violation(
+                format!(
+                    "n{me} confirmed reads at index {index}, but had committed up to index \
+                     {commit}"
+                ),
+                &[],
+                &[line],
+            );
+        } else if let Some(at) = node.log.get(*index)
+            && at.term != *term
+        {
+            report.violation(
+                format!(
+                    "n{me}, leader of term {term}, confirmed reads at index {index} of term {}, \
+                     before an entry of its own term was committed",
+                    at.term
+                ),
+                &[],
+                &[line],
+            );
+        }
+    }
+
+    fn examined(&self) -> String {
+        counted(self.reads, "confirmation")
+    }
+}
