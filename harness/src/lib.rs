@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod nemesis;
+pub mod report;
 pub mod system;
 pub mod workload;
