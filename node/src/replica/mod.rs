@@ -22,8 +22,13 @@ pub type Time = Duration;
 pub struct Config {
     /// This node.
     pub id: NodeId,
+    /// Names the cluster in the headers of replies.
+    pub cluster_id: u64,
     /// All voting members, this one included, ascending; 1 to 9.
     pub voters: Vec<NodeId>,
+    /// Lamport clock of the last line that an earlier boot of this node traced, 0 where there is
+    /// none. The clock goes on from there, so that the order of clocks holds across restarts.
+    pub clock: u64,
     /// Shortest election timeout; each is drawn from `election_timeout..2 * election_timeout`
     /// (paper, section 5.2).
     pub election_timeout: Duration,
@@ -106,6 +111,9 @@ pub enum Error {
     /// A limit is reached. The request certainly had no effect.
     #[error("etcdserver: too many requests")]
     TooManyRequests,
+    /// The request is larger than `Limits::request_bytes`. It certainly had no effect.
+    #[error("etcdserver: request is too large")]
+    TooLarge,
     /// The outcome is unknown: the request may take effect at any later time, or never.
     #[error("etcdserver: request timed out")]
     Timeout,
