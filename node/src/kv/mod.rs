@@ -1,9 +1,39 @@
 //! The replicated state machine: an etcd-style revisioned key-value store.
 //!
 //! [`Store`] is pure: commands in, responses out, the same on every node. It keeps every revision
-//! of every key, so that reads of the past and [`Store::hash_kv`] work.
+//! of every key, so that reads of the past and [`Store::hash_kv`] work. What it answers, the texts
+//! and codes of its refusals included, is what etcd 3.4 answers; the tests' tables say it in full.
+//!
+//! - [`check`]: what makes a request malformed, before it is proposed;
+//! - `history`: every version of every key, and ranges over them;
+//! - `txn`: compares and branches;
+//! - `session`: exactly-once retries (Raft dissertation, section 6.3).
+//!
+//! An empty store is at revision 1. Each command that changes a key makes one new revision, which
+//! all changes of a transaction share; a command that changes nothing makes none.
+//!
+//! Leases, compaction and watches are not here: a lease that is named does not exist. Memory and
+//! the cost of [`Store::hash_kv`] grow with the number of versions ever written.
 
-use proto::{etcd, peer::Command, trace::Hash};
+mod check;
+mod error;
+mod history;
+mod session;
+mod txn;
+
+use proto::{
+    etcd,
+    peer::{Command, command},
+    trace::Hash,
+};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+pub use self::{
+    check::{OPERATIONS_MAX, check, is_read},
+    error::Error,
+    session::{SESSION_ID_BYTES_MAX, SESSION_RESPONSE_BYTES_MAX, SESSIONS_MAX},
+};
+use self::{history::History, session::Sessions};
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,57 +61,107 @@ pub enum Response {
     Txn(etcd::TxnResponse),
 }
 
-/// Why the store refuses a request; each certainly had no effect. Texts and gRPC codes are etcd's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Error {
-    /// `INVALID_ARGUMENT`
-    #[error("etcdserver: key is not provided")]
-    EmptyKey,
-}
-
 /// The store.
 #[derive(Debug, Default)]
-pub struct Store {}
+pub struct Store {
+    history: History,
+    sessions: Sessions,
+    digest: u64,
+    /// The changes of the command that is being applied, encoded for the digest. Kept between
+    /// commands for its memory alone.
+    effects: Vec<u8>,
+}
 
 impl Store {
-    /// Applies a committed command. An error is as deterministic as a response and changes nothing.
+    /// Applies a committed command. An error is as deterministic as a response and changes no key.
+    ///
+    /// A command with a session that was applied before is answered with the recorded result and
+    /// changes nothing; see `session`.
+    ///
+    /// # Errors
+    ///
+    /// What [`check`] finds, and what only the state can tell: [`Error::KeyNotFound`],
+    /// [`Error::LeaseNotFound`], [`Error::FutureRevision`], and the errors of sessions.
     pub fn apply(&mut self, command: &Command) -> Result<Response, Error> {
-        let _ = command;
-        todo!()
+        self.effects.clear();
+        let result = match &command.session {
+            None => self.execute(command),
+            Some(session) => match self.sessions.find(session) {
+                Ok(Some(recorded)) => {
+                    self.sessions.touch(session, &mut self.effects);
+                    recorded
+                }
+                Ok(None) => {
+                    let result = self.execute(command);
+                    self.sessions.record(session, result.clone(), &mut self.effects);
+                    result
+                }
+                Err(refusal) => Err(refusal),
+            },
+        };
+        self.digest = xxh3_64_with_seed(&self.effects, self.digest);
+        result
     }
 
     /// Answers a request that writes nothing: a range, or a transaction of ranges.
+    ///
+    /// # Errors
+    ///
+    /// What [`check`] finds, [`Error::FutureRevision`], and [`Error::NotARead`] for a request that
+    /// writes.
     pub fn read(&self, request: &Request) -> Result<Response, Error> {
-        let _ = request;
-        todo!()
+        check(request)?;
+        match request {
+            Request::Range(range) => self.history.range(range).map(Response::Range),
+            Request::Txn(txn) if is_read(request) => {
+                txn::read(&self.history, txn).map(Response::Txn)
+            }
+            _ => Err(Error::NotARead),
+        }
     }
 
     /// The latest revision; 1 for an empty store, as in etcd.
     pub fn revision(&self) -> i64 {
-        todo!()
+        self.history.revision()
     }
 
     /// Running digest of all changes ever applied (sessions included): equal on nodes that
     /// applied equal commands.
     pub fn digest(&self) -> Hash {
-        todo!()
+        Hash(self.digest)
     }
 
-    /// Hash of all key-value pairs at `revision` (0: the latest), for `Maintenance.HashKV`.
+    /// Hash of all versions of all keys up to `revision` (0 or less: the latest), for
+    /// `Maintenance.HashKV`. The same on every node and at every later time. Not etcd's function:
+    /// compare it between nodes of ours only. Reads the whole store.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FutureRevision`].
     pub fn hash_kv(&self, revision: i64) -> Result<u32, Error> {
-        let _ = revision;
-        todo!()
+        self.history.hash(revision)
     }
-}
 
-/// Whether a request is well-formed, before it is proposed: etcd's checks and status texts.
-pub fn check(request: &Request) -> Result<(), Error> {
-    let _ = request;
-    todo!()
-}
+    fn execute(&mut self, command: &Command) -> Result<Response, Error> {
+        let result = match &command.request {
+            Some(command::Request::Put(put)) => self.put(put).map(Response::Put),
+            Some(command::Request::DeleteRange(delete)) => {
+                check::delete_range(delete)?;
+                Ok(Response::DeleteRange(self.history.delete_range(delete, &mut self.effects)))
+            }
+            Some(command::Request::Txn(txn)) => {
+                check::txn(txn)?;
+                txn::write(&mut self.history, txn, &mut self.effects).map(Response::Txn)
+            }
+            None => Err(Error::NoRequest),
+        };
+        self.history.commit();
+        result
+    }
 
-/// Whether a request writes nothing whatever its compares say.
-pub fn is_read(request: &Request) -> bool {
-    let _ = request;
-    todo!()
+    fn put(&mut self, put: &etcd::PutRequest) -> Result<etcd::PutResponse, Error> {
+        check::put(put)?;
+        self.history.can_put(put)?;
+        Ok(self.history.put(put, &mut self.effects))
+    }
 }
