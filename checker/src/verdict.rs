@@ -2,6 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    evidence::Evidence,
+    history::operation,
+    linear::{self, Limits},
+    property::{completeness, coverage, faults, final_state, liveness},
+    raft,
+};
+
 /// The outcome of a property or of a whole run. Ordered by weight: a violation outranks everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +22,27 @@ pub enum Outcome {
     Violated,
 }
 
+impl Outcome {
+    /// The exit code of a command that ends with this outcome.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Violated => 1,
+            Self::Unknown => 2,
+        }
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Unknown => "unknown",
+            Self::Violated => "violated",
+        })
+    }
+}
+
 /// `verdict.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -23,6 +52,45 @@ pub struct Verdict {
     pub summary: String,
     /// Every property that was checked, in a fixed order.
     pub properties: Vec<Property>,
+}
+
+/// Checks every property of a run.
+pub fn check(evidence: &Evidence, limits: &Limits) -> Verdict {
+    let (operations, malformed) = match operation::pair(&evidence.history) {
+        Ok(operations) => (operations, None),
+        Err(malformed) => (Vec::new(), Some(malformed)),
+    };
+    let mut properties = vec![linear::check(&operations, limits)];
+    properties.extend(raft::check(&evidence.traces, &evidence.run));
+    properties.extend([
+        final_state::check(&evidence.run),
+        liveness::check(&operations, &evidence.run),
+        coverage::check(evidence, &operations),
+        faults::check(&evidence.faults),
+        completeness::check(evidence, malformed.as_ref()),
+    ]);
+    Verdict::of(properties)
+}
+
+impl Verdict {
+    /// The verdict that these properties come to: the weightiest outcome, and why.
+    pub fn of(properties: Vec<Property>) -> Self {
+        let outcome = properties.iter().map(|p| p.outcome).max().unwrap_or(Outcome::Unknown);
+        let deciding: Vec<&Property> = properties.iter().filter(|p| p.outcome == outcome).collect();
+        let names = deciding.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
+        let summary = match (outcome, deciding.first()) {
+            (Outcome::Ok, _) => format!("All {} properties held.", properties.len()),
+            (Outcome::Violated, Some(property)) => {
+                let what = property.violations.first().map_or(&property.detail, |v| &v.summary);
+                format!("Violated ({names}): {what}.")
+            }
+            (Outcome::Unknown, Some(property)) => {
+                format!("Undecided ({names}): {}.", property.detail)
+            }
+            (_, None) => "Undecided: no property was checked.".into(),
+        };
+        Self { outcome, summary, properties }
+    }
 }
 
 /// One property and what was found.

@@ -1,6 +1,16 @@
 //! The history: operation events in Jepsen's vocabulary, one JSON object a line.
+//!
+//! An [`Event`] is one line; [`operation::pair`] turns events into [`Operation`]s. [`jepsen_log`]
+//! reads the lines that Jepsen itself logs.
+
+pub mod jepsen_log;
+pub mod operation;
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use operation::{Operation, Outcome};
 
 /// One line of `history.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +72,7 @@ pub enum Function {
 }
 
 /// A value of an operation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
     /// `null`: nothing, no such key.
@@ -71,4 +81,48 @@ pub enum Value {
     Int(i64),
     /// `[expected, new]` of a compare-and-set; `null` expects that there is no such key.
     Pair(Option<i64>, i64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nil => f.write_str("nil"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Pair(None, new) => write!(f, "[nil, {new}]"),
+            Self::Pair(Some(expected), new) => write!(f, "[{expected}, {new}]"),
+        }
+    }
+}
+
+impl From<Option<i64>> for Value {
+    fn from(value: Option<i64>) -> Self {
+        value.map_or(Self::Nil, Self::Int)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        let event = Event {
+            index: 1,
+            time: 2,
+            process: 3,
+            kind: Kind::Fail,
+            f: Function::Cas,
+            key: "k".into(),
+            value: Value::Pair(None, 4),
+            error: Some("mismatch".into()),
+            node: None,
+            revision: None,
+        };
+        let line = serde_json::to_string(&event).unwrap();
+        assert_eq!(
+            line,
+            r#"{"index":1,"time":2,"process":3,"type":"fail","f":"cas","key":"k","value":[null,4],"error":"mismatch"}"#
+        );
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
 }

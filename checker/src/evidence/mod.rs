@@ -1,10 +1,14 @@
-//! A run directory, as the checker sees it.
+//! A run directory, as the checker sees it. [`load`] reads one.
+
+pub mod load;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{fault, history};
+
+pub use load::{Error, load};
 
 /// Everything that was recorded.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,256 @@
+//! Reads a run directory.
+//!
+//! What is not there, or torn at its end, makes the evidence incomplete, which the verdict says.
+//! What is damaged is an error: nobody knows what it was.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{Evidence, Run};
+use crate::{
+    history,
+    jsonl::{self, Reader},
+};
+
+/// Why evidence could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file is unreadable or damaged.
+    #[error(transparent)]
+    Lines(#[from] jsonl::Error),
+    /// `run.json` is not what it should be.
+    #[error("{}: expected what is known of a run, but {source}", file.display())]
+    Run {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// A directory without any evidence.
+    #[error(
+        "{} is not a run directory: it has neither history.jsonl nor run.json; name the directory \
+         that a test printed as its report's, or a history file",
+        .0.display()
+    )]
+    NotARun(PathBuf),
+}
+
+const EVENT: &str =
+    "an operation event {index, time, process, type, f, key, value, error?, node?, revision?}";
+const FAULT: &str = "a fault record {fault, time, phase, kind, what, nodes, leader?, detail?}";
+const TRACE: &str = "a trace record {node, boot, seq, clock, time, event, …}";
+
+/// Reads `history.jsonl`, `faults.jsonl`, `trace/*.jsonl` and `run.json` of a directory.
+pub fn load(directory: &Path) -> Result<Evidence, Error> {
+    let file = |name: &str| directory.join(name);
+    let mut evidence = Evidence::default();
+    let mut gaps = Vec::new();
+    let run = file("run.json");
+    let present = match open(&run)? {
+        Some(input) => {
+            evidence.run = serde_json::from_reader::<_, Run>(input).map_err(|source| {
+                if source.is_io() {
+                    jsonl::Error::Io { file: run.clone(), source: source.into() }.into()
+                } else {
+                    Error::Run { file: run.clone(), source }
+                }
+            })?;
+            true
+        }
+        None => {
+            gaps.push("run.json is missing: the run was cut short".to_owned());
+            false
+        }
+    };
+    match open(&file("history.jsonl"))? {
+        Some(input) => {
+            evidence.history = lines(input, &file("history.jsonl"), EVENT, &mut gaps)?;
+        }
+        None if present => gaps.push("history.jsonl is missing".into()),
+        None => return Err(Error::NotARun(directory.into())),
+    }
+    match open(&file("faults.jsonl"))? {
+        Some(input) => evidence.faults = lines(input, &file("faults.jsonl"), FAULT, &mut gaps)?,
+        None => gaps.push("faults.jsonl is missing".into()),
+    }
+    for path in traces(&file("trace"))? {
+        if let Some(input) = open(&path)? {
+            evidence.traces.push(trace(input, &path)?);
+        }
+    }
+    evidence.run.incomplete.extend(gaps);
+    Ok(evidence)
+}
+
+/// Reads a bare history; `file` is its name in errors. A torn last line is dropped and told.
+pub fn history(
+    input: impl BufRead,
+    file: &Path,
+) -> Result<(Vec<history::Event>, Vec<String>), Error> {
+    let mut gaps = Vec::new();
+    let events = lines(input, file, EVENT, &mut gaps)?;
+    Ok((events, gaps))
+}
+
+/// `None` where there is no such file.
+fn open(path: &Path) -> Result<Option<BufReader<File>>, jsonl::Error> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(jsonl::Error::Io { file: path.into(), source }),
+    }
+}
+
+fn lines<T: DeserializeOwned>(
+    input: impl BufRead,
+    file: &Path,
+    expected: &'static str,
+    gaps: &mut Vec<String>,
+) -> Result<Vec<T>, jsonl::Error> {
+    let mut reader = Reader::new(input, file, expected);
+    let mut values = Vec::new();
+    loop {
+        match reader.next() {
+            Ok(Some(value)) => values.push(value),
+            Ok(None) => return Ok(values),
+            Err(torn @ jsonl::Error::Torn { .. }) => gaps.push(torn.to_string()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Files `*.jsonl` of a directory, by name. None where it does not exist.
+fn traces(directory: &Path) -> Result<Vec<PathBuf>, jsonl::Error> {
+    let failed = |source| jsonl::Error::Io { file: directory.into(), source };
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Reads a node's trace. A line that a kill tore is no gap: a line is written before its effect
+/// leaves the node, so a torn one had none. It ends the file, or the next boot follows.
+fn trace(input: impl BufRead, file: &Path) -> Result<Vec<proto::trace::Record>, jsonl::Error> {
+    let mut reader = Reader::new(input, file, TRACE);
+    let mut records: Vec<proto::trace::Record> = Vec::new();
+    let mut damaged = None;
+    loop {
+        match reader.next::<proto::trace::Record>() {
+            Ok(Some(record)) => {
+                if let Some(error) = damaged.take()
+                    && record.seq != 0
+                {
+                    return Err(error);
+                }
+                records.push(record);
+            }
+            Ok(None) => return damaged.map_or(Ok(records), Err),
+            Err(jsonl::Error::Torn { .. }) => {}
+            Err(error @ jsonl::Error::Malformed { .. }) if damaged.is_none() => {
+                damaged = Some(error);
+            }
+            Err(error) => return Err(damaged.unwrap_or(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const EVENT_LINE: &str =
+        r#"{"index":0,"time":0,"process":0,"type":"invoke","f":"read","key":"k","value":null}"#;
+
+    fn record(boot: u64, seq: u64) -> String {
+        format!(r#"{{"node":1,"boot":{boot},"seq":{seq},"clock":1,"time":1,"event":"stopped"}}"#)
+    }
+
+    fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("trace")).unwrap();
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).unwrap();
+        }
+        directory
+    }
+
+    fn run() -> String {
+        serde_json::to_string(&Run { nodes: 3, ..Run::default() }).unwrap()
+    }
+
+    #[test]
+    fn a_whole_directory_is_read() {
+        let trace = format!("{}\n{}\n", record(1, 0), record(1, 1));
+        let directory = directory(&[
+            ("run.json", &run()),
+            ("history.jsonl", &format!("{EVENT_LINE}\n")),
+            ("faults.jsonl", ""),
+            ("trace/n1.jsonl", &trace),
+            ("trace/notes.txt", "hello"),
+        ]);
+        let evidence = load(directory.path()).unwrap();
+        assert_eq!(evidence.history.len(), 1);
+        assert_eq!(evidence.traces.iter().map(Vec::len).collect::<Vec<_>>(), [2]);
+        assert_eq!(evidence.run.nodes, 3);
+        assert_eq!(evidence.run.incomplete, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_missing_or_torn_is_told() {
+        let directory = directory(&[("history.jsonl", &format!("{EVENT_LINE}\n{{\"ind"))]);
+        let evidence = load(directory.path()).unwrap();
+        assert_eq!(evidence.history.len(), 1);
+        let gaps = evidence.run.incomplete;
+        assert_eq!(gaps.len(), 3, "{gaps:?}");
+        assert_eq!(gaps[0], "run.json is missing: the run was cut short");
+        assert!(gaps[1].contains("history.jsonl:2: the last line is torn"));
+        assert_eq!(gaps[2], "faults.jsonl is missing");
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        for (name, text, expected) in [
+            ("history.jsonl", "{}\n", "history.jsonl:1: expected an operation event"),
+            ("faults.jsonl", "nonsense\n", "faults.jsonl:1: expected a fault record"),
+            ("trace/n1.jsonl", "{}\n", "n1.jsonl:1: expected a trace record"),
+            ("run.json", "{", "run.json: expected what is known of a run"),
+        ] {
+            let directory = directory(&[("history.jsonl", ""), (name, text)]);
+            let error = load(directory.path()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn any_other_directory_is_refused() {
+        let error = load(directory(&[]).path()).unwrap_err();
+        assert!(matches!(error, Error::NotARun(_)));
+    }
+
+    #[test]
+    fn a_trace_may_be_torn_where_its_node_was_killed() {
+        let file = Path::new("n1.jsonl");
+        let whole = format!("{}\n{{\"no\n{}\n{{\"no", record(1, 0), record(2, 0));
+        assert_eq!(trace(whole.as_bytes(), file).unwrap().len(), 2);
+        let damaged = format!("{}\n{{\"no\n{}\n", record(1, 0), record(1, 2));
+        let error = trace(damaged.as_bytes(), file).unwrap_err().to_string();
+        assert!(error.starts_with("n1.jsonl:2: expected a trace record"), "{error}");
+    }
+}

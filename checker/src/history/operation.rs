@@ -1,0 +1,341 @@
+//! Operations: an invocation and its completion, paired.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Event, Function, Kind, Value};
+
+/// What one client asked, and what it was told. Borrows names from the history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation<'a> {
+    /// Index of the invocation in the history.
+    pub index: u64,
+    /// The logical client.
+    pub process: u64,
+    /// What was asked.
+    pub f: Function,
+    /// The key.
+    pub key: &'a str,
+    /// The node that was asked.
+    pub node: Option<&'a str>,
+    /// The argument: what to write, or `[expected, new]`; nil for a read.
+    pub argument: Value,
+    /// Time of the invocation, nanoseconds since the start of the run.
+    pub call: u64,
+    /// How it ended.
+    pub outcome: Outcome<'a>,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome<'a> {
+    /// It took effect and this was the answer.
+    Ok {
+        /// Time of the completion, nanoseconds since the start of the run.
+        time: u64,
+        /// Index of the completion in the history.
+        index: u64,
+        /// What was read; nil or the argument for others.
+        value: Value,
+        /// The store's revision, where the client was told.
+        revision: Option<i64>,
+    },
+    /// A compare-and-set was refused since the key's value was another: an observation.
+    Mismatch {
+        /// Time of the completion, nanoseconds since the start of the run.
+        time: u64,
+        /// Index of the completion in the history.
+        index: u64,
+    },
+    /// It certainly never takes effect, and says nothing about the key's value.
+    Failed {
+        /// Why.
+        error: Option<&'a str>,
+    },
+    /// Unknown, or still open when the history ended.
+    Unknown {
+        /// Why, where the client was told anything.
+        error: Option<&'a str>,
+    },
+}
+
+/// The error of a compare-and-set that found another value than it expected.
+pub const MISMATCH: &str = "mismatch";
+
+/// A rule of well-formed histories that an event breaks: the fault of whoever recorded it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Two operations of one process were open at once.
+    #[error(
+        "event {index}: process {process} invokes an operation while that of event {open} is open"
+    )]
+    Concurrent {
+        /// The second invocation.
+        index: u64,
+        /// The process.
+        process: u64,
+        /// The first invocation.
+        open: u64,
+    },
+    /// An operation ended that had not begun.
+    #[error("event {index}: process {process} completes an operation that it has not invoked")]
+    NotInvoked {
+        /// The completion.
+        index: u64,
+        /// The process.
+        process: u64,
+    },
+    /// A process went on after an unknown outcome, so two of its operations may overlap.
+    #[error(
+        "event {index}: process {process} is used again after the unknown outcome of event {unknown}"
+    )]
+    Reused {
+        /// The second invocation.
+        index: u64,
+        /// The process.
+        process: u64,
+        /// The `info` event.
+        unknown: u64,
+    },
+    /// Time ran backwards.
+    #[error("event {index}: its time {time} ns is before that of the event before, {before} ns")]
+    Backwards {
+        /// The later event.
+        index: u64,
+        /// Its time.
+        time: u64,
+        /// The time of the event before.
+        before: u64,
+    },
+    /// Indices are not 0, 1, 2, …
+    #[error("event {expected} has index {index}: events are missing or out of order")]
+    Gap {
+        /// The index that stands there.
+        index: u64,
+        /// The index that should.
+        expected: u64,
+    },
+    /// A completion names another function or key than its invocation.
+    #[error(
+        "event {index}: process {process} completes another operation than it invoked in event {open}"
+    )]
+    Different {
+        /// The completion.
+        index: u64,
+        /// The process.
+        process: u64,
+        /// The invocation.
+        open: u64,
+    },
+    /// A value that the operation cannot have.
+    #[error("event {index}: expected {expected}, found {found}")]
+    Value {
+        /// The event.
+        index: u64,
+        /// What belongs there.
+        expected: &'static str,
+        /// What stands there.
+        found: Value,
+    },
+}
+
+/// Pairs the events of a history into operations, in order of invocation.
+///
+/// An operation without a completion has an unknown outcome. The first broken rule is an error.
+pub fn pair(history: &[Event]) -> Result<Vec<Operation<'_>>, Malformed> {
+    let mut operations: Vec<Operation> = Vec::with_capacity(history.len() / 2);
+    let mut open: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut unknown: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut before = 0;
+    for (expected, event) in (0..).zip(history) {
+        let (index, process) = (event.index, event.process);
+        if index != expected {
+            return Err(Malformed::Gap { index, expected });
+        }
+        if event.time < before {
+            return Err(Malformed::Backwards { index, time: event.time, before });
+        }
+        before = event.time;
+        if event.kind == Kind::Invoke {
+            if let Some(&position) = open.get(&process) {
+                let open = operations[position].index;
+                return Err(Malformed::Concurrent { index, process, open });
+            }
+            if let Some(&unknown) = unknown.get(&process) {
+                return Err(Malformed::Reused { index, process, unknown });
+            }
+            check_argument(event)?;
+            open.insert(process, operations.len());
+            operations.push(Operation {
+                index,
+                process,
+                f: event.f,
+                key: &event.key,
+                node: event.node.as_deref(),
+                argument: event.value,
+                call: event.time,
+                outcome: Outcome::Unknown { error: None },
+            });
+            continue;
+        }
+        let Some(position) = open.remove(&process) else {
+            return Err(Malformed::NotInvoked { index, process });
+        };
+        let operation = &mut operations[position];
+        if event.f != operation.f || event.key != operation.key {
+            return Err(Malformed::Different { index, process, open: operation.index });
+        }
+        // The client may have moved on to another node; the one that answered is what matters.
+        operation.node = event.node.as_deref().or(operation.node);
+        let error = event.error.as_deref();
+        operation.outcome = match event.kind {
+            Kind::Ok => {
+                if event.f == Function::Read && matches!(event.value, Value::Pair(..)) {
+                    let expected = "the value that was read";
+                    return Err(Malformed::Value { index, expected, found: event.value });
+                }
+                let (time, value, revision) = (event.time, event.value, event.revision);
+                Outcome::Ok { time, index, value, revision }
+            }
+            Kind::Fail if event.f == Function::Cas && error == Some(MISMATCH) => {
+                Outcome::Mismatch { time: event.time, index }
+            }
+            Kind::Fail => Outcome::Failed { error },
+            Kind::Info | Kind::Invoke => {
+                unknown.insert(process, index);
+                Outcome::Unknown { error }
+            }
+        };
+    }
+    Ok(operations)
+}
+
+fn check_argument(event: &Event) -> Result<(), Malformed> {
+    let expected = match (event.f, event.value) {
+        (Function::Read | Function::Delete, Value::Nil)
+        | (Function::Write, Value::Int(_))
+        | (Function::Cas, Value::Pair(..)) => return Ok(()),
+        (Function::Read | Function::Delete, _) => "null",
+        (Function::Write, _) => "the value to write",
+        (Function::Cas, _) => "a pair [expected, new]",
+    };
+    Err(Malformed::Value { index: event.index, expected, found: event.value })
+}
+
+/// The operations of each key, in order of invocation; keys ascending.
+pub fn by_key<'a, 'b>(
+    operations: &'b [Operation<'a>],
+) -> BTreeMap<&'a str, Vec<&'b Operation<'a>>> {
+    let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    for operation in operations {
+        keys.entry(operation.key).or_default().push(operation);
+    }
+    keys
+}
+
+/// The nodes that the operations were asked of, ascending.
+pub fn nodes<'a>(operations: impl IntoIterator<Item = &'a Operation<'a>>) -> Vec<String> {
+    let names: BTreeSet<&str> = operations.into_iter().filter_map(|o| o.node).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(index: u64, time: u64, process: u64, kind: Kind, f: Function, value: Value) -> Event {
+        Event {
+            index,
+            time,
+            process,
+            kind,
+            f,
+            key: "k".into(),
+            value,
+            error: None,
+            node: Some("n1".into()),
+            revision: None,
+        }
+    }
+
+    fn write(index: u64, time: u64, process: u64, kind: Kind) -> Event {
+        event(index, time, process, kind, Function::Write, Value::Int(1))
+    }
+
+    #[test]
+    fn invocations_find_their_completions() {
+        let mut mismatch = event(5, 5, 2, Kind::Fail, Function::Cas, Value::Pair(None, 4));
+        mismatch.error = Some(MISMATCH.into());
+        mismatch.node = Some("n2".into());
+        let history = [
+            write(0, 0, 0, Kind::Invoke),
+            write(1, 1, 1, Kind::Invoke),
+            event(2, 2, 2, Kind::Invoke, Function::Cas, Value::Pair(None, 4)),
+            write(3, 3, 1, Kind::Ok),
+            write(4, 4, 0, Kind::Info),
+            mismatch,
+            write(6, 6, 1, Kind::Invoke),
+        ];
+        let operations = pair(&history).unwrap();
+        let ends: Vec<_> = operations.iter().map(|o| (o.index, o.outcome.clone())).collect();
+        assert_eq!(
+            ends,
+            [
+                (0, Outcome::Unknown { error: None }),
+                (1, Outcome::Ok { time: 3, index: 3, value: Value::Int(1), revision: None }),
+                (2, Outcome::Mismatch { time: 5, index: 5 }),
+                (6, Outcome::Unknown { error: None }),
+            ]
+        );
+        assert_eq!(nodes(&operations), ["n1", "n2"]);
+        assert_eq!(by_key(&operations)["k"].len(), 4);
+    }
+
+    #[test]
+    fn broken_rules_are_named() {
+        let invoke = write(0, 5, 7, Kind::Invoke);
+        let cases: Vec<(Vec<Event>, &str)> = vec![
+            (
+                vec![invoke.clone(), write(1, 6, 7, Kind::Invoke)],
+                "event 1: process 7 invokes an operation while that of event 0 is open",
+            ),
+            (
+                vec![write(0, 5, 7, Kind::Ok)],
+                "event 0: process 7 completes an operation that it has not invoked",
+            ),
+            (
+                vec![invoke.clone(), write(1, 6, 7, Kind::Info), write(2, 7, 7, Kind::Invoke)],
+                "event 2: process 7 is used again after the unknown outcome of event 1",
+            ),
+            (
+                vec![invoke.clone(), write(1, 4, 7, Kind::Ok)],
+                "event 1: its time 4 ns is before that of the event before, 5 ns",
+            ),
+            (
+                vec![invoke.clone(), write(2, 6, 7, Kind::Ok)],
+                "event 1 has index 2: events are missing or out of order",
+            ),
+            (
+                vec![invoke, event(1, 6, 7, Kind::Ok, Function::Read, Value::Int(1))],
+                "event 1: process 7 completes another operation than it invoked in event 0",
+            ),
+            (
+                vec![event(0, 0, 0, Kind::Invoke, Function::Write, Value::Nil)],
+                "event 0: expected the value to write, found nil",
+            ),
+            (
+                vec![event(0, 0, 0, Kind::Invoke, Function::Cas, Value::Int(3))],
+                "event 0: expected a pair [expected, new], found 3",
+            ),
+            (
+                vec![
+                    event(0, 0, 0, Kind::Invoke, Function::Read, Value::Nil),
+                    event(1, 0, 0, Kind::Ok, Function::Read, Value::Pair(Some(1), 2)),
+                ],
+                "event 1: expected the value that was read, found [1, 2]",
+            ),
+        ];
+        for (history, text) in cases {
+            assert_eq!(pair(&history).unwrap_err().to_string(), text);
+        }
+    }
+}

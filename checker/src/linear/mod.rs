@@ -1,0 +1,163 @@
+//! Linearizability (Herlihy and Wing, 1990), key by key: it is a local property, so a history is
+//! linearizable when that of each key is.
+//!
+//! Per key the cheapest decider goes first: [`witness`] believes the server's revisions and
+//! verifies them, [`search`] decides what is left. A key that a budget leaves undecided is
+//! unknown, never ok. [`explain`] says why a key is illegal.
+
+mod bits;
+pub(crate) mod explain;
+pub mod search;
+mod witness;
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    history::{Operation, Outcome, operation},
+    model::register::{self, Register},
+    verdict::{self, Property, Violation},
+};
+use search::{Budget, Found, Interval};
+
+/// What a check may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of configurations that the search holds at any time.
+    pub memory: usize,
+    /// Time for all keys together. A hard key gets an equal share of what is left, so that it
+    /// cannot keep others from being decided.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 1 << 30, timeout: Duration::from_secs(60) }
+    }
+}
+
+/// Violations that are told; more are counted.
+const TOLD: usize = 10;
+
+/// What was found for one key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Key {
+    /// Linearizable.
+    Linearizable,
+    /// Not linearizable, and why.
+    Illegal(Box<Violation>),
+    /// A budget ran out; which, in words.
+    Undecided(String),
+}
+
+/// Decides each key and sums up.
+pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
+    let keys = operation::by_key(operations);
+    let deadline = Instant::now() + limits.timeout;
+    let mut violations = Vec::new();
+    let mut illegal = 0;
+    let mut undecided = Vec::new();
+    for (done, (key, operations)) in keys.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(keys.len() - done).unwrap_or(u32::MAX);
+        let budget = Budget { memory: limits.memory, deadline: Instant::now() + share };
+        match check_key(key, operations, &budget) {
+            Key::Linearizable => {}
+            Key::Illegal(violation) => {
+                illegal += 1;
+                if violations.len() < TOLD {
+                    violations.push(*violation);
+                }
+            }
+            Key::Undecided(reason) => undecided.push(format!("key {key}: {reason}")),
+        }
+    }
+    let examined = format!("{} operations on {} keys", operations.len(), keys.len());
+    let (outcome, detail) = if illegal > 0 {
+        (verdict::Outcome::Violated, format!("{examined}, {illegal} keys are not linearizable"))
+    } else if let Some(first) = undecided.first() {
+        let count = undecided.len();
+        let detail = format!("{examined}, {count} keys are undecided; the first is {first}");
+        (verdict::Outcome::Unknown, detail)
+    } else if operations.is_empty() {
+        (verdict::Outcome::Unknown, "the history has no operation".into())
+    } else {
+        (verdict::Outcome::Ok, examined)
+    };
+    Property { name: explain::RULE.into(), outcome, detail, violations }
+}
+
+/// Decides the operations of one key.
+pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> Key {
+    let mut intervals = Vec::with_capacity(operations.len());
+    let mut sources = Vec::with_capacity(operations.len());
+    let mut revisions = Vec::with_capacity(operations.len());
+    for &source in operations {
+        let Some(operation) = register::Operation::of(source) else { continue };
+        let (ret, revision) = match source.outcome {
+            Outcome::Ok { time, revision, .. } => (Some(time), revision),
+            Outcome::Mismatch { time, .. } => (Some(time), None),
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => (None, None),
+        };
+        intervals.push(Interval { operation, call: source.call, ret });
+        sources.push(source);
+        revisions.push(revision);
+    }
+    if witness::explains(&intervals, &revisions) {
+        return Key::Linearizable;
+    }
+    let (simple, positions, unseen) = simplify(&intervals);
+    match search::search(&Register, &simple, budget) {
+        Found::Linearizable => Key::Linearizable,
+        Found::Undecided { reason } => Key::Undecided(reason),
+        Found::Illegal { stuck, possible } => {
+            let case = explain::Case { key, intervals: &intervals, sources: &sources };
+            Key::Illegal(Box::new(case.violation(positions[stuck], &possible, unseen)))
+        }
+    }
+}
+
+type Simple = (Vec<Interval<register::Operation>>, Vec<usize>, Option<i64>);
+
+/// An equivalent history that is easier to search; the place in `intervals` of each operation
+/// left; and the value that stands for all that nobody looks for.
+///
+/// Values that nobody looks for are one value: no answer tells them apart. And where no
+/// compare-and-set was refused, so that no operation is served by just *any other* value, an
+/// unanswered write of such a value explains nothing and can be left out.
+fn simplify(intervals: &[Interval<register::Operation>]) -> Simple {
+    let refused = intervals.iter().any(|i| matches!(i.operation, register::Operation::Mismatch(_)));
+    let mut positions: Vec<usize> = (0..intervals.len()).collect();
+    let looked_for = loop {
+        let looked_for: BTreeSet<Option<i64>> =
+            positions.iter().filter_map(|&at| intervals[at].operation.looked_for()).collect();
+        let before = positions.len();
+        if !refused {
+            positions.retain(|&at| {
+                intervals[at].ret.is_some()
+                    || intervals[at].operation.written().is_some_and(|v| looked_for.contains(&v))
+            });
+        }
+        // What was left out may have been all that looked for another value.
+        if positions.len() == before {
+            break looked_for;
+        }
+    };
+    let mut unseen = None;
+    let simple = positions
+        .iter()
+        .map(|&at| {
+            let mut interval = intervals[at].clone();
+            if let Some(Some(value)) = interval.operation.written()
+                && !looked_for.contains(&Some(value))
+            {
+                let unseen = *unseen.get_or_insert(value);
+                interval.operation = interval.operation.with_written(unseen);
+            }
+            interval
+        })
+        .collect();
+    (simple, positions, unseen)
+}

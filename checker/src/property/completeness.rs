@@ -1,0 +1,77 @@
+//! Whether all evidence is there. What is missing may hide a violation, so the run is undecided.
+
+use std::collections::BTreeSet;
+
+use super::{ok, unknown};
+use crate::{evidence::Evidence, history::operation::Malformed, verdict::Property};
+
+/// Name of the property.
+pub const NAME: &str = "completeness";
+
+/// Looks for gaps: what the harness or the loader reported, a history that breaks its own rules,
+/// nodes without a trace.
+pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
+    let mut gaps = evidence.run.incomplete.clone();
+    if let Some(malformed) = malformed {
+        gaps.push(format!("the history contradicts itself, {malformed}"));
+    }
+    if evidence.run.traced {
+        let traced: BTreeSet<u64> =
+            evidence.traces.iter().filter_map(|trace| trace.first()).map(|r| r.node).collect();
+        for node in (1..=evidence.run.nodes as u64).filter(|node| !traced.contains(node)) {
+            gaps.push(format!("n{node} left no trace"));
+        }
+    }
+    if gaps.is_empty() {
+        let lines: usize = evidence.traces.iter().map(Vec::len).sum();
+        let events = evidence.history.len();
+        return ok(NAME, format!("{events} events of clients and {lines} steps of nodes, no gap"));
+    }
+    unknown(NAME, gaps.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::trace::{Event, Record};
+
+    use super::*;
+    use crate::verdict::Outcome;
+
+    fn trace(node: u64) -> Vec<Record> {
+        vec![Record { node, boot: 1, seq: 0, clock: 1, time: 0, event: Event::Stopped {} }]
+    }
+
+    #[test]
+    fn complete_evidence_is_ok() {
+        let mut evidence = Evidence { traces: vec![trace(1), trace(2)], ..Evidence::default() };
+        evidence.run.nodes = 2;
+        evidence.run.traced = true;
+        assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn a_node_without_a_trace_is_named() {
+        let mut evidence = Evidence { traces: vec![trace(1), vec![]], ..Evidence::default() };
+        evidence.run.nodes = 2;
+        evidence.run.traced = true;
+        let property = check(&evidence, None);
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert_eq!(property.detail, "n2 left no trace");
+        evidence.run.traced = false;
+        assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn what_was_reported_is_passed_on() {
+        let mut evidence = Evidence::default();
+        evidence.run.incomplete.push("stopped by Ctrl-C".into());
+        let malformed = Malformed::NotInvoked { index: 3, process: 4 };
+        let property = check(&evidence, Some(&malformed));
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert_eq!(
+            property.detail,
+            "stopped by Ctrl-C; the history contradicts itself, event 3: process 4 completes an \
+             operation that it has not invoked"
+        );
+    }
+}

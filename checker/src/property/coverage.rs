@@ -1,0 +1,171 @@
+//! Whether enough happened for the verdict to mean something.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use proto::trace::{Event, Role};
+
+use super::{ok, unknown};
+use crate::{
+    evidence::Evidence,
+    fault::{Phase, Record},
+    history::{Operation, Outcome},
+    verdict::Property,
+};
+
+/// Name of the property.
+pub const NAME: &str = "coverage";
+
+/// A leader that is gone for this long is replaced, with election timeouts of up to a second.
+pub const DEPOSING: Duration = Duration::from_secs(3);
+
+/// Looks at how many operations succeeded, and whether attacks on leaders led to new leaders.
+pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
+    let succeeded =
+        operations.iter().filter(|o| matches!(o.outcome, Outcome::Ok { .. })).count() as u64;
+    let wanted = evidence.run.expect.operations.max(1);
+    if succeeded == 0 {
+        return unknown(NAME, "no operation succeeded, so nothing was tested");
+    }
+    if succeeded < wanted {
+        return unknown(NAME, format!("{succeeded} operations succeeded, fewer than {wanted}"));
+    }
+    let mut detail = format!("{succeeded} operations succeeded");
+    if evidence.traces.iter().any(|trace| !trace.is_empty()) {
+        let attacks = attacks_on_leaders(&evidence.faults);
+        let terms = terms_led(evidence);
+        if attacks > 0 && terms < 2 {
+            return unknown(
+                NAME,
+                format!(
+                    "leaders were cut off, stopped or killed {attacks} times for long, but the \
+                     traces show {terms} terms with a leader: no election was tested"
+                ),
+            );
+        }
+        detail += &format!(
+            ", {terms} terms had a leader, leaders were attacked {attacks} times for long"
+        );
+    }
+    ok(NAME, detail)
+}
+
+fn terms_led(evidence: &Evidence) -> usize {
+    let terms: BTreeSet<u64> = evidence
+        .traces
+        .iter()
+        .flatten()
+        .filter_map(|record| match record.event {
+            Event::Role { term, role: Role::Leader, .. } => Some(term),
+            _ => None,
+        })
+        .collect();
+    terms.len()
+}
+
+/// Faults that took the leader of that moment from the majority for at least [`DEPOSING`].
+fn attacks_on_leaders(records: &[Record]) -> usize {
+    let mut faults: BTreeMap<usize, (Option<u64>, Option<u64>)> = BTreeMap::new();
+    for record in records.iter().filter(|record| deposes(record)) {
+        let (bitten, healing) = faults.entry(record.fault).or_default();
+        match record.phase {
+            Phase::Bitten => *bitten = Some(record.time),
+            Phase::HealRequested => *healing = Some(record.time),
+            _ => {}
+        }
+    }
+    let long = u64::try_from(DEPOSING.as_nanos()).unwrap_or(u64::MAX);
+    faults
+        .into_values()
+        .filter(|life| matches!(life, (Some(from), Some(to)) if to.saturating_sub(*from) >= long))
+        .count()
+}
+
+/// A leader that is dead, stopped or cut off in a partition loses its followers. One that is only
+/// deaf goes on sending heartbeats, so it may stay.
+fn deposes(record: &Record) -> bool {
+    let aimed = record.leader.as_ref().is_some_and(|leader| record.nodes.contains(leader));
+    let breaks = match record.kind.as_str() {
+        "kill" | "pause" => true,
+        "partition" => ["alone", "minority"].iter().any(|shape| record.what.contains(shape)),
+        _ => false,
+    };
+    aimed && breaks
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::trace::{self, Position};
+
+    use super::*;
+    use crate::{
+        history::{Function, Value},
+        verdict,
+    };
+
+    fn success() -> Operation<'static> {
+        Operation {
+            index: 0,
+            process: 0,
+            f: Function::Read,
+            key: "k",
+            node: None,
+            argument: Value::Nil,
+            call: 0,
+            outcome: Outcome::Ok { time: 1, index: 1, value: Value::Nil, revision: None },
+        }
+    }
+
+    fn leads(term: u64) -> trace::Record {
+        let event =
+            Event::Role { term, role: Role::Leader, leader: Some(1), last: Position::default() };
+        trace::Record { node: 1, boot: 1, seq: 0, clock: 0, time: 0, event }
+    }
+
+    fn attack(nodes: &[&str], seconds: u64) -> Vec<Record> {
+        [(Phase::Bitten, 0), (Phase::HealRequested, seconds * 1_000_000_000)]
+            .map(|(phase, time)| Record {
+                fault: 0,
+                time,
+                phase,
+                kind: "kill".into(),
+                what: "leader".into(),
+                nodes: nodes.iter().map(|&n| n.into()).collect(),
+                leader: Some("n1".into()),
+                detail: serde_json::Value::Null,
+            })
+            .to_vec()
+    }
+
+    fn outcome(faults: Vec<Record>, terms: &[u64]) -> verdict::Outcome {
+        let traces = vec![terms.iter().map(|&term| leads(term)).collect()];
+        check(&Evidence { faults, traces, ..Evidence::default() }, &[success()]).outcome
+    }
+
+    #[test]
+    fn leaders_that_are_attacked_must_change() {
+        assert_eq!(outcome(attack(&["n1"], 5), &[1]), verdict::Outcome::Unknown);
+        assert_eq!(outcome(attack(&["n1"], 5), &[1, 2]), verdict::Outcome::Ok);
+    }
+
+    #[test]
+    fn short_attacks_and_attacks_on_others_prove_nothing() {
+        assert_eq!(outcome(attack(&["n1"], 1), &[1]), verdict::Outcome::Ok);
+        assert_eq!(outcome(attack(&["n2"], 5), &[1]), verdict::Outcome::Ok);
+    }
+
+    #[test]
+    fn too_few_operations_are_undecided() {
+        let mut evidence = Evidence::default();
+        let none = check(&evidence, &[]);
+        assert_eq!(none.detail, "no operation succeeded, so nothing was tested");
+        assert_eq!(none.outcome, verdict::Outcome::Unknown);
+        assert_eq!(check(&evidence, &[success()]).outcome, verdict::Outcome::Ok);
+        evidence.run.expect.operations = 2;
+        let few = check(&evidence, &[success()]);
+        assert_eq!(few.outcome, verdict::Outcome::Unknown);
+        assert_eq!(few.detail, "1 operations succeeded, fewer than 2");
+    }
+}

@@ -1,0 +1,103 @@
+//! Whether all nodes ended with the same store: what State Machine Safety (paper, figure 3) comes
+//! to for a user. It needs no trace, so it holds for any system.
+
+use std::collections::BTreeMap;
+
+use super::{ok, unknown, violated};
+use crate::{
+    evidence::Run,
+    verdict::{Property, Violation},
+};
+
+/// Name of the property.
+pub const NAME: &str = "final-state";
+
+/// Compares the hashes of nodes that stand at the same revision.
+pub fn check(run: &Run) -> Property {
+    let mut revisions: BTreeMap<i64, BTreeMap<u32, Vec<&str>>> = BTreeMap::new();
+    for (node, revision, hash) in &run.final_hashes {
+        revisions.entry(*revision).or_default().entry(*hash).or_default().push(node);
+    }
+    let violations: Vec<Violation> = revisions
+        .iter()
+        .filter(|(_, hashes)| hashes.len() > 1)
+        .map(|(revision, hashes)| {
+            let sides: Vec<String> = hashes
+                .iter()
+                .map(|(hash, nodes)| format!("{} with hash {hash:08x}", nodes.join(" ")))
+                .collect();
+            let mut nodes: Vec<String> = hashes.values().flatten().map(|n| (*n).into()).collect();
+            nodes.sort();
+            Violation {
+                rule: NAME.into(),
+                summary: format!(
+                    "at the end of the run the stores differ at revision {revision}, which breaks \
+                     State Machine Safety: {}",
+                    sides.join(" against ")
+                ),
+                nodes,
+                operations: Vec::new(),
+                trace: Vec::new(),
+            }
+        })
+        .collect();
+    let told = run.final_hashes.len();
+    if !violations.is_empty() {
+        violated(NAME, "the nodes' stores differ", violations)
+    } else if told < run.nodes {
+        unknown(NAME, format!("only {told} of {} nodes told the hash of their store", run.nodes))
+    } else if revisions.len() > 1 {
+        let list: Vec<String> =
+            run.final_hashes.iter().map(|(n, r, _)| format!("{n} {r}")).collect();
+        let list = list.join(", ");
+        unknown(
+            NAME,
+            format!(
+                "the nodes stand at different revisions, so their hashes cannot be compared: {list}"
+            ),
+        )
+    } else {
+        ok(NAME, format!("{told} nodes ended with the same store"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::Outcome;
+
+    fn run(hashes: &[(&str, i64, u32)]) -> Run {
+        Run {
+            nodes: 3,
+            final_hashes: hashes.iter().map(|&(n, r, h)| (n.into(), r, h)).collect(),
+            ..Run::default()
+        }
+    }
+
+    #[test]
+    fn equal_stores_are_ok() {
+        assert_eq!(check(&run(&[("n1", 9, 7), ("n2", 9, 7), ("n3", 9, 7)])).outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn different_stores_are_a_violation() {
+        let property = check(&run(&[("n1", 9, 7), ("n2", 9, 8), ("n3", 9, 7)]));
+        assert_eq!(property.outcome, Outcome::Violated);
+        assert_eq!(property.violations[0].nodes, ["n1", "n2", "n3"]);
+        assert!(
+            property.violations[0]
+                .summary
+                .ends_with("n1 n3 with hash 00000007 against n2 with hash 00000008")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_undecided() {
+        let missing = check(&run(&[("n1", 9, 7)]));
+        assert_eq!(missing.outcome, Outcome::Unknown);
+        assert_eq!(missing.detail, "only 1 of 3 nodes told the hash of their store");
+        let behind = check(&run(&[("n1", 9, 7), ("n2", 8, 6), ("n3", 9, 7)]));
+        assert_eq!(behind.outcome, Outcome::Unknown);
+        assert!(behind.detail.ends_with("n1 9, n2 8, n3 9"));
+    }
+}
