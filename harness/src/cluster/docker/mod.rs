@@ -1,0 +1,611 @@
+//! A cluster of containers on this machine.
+//!
+//! Rules in a container's network namespace vanish when the container is killed and started
+//! again: a partition would silently heal. Therefore each node is two containers:
+//!
+//! - the **pod** owns the network namespace. It holds `iptables`, a shell and the capability
+//!   `NET_ADMIN`, sleeps, and lives as long as the cluster;
+//! - the **node** joins the pod's namespace. It has no capability, no root, a read-only root file
+//!   system and its data on a volume. It is killed, paused and started again at will.
+//!
+//! Faults are the kernel's own: SIGKILL, the freezer, and packets dropped by iptables ([`rules`]
+//! says where and why). The harness steers pods through long-lived shells.
+//!
+//! Everything carries the run's label and is removed when the [`Cluster`] is destroyed or dropped;
+//! [`gc()`] removes what a killed harness left. No root is needed, only access to the daemon.
+//!
+//! Caveat: the daemon must be on this machine, as clients reach nodes through ports of 127.0.0.1.
+
+mod collect;
+mod daemon;
+mod gc;
+mod guard;
+mod label;
+mod network;
+mod pod;
+mod rules;
+mod shell;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use bollard::{
+    Docker,
+    models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType},
+    query_parameters::{
+        CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptions,
+        StartContainerOptions, StopContainerOptions,
+    },
+};
+use futures::future::try_join_all;
+use tokio::sync::Mutex;
+
+pub use daemon::{NoDaemon, connect};
+pub use gc::{Removed, gc, gc_all};
+pub use guard::interrupted;
+pub use label::{OWNER, RUN};
+pub use rules::{Counter, Link};
+
+pub(crate) use daemon::is_missing;
+
+use self::{guard::Guard, network::Subnet, pod::Pod};
+use crate::images::Images;
+
+/// A node, from 1.
+pub type NodeId = u64;
+
+/// A cluster of Raft has an opinion on nine nodes at most; more would only be slow.
+pub const NODES_MAX: usize = 9;
+
+/// Port of the etcd API inside a node's network namespace.
+const CLIENT_PORT: u16 = 2379;
+/// Port for peers.
+const PEER_PORT: u16 = 2380;
+/// Where the volume is mounted.
+const DATA: &str = "/data";
+/// The trace lies beside the data: like it, it outlives a kill.
+const TRACE: &str = "/data/trace.jsonl";
+
+/// What a cluster is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names the run in labels and names: letters, digits, `-`, `_`, `.`; at most 60 characters.
+    pub run_id: String,
+    /// Number of nodes, 1 to [`NODES_MAX`].
+    pub nodes: usize,
+    /// Node n is reached by clients at port `base_port + n - 1` of 127.0.0.1; without it, at a
+    /// free port that the daemon chooses. Either way it stays the same as long as the cluster.
+    pub base_port: Option<u16>,
+    /// Shortest election timeout.
+    pub election_timeout: Duration,
+    /// Time between a leader's heartbeats.
+    pub heartbeat_interval: Duration,
+    /// Seed of the nodes' election timeouts.
+    pub seed: u64,
+}
+
+/// A node's container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerState {
+    /// Its process exists; true also while paused.
+    pub running: bool,
+    /// It is frozen.
+    pub paused: bool,
+    /// How its last process ended: 137 after SIGKILL. `None` while it runs or before its first
+    /// start.
+    pub exit_code: Option<i64>,
+    /// The kernel killed it for lack of memory.
+    pub out_of_memory: bool,
+    /// When its last process was started.
+    pub started_at: Option<SystemTime>,
+    /// When its last process ended.
+    pub finished_at: Option<SystemTime>,
+}
+
+/// What [`Cluster::install`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// The dropping rules, as a person would type them, by node.
+    pub rules: Vec<String>,
+    /// Time between the first and the last pod's confirmation: for so long the cut was partial.
+    pub skew: Duration,
+}
+
+/// A cluster of containers. Dropped, it removes everything it created.
+pub struct Cluster {
+    docker: Docker,
+    options: Options,
+    subnet: Subnet,
+    pods: BTreeMap<NodeId, Pod>,
+    /// Links of the cuts in force.
+    cuts: Mutex<BTreeMap<u64, Vec<Link>>>,
+    guard: Guard,
+}
+
+impl Cluster {
+    /// Creates network, volumes and containers. The pods run and their shells are open; the nodes
+    /// are created but not started. First removes what dead harnesses left.
+    ///
+    /// # Errors
+    ///
+    /// Options out of range, a port in use (the sentence names it), or the daemon fails. Nothing
+    /// is left behind.
+    pub async fn create(docker: &Docker, images: &Images, options: &Options) -> Result<Self> {
+        options.check()?;
+        let left = gc(docker).await?;
+        if !left.is_empty() {
+            tracing::info!("removed what an earlier run left behind: {left}");
+        }
+        let guard = Guard::new(&options.run_id);
+        match Self::build(docker, images, options).await {
+            Ok((subnet, pods)) => Ok(Self {
+                docker: docker.clone(),
+                options: options.clone(),
+                subnet,
+                pods,
+                cuts: Mutex::default(),
+                guard,
+            }),
+            Err(error) => {
+                guard
+                    .remove(docker)
+                    .await
+                    .with_context(|| format!("cleaning up after: {error:#}"))?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn build(
+        docker: &Docker,
+        images: &Images,
+        options: &Options,
+    ) -> Result<(Subnet, BTreeMap<NodeId, Pod>)> {
+        let network = options.network();
+        let subnet = network::create(docker, &network, &options.run_id).await?;
+        let (network, options) = (&network, options);
+        let pods = try_join_all((1..=options.nodes as NodeId).map(|node| async move {
+            let port = options.client_port(node);
+            let name = options.pod(node);
+            let address = subnet.node(node);
+            pod::create(docker, &images.pod, &name, network, address, port, &options.run_id)
+                .await?;
+            // The node is created while the pod's shells open; it needs to know the pod's port.
+            let client_address = pod::start(docker, &name, port).await?;
+            let (pod, ()) = tokio::try_join!(
+                Pod::open(docker, &name, address, client_address),
+                create_node(docker, images, options, subnet, node, client_address),
+            )?;
+            anyhow::Ok((node, pod))
+        }))
+        .await?;
+        Ok((subnet, pods.into_iter().collect()))
+    }
+
+    /// The nodes, ascending.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<> {
+        1..=self.options.nodes as NodeId
+    }
+
+    /// The name of the cluster's Docker network.
+    pub fn network(&self) -> String {
+        self.options.network()
+    }
+
+    /// Where clients on this machine reach a node.
+    ///
+    /// # Panics
+    ///
+    /// On a node that the cluster does not have.
+    pub fn client_address(&self, node: NodeId) -> SocketAddr {
+        self.pods[&node].client_address
+    }
+
+    /// Where peers reach a node.
+    pub fn peer_address(&self, node: NodeId) -> SocketAddr {
+        (self.subnet.node(node), PEER_PORT).into()
+    }
+
+    /// Starts a node that does not run. Returns once its process exists, not once it serves.
+    ///
+    /// # Errors
+    ///
+    /// The daemon cannot start it.
+    pub async fn start(&self, node: NodeId) -> Result<()> {
+        self.docker
+            .start_container(&self.container(node)?, None::<StartContainerOptions>)
+            .await
+            .with_context(|| format!("starting n{node}"))
+    }
+
+    /// Asks a node to end (SIGTERM) and waits until it has; kills it after ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// The daemon fails.
+    pub async fn stop(&self, node: NodeId) -> Result<()> {
+        let options = StopContainerOptions { t: Some(10), signal: None };
+        self.docker
+            .stop_container(&self.container(node)?, Some(options))
+            .await
+            .with_context(|| format!("stopping n{node}"))
+    }
+
+    /// Kills a node with SIGKILL, paused or not; returns once it is seen down. A node that is down
+    /// already stays so.
+    ///
+    /// # Errors
+    ///
+    /// The daemon fails, or the node is still there after ten seconds.
+    pub async fn kill(&self, node: NodeId) -> Result<()> {
+        let options = KillContainerOptions { signal: "SIGKILL".into() };
+        match self.docker.kill_container(&self.container(node)?, Some(options)).await {
+            Ok(()) => {}
+            Err(error) if daemon::is_conflict(&error) => {}
+            Err(error) => return Err(error).with_context(|| format!("killing n{node}")),
+        }
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while self.state(node).await?.running {
+            ensure!(
+                tokio::time::Instant::now() < deadline,
+                "n{node} still runs 10 s after SIGKILL; is the disk or the daemon stuck?"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// Freezes a node's processes.
+    ///
+    /// # Errors
+    ///
+    /// The node does not run or is paused already, or the kernel has no freezer.
+    pub async fn pause(&self, node: NodeId) -> Result<()> {
+        self.docker
+            .pause_container(&self.container(node)?)
+            .await
+            .with_context(|| format!("pausing n{node}"))
+    }
+
+    /// Thaws a node's processes. A node that was killed while paused is not paused any more, which
+    /// is no error.
+    ///
+    /// # Errors
+    ///
+    /// The daemon fails.
+    pub async fn unpause(&self, node: NodeId) -> Result<()> {
+        match self.docker.unpause_container(&self.container(node)?).await {
+            Ok(()) => Ok(()),
+            Err(_) if !self.state(node).await?.paused => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("thawing n{node}")),
+        }
+    }
+
+    /// A node's container, as the daemon sees it.
+    ///
+    /// # Errors
+    ///
+    /// The daemon fails, or the container was removed by someone else.
+    pub async fn state(&self, node: NodeId) -> Result<ContainerState> {
+        let state = self
+            .docker
+            .inspect_container(&self.container(node)?, None::<InspectContainerOptions>)
+            .await
+            .with_context(|| format!("asking for the state of n{node}"))?
+            .state
+            .with_context(|| format!("the Docker daemon tells no state of n{node}"))?;
+        let running = state.running.unwrap_or(false);
+        // The daemon writes year 1 for "never".
+        let time = |text: Option<String>| {
+            humantime::parse_rfc3339(&text?).ok().filter(|time| *time > SystemTime::UNIX_EPOCH)
+        };
+        let started_at = time(state.started_at);
+        Ok(ContainerState {
+            running,
+            paused: state.paused.unwrap_or(false),
+            exit_code: state.exit_code.filter(|_| !running && started_at.is_some()),
+            out_of_memory: state.oom_killed.unwrap_or(false),
+            started_at,
+            finished_at: time(state.finished_at),
+        })
+    }
+
+    /// The last lines a node printed.
+    ///
+    /// # Errors
+    ///
+    /// The daemon fails.
+    pub async fn logs(&self, node: NodeId, lines: usize) -> Result<String> {
+        collect::tail(&self.docker, &self.container(node)?, lines).await
+    }
+
+    /// Cuts links, on all nodes at once. Cuts may overlap; `cut` names this one from now on.
+    ///
+    /// # Errors
+    ///
+    /// An id in use, a link of a node to itself or to a node that does not exist, or a pod that
+    /// does not answer. Then nothing is cut.
+    pub async fn install(&self, cut: u64, links: &[Link]) -> Result<Installed> {
+        for link in links {
+            ensure!(
+                link.from != link.to && self.pods.contains_key(&link.from),
+                "cut {cut}: no link n{} → n{} in a cluster of {}",
+                link.from,
+                link.to,
+                self.options.nodes
+            );
+            self.pod(link.to)?;
+        }
+        let mut cuts = self.cuts.lock().await;
+        ensure!(!cuts.contains_key(&cut), "cut {cut} is in force already");
+        // Noted before it is done: should the caller give up half-way, `remove` knows of it.
+        cuts.insert(cut, links.to_vec());
+        let confirmed = self.at_receivers(links, |pod, sources| pod.cut(cut, sources)).await;
+        let outcome: Result<Vec<_>> = confirmed.into_iter().collect();
+        match outcome {
+            Ok(times) => {
+                let first = times.iter().min().copied();
+                let last = times.iter().max().copied();
+                let skew = first.zip(last).map(|(first, last)| last - first).unwrap_or_default();
+                let rules = rules::by_receiver(links)
+                    .into_iter()
+                    .flat_map(|(node, from)| {
+                        from.into_iter()
+                            .map(move |from| rules::in_words(node, cut, self.subnet.node(from)))
+                    })
+                    .collect();
+                Ok(Installed { rules, skew })
+            }
+            Err(error) => {
+                // Pods apply all of a cut's rules or none; those that did not will complain.
+                self.at_receivers(links, |pod, sources| pod.heal(cut, sources)).await;
+                cuts.remove(&cut);
+                Err(error.context(format!("installing cut {cut}")))
+            }
+        }
+    }
+
+    /// Packets that a cut has held up so far, a counter a link. A cut that is not in force has
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// A pod does not answer.
+    pub async fn counters(&self, cut: u64) -> Result<Vec<Counter>> {
+        let links = self.cuts.lock().await.get(&cut).cloned().unwrap_or_default();
+        let receivers = rules::by_receiver(&links);
+        let counters = try_join_all(receivers.into_keys().map(|node| async move {
+            let table = self.pod(node)?.table().await?;
+            anyhow::Ok(rules::counters(node, cut, &table))
+        }))
+        .await
+        .with_context(|| format!("reading the counters of cut {cut}"))?;
+        Ok(counters.into_iter().flatten().collect())
+    }
+
+    /// Ends a cut, on all nodes at once. Others stay in force.
+    ///
+    /// # Errors
+    ///
+    /// The cut is not in force, or a pod does not answer; the cut may then be in force in part, and
+    /// removing it can be tried again.
+    pub async fn remove(&self, cut: u64) -> Result<()> {
+        let mut cuts = self.cuts.lock().await;
+        let links = cuts.get(&cut).with_context(|| format!("cut {cut} is not in force"))?;
+        let outcome: Result<Vec<_>> = self
+            .at_receivers(links, |pod, sources| pod.heal(cut, sources))
+            .await
+            .into_iter()
+            .collect();
+        outcome.with_context(|| format!("removing cut {cut}"))?;
+        cuts.remove(&cut);
+        Ok(())
+    }
+
+    /// Whether a ping from one pod to another is answered within a second. It tells of the network
+    /// alone: the kernel answers also where the node is dead or paused. As it goes there and back,
+    /// a cut of either direction fails it.
+    ///
+    /// # Errors
+    ///
+    /// The pod does not answer.
+    pub async fn probe(&self, from: NodeId, to: NodeId) -> Result<bool> {
+        self.pod(from)?
+            .ping(self.pod(to)?.address)
+            .await
+            .with_context(|| format!("pinging n{to} from n{from}"))
+    }
+
+    /// Writes `trace/n<i>.jsonl`, `logs/n<i>.log` and `logs/n<i>-pod.log` into a run directory.
+    /// Returns a sentence for each thing that is missing.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be written.
+    pub async fn collect(&self, directory: &Path) -> Result<Vec<String>> {
+        let (traces, logs) = (directory.join("trace"), directory.join("logs"));
+        for directory in [&traces, &logs] {
+            fs::create_dir_all(directory)
+                .with_context(|| format!("creating {}", directory.display()))?;
+        }
+        let (traces, logs) = (&traces, &logs);
+        let missing = try_join_all(self.pods.iter().map(|(&node, pod)| async move {
+            let container = self.container(node)?;
+            fs::write(logs.join(format!("n{node}-pod.log")), pod.transcript())
+                .with_context(|| format!("writing to {}", logs.display()))?;
+            let mut missing = Vec::new();
+            if self.state(node).await.is_ok_and(|state| state.started_at.is_none()) {
+                return Ok(missing);
+            }
+            let trace = traces.join(format!("n{node}.jsonl"));
+            let log = logs.join(format!("n{node}.log"));
+            let (trace, log) = tokio::join!(
+                collect::file(&self.docker, &container, TRACE, &trace),
+                collect::log(&self.docker, &container, &log),
+            );
+            match trace {
+                Ok(true) => {}
+                Ok(false) => missing.push(format!("n{node} wrote no trace")),
+                Err(error) => missing.push(format!("the trace of n{node}: {error:#}")),
+            }
+            if let Err(error) = log {
+                missing.push(format!("the log of n{node}: {error:#}"));
+            }
+            anyhow::Ok(missing)
+        }))
+        .await?;
+        Ok(missing.into_iter().flatten().collect())
+    }
+
+    /// Removes everything that belongs to the cluster.
+    ///
+    /// # Errors
+    ///
+    /// Something could not be removed; the sentence names it.
+    pub async fn destroy(&self) -> Result<()> {
+        self.guard.remove(&self.docker).await.map(drop)
+    }
+
+    /// Does something about links at each of their receivers, at once.
+    async fn at_receivers<T, F>(
+        &self,
+        links: &[Link],
+        act: impl Fn(Pod, Vec<Ipv4Addr>) -> F,
+    ) -> Vec<Result<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        futures::future::join_all(rules::by_receiver(links).into_iter().map(|(to, from)| {
+            let sources = from.into_iter().map(|from| self.subnet.node(from)).collect();
+            let acting = self.pod(to).map(|pod| act(pod.clone(), sources));
+            async move { acting?.await }
+        }))
+        .await
+    }
+
+    fn pod(&self, node: NodeId) -> Result<&Pod> {
+        self.pods.get(&node).with_context(|| {
+            format!("there is no node n{node} in a cluster of {}", self.options.nodes)
+        })
+    }
+
+    fn container(&self, node: NodeId) -> Result<String> {
+        self.pod(node)?;
+        Ok(self.options.node(node))
+    }
+}
+
+/// Creates a node's volume and container.
+async fn create_node(
+    docker: &Docker,
+    images: &Images,
+    options: &Options,
+    subnet: Subnet,
+    node: NodeId,
+    client_address: SocketAddr,
+) -> Result<()> {
+    let members: Vec<String> = (1..=options.nodes as NodeId)
+        .map(|peer| format!("{peer}={}:{PEER_PORT}", subnet.node(peer)))
+        .collect();
+    let flags = [
+        ("id", node.to_string()),
+        ("initial-cluster", members.join(",")),
+        ("cluster-token", options.run_id.clone()),
+        ("data-dir", format!("{DATA}/raft")),
+        ("trace", TRACE.to_owned()),
+        ("listen-peer", format!("0.0.0.0:{PEER_PORT}")),
+        ("listen-client", format!("0.0.0.0:{CLIENT_PORT}")),
+        ("advertise-client", client_address.to_string()),
+        ("election-timeout", humantime::format_duration(options.election_timeout).to_string()),
+        ("heartbeat-interval", humantime::format_duration(options.heartbeat_interval).to_string()),
+        ("seed", options.seed.to_string()),
+    ];
+    let name = options.node(node);
+    let labels = label::labels(&options.run_id);
+    let volume = bollard::models::VolumeCreateRequest {
+        name: Some(name.clone()),
+        labels: Some(labels.clone()),
+        ..Default::default()
+    };
+    docker.create_volume(volume).await.with_context(|| format!("creating a volume for n{node}"))?;
+    let body = ContainerCreateBody {
+        image: Some(images.node.clone()),
+        cmd: Some(flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()),
+        labels: Some(labels),
+        host_config: Some(HostConfig {
+            network_mode: Some(format!("container:{}", options.pod(node))),
+            cap_drop: Some(vec!["ALL".into()]),
+            security_opt: Some(vec!["no-new-privileges".into()]),
+            readonly_rootfs: Some(true),
+            mounts: Some(vec![Mount {
+                typ: Some(MountType::VOLUME),
+                source: Some(name.clone()),
+                target: Some(DATA.into()),
+                ..Default::default()
+            }]),
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".into()),
+                config: Some([("max-size".to_owned(), "256m".to_owned())].into()),
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    docker
+        .create_container(Some(CreateContainerOptionsBuilder::new().name(&name).build()), body)
+        .await
+        .with_context(|| format!("creating the container of n{node}"))?;
+    Ok(())
+}
+
+impl Options {
+    fn check(&self) -> Result<()> {
+        ensure!(
+            (1..=NODES_MAX).contains(&self.nodes),
+            "a cluster has 1 to {NODES_MAX} nodes, not {}",
+            self.nodes
+        );
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        ensure!(
+            (1..=60).contains(&self.run_id.len())
+                && self.run_id.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && self.run_id.chars().all(allowed),
+            "the run id {:?} cannot name containers: use up to 60 letters, digits, `-`, `_` and \
+             `.`, with a letter or digit first",
+            self.run_id
+        );
+        for node in 1..=self.nodes as NodeId {
+            let Some(base) = self.base_port else { break };
+            let Some(port) = self.client_port(node) else {
+                bail!("{} ports from {base} on pass 65535; choose a smaller base port", self.nodes);
+            };
+            // Asking the system first gives a sentence that is the same on every daemon.
+            if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+                return Err(pod::port_taken(port, &error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn client_port(&self, node: NodeId) -> Option<u16> {
+        self.base_port?.checked_add(u16::try_from(node - 1).ok()?)
+    }
+
+    fn network(&self) -> String {
+        format!("raft-{}", self.run_id)
+    }
+
+    fn node(&self, node: NodeId) -> String {
+        format!("raft-{}-n{node}", self.run_id)
+    }
+
+    fn pod(&self, node: NodeId) -> String {
+        format!("raft-{}-n{node}-pod", self.run_id)
+    }
+}

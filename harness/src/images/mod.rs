@@ -1,0 +1,250 @@
+//! The two images of a cluster: the pod (iptables, tc, a shell) and the node (the binary).
+//!
+//! They are built when they are missing or their sources changed: an image's tag is the hash of
+//! what it is made of. There are two ways, and the one that works is taken:
+//!
+//! - with a registry ([`dockerfile`]): the Dockerfiles in `docker/`;
+//! - without one ([`recipe`]): Debian packages that this machine can download, unpacked and
+//!   imported, and the node compiled here.
+
+pub mod dockerfile;
+pub mod recipe;
+pub mod source;
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use bollard::{
+    Docker,
+    query_parameters::{ListImagesOptions, RemoveImageOptions},
+};
+
+use crate::cluster::docker::is_missing;
+use source::Workspace;
+
+/// Label of our images; its value is the kind, `pod` or `node`.
+pub const KIND: &str = "raft-lab.image";
+
+/// Label of our images that says in words how they were built.
+pub const HOW: &str = "raft-lab.how";
+
+/// User and group that the node runs as. No account of the host.
+pub const USER: u32 = 10001;
+
+/// Images of older sources are kept for so long: another working tree may be using them.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// References of the images of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Images {
+    /// The pod's.
+    pub pod: String,
+    /// The node's.
+    pub node: String,
+    /// In words, how they came to be.
+    pub how: String,
+}
+
+/// Where images come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Source {
+    /// The Dockerfiles, if their base image is here or a registry gives it; else the recipe.
+    #[default]
+    Auto,
+    /// The Dockerfiles only.
+    Registry,
+    /// The recipe only.
+    Recipe,
+}
+
+/// What an image is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Owns a node's network namespace.
+    Pod,
+    /// Runs the node.
+    Node,
+}
+
+impl Kind {
+    /// As in labels and tags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pod => "pod",
+            Self::Node => "node",
+        }
+    }
+}
+
+/// Builds what is missing or out of date, telling `say` what it is at. With nothing to do it takes
+/// some milliseconds.
+///
+/// # Errors
+///
+/// The sources are not on this machine (the harness was copied away from them), or no way of
+/// building works; the sentence has the reason of each.
+pub async fn ensure(
+    docker: &Docker,
+    source: Source,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Images> {
+    let (pod, pod_how) = ensure_one(docker, Kind::Pod, source, say).await?;
+    let (node, node_how) = ensure_one(docker, Kind::Node, source, say).await?;
+    prune(docker, &[&pod, &node]).await;
+    let how = if pod_how == node_how { pod_how } else { format!("pod {pod_how}; node {node_how}") };
+    Ok(Images { pod, node, how })
+}
+
+/// [`ensure`] for one of the images: its reference, and how it was built.
+///
+/// # Errors
+///
+/// As [`ensure`].
+pub async fn ensure_one(
+    docker: &Docker,
+    kind: Kind,
+    source: Source,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<(String, String)> {
+    let workspace = Workspace::find()?;
+    let image = reference(&workspace, kind)?;
+    if let Some(how) = existing(docker, &image, source).await? {
+        return Ok((image, how));
+    }
+    // Of two harnesses that start at once, one builds and the other waits.
+    let _turn = workspace.lock().await?;
+    let how = match existing(docker, &image, source).await? {
+        Some(how) => how,
+        None => build(docker, &workspace, kind, &image, source, say).await?,
+    };
+    Ok((image, how))
+}
+
+/// The references that [`ensure`] would give, and whether each image exists; builds nothing.
+///
+/// # Errors
+///
+/// The sources are not on this machine, or the daemon fails.
+pub async fn status(docker: &Docker) -> Result<Vec<(String, bool)>> {
+    let workspace = Workspace::find()?;
+    let mut images = Vec::new();
+    for kind in [Kind::Pod, Kind::Node] {
+        let image = reference(&workspace, kind)?;
+        let exists = existing(docker, &image, Source::Auto).await?.is_some();
+        images.push((image, exists));
+    }
+    Ok(images)
+}
+
+fn reference(workspace: &Workspace, kind: Kind) -> Result<String> {
+    Ok(format!("raft-lab/{}:{}", kind.name(), workspace.hash(kind)?))
+}
+
+/// How an image was built, if it exists and was built in an allowed way.
+async fn existing(docker: &Docker, image: &str, source: Source) -> Result<Option<String>> {
+    let inspected = match docker.inspect_image(image).await {
+        Ok(inspected) => inspected,
+        Err(error) if is_missing(&error) => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("looking for the image {image}")),
+    };
+    let how = inspected
+        .config
+        .and_then(|config| config.labels)
+        .and_then(|mut labels| labels.remove(HOW))
+        .unwrap_or_default();
+    let allowed = match source {
+        Source::Auto => true,
+        Source::Registry => how == dockerfile::HOW,
+        Source::Recipe => how == recipe::HOW,
+    };
+    Ok(allowed.then_some(how))
+}
+
+async fn build(
+    docker: &Docker,
+    workspace: &Workspace,
+    kind: Kind,
+    image: &str,
+    source: Source,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<String> {
+    let name = kind.name();
+    let bases = dockerfile::Bases::from_environment();
+    let refused = if source == Source::Recipe {
+        None
+    } else {
+        say(&format!("{name} image: looking for the base image {}", bases.base));
+        let attempt = async {
+            bases.fetch(docker, kind, say).await?;
+            say(&format!("{name} image: building docker/{name}.Dockerfile"));
+            dockerfile::build(docker, workspace, kind, image, &bases).await
+        };
+        match attempt.await {
+            Ok(()) => return Ok(dockerfile::HOW.into()),
+            Err(error) if source == Source::Registry => {
+                return Err(error.context(format!("building the {name} image by its Dockerfile")));
+            }
+            Err(error) => {
+                say(&format!("{name} image: not by its Dockerfile ({error:#})"));
+                Some(error)
+            }
+        }
+    };
+    let outcome = recipe::build(docker, workspace, kind, image, say).await;
+    match (outcome, refused) {
+        (Ok(()), _) => Ok(recipe::HOW.into()),
+        (Err(error), None) => Err(error.context(format!("building the {name} image by recipe"))),
+        (Err(error), Some(refused)) => Err(anyhow!(
+            "the {name} image cannot be built, neither by its Dockerfile ({refused:#}) nor by \
+             recipe ({error:#})"
+        )),
+    }
+}
+
+/// Removes our images of older sources that nothing uses. Failing at it harms nobody.
+async fn prune(docker: &Docker, current: &[&str]) {
+    let options = ListImagesOptions {
+        filters: Some([("label".to_owned(), vec![KIND.to_owned()])].into()),
+        ..Default::default()
+    };
+    let images = match docker.list_images(Some(options)).await {
+        Ok(images) => images,
+        Err(error) => {
+            tracing::debug!("listing images: {error}");
+            return;
+        }
+    };
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs();
+    for image in images {
+        let age = now.saturating_sub(u64::try_from(image.created).unwrap_or(now));
+        if age < KEPT.as_secs() || image.repo_tags.iter().any(|tag| current.contains(&&**tag)) {
+            continue;
+        }
+        // Without force: the daemon refuses where a container still uses it.
+        if let Err(error) = docker.remove_image(&image.id, None::<RemoveImageOptions>, None).await {
+            tracing::debug!("keeping {:?}: {error}", image.repo_tags);
+        }
+    }
+}
+
+/// Exclusive access to image building in this working tree, until dropped.
+struct Turn(#[expect(dead_code, reason = "the lock is released when the file is closed")] fs::File);
+
+impl Workspace {
+    async fn lock(&self) -> Result<Turn> {
+        let directory = self.root().join("target");
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+        let path = directory.join(".raft-lab-images.lock");
+        tokio::task::spawn_blocking(move || {
+            let file =
+                fs::File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+            file.lock().with_context(|| format!("locking {}", path.display()))?;
+            Ok(Turn(file))
+        })
+        .await?
+    }
+}

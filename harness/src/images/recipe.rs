@@ -1,0 +1,415 @@
+//! Images without a registry: Debian packages that this machine can download, unpacked into an
+//! archive and imported. No root, no debootstrap; `docker/recipe` lists what goes in.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use bollard::{Docker, body_full, query_parameters::CreateImageOptions};
+use futures::StreamExt;
+use serde::Deserialize;
+use tar::{Builder, EntryType, Header};
+
+use super::{HOW as HOW_LABEL, KIND, Kind, USER, source::Workspace};
+
+/// How these images came to be.
+pub const HOW: &str = "built by recipe from this machine's Debian packages";
+
+/// Directories that have moved below `/usr`; packages may still name the old places.
+const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
+
+/// Parts of packages that nothing here reads.
+const UNUSED: [&str; 3] = ["/usr/share/", "/gconv/", "/usr/lib/locale/"];
+
+/// What Debian's package scripts would link, had they run.
+const LINKS: [(&str, &str); 3] = [
+    ("usr/sbin/iptables", "xtables-nft-multi"),
+    ("usr/sbin/iptables-restore", "xtables-nft-multi"),
+    ("usr/sbin/iptables-save", "xtables-nft-multi"),
+];
+
+/// Builds an image and gives it the tag `image`.
+///
+/// # Errors
+///
+/// `apt-get` or `dpkg-deb` are not there or fail, the node does not compile, or the daemon fails.
+pub async fn build(
+    docker: &Docker,
+    workspace: &Workspace,
+    kind: Kind,
+    image: &str,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<()> {
+    let name = kind.name();
+    let binary = match kind {
+        Kind::Pod => None,
+        Kind::Node => {
+            say("node image: compiling the node (cargo build --release)");
+            Some(compile(workspace).await?)
+        }
+    };
+    say(&format!("{name} image: unpacking this machine's Debian packages"));
+    let recipe = Recipe::read(workspace)?;
+    let archive =
+        tokio::task::spawn_blocking(move || root(&recipe, kind, binary.as_deref())).await??;
+    let mut changes = vec![format!("LABEL {KIND}={name}"), format!("LABEL {HOW_LABEL}={HOW:?}")];
+    match kind {
+        Kind::Pod => changes.push(r#"ENTRYPOINT ["busybox", "sleep", "2147483647"]"#.into()),
+        Kind::Node => {
+            changes.push(format!("USER {USER}:{USER}"));
+            changes.push(r#"ENTRYPOINT ["/usr/local/bin/raft-node"]"#.into());
+        }
+    }
+    import(docker, image, archive, changes).await
+}
+
+/// Makes an image of a root file system in a tar archive; `changes` are lines of a Dockerfile.
+///
+/// # Errors
+///
+/// The reference has no tag, or the daemon fails.
+pub async fn import(
+    docker: &Docker,
+    image: &str,
+    archive: Vec<u8>,
+    changes: Vec<String>,
+) -> Result<()> {
+    let (repository, tag) = image
+        .rsplit_once(':')
+        .with_context(|| format!("the image reference {image:?} has no tag"))?;
+    let options = CreateImageOptions {
+        from_src: Some("-".into()),
+        repo: Some(repository.into()),
+        tag: Some(tag.into()),
+        changes,
+        ..Default::default()
+    };
+    let mut events = docker.create_image(Some(options), Some(body_full(archive.into())), None);
+    while let Some(event) = events.next().await {
+        event.with_context(|| format!("importing {image}"))?;
+    }
+    Ok(())
+}
+
+/// `docker/recipe`, read.
+#[derive(Clone, Debug, Default)]
+struct Recipe {
+    pod: Vec<String>,
+    node: Vec<String>,
+    applets: Vec<String>,
+}
+
+impl Recipe {
+    fn read(workspace: &Workspace) -> Result<Self> {
+        let path = workspace.root().join("docker/recipe");
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let mut recipe = Self::default();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            let list = match words.next().as_deref() {
+                None => continue,
+                Some("pod") => &mut recipe.pod,
+                Some("node") => &mut recipe.node,
+                Some("applets") => &mut recipe.applets,
+                Some(other) => bail!("{}: unknown word {other:?}", path.display()),
+            };
+            list.extend(words);
+        }
+        Ok(recipe)
+    }
+}
+
+/// Compiles the node and gives the binary's path.
+///
+/// Selecting the harness beside it makes cargo choose the same features of shared dependencies as
+/// `cargo run --release`, so that what that compiled is used and nothing is compiled twice.
+async fn compile(workspace: &Workspace) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = tokio::process::Command::new(&cargo)
+        .current_dir(workspace.root())
+        .args(["build", "--release", "--package", "harness", "--package", "node"])
+        .args(["--bin", "raft-node", "--message-format", "json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .with_context(|| format!("running {} to compile the node", cargo.display()))?;
+    ensure!(
+        output.status.success(),
+        "the node does not compile:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    executable(&String::from_utf8_lossy(&output.stdout))
+        .context("cargo compiled the node but did not say where the binary is")
+}
+
+/// The node's binary in cargo's messages, one JSON object a line.
+fn executable(messages: &str) -> Option<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+        target: Option<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok())
+        .filter(|message| message.target.as_ref().is_some_and(|t| t.name == "raft-node"))
+        .find_map(|message| message.executable)
+}
+
+/// The root file system of an image, as a tar archive.
+fn root(recipe: &Recipe, kind: Kind, binary: Option<&Path>) -> Result<Vec<u8>> {
+    let packages = match kind {
+        Kind::Pod => &recipe.pod,
+        Kind::Node => &recipe.node,
+    };
+    let mut root = Root::new()?;
+    for package in download(packages)?.packages()? {
+        root.unpack(&package).with_context(|| format!("unpacking {}", package.display()))?;
+    }
+    for applet in &recipe.applets {
+        root.link(&format!("usr/bin/{applet}"), "busybox")?;
+    }
+    if kind == Kind::Pod {
+        for (path, target) in LINKS {
+            root.link(path, target)?;
+        }
+    }
+    if let Some(binary) = binary {
+        let content = fs::read(binary).with_context(|| format!("reading {}", binary.display()))?;
+        root.directory("usr/local", 0o755, 0)?;
+        root.directory("usr/local/bin", 0o755, 0)?;
+        root.file("usr/local/bin/raft-node", 0o755, &content)?;
+        root.directory("data", 0o755, USER)?;
+    }
+    Ok(root.archive.into_inner()?)
+}
+
+/// Packages in a directory that is removed with it.
+struct Downloaded(tempfile::TempDir);
+
+impl Downloaded {
+    fn packages(&self) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(self.0.path())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "deb") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+fn download(roots: &[String]) -> Result<Downloaded> {
+    let directory = tempfile::tempdir().context("making a temporary directory")?;
+    let closure = closure(roots)?;
+    let mut command = Command::new("apt-get");
+    command.arg("--quiet").arg("download").args(&closure).current_dir(directory.path());
+    run(&mut command).context(
+        "Debian packages cannot be downloaded; if their lists are missing or old, run \
+         `sudo apt-get update`",
+    )?;
+    Ok(Downloaded(directory))
+}
+
+/// The packages and the libraries they need. Other dependencies (dpkg, debconf) serve the
+/// packages' installation, which does not take place.
+fn closure(roots: &[String]) -> Result<BTreeSet<String>> {
+    let mut found: BTreeSet<String> = roots.iter().cloned().collect();
+    let mut fresh: Vec<String> = roots.to_vec();
+    while !fresh.is_empty() {
+        let mut command = Command::new("apt-cache");
+        command.arg("depends").args(
+            ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"]
+                .map(|kind| format!("--no-{kind}")),
+        );
+        let output = run(command.args(&fresh)).context(
+            "the dependencies of Debian packages cannot be found; if the package lists are \
+             missing, run `sudo apt-get update`",
+        )?;
+        fresh = String::from_utf8_lossy(&output)
+            .lines()
+            .filter_map(|line| line.split_once("Depends: "))
+            .map(|(_, package)| package.trim())
+            .filter(|package| package.starts_with("lib"))
+            .filter(|package| found.insert((*package).to_owned()))
+            .map(str::to_owned)
+            .collect();
+    }
+    Ok(found)
+}
+
+fn run(command: &mut Command) -> Result<Vec<u8>> {
+    let program = command.get_program().to_owned();
+    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output().with_context(|| {
+        format!("running {}: the recipe needs a Debian or Ubuntu machine", program.display())
+    })?;
+    ensure!(
+        output.status.success(),
+        "{} failed: {}",
+        program.display(),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(output.stdout)
+}
+
+/// A root file system in the making.
+struct Root {
+    archive: Builder<Vec<u8>>,
+    /// Paths that are in it.
+    paths: BTreeSet<PathBuf>,
+}
+
+impl Root {
+    /// The directories and files that every program expects.
+    fn new() -> Result<Self> {
+        let mut root = Self { archive: Builder::new(Vec::new()), paths: BTreeSet::new() };
+        for directory in ["dev", "etc", "proc", "root", "run", "sys", "usr", "var"] {
+            root.directory(directory, 0o755, 0)?;
+        }
+        root.directory("tmp", 0o1777, 0)?;
+        for directory in MERGED {
+            root.directory(&format!("usr/{directory}"), 0o755, 0)?;
+            root.link(directory, &format!("usr/{directory}"))?;
+        }
+        let passwd =
+            format!("root:x:0:0:root:/root:/bin/sh\nraft:x:{USER}:{USER}::/data:/bin/sh\n");
+        root.file("etc/passwd", 0o644, passwd.as_bytes())?;
+        root.file("etc/group", 0o644, format!("root:x:0:\nraft:x:{USER}:\n").as_bytes())?;
+        Ok(root)
+    }
+
+    /// Adds a package's files.
+    fn unpack(&mut self, package: &Path) -> Result<()> {
+        let mut child = Command::new("dpkg-deb")
+            .arg("--fsys-tarfile")
+            .arg(package)
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("running dpkg-deb: the recipe needs a Debian or Ubuntu machine")?;
+        let mut output = child.stdout.take().context("dpkg-deb has no output")?;
+        let copied = self.copy(&mut output);
+        // To the end, or dpkg-deb would complain of a closed pipe.
+        std::io::copy(&mut output, &mut std::io::sink())?;
+        let status = child.wait()?;
+        copied?;
+        ensure!(status.success(), "dpkg-deb ended with {status}");
+        Ok(())
+    }
+
+    fn copy(&mut self, package: &mut impl Read) -> Result<()> {
+        let mut package = tar::Archive::new(package);
+        for entry in package.entries()? {
+            let mut entry = entry?;
+            let path = merged(&entry.path()?);
+            let text = format!("/{}/", path.display());
+            let unused = UNUSED.iter().any(|unused| text.contains(unused));
+            if unused || path.as_os_str().is_empty() || !self.paths.insert(path.clone()) {
+                continue;
+            }
+            let mut header = entry.header().clone();
+            match header.entry_type() {
+                EntryType::Symlink => {
+                    let target = target(&entry)?;
+                    self.archive.append_link(&mut header, path, target)?;
+                }
+                EntryType::Link => {
+                    let target = merged(&target(&entry)?);
+                    self.archive.append_link(&mut header, path, target)?;
+                }
+                _ => self.archive.append_data(&mut header, path, &mut entry)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(&mut self, path: &str, mode: u32, owner: u32) -> Result<()> {
+        if self.paths.insert(path.into()) {
+            let mut header = header(EntryType::Directory, mode, owner, 0);
+            self.archive.append_data(&mut header, path, std::io::empty())?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+        if self.paths.insert(path.into()) {
+            let mut header = header(EntryType::Regular, mode, 0, content.len() as u64);
+            self.archive.append_data(&mut header, path, content)?;
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, path: &str, target: &str) -> Result<()> {
+        if self.paths.insert(path.into()) {
+            let mut header = header(EntryType::Symlink, 0o777, 0, 0);
+            self.archive.append_link(&mut header, path, target)?;
+        }
+        Ok(())
+    }
+}
+
+fn header(kind: EntryType, mode: u32, owner: u32, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(owner.into());
+    header.set_gid(owner.into());
+    header.set_size(size);
+    header
+}
+
+fn target(entry: &tar::Entry<'_, impl Read>) -> Result<PathBuf> {
+    let target = entry.link_name()?.ok_or_else(|| anyhow!("a link without a target"))?;
+    Ok(target.into_owned())
+}
+
+/// A package's path inside the image: without `./`, and below `/usr` where it has moved there.
+fn merged(path: &Path) -> PathBuf {
+    let path: PathBuf =
+        path.components().filter(|part| matches!(part, std::path::Component::Normal(_))).collect();
+    if MERGED.iter().any(|directory| path.starts_with(directory)) {
+        Path::new("usr").join(path)
+    } else {
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_places_lead_below_usr() {
+        for (path, expected) in [
+            ("./bin/busybox", "usr/bin/busybox"),
+            ("./lib/x86_64-linux-gnu/libc.so.6", "usr/lib/x86_64-linux-gnu/libc.so.6"),
+            ("./lib", "usr/lib"),
+            ("./usr/sbin/tc", "usr/sbin/tc"),
+            ("./libexec/x", "libexec/x"),
+            ("./", ""),
+        ] {
+            assert_eq!(merged(Path::new(path)), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_binary_is_found_in_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"node"},"executable":null}
+not JSON
+{"reason":"compiler-artifact","target":{"name":"raft-node"},"executable":"/t/release/raft-node"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages).unwrap(), Path::new("/t/release/raft-node"));
+        assert_eq!(executable("{}"), None);
+    }
+}
