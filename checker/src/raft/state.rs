@@ -178,7 +178,7 @@ impl Cluster {
             }
             Event::Durable { term, vote, last } => {
                 if let Some(candidate) = vote {
-                    node.ballots.entry(*term).or_insert((*candidate, line));
+                    node.ballots.insert(*term, (*candidate, line));
                 }
                 node.keep(*term, *last, line);
             }

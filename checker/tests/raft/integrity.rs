@@ -1,0 +1,149 @@
+//! Incomplete evidence: never a violation, and never green.
+
+use checker::{
+    evidence::Run,
+    raft,
+    verdict::{Outcome, Property},
+};
+use proto::trace::{Event, Position, Record};
+
+use crate::script::{holds, properties, traces};
+
+const SCRIPT: &str = "
+    voters 3
+    elect n1 1 n2
+    n1 append 1 1
+    n1 durable
+    send n1 n2
+    send n1 n3
+    n1 commit 2 n1=2 n2=2 n3=2
+    n2 commit 2
+    n2 restart
+    n3 commit 2
+    n3 stop
+";
+
+/// Asserts that broken evidence leaves every rule undecided, and why.
+#[track_caller]
+fn undecided(properties: &[Property], why: &str) {
+    assert_eq!(properties[0].name, "trace-integrity");
+    assert_eq!(properties[0].detail, why);
+    for property in properties {
+        assert_eq!(property.outcome, Outcome::Unknown, "{property:#?}");
+        assert_eq!(property.violations, []);
+    }
+}
+
+#[track_caller]
+fn broken(why: &str, spoil: impl FnOnce(&mut Vec<Vec<Record>>)) {
+    holds(SCRIPT);
+    let mut traces = traces(SCRIPT);
+    spoil(&mut traces);
+    undecided(&properties(&traces), why);
+}
+
+#[test]
+fn every_missing_line_is_noticed() {
+    let whole = traces(SCRIPT);
+    for node in 0..whole.len() {
+        for line in 0..whole[node].len() {
+            // Nobody can tell that the last line of a boot is missing, unless someone depends on it.
+            let ends = whole[node].get(line + 1).is_none_or(|next| next.seq == 0);
+            if ends {
+                continue;
+            }
+            let mut traces = whole.clone();
+            let gone = traces[node].remove(line);
+            for property in properties(&traces) {
+                assert_eq!(property.outcome, Outcome::Unknown, "without {gone:?}: {property:#?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_gap() {
+    broken("line 3 of the trace of n2 (boot 1, seq 3): 2 was expected: lines are missing", |t| {
+        t[1].remove(2);
+    });
+}
+
+#[test]
+fn a_missing_trace() {
+    broken("there is no trace of n2", |t| {
+        t.remove(1);
+    });
+    broken("there is no trace of n2", |t| t[1].clear());
+    broken("there is no trace of any node", |t| t.iter_mut().for_each(Vec::clear));
+}
+
+#[test]
+fn a_trace_that_starts_late_or_skips_a_boot() {
+    broken("line 1 of the trace of n3 (boot 1, seq 1): boot 1 did not begin with `started`", |t| {
+        t[2].remove(0);
+    });
+    broken("line 11 of the trace of n2 (boot 3, seq 0): it starts boot 3, after boot 1", |t| {
+        t[1].last_mut().unwrap().boot = 3;
+    });
+    broken(
+        "line 1 of the trace of n1 (boot 1, seq 0): the first boot has a log of 4 entries",
+        |t| {
+            if let Event::Started { last, .. } = &mut t[0][0].event {
+                *last = Position { index: 4, ..*last };
+            }
+        },
+    );
+}
+
+#[test]
+fn clocks_that_do_not_grow() {
+    broken("line 5 of the trace of n1 (boot 1, seq 4): its clock is 6, after 6", |t| {
+        t[0][4].clock = t[0][3].clock;
+    });
+}
+
+#[test]
+fn a_line_of_another_node_or_after_the_end() {
+    broken("line 2 of the trace of n1 (boot 1, seq 1): it is a line of n3", |t| {
+        t[0][1].node = 3;
+    });
+    broken("line 9 of the trace of n3 (boot 1, seq 8): the node had stopped before", |t| {
+        let mut last = t[2].last().unwrap().clone();
+        last.seq += 1;
+        last.clock += 1;
+        t[2].push(last);
+    });
+    broken("there are two traces of n1; there are traces of 3 nodes, but 4 took part", |t| {
+        t.push(t[0].clone());
+    });
+}
+
+#[test]
+fn voters_that_differ() {
+    broken(
+        "line 1 of the trace of n2 (boot 1, seq 0): its voters are [1, 2], but those of n1 are \
+         [1, 2, 3]",
+        |t| {
+            if let Event::Started { voters, .. } = &mut t[1][0].event {
+                voters.pop();
+            }
+        },
+    );
+}
+
+#[test]
+fn what_the_rest_proves_is_still_a_violation() {
+    let mut traces = traces(&format!("{SCRIPT}\n n1 commit 1 n1=1 n2=1"));
+    traces[2].remove(2);
+    let properties = properties(&traces);
+    let violated: Vec<_> = properties.iter().filter(|p| p.outcome == Outcome::Violated).collect();
+    assert_eq!(violated.len(), 1);
+    assert_eq!(violated[0].name, "commit-monotonic");
+}
+
+#[test]
+fn systems_without_traces_have_no_such_properties() {
+    assert_eq!(raft::check(&[vec![], vec![]], &Run::default()), []);
+    let run = Run { traced: true, nodes: 2, ..Run::default() };
+    undecided(&raft::check(&[], &run), "there is no trace of any node");
+}
