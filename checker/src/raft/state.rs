@@ -28,6 +28,9 @@ pub(super) struct Node {
     pub(super) log: Log,
     /// What must outlive a crash.
     pub(super) durable: Durable,
+    /// Term, vote and last index that its present boot found on its disk. It may speak of them,
+    /// but only once it did, or its disk confirmed them, must they outlive the next crash.
+    pub(super) recovered: (u64, Option<u64>, u64),
     /// Votes that had an effect (durable, granted or used to lead), by term, with their lines.
     pub(super) ballots: BTreeMap<u64, (u64, Line)>,
     /// Commit index of this boot, and its line.
@@ -48,6 +51,7 @@ impl Default for Node {
             role_line: 0,
             log: Log::default(),
             durable: Durable::default(),
+            recovered: (0, None, 0),
             ballots: BTreeMap::new(),
             commit: (0, 0),
             applied: (0, 0),
@@ -137,6 +141,7 @@ impl Cluster {
                 node.log.recover(*last);
                 node.durable.index = node.durable.index.min(node.log.last_index());
                 node.durable.term = node.durable.term.min(*term);
+                node.recovered = (*term, *vote, last.index);
                 node.commit = (0, line);
                 node.applied = (0, line);
             }
@@ -165,16 +170,14 @@ impl Cluster {
             }
             Event::Appended { prev, entries } => {
                 if prev.index <= node.log.last_index() {
-                    node.log.truncate(prev.index);
-                    node.durable.index = node.durable.index.min(prev.index);
+                    node.truncate(prev.index);
                     for (term, hash) in entries {
                         node.log.push(*term, *hash);
                     }
                 }
             }
             Event::Truncated { last } => {
-                node.log.truncate(last.index);
-                node.durable.index = node.durable.index.min(last.index);
+                node.truncate(last.index);
             }
             Event::Durable { term, vote, last } => {
                 if let Some(candidate) = vote {
@@ -216,6 +219,22 @@ impl Node {
             (self.durable.index, self.durable.index_line) = (last.index, line);
             self.log.durable(last.index);
         }
+    }
+
+    fn truncate(&mut self, index: u64) {
+        self.log.truncate(index);
+        self.durable.index = self.durable.index.min(index);
+        self.recovered.2 = self.recovered.2.min(index);
+    }
+
+    /// The highest term that its disk is known to hold.
+    pub(super) fn term_on_disk(&self) -> u64 {
+        self.durable.term.max(self.recovered.0)
+    }
+
+    /// The last entry of its log that its disk is known to hold.
+    pub(super) fn index_on_disk(&self) -> u64 {
+        self.durable.index.max(self.recovered.2)
     }
 
     /// Whether `count` voters are a majority.

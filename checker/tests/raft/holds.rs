@@ -209,6 +209,22 @@ fn an_unsynced_tail_is_lost_or_kept_by_a_crash() {
 }
 
 #[test]
+fn a_node_may_speak_of_what_its_disk_held_when_it_started() {
+    let script = "
+        voters 3
+        elect n1 1 n2
+        n1 append 1 1
+        n1 durable
+        n2 follow n1
+        n2 append 1 1
+        n2 restart log=1,1
+        n2 follow n1";
+    holds(&format!("{script}\n n2 ack n1 2\n n1 commit 2 n1=2 n2=2"));
+    // It said nothing of its log: the second crash may lose what the first one left.
+    holds(&format!("{script}\n n2 restart log=1\n n2 restart log="));
+}
+
+#[test]
 fn a_removed_tail_comes_back_while_its_replacement_is_not_durable() {
     let script = |rest: &str| {
         format!(

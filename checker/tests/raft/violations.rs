@@ -721,6 +721,21 @@ fn a_restart_loses_what_was_durable() {
 }
 
 #[test]
+fn a_second_restart_loses_what_was_acknowledged_after_the_first() {
+    breaks(
+        "survives-restart",
+        "n2 restarted with a log that ends at index 2 (term 1), though it was durable up to \
+         index 3 (term 1)",
+        "n1 append 1
+         n2 append 1
+         n2 restart log=1,1,1
+         n2 follow n1
+         n2 ack n1
+         n2 restart log=1,1",
+    );
+}
+
+#[test]
 fn a_restart_recovers_what_never_was() {
     breaks(
         "survives-restart",

@@ -27,7 +27,8 @@ impl Rule for DurableBeforeAcknowledged {
             Event::Granted { term, candidate } => {
                 self.replies += 1;
                 // A ballot for someone else is what `one-vote-per-term` reports.
-                if !node.ballots.contains_key(&term) {
+                let recovered = (node.recovered.0, node.recovered.1) == (term, Some(candidate));
+                if !recovered && !node.ballots.contains_key(&term) {
                     report.violation(
                         format!(
                             "n{me} granted its vote of term {term} to n{candidate} before the vote \
@@ -40,13 +41,13 @@ impl Rule for DurableBeforeAcknowledged {
             }
             Event::Acknowledged { term, leader, last } => {
                 self.replies += 1;
-                if term > durable.term {
+                if term > node.term_on_disk() {
                     report.violation(
                         format!(
                             "n{me} acknowledged {} to n{leader} in term {term}, but its durable \
                              term was {}",
                             entry(last),
-                            durable.term
+                            node.term_on_disk()
                         ),
                         &[leader],
                         &[durable.term_line],
@@ -61,13 +62,13 @@ impl Rule for DurableBeforeAcknowledged {
                         &[leader],
                         &[],
                     );
-                } else if last.index > durable.index {
+                } else if last.index > node.index_on_disk() {
                     report.violation(
                         format!(
                             "n{me} acknowledged {} to n{leader}, but its log was durable up to \
                              index {} only",
                             entry(last),
-                            durable.index
+                            node.index_on_disk()
                         ),
                         &[leader],
                         &[durable.index_line],
@@ -76,13 +77,13 @@ impl Rule for DurableBeforeAcknowledged {
             }
             Event::Committed { matched: Some(ref matched), .. } => {
                 if let Some((_, index)) = matched.iter().find(|(voter, _)| *voter == me)
-                    && *index > durable.index
+                    && *index > node.index_on_disk()
                 {
                     report.violation(
                         format!(
                             "n{me} counted itself up to index {index} for a commit, but its log \
                              was durable up to index {} only",
-                            durable.index
+                            node.index_on_disk()
                         ),
                         &[],
                         &[durable.index_line],
