@@ -25,6 +25,8 @@ pub(super) enum End {
     Proven,
     /// It has no proof that it took effect, or that it ended.
     Inert,
+    /// Seen to bite; its heal was never asked for.
+    Lasting,
     /// Its target was empty.
     Skipped,
 }
@@ -36,15 +38,17 @@ impl Fault {
     }
 
     pub(super) fn end(&self) -> End {
-        if self.times.contains_key(&Phase::Skipped) {
+        let reached = |phase| self.times.contains_key(&phase);
+        if reached(Phase::Skipped) {
             End::Skipped
-        } else if self.times.contains_key(&Phase::Bitten)
-            && self.times.contains_key(&Phase::Healed)
-            && !self.times.contains_key(&Phase::Failed)
-        {
-            End::Proven
-        } else {
+        } else if !reached(Phase::Bitten) || reached(Phase::Failed) {
             End::Inert
+        } else if reached(Phase::Healed) {
+            End::Proven
+        } else if reached(Phase::HealRequested) {
+            End::Inert
+        } else {
+            End::Lasting
         }
     }
 

@@ -1,6 +1,6 @@
 //! The report: one page about one run, from its run directory alone.
 //!
-//! [`write`] reads `history.jsonl`, `faults.jsonl`, `trace/<n>.jsonl`, `plan.json`,
+//! [`write`] reads `history.jsonl`, `faults.jsonl`, `trace/n<i>.jsonl`, `plan.json`,
 //! `environment.json`, `run.json` and `verdict.json`, and writes `report.html`, which needs
 //! nothing but itself, and `timeline.svg`, the picture in it.
 //!
@@ -10,9 +10,10 @@
 //!
 //! - `read`: files to lines, problems to notes;
 //! - `operations`, `faults`, `nodes`: what each kind of line adds up to;
-//! - `timeline`: the picture; `page`: the words around it.
+//! - `timeline`: the picture; `interleaving`: a violation's operations; `page`: the words.
 
 mod faults;
+mod interleaving;
 mod nodes;
 mod operations;
 mod page;
@@ -37,6 +38,8 @@ use self::{faults::Fault, nodes::Lane, operations::Operations, read::Notes};
 
 /// Events kept for the tables of violations; more than a person reads.
 const NAMED_MAX: usize = 2_000;
+/// The largest cluster there is.
+const NODES_MAX: u64 = 9;
 
 /// Writes `report.html` and `timeline.svg` into a run directory and returns the page's path.
 ///
@@ -111,16 +114,18 @@ impl Account {
         let mut lanes: BTreeMap<u64, Lane> = BTreeMap::new();
         let expected = run.as_ref().map_or(0, |run| run.nodes as u64);
         let traced = run.as_ref().is_none_or(|run| run.traced);
-        for node in 1..=expected.max(9) {
-            let name = format!("trace/{node}.jsonl");
-            if !dir.join(&name).exists() && (node > expected || !traced) {
-                if node <= expected {
-                    lanes.insert(node, Lane::default());
-                }
-                continue;
+        for node in 1..=NODES_MAX {
+            // The node's name or its bare number.
+            let mut names = [format!("trace/n{node}.jsonl"), format!("trace/{node}.jsonl")];
+            if !dir.join(&names[0]).exists() && dir.join(&names[1]).exists() {
+                names.swap(0, 1);
             }
             let mut lane = Lane::default();
-            read::lines(dir, &name, &mut notes, |line| lane.take(line, &mut epoch));
+            if dir.join(&names[0]).exists() || (traced && node <= expected) {
+                read::lines(dir, &names[0], &mut notes, |line| lane.take(line, &mut epoch));
+            } else if node > expected {
+                continue;
+            }
             lanes.insert(node, lane);
         }
         if run.is_none() && lanes.values().any(|lane| lane.traced) {

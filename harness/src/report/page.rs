@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{
     Account,
     faults::{End, Fault},
+    interleaving,
     operations::UNAVAILABLE_MIN,
     text,
     timeline::Timeline,
@@ -66,6 +67,7 @@ pub(super) fn render(account: &Account, timeline: &Timeline, dir: &Path) -> anyh
                 during(account, w.start, w.end),
             ],
         }).collect::<Vec<_>>()),
+        served => operations.invoked > 0,
         windows_left => windows.len().saturating_sub(WINDOWS_MAX),
         window_min => text::length(UNAVAILABLE_MIN),
         faults => Serde(faults(account)),
@@ -129,17 +131,22 @@ fn figures(account: &Account) -> Vec<Figure> {
     let [ok, mismatch, fail, info] = operations.ended;
     let mut figures = Vec::new();
     let mut add = |value: String, label: String| figures.push(Figure { value, label });
-    let seconds = account.end as f64 / 1e9;
-    add(text::count(operations.invoked), format!("operations in {}", text::length(account.end)));
-    add(text::count((ok as f64 / seconds) as u64), "successful per second, on average".into());
-    let mut others = format!("{} ok", text::count(ok));
-    if mismatch > 0 {
-        others += &format!(" · {} compares refused", text::count(mismatch));
+    if operations.invoked > 0 {
+        let per_second = ok as f64 / (account.end as f64 / 1e9);
+        add(
+            text::count(operations.invoked),
+            format!("operations in {}", text::length(account.end)),
+        );
+        add(text::count(per_second as u64), "successful per second, on average".into());
+        let mut others = format!("{} ok", text::count(ok));
+        if mismatch > 0 {
+            others += &format!(" · {} compares refused", text::count(mismatch));
+        }
+        add(
+            format!("{} · {}", text::count(fail), text::count(info)),
+            format!("failed · unknown ({others})"),
+        );
     }
-    add(
-        format!("{} · {}", text::count(fail), text::count(info)),
-        format!("failed · unknown ({others})"),
-    );
     if !operations.latency.is_empty() {
         let at = |q| text::length(operations.latency.value_at_quantile(q) * 1000);
         add(format!("{} · {}", at(0.5), at(0.99)), "latency, median · 99th percentile".into());
@@ -148,14 +155,17 @@ fn figures(account: &Account) -> Vec<Figure> {
     let inert = account.faults.iter().filter(|f| f.end() == End::Inert).count();
     add(
         text::count(account.faults.len() as u64),
-        if inert == 0 {
-            format!("faults, {proven} proven to have bitten and healed")
-        } else {
-            format!("faults, {inert} without proof")
+        match (inert, account.faults.len()) {
+            (0, n) if proven == n => "faults, each proven to have bitten and healed".into(),
+            (0, _) => format!("faults, {proven} of them proven to have bitten and healed"),
+            _ => format!("faults, {inert} of them without proof"),
         },
     );
     if account.lanes.values().any(|lane| lane.traced) {
         add(text::count(account.leaders().len() as u64), "leaders elected".into());
+    }
+    if operations.invoked == 0 {
+        return figures;
     }
     let longest = operations.windows.iter().map(|w| w.end - w.start).max();
     let total: u64 = operations.windows.iter().map(|w| w.end - w.start).sum();
@@ -198,6 +208,8 @@ struct ViolationSection {
     summary: String,
     nodes: String,
     events: Vec<Row>,
+    /// A finished picture.
+    picture: Option<View>,
     trace: Vec<String>,
     left: usize,
 }
@@ -222,6 +234,7 @@ fn violations(account: &Account) -> Violations {
             summary: violation.summary.clone(),
             nodes: violation.nodes.join(" "),
             events: named.iter().map(|event| Row { cells: event_cells(event) }).collect(),
+            picture: interleaving::draw(&named).map(View::from_safe_string),
             trace: violation
                 .trace
                 .iter()
@@ -328,6 +341,7 @@ fn faults(account: &Account) -> Vec<FaultRow> {
         let (class, word) = match fault.end() {
             End::Proven => ("ok", "proven".into()),
             End::Skipped => ("", "skipped".into()),
+            End::Lasting => ("unknown", "bitten, no heal asked".into()),
             End::Inert if fault.at(Phase::Failed).is_some() => ("violated", "failed".into()),
             End::Inert if fault.at(Phase::Bitten).is_none() => ("violated", "no proof".into()),
             End::Inert => ("violated", "not seen healed".into()),

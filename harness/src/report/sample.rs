@@ -243,7 +243,7 @@ fn traces(dir: &Path, seconds: u64, faults: &[Record], outages: &[(u64, u64)]) {
             lines += &serde_json::to_string(&record).unwrap();
             lines.push('\n');
         }
-        fs::write(dir.join(format!("trace/{node}.jsonl")), lines).unwrap();
+        fs::write(dir.join(format!("trace/n{node}.jsonl")), lines).unwrap();
     }
 }
 

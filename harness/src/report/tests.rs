@@ -25,7 +25,7 @@ fn a_passing_run() {
     assert!(page.contains(r#"<div class="verdict ok">"#));
     assert!(page.contains("58,204 operations on 5 nodes under 11 faults: every property held."));
     assert!(!page.contains("What was violated"));
-    assert!(!page.contains("The evidence has gaps"));
+    assert!(!page.contains("Notes on the evidence"));
     // Every fault: its row, its bar, its proof.
     let rows = page.matches(r#"<span class="dot "#).count();
     assert_eq!(rows, 11);
@@ -56,6 +56,8 @@ fn a_failing_run_shows_the_operations_that_violate() {
     for event in [41, 44, 52, 53, 60] {
         assert!(page.contains(&format!("<tr><td>{event}</td>")), "event {event} is not shown");
     }
+    assert!(page.contains(">process 12</text>"));
+    assert!(page.contains("<title>k1: read 27</title>"));
     assert!(page.contains("read_confirmed"));
     assert!(page.contains(r#"<line class="mark""#));
 }
@@ -80,15 +82,15 @@ fn torn_and_broken_lines_are_left_out_and_counted() {
     text.insert_str(0, "nonsense\n");
     text.push_str(r#"{"index":99999,"ti"#);
     fs::write(&history, text).unwrap();
-    let trace = dir.path().join("trace/2.jsonl");
+    let trace = dir.path().join("trace/n2.jsonl");
     let text = fs::read(&trace).unwrap();
     fs::write(&trace, &text[..text.len() - 9]).unwrap();
-    fs::remove_file(dir.path().join("trace/4.jsonl")).unwrap();
+    fs::remove_file(dir.path().join("trace/n4.jsonl")).unwrap();
     let page = page(dir.path());
     assert!(page.contains("history.jsonl: 1 line(s) were not understood"));
     assert!(page.contains("history.jsonl: the last line, "));
-    assert!(page.contains("trace&#x2f;2.jsonl: the last line, "));
-    assert!(page.contains("trace&#x2f;4.jsonl could not be read"));
+    assert!(page.contains("trace&#x2f;n2.jsonl: the last line, "));
+    assert!(page.contains("trace&#x2f;n4.jsonl could not be read"));
     assert!(page.contains("no trace"));
 }
 

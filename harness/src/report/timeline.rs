@@ -53,9 +53,11 @@ pub(super) fn draw(account: &Account) -> Timeline {
     }
     y = fault_panel(&mut panels, account, &axis, y);
     y = node_panel(&mut panels, account, &axis, y);
-    y = service_panel(&mut panels, account, &axis, y);
-    y = throughput_panel(&mut panels, account, &axis, y);
-    y = latency_panel(&mut panels, account, &axis, y);
+    if account.operations.invoked > 0 {
+        y = service_panel(&mut panels, account, &axis, y);
+        y = throughput_panel(&mut panels, account, &axis, y);
+        y = latency_panel(&mut panels, account, &axis, y);
+    }
     let bottom = y;
 
     let mut svg = Svg::default();
@@ -171,12 +173,12 @@ impl<'a> Bar<'a> {
             None => fault.label(),
         };
         match fault.end() {
-            End::Proven => {}
+            End::Proven | End::Lasting => {}
             End::Inert => label = format!("✕ no proof: {label}"),
             End::Skipped => label = format!("skipped: {label}"),
         }
         let width = text_width(&label) + 8.0;
-        let inside = fault.end() == End::Proven && x1 - x0 >= width;
+        let inside = matches!(fault.end(), End::Proven | End::Lasting) && x1 - x0 >= width;
         let beside =
             (!inside).then(|| if x1 + width <= WIDTH { x1 + 4.0 } else { (x0 - width).max(LEFT) });
         if labelled {
