@@ -4,6 +4,7 @@ pub mod client;
 pub mod cluster;
 pub mod images;
 pub mod nemesis;
+pub mod plan;
 pub mod report;
 pub mod system;
 pub mod workload;
