@@ -1,10 +1,12 @@
 //! The harness.
 
+pub mod cli;
 pub mod client;
 pub mod cluster;
 pub mod images;
 pub mod nemesis;
 pub mod plan;
 pub mod report;
+pub mod run;
 pub mod system;
 pub mod workload;

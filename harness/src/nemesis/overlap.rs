@@ -5,9 +5,8 @@
 //!   only on the nodes that are free for it; where none is, it is skipped.
 //! - A kill acts on a paused node too, and thereby ends that pause: a frozen process can be killed,
 //!   and a dead one is not frozen. A pause does not act on a node that is down.
-//! - Cuts add up: a link is whole again when the last cut that holds it is healed. A cut proves
-//!   itself on links that no other cut holds in either direction, and between nodes that are up;
-//!   where it has none, it is skipped.
+//! - Cuts add up: a link is whole again when the last cut that holds it is healed. So the heal of a
+//!   cut is proved on the links that no other cut holds in either direction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,28 +69,20 @@ impl Holds {
         granted
     }
 
-    /// Holds links cut, and gives those on which the cut can prove itself.
-    pub fn cut(&mut self, fault: FaultId, links: &BTreeSet<Link>) -> BTreeSet<Link> {
-        let provable = self.provable(fault, links);
+    /// Holds links cut.
+    pub fn cut(&mut self, fault: FaultId, links: &BTreeSet<Link>) {
         self.cuts.insert(fault, links.clone());
-        provable
     }
 
-    /// Those of `links` whose traffic nothing but `fault` disturbs.
-    pub fn provable(&self, fault: FaultId, links: &BTreeSet<Link>) -> BTreeSet<Link> {
-        let disturbed =
-            |node: NodeId| self.down.contains_key(&node) || self.paused.contains_key(&node);
-        let cut_elsewhere = |link: &Link| {
+    /// Those of `links` that would be whole if `fault` were healed, there and back.
+    pub fn whole_without(&self, fault: FaultId, links: &BTreeSet<Link>) -> BTreeSet<Link> {
+        let held = |link: &Link| {
             let back = Link { from: link.to, to: link.from };
             self.cuts
                 .iter()
                 .any(|(by, cut)| *by != fault && (cut.contains(link) || cut.contains(&back)))
         };
-        links
-            .iter()
-            .copied()
-            .filter(|link| !disturbed(link.from) && !disturbed(link.to) && !cut_elsewhere(link))
-            .collect()
+        links.iter().copied().filter(|link| !held(link)).collect()
     }
 
     /// The nodes that `fault` still keeps paused.
@@ -99,12 +90,7 @@ impl Holds {
         held_by(&self.paused, fault)
     }
 
-    /// The nodes that `fault` keeps down.
-    pub fn down_by(&self, fault: FaultId) -> BTreeSet<NodeId> {
-        held_by(&self.down, fault)
-    }
-
-    /// The nodes that are down or paused, each with the faults that hold it.
+    /// The nodes that are down or paused.
     pub fn disturbed(&self) -> BTreeSet<NodeId> {
         self.down.keys().chain(self.paused.keys()).copied().collect()
     }
@@ -153,7 +139,6 @@ mod tests {
         assert_eq!(kill.nodes, nodes([1]));
         assert_eq!(kill.ends, [(1, 0)].into());
         assert_eq!(holds.paused_by(0), nodes([2]));
-        assert_eq!(holds.down_by(1), nodes([1]));
     }
 
     #[test]
@@ -167,19 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_proved_where_nothing_else_disturbs() {
+    fn a_link_is_whole_when_the_last_cut_that_holds_it_is_healed() {
         let mut holds = Holds::default();
-        assert_eq!(holds.cut(0, &both(1, 2)), both(1, 2));
+        holds.cut(0, &both(1, 2));
+        assert_eq!(holds.whole_without(0, &both(1, 2)), both(1, 2));
         let links: BTreeSet<_> = both(1, 2).union(&both(1, 3)).copied().collect();
-        assert_eq!(holds.cut(1, &links), both(1, 3));
-        // One direction alone disturbs the other: a probe needs an answer.
-        holds.cut(2, &[Link { from: 4, to: 5 }].into());
-        assert!(holds.cut(3, &[Link { from: 5, to: 4 }].into()).is_empty());
+        holds.cut(1, &links);
+        assert_eq!(holds.whole_without(1, &links), both(1, 3));
+        assert!(holds.whole_without(0, &both(1, 2)).is_empty());
+        // One direction alone keeps the other from being answered.
+        holds.cut(2, &[Link { from: 3, to: 1 }].into());
+        assert!(holds.whole_without(1, &links).is_empty());
         holds.release(0);
-        assert_eq!(holds.provable(1, &links), links);
-        holds.kill(4, &nodes([3]));
-        assert_eq!(holds.provable(1, &links), both(1, 2));
-        holds.pause(5, &nodes([2]));
-        assert!(holds.provable(1, &links).is_empty());
+        holds.release(2);
+        assert_eq!(holds.whole_without(1, &links), links);
     }
 }

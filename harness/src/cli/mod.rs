@@ -1,0 +1,75 @@
+//! The command line: parsed once, handed down as plain values.
+//!
+//! A command a file; [`exit`] says what exit codes mean.
+
+mod check;
+pub mod exit;
+mod report;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, error::ErrorKind};
+use tracing_subscriber::EnvFilter;
+
+use exit::Exit;
+
+/// Runs Raft clusters under faults and client load, and says whether they kept their promises.
+#[derive(Debug, Parser)]
+#[command(name = "harness", version, max_term_width = 100, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Break a cluster on purpose, under load, and judge what clients and nodes saw.
+    Test(Box<test::Args>),
+    /// Judge the recorded evidence of a run again.
+    Check(check::Args),
+    /// Write the page of a run again, from its run directory alone.
+    Report(report::Args),
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // A closed terminal is no reason to fail.
+            let _ = error.print();
+            return if asked { ExitCode::SUCCESS } else { Exit::Usage.into() };
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+    let result = match cli.command {
+        Command::Check(args) => check::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Test(args) => in_runtime(test::run(*args)),
+    };
+    result.unwrap_or_else(|error| exit::say(&error)).into()
+}
+
+/// One thread for everything that waits: clients, faults, observation. Work that computes has
+/// threads of its own, and the nodes need the processors more than their harness.
+fn in_runtime(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,108 @@
+//! From created containers to a cluster that serves.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use futures::future::try_join_all;
+
+use super::watch::Watch;
+use crate::{cluster::docker::Cluster, nemesis::NodeId, system::Observation};
+
+/// Within this time a cluster must be complete and have a leader.
+const PATIENCE: Duration = Duration::from_secs(30);
+const RPC: Duration = Duration::from_millis(500);
+
+/// Starts every node, and waits until each answers on its client port, has an open stream to
+/// every peer, and follows one leader.
+///
+/// # Errors
+/// A node exited (with the last lines of its log), or the cluster was not complete in time: says
+/// what was missing.
+pub(super) async fn bring_up(cluster: &Cluster, watch: &Watch) -> anyhow::Result<()> {
+    let nodes = watch.ids();
+    try_join_all(nodes.iter().map(|&node| cluster.start(node))).await?;
+    let start = Instant::now();
+    loop {
+        let mut missing = Vec::new();
+        let mut leaders = Vec::new();
+        for &node in &nodes {
+            match watch.ask(node, RPC).await {
+                Ok(seen) => {
+                    missing.extend(lacks(node, &seen, &nodes));
+                    leaders.push(seen.leader);
+                }
+                Err(status) => {
+                    running(cluster, node).await?;
+                    missing.push(format!("n{node} does not answer: {}", status.message()));
+                }
+            }
+        }
+        if missing.is_empty() && leaders.windows(2).any(|pair| pair[0] != pair[1]) {
+            missing.push("the nodes do not agree on a leader".to_owned());
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if start.elapsed() > PATIENCE {
+            bail!(
+                "the cluster was not complete {PATIENCE:?} after its start: {}. See the nodes' \
+                 logs in the run directory",
+                missing.join("; ")
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+}
+
+fn lacks(node: NodeId, seen: &Observation, nodes: &[NodeId]) -> Option<String> {
+    let far: Vec<String> = nodes
+        .iter()
+        .filter(|peer| **peer != node && !seen.connected.contains(peer))
+        .map(|peer| format!("n{peer}"))
+        .collect();
+    if !far.is_empty() {
+        return Some(format!("n{node} is not connected to {}", far.join(", ")));
+    }
+    seen.leader.is_none().then(|| format!("n{node} knows no leader"))
+}
+
+/// # Errors
+/// The node's container has exited; with its code and its last words.
+pub(super) async fn running(cluster: &Cluster, node: NodeId) -> anyhow::Result<()> {
+    let state = cluster.state(node).await?;
+    if state.running {
+        return Ok(());
+    }
+    let code = state.exit_code.map_or_else(String::new, |code| format!(" with code {code}"));
+    let memory =
+        if state.out_of_memory { " (the kernel killed it for lack of memory)" } else { "" };
+    let logs = cluster.logs(node, 10).await.unwrap_or_default();
+    let said = match logs.trim_end() {
+        "" => "it said nothing".to_owned(),
+        lines => format!("it last said:\n{lines}"),
+    };
+    bail!("n{node} exited{code}{memory}; {said}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_lacks_is_said() {
+        let seen = |leader, connected: &[u64]| Observation {
+            boot: 1,
+            term: 1,
+            leads: false,
+            leader,
+            last_index: 0,
+            applied_index: 0,
+            connected: connected.to_vec(),
+        };
+        let nodes = [1, 2, 3];
+        let lacks = |leader, connected: &[u64]| lacks(1, &seen(leader, connected), &nodes);
+        assert_eq!(lacks(Some(2), &[2, 3]), None);
+        assert_eq!(lacks(None, &[2, 3]).unwrap(), "n1 knows no leader");
+        assert_eq!(lacks(Some(2), &[2]).unwrap(), "n1 is not connected to n3");
+    }
+}

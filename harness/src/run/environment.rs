@@ -1,0 +1,54 @@
+//! `environment.json`: where and with what a run was made.
+
+use std::{fs, path::Path};
+
+use anyhow::Context;
+use bollard::Docker;
+use serde_json::json;
+
+use crate::images::Images;
+
+/// Writes `environment.json`. What the daemon does not tell is left out.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) async fn write(
+    dir: &Path,
+    docker: &Docker,
+    images: &Images,
+    command: &[String],
+) -> anyhow::Result<()> {
+    let version = docker.version().await.unwrap_or_default();
+    let info = docker.info().await.unwrap_or_default();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut hashes = serde_json::Map::new();
+    for (name, image) in [("pod", &images.pod), ("node", &images.node)] {
+        let id = docker.inspect_image(image).await.ok().and_then(|image| image.id);
+        hashes.insert(name.to_owned(), json!({ "name": image, "id": id }));
+    }
+    let environment = json!({
+        "harness": {
+            "version": env!("CARGO_PKG_VERSION"),
+            "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+        },
+        "command": command,
+        "machine": {
+            "kernel": kernel.trim(),
+            "architecture": std::env::consts::ARCH,
+            "cpus": std::thread::available_parallelism().map_or(0, usize::from),
+            "memory_bytes": info.mem_total,
+        },
+        "docker": {
+            "version": version.version,
+            "api_version": version.api_version,
+            "operating_system": info.operating_system,
+            "storage_driver": info.driver,
+            "cgroup_version": info.cgroup_version.map(|version| version.to_string()),
+        },
+        "images": hashes,
+    });
+    let path = dir.join("environment.json");
+    let mut text = serde_json::to_string_pretty(&environment).context("environment.json")?;
+    text.push('\n');
+    fs::write(&path, text).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,133 @@
+//! Kill: SIGKILL, and later a start with the same data.
+//!
+//! Bites when the container is seen down and an RPC is refused. Is healed when the node answers
+//! from a later start than the one that was killed.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow, bail, ensure};
+use checker::fault::Phase;
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+use super::{Account, Miss, Nemesis, by_node, holders};
+use crate::nemesis::{
+    NodeId,
+    overlap::{FaultId, Granted},
+};
+
+/// A node that was started again must answer within this time.
+const ANSWER: Duration = Duration::from_secs(20);
+const RPC: Duration = Duration::from_millis(500);
+
+/// Nodes that are down.
+pub(super) struct Kill {
+    /// Each with the number of its start that was killed.
+    boots: BTreeMap<NodeId, u64>,
+}
+
+pub(super) async fn install(
+    nemesis: &Nemesis,
+    id: FaultId,
+    account: &mut Account<'_>,
+) -> Result<Kill, Miss> {
+    let granted = nemesis.with_holds(|holds| holds.kill(id, &account.nodes));
+    if granted.nodes.is_empty() {
+        let by = holders(&granted.taken);
+        return Err(Miss::Skipped(format!("every node aimed at is down already: {by}")));
+    }
+    account.nodes = granted.nodes.clone();
+    let boots: BTreeMap<NodeId, u64> =
+        granted.nodes.iter().map(|&node| (node, nemesis.watch.boot(node))).collect();
+    match kill(nemesis, &granted, account).await {
+        Ok(()) => Ok(Kill { boots }),
+        Err(error) => {
+            // Not proved, so not kept: none may stay down.
+            for &node in &granted.nodes {
+                if nemesis.cluster.state(node).await.is_ok_and(|state| !state.running) {
+                    nemesis.cluster.start(node).await?;
+                }
+            }
+            Err(error.into())
+        }
+    }
+}
+
+async fn kill(nemesis: &Nemesis, granted: &Granted, account: &Account<'_>) -> anyhow::Result<()> {
+    if !nemesis.inert {
+        try_join_all(granted.nodes.iter().map(|&node| nemesis.cluster.kill(node))).await?;
+    }
+    let mut detail = json!({ "signal": "SIGKILL" });
+    if let (Some(detail), false) = (detail.as_object_mut(), granted.taken.is_empty()) {
+        detail.insert("down already".to_owned(), holders(&granted.taken).into());
+    }
+    if let (Some(detail), false) = (detail.as_object_mut(), granted.ends.is_empty()) {
+        detail.insert("ends the pause of".to_owned(), holders(&granted.ends).into());
+    }
+    account.note(Phase::Installed, detail);
+    let proofs = try_join_all(granted.nodes.iter().map(|&node| seen_down(nemesis, node))).await?;
+    account.note(Phase::Bitten, by_node(proofs));
+    Ok(())
+}
+
+async fn seen_down(nemesis: &Nemesis, node: NodeId) -> anyhow::Result<(NodeId, Value)> {
+    let state = nemesis.cluster.state(node).await?;
+    ensure!(!state.running, "n{node} was killed and its container still runs");
+    match nemesis.watch.ask(node, RPC).await {
+        Ok(_) => bail!("n{node} was killed and still answers"),
+        Err(status) => Ok((node, json!({ "exit_code": state.exit_code, "rpc": status.message() }))),
+    }
+}
+
+impl Kill {
+    pub(super) async fn heal(
+        self,
+        nemesis: &Nemesis,
+        account: &mut Account<'_>,
+    ) -> anyhow::Result<Value> {
+        account.note(Phase::HealRequested, Value::Null);
+        let asked = Instant::now();
+        {
+            let _hand = nemesis.hand.lock().await;
+            try_join_all(self.boots.keys().map(|&node| nemesis.cluster.start(node))).await?;
+        }
+        let answers = self.boots.iter().map(|(&node, &boot)| answers(nemesis, node, boot, asked));
+        Ok(by_node(try_join_all(answers).await?))
+    }
+}
+
+/// Waits until a node answers from a start later than `boot`.
+async fn answers(
+    nemesis: &Nemesis,
+    node: NodeId,
+    boot: u64,
+    asked: Instant,
+) -> anyhow::Result<(NodeId, Value)> {
+    loop {
+        let error = match nemesis.watch.ask(node, RPC).await {
+            Ok(seen) if seen.boot > boot => {
+                let took = asked.elapsed().as_millis();
+                let proof = json!({ "boot": [boot, seen.boot], "answered_after_ms": took });
+                return Ok((node, proof));
+            }
+            Ok(seen) => anyhow!("it answers as start {}, and start {boot} was killed", seen.boot),
+            Err(status) => anyhow!("{}", status.message()),
+        };
+        let state = nemesis.cluster.state(node).await?;
+        if !state.running {
+            let code =
+                state.exit_code.map_or_else(String::new, |code| format!(" with code {code}"));
+            let logs = nemesis.cluster.logs(node, 5).await.unwrap_or_default();
+            bail!("n{node} was started again and exited{code}; it last said:\n{}", logs.trim_end());
+        }
+        if asked.elapsed() > ANSWER {
+            return Err(error).with_context(|| {
+                format!("n{node} was started again and did not answer within {ANSWER:?}")
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

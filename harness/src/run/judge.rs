@@ -1,0 +1,72 @@
+//! Recorded evidence to a verdict: at the end of a run, and again whenever one likes.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use anyhow::Context;
+use checker::{
+    evidence::{self, Evidence},
+    fault::Phase,
+    history::Kind,
+    verdict::Verdict,
+};
+use proto::trace::{Event, Role};
+
+use super::record::Counts;
+
+/// A verdict, and how much it rests on.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Operations by outcome.
+    pub counts: Counts,
+    /// Faults that were seen to bite.
+    pub faults: usize,
+    /// Terms that had a leader.
+    pub leaders: usize,
+}
+
+/// Checks a run directory, and writes `verdict.json` into it.
+///
+/// # Errors
+/// The directory holds no run, its evidence is damaged, or the verdict cannot be written.
+pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
+    let evidence = evidence::load(dir)?;
+    let verdict = checker::check(&evidence);
+    let path = dir.join("verdict.json");
+    let mut text = serde_json::to_string_pretty(&verdict).context("verdict.json")?;
+    text.push('\n');
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Judgement {
+        verdict,
+        counts: counts(&evidence),
+        faults: bitten(&evidence),
+        leaders: leaders(&evidence),
+    })
+}
+
+fn counts(evidence: &Evidence) -> Counts {
+    let mut counts = Counts::default();
+    for event in &evidence.history {
+        match event.kind {
+            Kind::Invoke => {}
+            Kind::Ok => counts.ok += 1,
+            Kind::Fail => counts.fail += 1,
+            Kind::Info => counts.info += 1,
+        }
+    }
+    counts
+}
+
+fn bitten(evidence: &Evidence) -> usize {
+    let bitten = evidence.faults.iter().filter(|record| record.phase == Phase::Bitten);
+    bitten.map(|record| record.fault).collect::<BTreeSet<_>>().len()
+}
+
+fn leaders(evidence: &Evidence) -> usize {
+    let terms = evidence.traces.iter().flatten().filter_map(|record| match record.event {
+        Event::Role { term, role: Role::Leader, .. } => Some(term),
+        _ => None,
+    });
+    terms.collect::<BTreeSet<_>>().len()
+}

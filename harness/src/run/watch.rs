@@ -1,0 +1,93 @@
+//! What the nodes say of themselves, asked all the time: who leads, since which start they run.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+
+use crate::{
+    nemesis::NodeId,
+    system::{Node, Observation},
+};
+
+const INTERVAL: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// An older observation says nothing of the present.
+const FRESH: Duration = Duration::from_millis(1000);
+
+/// The last observation of every node.
+#[derive(Debug)]
+pub(super) struct Watch {
+    nodes: BTreeMap<NodeId, Node>,
+    seen: Mutex<BTreeMap<NodeId, (Instant, Observation)>>,
+}
+
+impl Watch {
+    pub(super) fn new(nodes: BTreeMap<NodeId, Node>) -> Self {
+        Self { nodes, seen: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Asks every node again and again. Never returns.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut tasks = JoinSet::new();
+        for id in self.nodes.keys().copied() {
+            let watch = Arc::clone(&self);
+            tasks.spawn(async move {
+                loop {
+                    // A failure is the absence of news, and dated as such.
+                    let _ = watch.ask(id, TIMEOUT).await;
+                    tokio::time::sleep(INTERVAL).await;
+                }
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Asks one node now.
+    ///
+    /// # Errors
+    /// The node did not answer.
+    pub(super) async fn ask(
+        &self,
+        id: NodeId,
+        timeout: Duration,
+    ) -> Result<Observation, tonic::Status> {
+        let node = self.nodes.get(&id).ok_or_else(|| tonic::Status::not_found("no such node"))?;
+        let observation = node.inspect(timeout).await?;
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = seen.get(&id).is_none_or(|(_, last)| last.boot <= observation.boot);
+        if newest {
+            seen.insert(id, (Instant::now(), observation.clone()));
+        }
+        Ok(observation)
+    }
+
+    /// The node itself.
+    pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(&id)
+    }
+
+    /// Every node's id.
+    pub(super) fn ids(&self) -> Vec<NodeId> {
+        self.nodes.keys().copied().collect()
+    }
+
+    /// The leader and its term: of the nodes that lately said that they lead, the one of the
+    /// highest term. A cut-off leader may believe in itself for a long time.
+    pub(super) fn leader(&self) -> Option<(NodeId, u64)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter()
+            .filter(|(_, (at, observation))| observation.leads && at.elapsed() < FRESH)
+            .max_by_key(|(_, (_, observation))| observation.term)
+            .map(|(id, (_, observation))| (*id, observation.term))
+    }
+
+    /// The number of the last start of a node that was seen; 0 if none was.
+    pub(super) fn boot(&self, id: NodeId) -> u64 {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&id).map_or(0, |(_, observation)| observation.boot)
+    }
+}
