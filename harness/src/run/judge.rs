@@ -7,7 +7,8 @@ use checker::{
     evidence::{self, Evidence},
     fault::Phase,
     history::Kind,
-    verdict::Verdict,
+    linear::Limits,
+    verdict::{self, Verdict},
 };
 use proto::trace::{Event, Role};
 
@@ -32,7 +33,7 @@ pub struct Judgement {
 /// The directory holds no run, its evidence is damaged, or the verdict cannot be written.
 pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
     let evidence = evidence::load(dir)?;
-    let verdict = checker::check(&evidence);
+    let verdict = verdict::check(&evidence, &Limits::default());
     let path = dir.join("verdict.json");
     let mut text = serde_json::to_string_pretty(&verdict).context("verdict.json")?;
     text.push('\n');
