@@ -96,6 +96,22 @@ fn a_trace_that_starts_late_or_skips_a_boot() {
 }
 
 #[test]
+fn a_boot_number_may_be_taken_again_by_a_node_that_did_nothing_with_it() {
+    let mut whole = traces(SCRIPT);
+    let mut again = whole[1].last().unwrap().clone();
+    assert!(matches!(again.event, Event::Started { .. }));
+    again.clock += 100;
+    whole[1].push(again);
+    assert!(properties(&whole).iter().all(|property| property.outcome == Outcome::Ok));
+    broken("line 2 of the trace of n1 (boot 0, seq 0): it starts boot 0, after boot 1", |t| {
+        let mut first = t[0][0].clone();
+        first.boot = 0;
+        first.clock = t[0][1].clock;
+        t[0][1] = first;
+    });
+}
+
+#[test]
 fn clocks_that_do_not_grow() {
     broken("line 5 of the trace of n1 (boot 1, seq 4): its clock is 6, after 6", |t| {
         t[0][4].clock = t[0][3].clock;
