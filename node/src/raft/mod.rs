@@ -1,9 +1,55 @@
-//! The consensus core.
+//! The consensus core: Raft as in figure 2 and sections 5 and 8 of the paper ("In Search of an
+//! Understandable Consensus Algorithm", extended version), and reads as in section 6.4 of the
+//! dissertation ("Consensus: Bridging Theory and Practice").
+//!
+//! [`Raft`] is a value that is given events (a message, the time, a durable write, a proposal, a
+//! read) and returns [`Effects`]. It has no clock, no I/O, no threads and no randomness: the
+//! caller passes in the time and the election timeouts it drew.
+//!
+//! # Layout
+//! - `core`: what a node has in every role; `follower`, `candidate` (here, as it is little),
+//!   `leader`: what it has in one.
+//! - `log`: the entries, and what of them the disk holds.
+//! - `progress`: what a leader knows of one follower. `quorum`, `votes`: counting.
+//! - `reads`: rounds of leadership confirmation.
+//!
+//! # Durability
+//! The caller takes what must be written with [`Raft::stage`] and says [`Raft::durable`] when it
+//! is. Until then:
+//! - no message of a new term or vote leaves: requests and replies wait in the core, and those of
+//!   a term that passed meanwhile are dropped;
+//! - a follower acknowledges, and a leader counts for itself, only durable entries. A durable
+//!   index is kept *for the present log*: when entries are replaced, it falls, and the writes in
+//!   flight that carried them confirm no more than what was kept.
+//!
+//! A leader sends entries to its followers while its own disk still writes them.
+//!
+//! # Messages that no correct peer sends
+//! are ignored: from strangers, of impossible terms, with entries that do not follow each other,
+//! or that would remove what is committed. Assertions are for this node's own state alone.
+//!
+//! # Caveats
+//! - The whole log is in memory, and replayed at a start: there are no snapshots yet.
+//! - No pre-vote and no check-quorum: a node that was cut off disturbs the cluster once when it
+//!   comes back, and a leader that was cut off goes on believing (it can neither commit nor
+//!   serve linearizable reads).
 
+mod core;
+mod follower;
+mod leader;
+mod log;
 mod message;
+mod node;
+mod progress;
+mod quorum;
+mod reads;
+mod votes;
 
+pub use core::{Effects, Pace};
 pub use message::{Body, Conflict, Entry, Message};
+pub use node::{Raft, Staged};
 pub use proto::trace::{Hash, Position, Role};
+pub use quorum::VOTERS_MAX;
 
 /// Names a node of the cluster, from 1.
 pub type NodeId = u64;

@@ -1,0 +1,234 @@
+//! What a node has in every role: its identity, term, vote, log and disk.
+
+use std::time::Duration;
+
+use proto::trace::{Event, Role};
+
+use super::{
+    Body, Entry, Index, Message, NodeId, Position, Term,
+    log::{Disk, Log},
+};
+
+/// What a step leads to. Trace events come first, then messages.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Steps to trace, in order.
+    pub trace: Vec<Event>,
+    /// Messages that may leave now; their clocks are not stamped yet.
+    pub messages: Vec<Message>,
+    /// Answers to [`super::Raft::read`]: the read may be served once the index is applied, or,
+    /// where there is none, must be asked again.
+    pub reads: Vec<(u64, Option<Index>)>,
+}
+
+/// Timing and windows; see `replica::Config`.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// A leader sends a heartbeat to each peer at least this often.
+    pub heartbeat_interval: Duration,
+    /// Bytes of entries in one append.
+    pub append_bytes: usize,
+    /// Appends in flight to one peer.
+    pub append_window: usize,
+    /// Bytes of uncommitted entries, above which a leader takes no proposals.
+    pub uncommitted_bytes: usize,
+}
+
+/// What a node has in every role.
+///
+/// - The term never falls; the vote of a term is given once.
+/// - `commit` never falls and never passes the end of the log.
+/// - No message leaves before the term and the vote on which it depends are durable.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) id: NodeId,
+    /// All voters, ascending.
+    pub(super) voters: Vec<NodeId>,
+    pub(super) pace: Pace,
+    pub(super) term: Term,
+    pub(super) vote: Option<NodeId>,
+    pub(super) log: Log,
+    pub(super) disk: Disk,
+    pub(super) commit: Index,
+    /// Start of the present election timeout, or of the present heartbeat interval.
+    pub(super) timer: Duration,
+    /// The present election timeout.
+    pub(super) timeout: Duration,
+    /// The election timeout after it, drawn by the caller.
+    pub(super) next_timeout: Option<Duration>,
+    /// Messages that wait until term and vote are durable.
+    held: Vec<Message>,
+    /// Last acknowledgement that was traced.
+    acknowledged: (Term, Index),
+}
+
+impl Core {
+    /// A node in the state that its disk held.
+    pub(super) fn new(
+        id: NodeId,
+        voters: Vec<NodeId>,
+        pace: Pace,
+        hard: (Term, Option<NodeId>),
+        log: Log,
+        now: Duration,
+        timeout: Duration,
+    ) -> Self {
+        assert!(voters.contains(&id), "node {id} is not among the voters {voters:?}");
+        assert!(voters.is_sorted_by(|a, b| a < b), "the voters {voters:?} are not ascending");
+        assert!(
+            log.last().term <= hard.0,
+            "the recovered term {} is below the last entry's, {}",
+            hard.0,
+            log.last().term
+        );
+        Self {
+            id,
+            voters,
+            pace,
+            term: hard.0,
+            vote: hard.1,
+            disk: Disk::recovered(hard, log.last().index),
+            log,
+            commit: 0,
+            timer: now,
+            timeout,
+            next_timeout: None,
+            held: Vec::new(),
+            acknowledged: (0, 0),
+        }
+    }
+
+    /// The place of `id` in the list of voters.
+    pub(super) fn place(&self, id: NodeId) -> Option<usize> {
+        self.voters.binary_search(&id).ok()
+    }
+
+    /// Whether term and vote are durable.
+    pub(super) fn settled(&self) -> bool {
+        self.disk.hard == (self.term, self.vote)
+    }
+
+    /// Enters a later term.
+    pub(super) fn enter(&mut self, term: Term, fx: &mut Effects) {
+        assert!(term > self.term, "the term must grow from {}, not become {term}", self.term);
+        self.term = term;
+        self.vote = None;
+        // They belong to an earlier term: their receivers would ignore them.
+        self.held.clear();
+        fx.trace.push(Event::Term { term });
+    }
+
+    /// Gives the vote of the present term.
+    pub(super) fn give_vote(&mut self, candidate: NodeId, fx: &mut Effects) {
+        assert!(
+            self.vote.is_none(),
+            "the vote of term {} went to {:?} and cannot go to {candidate}",
+            self.term,
+            self.vote
+        );
+        self.vote = Some(candidate);
+        fx.trace.push(Event::Voted { term: self.term, candidate });
+    }
+
+    /// Traces a role.
+    pub(super) fn trace_role(&self, role: Role, leader: Option<NodeId>, fx: &mut Effects) {
+        fx.trace.push(Event::Role { term: self.term, role, leader, last: self.log.last() });
+    }
+
+    /// Starts the election timer anew.
+    pub(super) fn restart_timer(&mut self, now: Duration) {
+        self.timer = now;
+    }
+
+    /// Starts the election timer anew, with a freshly drawn timeout.
+    pub(super) fn redraw_timer(&mut self, now: Duration) {
+        self.timer = now;
+        if let Some(timeout) = self.next_timeout.take() {
+            self.timeout = timeout;
+        }
+    }
+
+    /// Sends a message, at once or as soon as term and vote are durable.
+    pub(super) fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
+        let message = Message { from: self.id, to, term: self.term, clock: 0, body };
+        if self.settled() {
+            self.release(message, fx);
+        } else {
+            self.held.push(message);
+        }
+    }
+
+    /// Sends what waited for term and vote, if they are durable now.
+    pub(super) fn release_held(&mut self, fx: &mut Effects) {
+        if self.settled() {
+            for message in std::mem::take(&mut self.held) {
+                self.release(message, fx);
+            }
+        }
+    }
+
+    fn release(&mut self, message: Message, fx: &mut Effects) {
+        match message.body {
+            Body::VoteReply { granted: true } => {
+                assert_eq!(self.vote, Some(message.to), "a granted vote must be the vote given");
+                fx.trace.push(Event::Granted { term: self.term, candidate: message.to });
+            }
+            Body::AppendReply { result: Ok(matched), .. } => {
+                assert!(
+                    matched <= self.disk.index,
+                    "entry {matched} must not be acknowledged while {} is the last durable one",
+                    self.disk.index
+                );
+                // An acknowledgement that was traced needs no second line.
+                if self.acknowledged != (self.term, matched)
+                    && let Some(last) = self.log.position(matched)
+                {
+                    self.acknowledged = (self.term, matched);
+                    let (term, leader) = (self.term, message.to);
+                    fx.trace.push(Event::Acknowledged { term, leader, last });
+                }
+            }
+            _ => {}
+        }
+        fx.messages.push(message);
+    }
+
+    /// Removes all entries behind `last`.
+    pub(super) fn truncate(&mut self, last: Position, fx: &mut Effects) {
+        self.log.truncate(last.index, self.commit);
+        self.disk.truncate(last.index);
+        fx.trace.push(Event::Truncated { last });
+    }
+
+    /// Adds entries of the given terms and payloads at the end of the log.
+    pub(super) fn append(
+        &mut self,
+        entries: impl IntoIterator<Item = (Term, bytes::Bytes)>,
+        fx: &mut Effects,
+    ) {
+        let prev = self.log.last();
+        let mut added = Vec::new();
+        for (term, payload) in entries {
+            let entry = Entry::after(self.log.last(), term, payload);
+            added.push((entry.term, entry.hash));
+            self.log.append(entry);
+        }
+        fx.trace.push(Event::Appended { prev, entries: added });
+    }
+
+    /// Moves the commit index to `index`.
+    pub(super) fn commit_to(
+        &mut self,
+        index: Index,
+        matched: Option<Vec<(NodeId, Index)>>,
+        fx: &mut Effects,
+    ) {
+        assert!(index > self.commit, "the commit index {} must not become {index}", self.commit);
+        let last = self.log.position(index);
+        let Some(last) = last else {
+            panic!("entry {index} is to be committed but the log ends at {:?}", self.log.last());
+        };
+        self.commit = index;
+        fx.trace.push(Event::Committed { term: self.term, last, matched });
+    }
+}

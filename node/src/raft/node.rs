@@ -1,0 +1,357 @@
+//! A Raft node: its role, and what moves it from one role to the next.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::trace::{Event, Role};
+
+use super::{
+    Body, Effects, Entry, Index, Message, NodeId, Pace, Position, Term,
+    core::Core,
+    follower::{Append, Follower},
+    leader::{Leader, answer},
+    log::Log,
+    reads::Reader,
+    votes::Votes,
+};
+
+/// Terms and clocks at or above this are not taken from peers: no correct cluster reaches them,
+/// and behind them arithmetic ends.
+const NUMBER_MAX: u64 = 1 << 62;
+
+/// A Raft node; see the module.
+#[derive(Debug)]
+pub struct Raft {
+    core: Core,
+    state: State,
+}
+
+/// The role and what only it has.
+#[derive(Debug)]
+enum State {
+    Follower(Follower),
+    Candidate(Candidate),
+    Leader(Leader),
+}
+
+/// What only a candidate has.
+#[derive(Debug, Default)]
+struct Candidate {
+    votes: Votes,
+    /// Its own vote is durable and counted.
+    counted: bool,
+}
+
+/// What must be written: see [`Raft::stage`].
+#[derive(Debug)]
+pub struct Staged<'a> {
+    /// Term and vote, where they changed.
+    pub hard: Option<(Term, Option<NodeId>)>,
+    /// New entries.
+    pub entries: &'a [Entry],
+}
+
+impl Raft {
+    /// A node in the state that its disk held, and its first election timeout. Traces the start.
+    ///
+    /// # Panics
+    /// On a state that no correct node writes: a log that is not consecutive, or of later terms
+    /// than the node's.
+    #[allow(clippy::too_many_arguments, reason = "each is a fact of its own, given once")]
+    pub fn new(
+        id: NodeId,
+        voters: Vec<NodeId>,
+        pace: Pace,
+        hard: (Term, Option<NodeId>),
+        entries: Vec<Entry>,
+        now: Duration,
+        timeout: Duration,
+        fx: &mut Effects,
+    ) -> Self {
+        let core = Core::new(id, voters, pace, hard, Log::recovered(entries), now, timeout);
+        let (term, vote) = hard;
+        let (last, voters) = (core.log.last(), core.voters.clone());
+        fx.trace.push(Event::Started { term, vote, last, voters });
+        Self { core, state: State::Follower(Follower::default()) }
+    }
+
+    /// Current term.
+    pub fn term(&self) -> Term {
+        self.core.term
+    }
+
+    /// Role in the current term.
+    pub fn role(&self) -> Role {
+        match self.state {
+            State::Follower(_) => Role::Follower,
+            State::Candidate(_) => Role::Candidate,
+            State::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// Leader of the current term, where known.
+    pub fn leader(&self) -> Option<NodeId> {
+        match &self.state {
+            State::Follower(follower) => follower.leader,
+            State::Candidate(_) => None,
+            State::Leader(_) => Some(self.core.id),
+        }
+    }
+
+    /// Last entry of the log.
+    pub fn last(&self) -> Position {
+        self.core.log.last()
+    }
+
+    /// Commit index.
+    pub fn commit(&self) -> Index {
+        self.core.commit
+    }
+
+    /// Last durable entry of the present log.
+    pub fn durable_index(&self) -> Index {
+        self.core.disk.index
+    }
+
+    /// The entry at `index`, if there is one.
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
+        self.core.log.get(index)
+    }
+
+    /// Whether the term and the vote are durable, so that messages leave at once.
+    pub fn settled(&self) -> bool {
+        self.core.settled()
+    }
+
+    /// When [`Raft::tick`] has something to do.
+    pub fn deadline(&self) -> Duration {
+        match self.state {
+            State::Leader(_) => self.core.timer + self.core.pace.heartbeat_interval,
+            _ => self.core.timer + self.core.timeout,
+        }
+    }
+
+    /// Whether the last timeout given to [`Raft::supply_timeout`] was used.
+    pub fn wants_timeout(&self) -> bool {
+        self.core.next_timeout.is_none()
+    }
+
+    /// Gives the election timeout to use when the next one begins.
+    pub fn supply_timeout(&mut self, timeout: Duration) {
+        self.core.next_timeout = Some(timeout);
+    }
+
+    /// Looks at the time.
+    pub fn tick(&mut self, now: Duration, fx: &mut Effects) {
+        if now < self.deadline() {
+            return;
+        }
+        match &mut self.state {
+            State::Leader(leader) => leader.heartbeat(&mut self.core, now, fx),
+            _ => self.campaign(now, fx),
+        }
+    }
+
+    /// Takes a message from a peer. [`Body::Propose`] and [`Body::ProposeRefused`] only tell
+    /// their term here: what to do with them is the caller's to decide.
+    pub fn step(&mut self, now: Duration, message: Message, fx: &mut Effects) {
+        if !self.plausible(&message) {
+            return;
+        }
+        let Message { from, term, body, .. } = message;
+        if term > self.core.term {
+            self.core.enter(term, fx);
+            self.follow(now, fx);
+        } else if term < self.core.term {
+            return self.answer_stale(from, &body, fx);
+        }
+        match body {
+            Body::RequestVote { last_index, last_term } => {
+                self.vote(now, from, (last_term, last_index), fx);
+            }
+            Body::VoteReply { granted } => self.vote_reply(now, from, granted, fx),
+            Body::Append { prev_index, prev_term, entries, commit, round } => {
+                // Another node won this term.
+                if matches!(self.state, State::Candidate(_)) {
+                    self.state = State::Follower(Follower::default());
+                }
+                if let State::Follower(follower) = &mut self.state {
+                    let append = Append { prev_index, prev_term, entries, commit, round };
+                    follower.append(&mut self.core, now, from, append, fx);
+                }
+            }
+            Body::AppendReply { result, round } => {
+                if let State::Leader(leader) = &mut self.state {
+                    leader.append_reply(&mut self.core, from, result, round, fx);
+                }
+            }
+            Body::ReadIndex { id } => {
+                let reader = Reader::Peer(from, id);
+                match &mut self.state {
+                    State::Leader(leader) => leader.read(&mut self.core, reader, fx),
+                    _ => answer(&mut self.core, reader, None, fx),
+                }
+            }
+            Body::ReadIndexReply { id, index } => fx.reads.push((id, index)),
+            Body::Propose { .. } | Body::ProposeRefused { .. } => {}
+        }
+    }
+
+    /// Whether a message can come from a correct peer at all.
+    pub fn plausible(&self, message: &Message) -> bool {
+        message.to == self.core.id
+            && message.from != self.core.id
+            && self.core.place(message.from).is_some()
+            && (1..NUMBER_MAX).contains(&message.term)
+            && message.clock < NUMBER_MAX
+    }
+
+    /// Appends a command, if this node leads and has room; says where.
+    pub fn propose(&mut self, payload: Bytes, fx: &mut Effects) -> Option<Position> {
+        match &mut self.state {
+            State::Leader(leader) => leader.propose(&mut self.core, payload, fx),
+            _ => None,
+        }
+    }
+
+    /// Asks at which index a linearizable read may be served; the answer comes in
+    /// [`Effects::reads`], or never when a message is lost. False when no leader is known.
+    pub fn read(&mut self, id: u64, fx: &mut Effects) -> bool {
+        match &mut self.state {
+            State::Leader(leader) => leader.read(&mut self.core, Reader::Local(id), fx),
+            State::Follower(Follower { leader: Some(leader), .. }) => {
+                let leader = *leader;
+                self.core.send(leader, Body::ReadIndex { id }, fx);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Sends a message of the caller's, as soon as term and vote are durable.
+    pub fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
+        self.core.send(to, body, fx);
+    }
+
+    /// What is to be written and was not handed out yet; the write gets the number `id`, greater
+    /// than all before it.
+    pub fn stage(&mut self, id: u64) -> Option<Staged<'_>> {
+        let core = &mut self.core;
+        let hard = (core.term, core.vote);
+        let (from, last) = (core.disk.handed + 1, core.log.last().index);
+        let changed = hard != core.disk.handed_hard;
+        if !changed && from > last {
+            return None;
+        }
+        core.disk.hand(id, hard, last);
+        Some(Staged { hard: changed.then_some(hard), entries: core.log.tail(from) })
+    }
+
+    /// Write `id`, and all before it, is durable.
+    pub fn durable(&mut self, now: Duration, id: u64, fx: &mut Effects) {
+        if !self.core.disk.complete(id) {
+            return;
+        }
+        let (term, vote) = self.core.disk.hard;
+        let Some(last) = self.core.log.position(self.core.disk.index) else {
+            panic!("the durable index {} is behind the log", self.core.disk.index);
+        };
+        fx.trace.push(Event::Durable { term, vote, last });
+        self.core.release_held(fx);
+        match &mut self.state {
+            State::Follower(follower) => follower.durable(&mut self.core, fx),
+            State::Leader(leader) => leader.durable(&mut self.core, fx),
+            State::Candidate(candidate) => {
+                if self.core.settled() && !candidate.counted {
+                    candidate.counted = true;
+                    self.count_vote(now, self.core.id, fx);
+                }
+            }
+        }
+    }
+
+    /// Becomes candidate of the next term (paper, section 5.2). Requests for votes are held until
+    /// the own vote is durable.
+    fn campaign(&mut self, now: Duration, fx: &mut Effects) {
+        self.core.enter(self.core.term + 1, fx);
+        self.core.give_vote(self.core.id, fx);
+        self.core.redraw_timer(now);
+        self.state = State::Candidate(Candidate::default());
+        self.core.trace_role(Role::Candidate, None, fx);
+        let Position { index: last_index, term: last_term, .. } = self.core.log.last();
+        for place in 0..self.core.voters.len() {
+            let peer = self.core.voters[place];
+            if peer != self.core.id {
+                self.core.send(peer, Body::RequestVote { last_index, last_term }, fx);
+            }
+        }
+    }
+
+    /// Becomes follower of a leader yet unknown, in a term just entered.
+    fn follow(&mut self, now: Duration, fx: &mut Effects) {
+        let state = std::mem::replace(&mut self.state, State::Follower(Follower::default()));
+        match state {
+            // Its election timer runs on: only a leader or a granted vote starts it anew.
+            State::Follower(_) => {}
+            State::Candidate(_) => self.core.redraw_timer(now),
+            State::Leader(leader) => {
+                leader.abdicate(&mut self.core, fx);
+                self.core.redraw_timer(now);
+            }
+        }
+        self.core.trace_role(Role::Follower, None, fx);
+    }
+
+    /// A message of an earlier term: its sender learns the present one, if it is to act on it.
+    fn answer_stale(&mut self, from: NodeId, body: &Body, fx: &mut Effects) {
+        match *body {
+            Body::RequestVote { .. } => {
+                self.core.send(from, Body::VoteReply { granted: false }, fx);
+            }
+            Body::Append { round, .. } => {
+                let result = Err(super::Conflict { term: 0, index: self.core.log.last().index + 1 });
+                self.core.send(from, Body::AppendReply { result, round }, fx);
+            }
+            Body::ReadIndex { id } => answer(&mut self.core, Reader::Peer(from, id), None, fx),
+            _ => {}
+        }
+    }
+
+    /// A candidate of the present term asks for this node's vote, with a log that ends in `last`
+    /// (term, index).
+    fn vote(&mut self, now: Duration, from: NodeId, last: (Term, Index), fx: &mut Effects) {
+        let own = self.core.log.last();
+        let free = self.core.vote.is_none_or(|vote| vote == from);
+        let follows = matches!(&self.state, State::Follower(Follower { leader: None, .. }));
+        // Election restriction (paper, section 5.4.1). Who leads the term or knows who does has
+        // nothing to gain from a rival.
+        let granted = follows && free && last >= (own.term, own.index);
+        if granted {
+            if self.core.vote.is_none() {
+                self.core.give_vote(from, fx);
+            }
+            self.core.restart_timer(now);
+        }
+        self.core.send(from, Body::VoteReply { granted }, fx);
+    }
+
+    fn vote_reply(&mut self, now: Duration, from: NodeId, granted: bool, fx: &mut Effects) {
+        // A vote cannot answer a request that has not left.
+        let asked = matches!(&self.state, State::Candidate(candidate) if candidate.counted);
+        if granted && asked {
+            self.count_vote(now, from, fx);
+        }
+    }
+
+    fn count_vote(&mut self, now: Duration, from: NodeId, fx: &mut Effects) {
+        let (State::Candidate(candidate), Some(place)) = (&mut self.state, self.core.place(from))
+        else {
+            return;
+        };
+        candidate.votes.grant(place);
+        if candidate.votes.won(self.core.voters.len()) {
+            self.core.trace_role(Role::Leader, Some(self.core.id), fx);
+            self.state = State::Leader(Leader::begin(&mut self.core, now, fx));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a leader knows of one follower, and how it paces what it sends there.
+
+use std::collections::VecDeque;
+
+use super::{Index, log::Log};
+
+/// A leader's view of one follower.
+///
+/// - `matched < next`.
+/// - While probing, nothing is in flight but at most one append, and `next` stands still.
+/// - While replicating, `next` runs ahead of the acknowledgements by the appends in flight.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Last index at which the follower's durable log is known to equal the leader's.
+    pub(super) matched: Index,
+    /// Next index to send.
+    pub(super) next: Index,
+    /// Latest round of leadership confirmation that the follower answered.
+    pub(super) round: u64,
+    /// Commit index that was last sent.
+    pub(super) commit_sent: Index,
+    /// How entries are sent.
+    pub(super) mode: Mode,
+}
+
+/// How entries are sent to a follower.
+#[derive(Debug)]
+pub(super) enum Mode {
+    /// Where the logs part is not known: one append, then wait for its answer.
+    Probe {
+        /// An append with entries waits for its answer.
+        sent: bool,
+    },
+    /// The logs are known to agree before `next`: appends follow each other without waiting.
+    Replicate {
+        /// Last index of each append in flight, ascending.
+        flying: VecDeque<Index>,
+    },
+}
+
+impl Progress {
+    /// A follower of which nothing is known, under a leader whose next entry is `next`.
+    pub(super) fn new(next: Index) -> Self {
+        Self { matched: 0, next, round: 0, commit_sent: 0, mode: Mode::Probe { sent: false } }
+    }
+
+    /// Whether an append with entries may be sent now.
+    pub(super) fn may_send(&self, window: usize) -> bool {
+        match &self.mode {
+            Mode::Probe { sent } => !sent,
+            Mode::Replicate { flying } => flying.len() < window.max(1),
+        }
+    }
+
+    /// Whether appends with entries wait for their answers.
+    pub(super) fn waits(&self) -> bool {
+        match &self.mode {
+            Mode::Probe { sent } => *sent,
+            Mode::Replicate { flying } => !flying.is_empty(),
+        }
+    }
+
+    /// An append with entries up to `last` was sent.
+    pub(super) fn sent(&mut self, last: Index) {
+        match &mut self.mode {
+            Mode::Probe { sent } => *sent = true,
+            Mode::Replicate { flying } => {
+                flying.push_back(last);
+                self.next = last + 1;
+            }
+        }
+    }
+
+    /// The follower's log equals the leader's up to `matched`, durably.
+    pub(super) fn accepted(&mut self, matched: Index) {
+        self.matched = self.matched.max(matched);
+        match &mut self.mode {
+            Mode::Probe { .. } => {
+                self.next = self.matched + 1;
+                self.mode = Mode::Replicate { flying: VecDeque::new() };
+            }
+            Mode::Replicate { flying } => {
+                while flying.pop_front_if(|last| *last <= self.matched).is_some() {}
+                self.next = self.next.max(self.matched + 1);
+            }
+        }
+    }
+
+    /// The follower's log parts from the leader's; `log` is the leader's (paper, end of section
+    /// 5.3). A late or doubled conflict only makes the leader send again what it sent before.
+    pub(super) fn refused(&mut self, conflict: super::Conflict, log: &Log) {
+        let shared = match conflict.term {
+            0 => conflict.index.saturating_sub(1),
+            // The follower's entries of this term begin at `conflict.index`. A leader that has this
+            // term there too may agree with it up to its own last entry of the term; otherwise
+            // they part before.
+            term => {
+                let last = log.last_of_term(term);
+                if log.term(conflict.index) == Some(term) {
+                    last
+                } else {
+                    last.min(conflict.index.saturating_sub(1))
+                }
+            }
+        };
+        // Never below what is known to match, and always back by one at least.
+        let back = self.next.saturating_sub(1);
+        self.next = (shared + 1).min(back).max(self.matched + 1);
+        self.mode = Mode::Probe { sent: false };
+    }
+}
