@@ -150,7 +150,8 @@ enum Merged {
 
 /// Whether a leader of the present term can have sent this.
 fn well_formed(core: &Core, append: &Append) -> bool {
-    let mut prev = Position { index: append.prev_index, term: append.prev_term, ..Position::default() };
+    let mut prev =
+        Position { index: append.prev_index, term: append.prev_term, ..Position::default() };
     if (prev.index == 0) != (prev.term == 0) || prev.index > Index::MAX / 2 {
         return false;
     }

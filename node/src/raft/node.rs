@@ -309,7 +309,8 @@ impl Raft {
                 self.core.send(from, Body::VoteReply { granted: false }, fx);
             }
             Body::Append { round, .. } => {
-                let result = Err(super::Conflict { term: 0, index: self.core.log.last().index + 1 });
+                let result =
+                    Err(super::Conflict { term: 0, index: self.core.log.last().index + 1 });
                 self.core.send(from, Body::AppendReply { result, round }, fx);
             }
             Body::ReadIndex { id } => answer(&mut self.core, Reader::Peer(from, id), None, fx),

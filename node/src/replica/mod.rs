@@ -3,16 +3,41 @@
 //! A replica gets the time and an [`Input`]; it gives [`Outputs`]. It never looks at a clock, a
 //! socket, a file or a source of randomness by itself (its random numbers come from the seed in
 //! [`Config`]). The server drives it with real ones, the simulator with virtual ones.
+//!
+//! # Layout
+//! - `machine`: [`Replica`], which moves what happens to the core and what follows to the outputs;
+//! - `writes`: clients' commands from request to answer;
+//! - `reads`: clients' reads, local or confirmed by the leader;
+//! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse.
+//!
+//! # What a client is told
+//! - A write goes to the leader once and is never sent again. Its client is answered when *this*
+//!   node applies the entry with the command's id. Until then its outcome is unknown, and after
+//!   `request_timeout` the client hears so.
+//! - While no leader is known, requests wait for up to `2 * election_timeout`, the longest
+//!   election timeout there is; then they get [`Error::NoLeader`]. Nobody has seen them.
+//! - A read asks for its index as often as it takes, each time with a new id.
+//!
+//! # Starting
+//! Nothing but requests for stale reads is served before the boot record is durable: the boot number is
+//! part of commands' ids, which must never be used twice. Messages that arrive before are lost.
 
 use std::time::Duration;
 
 use proto::trace;
 
 use crate::{
-    kv::{Request, Response, Store},
+    kv::{Request, Response},
     raft::{Index, Message, NodeId, Role, Term},
-    storage::{Record, Recovered},
+    storage::Record,
 };
+
+mod forward;
+mod machine;
+mod reads;
+mod writes;
+
+pub use machine::Replica;
 
 /// A moment, as the time since an origin that the driver chooses.
 pub type Time = Duration;
@@ -117,40 +142,6 @@ pub enum Error {
     /// The outcome is unknown: the request may take effect at any later time, or never.
     #[error("etcdserver: request timed out")]
     Timeout,
-}
-
-/// A node's state machine; see the module.
-#[derive(Debug)]
-pub struct Replica {}
-
-impl Replica {
-    /// A replica in the state that its disk holds. The first outputs (the boot record among them,
-    /// which the driver writes like any other) come from the first [`Replica::handle`].
-    pub fn new(config: Config, recovered: Recovered, now: Time) -> Self {
-        let _ = (config, recovered, now);
-        todo!()
-    }
-
-    /// Takes one input and appends what follows from it to `outputs`.
-    pub fn handle(&mut self, now: Time, input: Input, outputs: &mut Outputs) {
-        let _ = (now, input, outputs);
-        todo!()
-    }
-
-    /// When the driver must give [`Input::Timer`], unless another input moves it.
-    pub fn deadline(&self) -> Time {
-        todo!()
-    }
-
-    /// The present state, for `Status`, `Inspect` and reply headers.
-    pub fn status(&self) -> Status {
-        todo!()
-    }
-
-    /// The store, for `HashKV`.
-    pub fn store(&self) -> &Store {
-        todo!()
-    }
 }
 
 /// A replica's present state.

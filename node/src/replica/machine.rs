@@ -1,0 +1,463 @@
+//! [`Replica`]: moves what happens to the core, and what follows to the outputs.
+
+use bytes::Bytes;
+use prost::Message as _;
+use proto::{
+    etcd::{self, request_op},
+    peer::{Command, CommandId, Session, command},
+    trace::Event,
+};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    Config, Error, Input, Outputs, RequestId, Status, Time, WriteId,
+    forward::{Forwarded, Verdict},
+    reads::{Read, Reads},
+    writes::{Parked, Writes},
+};
+use crate::{
+    kv::{self, Request, Response, Store},
+    raft::{Body, Effects, Index, Message, NodeId, Pace, Raft},
+    storage::{Record, Recovered},
+};
+
+/// A node's state machine; see the module.
+///
+/// - `applied <= commit`; entries are applied in order, each once.
+/// - Requests in flight never exceed their limit.
+#[derive(Debug)]
+pub struct Replica {
+    config: Config,
+    boot: Boot,
+    raft: Raft,
+    store: Store,
+    applied: Index,
+    writes: Writes,
+    reads: Reads,
+    forwarded: Forwarded,
+    /// Number of the last command of this boot.
+    last_command: u64,
+    last_write: WriteId,
+    /// Since when no leader is known.
+    leaderless: Option<Time>,
+    clock: u64,
+    now: Time,
+    random: ChaCha8Rng,
+    /// Empty between inputs; kept for its memory.
+    effects: Effects,
+}
+
+/// The boot number and how far its record is.
+#[derive(Clone, Copy, Debug)]
+struct Boot {
+    number: u64,
+    state: BootState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BootState {
+    Unwritten,
+    Writing(WriteId),
+    Durable,
+}
+
+impl Replica {
+    /// A replica in the state that its disk holds. The first outputs (the boot record among them,
+    /// which the driver writes like any other) come from the first [`Replica::handle`].
+    ///
+    /// # Panics
+    /// On a configuration or a recovered state that cannot be: see [`Config`], [`Raft::new`].
+    pub fn new(config: Config, recovered: Recovered, now: Time) -> Self {
+        assert!(!config.election_timeout.is_zero(), "the election timeout must not be zero");
+        let mut random = ChaCha8Rng::seed_from_u64(config.seed);
+        let mut effects = Effects::default();
+        let pace = Pace {
+            heartbeat_interval: config.heartbeat_interval,
+            append_bytes: config.limits.append_bytes,
+            append_window: config.limits.append_window,
+            uncommitted_bytes: config.limits.uncommitted_bytes,
+        };
+        let raft = Raft::new(
+            config.id,
+            config.voters.clone(),
+            pace,
+            (recovered.term, recovered.vote),
+            recovered.entries,
+            now,
+            draw(&mut random, config.election_timeout),
+            &mut effects,
+        );
+        Self {
+            boot: Boot { number: recovered.boot, state: BootState::Unwritten },
+            raft,
+            store: Store::default(),
+            applied: 0,
+            writes: Writes::default(),
+            reads: Reads::default(),
+            forwarded: Forwarded::new(recovered.term),
+            last_command: 0,
+            last_write: 0,
+            leaderless: Some(now),
+            clock: config.clock,
+            now,
+            random,
+            effects,
+            config,
+        }
+    }
+
+    /// Takes one input and appends what follows from it to `outputs`.
+    ///
+    /// Outputs of several inputs may be gathered in one value: its write then gets the number of
+    /// the last, and one [`Input::Durable`] answers for all.
+    pub fn handle(&mut self, now: Time, input: Input, outputs: &mut Outputs) {
+        // A driver whose clock steps back must not make timeouts run backwards.
+        self.now = self.now.max(now);
+        if self.boot.state == BootState::Unwritten {
+            let id = self.last_write + 1;
+            self.last_write = queue(outputs, id, [Record::Boot(self.boot.number)]);
+            self.boot.state = BootState::Writing(id);
+        }
+        match input {
+            Input::Request { id, request, session } => self.request(id, request, session, outputs),
+            Input::Durable(id) => self.durable(id),
+            Input::Message(message) if self.booted() => self.message(message, outputs),
+            // As if it had been lost.
+            Input::Message(_) => {}
+            Input::Timer => {}
+        }
+        if self.booted() {
+            self.raft.tick(self.now, &mut self.effects);
+        }
+        self.settle(outputs);
+        self.emit(outputs);
+    }
+
+    /// When the driver must give [`Input::Timer`], unless another input moves it.
+    pub fn deadline(&self) -> Time {
+        let limits = &self.config.limits;
+        let (parking, patience) = (self.parking(), self.config.election_timeout);
+        let writes = self.writes.deadline(parking, limits.request_timeout);
+        let reads = self.reads.deadline(self.leaderless, parking, patience, limits.request_timeout);
+        let requests = writes.into_iter().chain(reads).min();
+        let raft = match self.boot.state {
+            BootState::Unwritten => Some(self.now),
+            BootState::Writing(_) => None,
+            BootState::Durable => Some(self.raft.deadline()),
+        };
+        // While the boot record is written only its completion can change anything.
+        raft.into_iter().chain(requests).min().unwrap_or(Time::MAX)
+    }
+
+    /// The present state, for `Status`, `Inspect` and reply headers.
+    pub fn status(&self) -> Status {
+        Status {
+            id: self.config.id,
+            boot: self.boot.number,
+            role: self.raft.role(),
+            term: self.raft.term(),
+            leader: self.raft.leader(),
+            last_index: self.raft.last().index,
+            durable_index: self.raft.durable_index(),
+            commit_index: self.raft.commit(),
+            applied_index: self.applied,
+            revision: self.store.revision(),
+        }
+    }
+
+    /// The store, for `HashKV`.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn booted(&self) -> bool {
+        self.boot.state == BootState::Durable
+    }
+
+    /// How long a request waits for a leader to be known.
+    fn parking(&self) -> Time {
+        (self.config.election_timeout * 2).min(self.config.limits.request_timeout)
+    }
+
+    fn request(
+        &mut self,
+        id: RequestId,
+        request: Request,
+        session: Option<Session>,
+        outputs: &mut Outputs,
+    ) {
+        let limits = &self.config.limits;
+        let refusal = if self.writes.len() + self.reads.len() >= limits.requests {
+            Some(Error::TooManyRequests)
+        } else if request_bytes(&request) > limits.request_bytes {
+            Some(Error::TooLarge)
+        } else {
+            kv::check(&request).err().map(Error::Store)
+        };
+        if let Some(error) = refusal {
+            outputs.replies.push((id, Err(error)));
+        } else if kv::is_read(&request) {
+            let read = Read { request: id, what: request, arrived: self.now };
+            if is_serializable(&read.what) {
+                self.serve(read, outputs)
+            } else {
+                self.reads.add(read)
+            }
+        } else {
+            let request = match request {
+                Request::Put(put) => command::Request::Put(put),
+                Request::DeleteRange(delete) => command::Request::DeleteRange(delete),
+                Request::Txn(txn) => command::Request::Txn(txn),
+                Request::Range(_) => panic!("a range is a read, and kv::is_read must say so"),
+            };
+            let command = Command { id: None, request: Some(request), session };
+            self.writes.park(Parked { request: id, command, arrived: self.now });
+        }
+    }
+
+    fn durable(&mut self, id: WriteId) {
+        if let BootState::Writing(boot) = self.boot.state
+            && boot <= id
+        {
+            self.boot.state = BootState::Durable;
+        }
+        self.raft.durable(self.now, id, &mut self.effects);
+    }
+
+    fn message(&mut self, message: Message, outputs: &mut Outputs) {
+        if !self.raft.plausible(&message) {
+            return;
+        }
+        self.clock = self.clock.max(message.clock) + 1;
+        let (from, term) = (message.from, message.term);
+        match message.body {
+            Body::Propose { command, id } => {
+                let term_only = Body::ProposeRefused { id };
+                self.raft.step(self.now, Message { body: term_only, ..message }, &mut self.effects);
+                self.take_forwarded(from, term, command, id);
+            }
+            Body::ProposeRefused { id } => {
+                self.raft.step(self.now, message, &mut self.effects);
+                let own = id.node == self.config.id && id.boot == self.boot.number;
+                if own && let Some(request) = self.writes.refused(id.number, from) {
+                    outputs.replies.push((request, Err(Error::NoLeader)));
+                }
+            }
+            _ => self.raft.step(self.now, message, &mut self.effects),
+        }
+    }
+
+    /// A peer hands over its client's command.
+    fn take_forwarded(&mut self, from: NodeId, sent: u64, command: Bytes, id: CommandId) {
+        let verdict = self.forwarded.judge(from, id, sent, self.raft.term());
+        let sound = Command::decode(command.clone()).is_ok_and(|command| command.id == Some(id));
+        let taken = verdict == Verdict::Fresh
+            && sound
+            && self.raft.propose(command, &mut self.effects).is_some();
+        if !taken && verdict != Verdict::Ignore {
+            self.raft.send(from, Body::ProposeRefused { id }, &mut self.effects);
+        }
+    }
+
+    /// Brings everything to rest after an input.
+    fn settle(&mut self, outputs: &mut Outputs) {
+        if self.raft.wants_timeout() {
+            let timeout = draw(&mut self.random, self.config.election_timeout);
+            self.raft.supply_timeout(timeout);
+        }
+        self.leaderless = match self.raft.leader() {
+            Some(_) => None,
+            None => self.leaderless.or(Some(self.now)),
+        };
+        if self.booted() {
+            self.propose_parked(outputs);
+            self.ask_for_reads();
+        }
+        self.apply(outputs);
+        while let Some(read) = self.reads.serve(self.applied) {
+            self.serve(read, outputs);
+        }
+        let (parking, timeout) = (self.parking(), self.config.limits.request_timeout);
+        self.writes.expire(self.now, parking, timeout, &mut outputs.replies);
+        self.reads.expire(self.now, self.leaderless, parking, timeout, &mut outputs.replies);
+        self.stage(outputs);
+    }
+
+    /// Proposes what waited for a leader, here or there.
+    fn propose_parked(&mut self, outputs: &mut Outputs) {
+        let Some(leader) = self.raft.leader() else { return };
+        // A message of a term that is not durable would be held, and perhaps dropped.
+        if !self.raft.settled() {
+            return;
+        }
+        while let Some(Parked { request, mut command, arrived }) = self.writes.unpark() {
+            self.last_command += 1;
+            let number = self.last_command;
+            let id = CommandId { node: self.config.id, boot: self.boot.number, number };
+            command.id = Some(id);
+            let payload = Bytes::from(command.encode_to_vec());
+            if leader != self.config.id {
+                self.raft.send(leader, Body::Propose { command: payload, id }, &mut self.effects);
+                self.writes.proposed(number, request, arrived, Some(leader));
+            } else if self.raft.propose(payload, &mut self.effects).is_some() {
+                self.writes.proposed(number, request, arrived, None);
+            } else {
+                outputs.replies.push((request, Err(Error::TooManyRequests)));
+            }
+        }
+    }
+
+    fn ask_for_reads(&mut self) {
+        self.take_read_answers();
+        let term = self.raft.term();
+        self.reads.drop_stale(self.now, term, self.config.election_timeout);
+        if self.raft.leader().is_some()
+            && let Some(id) = self.reads.ask(self.now, term)
+        {
+            self.raft.read(id, &mut self.effects);
+            self.take_read_answers();
+        }
+    }
+
+    fn take_read_answers(&mut self) {
+        for (id, index) in self.effects.reads.drain(..) {
+            self.reads.answer(id, index);
+        }
+    }
+
+    /// Applies what is committed and answers the clients who wait for it.
+    fn apply(&mut self, outputs: &mut Outputs) {
+        let commit = self.raft.commit();
+        if self.applied == commit {
+            return;
+        }
+        assert!(self.applied < commit, "applied {} but committed only {commit}", self.applied);
+        let header = self.header();
+        let mut answered = Vec::new();
+        let mut last = None;
+        for index in self.applied + 1..=commit {
+            let Some(entry) = self.raft.entry(index) else {
+                panic!("entry {index} is committed but not in the log");
+            };
+            last = Some(entry.position());
+            // A no-op carries nothing. Nor does what no correct node proposes: it is skipped, on
+            // every node alike.
+            if entry.payload.is_empty() {
+                continue;
+            }
+            let Ok(command) = Command::decode(entry.payload.clone()) else { continue };
+            let result = self.store.apply(&command);
+            let own =
+                command.id.filter(|id| id.node == self.config.id && id.boot == self.boot.number);
+            if let Some(request) = own.and_then(|id| self.writes.applied(id.number)) {
+                if result.is_ok() {
+                    answered.push(index);
+                }
+                outputs.replies.push((request, finish(result, header)));
+            }
+        }
+        self.applied = commit;
+        if let Some(last) = last {
+            let state = self.store.digest();
+            self.effects.trace.push(Event::Applied { last, state });
+        }
+        self.effects.trace.extend(answered.into_iter().map(|index| Event::Answered { index }));
+    }
+
+    fn serve(&self, read: Read, outputs: &mut Outputs) {
+        let result = finish(self.store.read(&read.what), self.header());
+        outputs.replies.push((read.request, result));
+    }
+
+    fn header(&self) -> etcd::ResponseHeader {
+        etcd::ResponseHeader {
+            cluster_id: self.config.cluster_id,
+            member_id: self.config.id,
+            revision: 0,
+            raft_term: self.raft.term(),
+        }
+    }
+
+    /// Hands what the core wants written to the disk.
+    fn stage(&mut self, outputs: &mut Outputs) {
+        let id = self.last_write + 1;
+        let Some(staged) = self.raft.stage(id) else { return };
+        let hard = staged.hard.map(|(term, vote)| Record::HardState { term, vote });
+        let entries = staged.entries.iter().cloned().map(Record::Entry);
+        self.last_write = queue(outputs, id, hard.into_iter().chain(entries));
+    }
+
+    /// Moves the core's effects to the outputs, with their clocks.
+    fn emit(&mut self, outputs: &mut Outputs) {
+        // Before the boot record is durable this boot has not begun.
+        if !self.booted() {
+            return;
+        }
+        for event in self.effects.trace.drain(..) {
+            self.clock += 1;
+            outputs.trace.push((self.clock, event));
+        }
+        for mut message in self.effects.messages.drain(..) {
+            message.clock = self.clock;
+            outputs.messages.push(message);
+        }
+    }
+}
+
+/// Adds records to the outputs' write, which has the number `id` from now on.
+fn queue(outputs: &mut Outputs, id: WriteId, records: impl IntoIterator<Item = Record>) -> WriteId {
+    let write = outputs.write.get_or_insert_with(|| (id, Vec::new()));
+    write.0 = id;
+    write.1.extend(records);
+    id
+}
+
+/// An election timeout from `shortest..2 * shortest`.
+fn draw(random: &mut ChaCha8Rng, shortest: Time) -> Time {
+    random.random_range(shortest..shortest * 2)
+}
+
+/// Fills in the header but for the revision, which is the store's to say.
+fn finish(
+    result: Result<Response, kv::Error>,
+    header: etcd::ResponseHeader,
+) -> Result<Response, Error> {
+    let mut response = result?;
+    let slot = match &mut response {
+        Response::Range(range) => &mut range.header,
+        Response::Put(put) => &mut put.header,
+        Response::DeleteRange(delete) => &mut delete.header,
+        Response::Txn(txn) => &mut txn.header,
+    };
+    let revision = slot.as_ref().map_or(0, |stored| stored.revision);
+    *slot = Some(etcd::ResponseHeader { revision, ..header });
+    Ok(response)
+}
+
+/// Size of a request, encoded.
+fn request_bytes(request: &Request) -> usize {
+    match request {
+        Request::Range(range) => range.encoded_len(),
+        Request::Put(put) => put.encoded_len(),
+        Request::DeleteRange(delete) => delete.encoded_len(),
+        Request::Txn(txn) => txn.encoded_len(),
+    }
+}
+
+/// Whether a read may be served from this node's present state, however old.
+fn is_serializable(read: &Request) -> bool {
+    match read {
+        Request::Range(range) => range.serializable,
+        // When all of its ranges are. One that only compares has no say in it: it is not.
+        Request::Txn(txn) => {
+            let mut operations = txn.success.iter().chain(&txn.failure).peekable();
+            operations.peek().is_some()
+                && operations.all(|operation| match &operation.request {
+                    Some(request_op::Request::RequestRange(range)) => range.serializable,
+                    _ => false,
+                })
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,49 @@
+//! Clusters of replicas in one process, in virtual time, under random faults drawn from a seed.
+//!
+//! Every step is judged as it happens (`judge`). After the faults end the cluster must serve
+//! again. The world (`world`) is small on purpose: the simulator of the harness does the rest.
+//!
+//! `CLUSTER_SEEDS=0..100000 cargo test --release -p node --test cluster` runs more seeds.
+
+mod judge;
+mod world;
+
+use std::ops::Range;
+
+use world::{Faults, World};
+
+/// Seeds to run: those asked for in the environment, or `default`.
+fn seeds(default: Range<u64>) -> Range<u64> {
+    let Ok(asked) = std::env::var("CLUSTER_SEEDS") else { return default };
+    let (from, to) = asked.split_once("..").expect("CLUSTER_SEEDS is like 0..1000");
+    from.parse().expect("a first seed")..to.parse().expect("an end of seeds")
+}
+
+#[test]
+fn random_faults_break_nothing() {
+    let mut totals = judge::Totals::default();
+    for seed in seeds(0..150) {
+        totals += World::new(seed, Faults::drawn(seed)).run();
+    }
+    println!("{totals:?}");
+    // A test in which nothing happens proves nothing.
+    assert!(totals.writes > 0 && totals.reads > 0 && totals.elections > 0, "{totals:?}");
+    assert!(totals.crashes > 0 && totals.truncations > 0 && totals.unknown > 0, "{totals:?}");
+}
+
+#[test]
+fn without_faults_nothing_is_refused() {
+    for seed in seeds(0..20) {
+        let totals = World::new(seed, Faults::none()).run();
+        assert_eq!(totals.unknown + totals.failed, 0, "seed {seed}: {totals:?}");
+        assert!(totals.writes > 20, "seed {seed}: {totals:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..10 {
+        let run = || World::new(seed, Faults::drawn(seed)).run();
+        assert_eq!(run(), run(), "seed {seed}");
+    }
+}
