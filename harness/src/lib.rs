@@ -8,5 +8,6 @@ pub mod nemesis;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod scenario;
 pub mod system;
 pub mod workload;

@@ -20,6 +20,8 @@ pub struct Observation {
     pub term: u64,
     /// Whether it leads its term.
     pub leads: bool,
+    /// Whether it asks for votes.
+    pub candidate: bool,
     /// The leader that it knows.
     pub leader: Option<u64>,
     /// The last entry of its log.
@@ -57,6 +59,7 @@ impl Node {
             boot: reply.boot,
             term: reply.term,
             leads: reply.role() == Role::Leader,
+            candidate: reply.role() == Role::Candidate,
             leader: (reply.leader != 0).then_some(reply.leader),
             last_index: reply.last_index,
             applied_index: reply.applied_index,
