@@ -5,6 +5,7 @@
 mod check;
 pub mod exit;
 mod report;
+mod scenario;
 mod test;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     /// Break a cluster on purpose, under load, and judge what clients and nodes saw.
     Test(Box<test::Args>),
+    /// Play a short script of starts and crashes, and see the cluster do as expected.
+    Scenario(scenario::Args),
     /// Judge the recorded evidence of a run again.
     Check(check::Args),
     /// Write the page of a run again, from its run directory alone.
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Scenario(args) => in_runtime(scenario::run(args)),
         Command::Test(args) => in_runtime(test::run(*args)),
     };
     result.unwrap_or_else(|error| exit::say(&error)).into()

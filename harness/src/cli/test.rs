@@ -2,7 +2,7 @@
 
 use std::{io::Write, path::PathBuf, time::Duration};
 
-use checker::verdict::Outcome;
+use checker::verdict::{Outcome, Verdict};
 use clap::ValueEnum;
 
 use super::exit::{Exit, Usage};
@@ -174,7 +174,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 /// What is wrong, then the verdict in one sentence, then the counts.
 pub(super) fn print_judgement(judgement: &Judgement) {
-    let verdict = &judgement.verdict;
+    print_verdict(&judgement.verdict);
+    let Counts { ok, fail, info } = judgement.counts;
+    line(&format!(
+        "{} operations: {ok} ok, {fail} failed, {info} unknown; {} faults took effect; {} terms \
+         had a leader",
+        ok + fail + info,
+        judgement.faults,
+        judgement.leaders
+    ));
+}
+
+/// What is wrong, then the verdict in one sentence.
+pub(super) fn print_verdict(verdict: &Verdict) {
     for property in &verdict.properties {
         let word = match property.outcome {
             Outcome::Ok => continue,
@@ -186,15 +198,6 @@ pub(super) fn print_judgement(judgement: &Judgement) {
             line(&format!("  {}", violation.summary));
         }
     }
-    let Counts { ok, fail, info } = judgement.counts;
-    line(&verdict.summary);
-    line(&format!(
-        "{} operations: {ok} ok, {fail} failed, {info} unknown; {} faults took effect; {} terms \
-         had a leader",
-        ok + fail + info,
-        judgement.faults,
-        judgement.leaders
-    ));
 }
 
 fn print_end(settings: &Settings, finished: &Finished) {

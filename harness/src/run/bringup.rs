@@ -93,7 +93,7 @@ mod tests {
         let seen = |leader, connected: &[u64]| Observation {
             boot: 1,
             term: 1,
-            leads: false,
+            role: proto::inspect::Role::Follower,
             leader,
             last_index: 0,
             applied_index: 0,

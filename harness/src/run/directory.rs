@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 ///
 /// # Errors
 /// It exists and is not empty, or cannot be written to.
-pub fn create(wanted: Option<&Path>, workload: &str, seed: u64) -> anyhow::Result<PathBuf> {
+pub(crate) fn create(wanted: Option<&Path>, workload: &str, seed: u64) -> anyhow::Result<PathBuf> {
     let dir = match wanted {
         Some(dir) => dir.to_owned(),
         None => {

@@ -12,7 +12,7 @@ use crate::images::Images;
 ///
 /// # Errors
 /// The file cannot be written.
-pub(super) async fn write(
+pub(crate) async fn write(
     dir: &Path,
     docker: &Docker,
     images: &Images,

@@ -13,8 +13,8 @@
 
 mod bringup;
 mod clients;
-mod directory;
-mod environment;
+pub(crate) mod directory;
+pub(crate) mod environment;
 mod faults;
 mod finish;
 mod judge;

@@ -80,7 +80,9 @@ impl Watch {
     pub(super) fn leader(&self) -> Option<(NodeId, u64)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter()
-            .filter(|(_, (at, observation))| observation.leads && at.elapsed() < FRESH)
+            .filter(|(_, (at, observation))| {
+                observation.role == proto::inspect::Role::Leader && at.elapsed() < FRESH
+            })
             .max_by_key(|(_, (_, observation))| observation.term)
             .map(|(id, (_, observation))| (*id, observation.term))
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use checker::{evidence::Run, fault, verdict::Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,9 @@ use crate::{
     cluster::docker::{self, Cluster},
     images,
     nemesis::NodeId,
-    report, system,
+    report,
+    run::{directory, environment},
+    system,
 };
 
 /// What to play, and how.
@@ -28,8 +30,8 @@ use crate::{
 pub struct Settings {
     /// The scenario.
     pub scenario: Scenario,
-    /// The run directory, which exists and is empty.
-    pub directory: PathBuf,
+    /// The run directory; none: one below `results/`.
+    pub out: Option<PathBuf>,
     /// First of the ports of 127.0.0.1 at which the nodes are reached; none: free ones.
     pub base_port: Option<u16>,
     /// Shortest election timeout of the nodes.
@@ -38,11 +40,15 @@ pub struct Settings {
     pub heartbeat_interval: Duration,
     /// Seed of the nodes' election timeouts.
     pub seed: u64,
+    /// The command line, for `environment.json`.
+    pub command: Vec<String>,
 }
 
 /// What became of a scenario that was judged.
 #[derive(Debug)]
 pub struct Finished {
+    /// The run directory.
+    pub directory: PathBuf,
     /// One row a step, for the terminal.
     pub table: String,
     /// The verdict on the steps, and on Raft's safety in the nodes' traces.
@@ -71,16 +77,28 @@ pub struct Record {
 /// The environment failed, or a signal ended it. The cluster is gone nevertheless, unless the error
 /// says otherwise.
 pub async fn play(settings: &Settings, say: &(dyn Fn(&str) + Sync)) -> Result<Finished> {
-    tokio::select! {
-        finished = uninterrupted(settings, say) => finished,
+    let dir = directory::create(settings.out.as_deref(), &settings.scenario.name, settings.seed)?;
+    let finished = tokio::select! {
+        finished = uninterrupted(settings, &dir, say) => finished,
         // Dropping the other branch drops the cluster, which removes it.
-        signal = docker::interrupted() => bail!("stopped by {}", signal?),
+        signal = docker::interrupted() => Err(match signal {
+            Ok(signal) => anyhow!("stopped by {signal} before the scenario ended"),
+            Err(error) => error,
+        }),
+    };
+    if finished.is_err() {
+        // Of no use while nothing is in it; with something in it, it stays.
+        let _ = fs::remove_dir(&dir);
     }
+    finished
 }
 
-async fn uninterrupted(settings: &Settings, say: &(dyn Fn(&str) + Sync)) -> Result<Finished> {
+async fn uninterrupted(
+    settings: &Settings,
+    dir: &Path,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Finished> {
     let scenario = &settings.scenario;
-    let dir = &settings.directory;
     let docker = docker::connect().await?;
     let images = images::ensure(&docker, images::Source::Auto, say).await?;
     say(&format!("Creating {} nodes, none of them started", scenario.nodes));
@@ -94,7 +112,11 @@ async fn uninterrupted(settings: &Settings, say: &(dyn Fn(&str) + Sync)) -> Resu
         seed: settings.seed,
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
-    let outcome = on_cluster(settings, &cluster, say).await;
+    let outcome = async {
+        environment::write(dir, &docker, &images, &settings.command).await?;
+        on_cluster(settings, dir, &cluster, say).await
+    }
+    .await;
     match (outcome, cluster.destroy().await) {
         (Ok(()), Ok(())) => {}
         (Ok(()), Err(left)) => return Err(left.context("cleaning up failed")),
@@ -108,15 +130,15 @@ async fn uninterrupted(settings: &Settings, say: &(dyn Fn(&str) + Sync)) -> Resu
     let page = report::write(dir).map_err(|error| format!("{error:#}"));
     let colours = std::io::IsTerminal::is_terminal(&std::io::stdout());
     let table = table::render(scenario, &record.account.steps, colours);
-    Ok(Finished { table, verdict, page })
+    Ok(Finished { directory: dir.to_owned(), table, verdict, page })
 }
 
 async fn on_cluster(
     settings: &Settings,
+    dir: &Path,
     cluster: &Cluster,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<()> {
-    let dir = &settings.directory;
     let nodes = Containers {
         cluster,
         nodes: cluster
@@ -258,10 +280,10 @@ impl Nodes for Containers<'_> {
 
     async fn status(&self, node: NodeId, patience: Duration) -> Option<Status> {
         let seen = self.nodes.get(node as usize - 1)?.inspect(patience).await.ok()?;
-        let role = match (seen.leads, seen.candidate) {
-            (true, _) => Role::Leader,
-            (false, true) => Role::Candidate,
-            (false, false) => Role::Follower,
+        let role = match seen.role {
+            proto::inspect::Role::Follower => Role::Follower,
+            proto::inspect::Role::Candidate => Role::Candidate,
+            proto::inspect::Role::Leader => Role::Leader,
         };
         Some(Status { role, term: seen.term, leader: seen.leader })
     }

@@ -18,10 +18,8 @@ pub struct Observation {
     pub boot: u64,
     /// Its term.
     pub term: u64,
-    /// Whether it leads its term.
-    pub leads: bool,
-    /// Whether it asks for votes.
-    pub candidate: bool,
+    /// Its role in that term.
+    pub role: Role,
     /// The leader that it knows.
     pub leader: Option<u64>,
     /// The last entry of its log.
@@ -58,8 +56,7 @@ impl Node {
         Ok(Observation {
             boot: reply.boot,
             term: reply.term,
-            leads: reply.role() == Role::Leader,
-            candidate: reply.role() == Role::Candidate,
+            role: reply.role(),
             leader: (reply.leader != 0).then_some(reply.leader),
             last_index: reply.last_index,
             applied_index: reply.applied_index,
