@@ -98,11 +98,6 @@ impl Sessions {
             self.bytes -= entry.bytes;
         }
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.by_id.len()
-    }
 }
 
 fn bytes(result: &Result) -> usize {

@@ -1,13 +1,46 @@
 //! Durable state: a write-ahead log of hard state (term, vote), boot numbers and entries.
+//!
+//! - [`Wal`]: the log, over any [`Disk`];
+//! - `segment`: the format of its files, byte by byte;
+//! - `recovery`: what a torn tail is, and what is corruption;
+//! - [`FileDisk`]: real files;
+//! - [`MemoryDisk`]: a disk that forgets, tears and fails, for tests and simulation.
+//!
+//! The rules: nothing counts before [`Wal::sync`] returned; a failed write or sync is never
+//! retried, for nobody can tell what it left on the disk; and what once was synced is never cut,
+//! so that a node refuses to start rather than forget a vote or an entry that it acknowledged.
 
-use std::io;
+mod disk;
+mod error;
+mod file;
+mod memory;
+mod recovery;
+mod segment;
+mod wal;
 
 use crate::raft::{Entry, NodeId, Term};
+
+pub use self::{
+    disk::Disk,
+    error::Error,
+    file::FileDisk,
+    memory::{Failure, MemoryDisk, Piece, SECTOR_BYTES},
+    wal::{Options, Wal},
+};
+
+/// Whose log it is. A log that belongs to another node or cluster is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster: u64,
+    /// The node.
+    pub node: NodeId,
+}
 
 /// One record of the write-ahead log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// The node starts for the `n`-th time.
+    /// The node starts for the `n`-th time. Written by [`Wal::open`] alone.
     Boot(u64),
     /// Term and vote from now on.
     HardState {
@@ -24,7 +57,7 @@ pub enum Record {
 /// What a write-ahead log holds when it is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Number of this start, from 1 (already one more than the last recorded one).
+    /// Number of this start, from 1. It is durable already, so that no two starts ever share one.
     pub boot: u64,
     /// Current term.
     pub term: Term,
@@ -36,23 +69,5 @@ pub struct Recovered {
     pub cut: u64,
 }
 
-/// All I/O of the write-ahead log goes through this: real files in the server, virtual disks
-/// that forget, tear and fail in simulation. File names are flat (no directories).
-pub trait Disk {
-    /// Names of all files, in any order.
-    fn list(&self) -> io::Result<Vec<String>>;
-    /// The whole content of a file.
-    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
-    /// Creates a file of `len` zero bytes, or replaces it.
-    fn create(&mut self, name: &str, len: u64) -> io::Result<()>;
-    /// Overwrites bytes at `offset`; the file does not grow.
-    fn write(&mut self, name: &str, offset: u64, data: &[u8]) -> io::Result<()>;
-    /// Makes the content of a file durable.
-    fn sync(&mut self, name: &str) -> io::Result<()>;
-    /// Makes creations, renames and removals durable.
-    fn sync_dir(&mut self) -> io::Result<()>;
-    /// Renames a file; replaces an existing one atomically.
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
-    /// Removes a file.
-    fn remove(&mut self, name: &str) -> io::Result<()>;
-}
+#[cfg(test)]
+mod test;

@@ -1,0 +1,157 @@
+//! Reads the log's segments, oldest first.
+//!
+//! What may a crash leave? Each segment is synced as a whole before the next is begun, so only the
+//! last one may have a torn tail. There, a crash keeps any part of the records of the last sync
+//! batch, so the first record that is not valid ends the log, unless a valid record behind it
+//! belongs to a *later* batch: a batch begins only after all before it was synced, so then the
+//! bad record had been synced, and was damaged later. That is corruption, and so is any bad
+//! record in an earlier segment.
+//!
+//! What this cannot tell: damage to the very last batch looks like a torn tail. Only other copies
+//! of the log, on other nodes, protect against that.
+
+use bytes::Bytes;
+
+use super::{
+    Disk, Error, Identity, Recovered,
+    segment::{self, BadHeader, Body, FORMAT, HEADER_BYTES, Header},
+};
+
+/// Where the log goes on.
+#[derive(Debug)]
+pub(super) struct Tail {
+    pub(super) header: Header,
+    /// Offset behind the last valid record.
+    pub(super) end: usize,
+    /// Offset behind the last byte that is not zero.
+    pub(super) dirty_end: usize,
+    /// Bytes of all segments.
+    pub(super) size: u64,
+}
+
+/// Reads all segments, in the order of `sequences`.
+pub(super) fn recover(
+    disk: &impl Disk,
+    identity: Identity,
+    sequences: &[u64],
+) -> Result<(Recovered, Option<Tail>), Error> {
+    let mut recovered = Recovered::default();
+    let mut tail: Option<Tail> = None;
+    for (place, sequence) in sequences.iter().enumerate() {
+        let segment = Segment::read(disk, *sequence, identity)?;
+        if *sequence != place as u64 + 1 {
+            let missing = disk.describe(&segment::name(place as u64 + 1));
+            return Err(segment.corrupt(0, &format!("{missing}, which precedes it, is missing")));
+        }
+        let previous_end = tail.as_ref().map_or(0, |tail| tail.end as u64);
+        if segment.header.previous_end != previous_end {
+            return Err(Error::Corrupt {
+                file: disk.describe(&segment::name(sequence - 1)),
+                offset: previous_end,
+                what: format!(
+                    "its records end here, though they were synced up to offset {}",
+                    segment.header.previous_end
+                ),
+            });
+        }
+        let end = segment.replay(&mut recovered)?;
+        let last = place + 1 == sequences.len();
+        let dirty_end = segment.check_tail(end, last)?;
+        let size = tail.map_or(0, |tail| tail.size) + segment.header.len;
+        tail = Some(Tail { header: segment.header, end, dirty_end, size });
+    }
+    if let Some(tail) = &tail {
+        recovered.cut = (tail.dirty_end - tail.end) as u64;
+    }
+    Ok((recovered, tail))
+}
+
+struct Segment {
+    path: String,
+    file: Bytes,
+    header: Header,
+}
+
+impl Segment {
+    fn read(disk: &impl Disk, sequence: u64, expected: Identity) -> Result<Self, Error> {
+        let name = segment::name(sequence);
+        let path = disk.describe(&name);
+        let file = disk.read(&name).map_err(|why| Error::io("read", path.clone(), why))?;
+        let damaged =
+            |what: &str| Error::Corrupt { file: path.clone(), offset: 0, what: what.into() };
+        let header = Header::decode(&file).map_err(|why| match why {
+            BadHeader::Format(found) => Error::Format { file: path.clone(), found, known: FORMAT },
+            BadHeader::Damaged(what) => damaged(what),
+        })?;
+        if header.identity != expected {
+            return Err(Error::Foreign { file: path, found: header.identity, expected });
+        }
+        if header.sequence != sequence {
+            return Err(damaged("the header has the number of another segment"));
+        }
+        Ok(Self { path, file: file.into(), header })
+    }
+
+    fn corrupt(&self, offset: usize, what: &str) -> Error {
+        Error::Corrupt { file: self.path.clone(), offset: offset as u64, what: what.into() }
+    }
+
+    /// Replays the valid records up to the first that is not, and returns where that is.
+    fn replay(&self, recovered: &mut Recovered) -> Result<usize, Error> {
+        let salt = self.header.salt();
+        let mut offset = HEADER_BYTES;
+        while let Some(frame) = segment::decode(&self.file, salt, offset, HEADER_BYTES) {
+            match frame.body {
+                Body::Boot(number) => recovered.boot = number,
+                Body::HardState { term, vote } => {
+                    recovered.term = term;
+                    recovered.vote = vote;
+                }
+                Body::Entry { index, term, payload } => {
+                    let kept = index.checked_sub(1).and_then(|kept| usize::try_from(kept).ok());
+                    match kept {
+                        Some(kept) if kept <= recovered.entries.len() => {
+                            recovered.entries.truncate(kept);
+                        }
+                        _ => {
+                            let last = recovered.entries.len();
+                            let what = format!("entry {index} follows entry {last}");
+                            return Err(self.corrupt(offset, &what));
+                        }
+                    }
+                    let entry = segment::entry_after(&recovered.entries, term, payload);
+                    recovered.entries.push(entry);
+                }
+            }
+            offset = frame.end;
+        }
+        Ok(offset)
+    }
+
+    /// Decides what the bytes behind the last valid record are, and returns where they end.
+    fn check_tail(&self, end: usize, last: bool) -> Result<usize, Error> {
+        let behind = self.file.get(end..).unwrap_or_default();
+        let Some(dirty) = behind.iter().rposition(|byte| *byte != 0) else { return Ok(end) };
+        let dirty_end = end + dirty + 1;
+        if !last {
+            return Err(self.corrupt(
+                end,
+                "a record is damaged (its checksum does not match), and a later segment exists",
+            ));
+        }
+        let salt = self.header.salt();
+        let later = (end..dirty_end)
+            .step_by(8)
+            .find(|offset| segment::decode(&self.file, salt, *offset, end + 1).is_some());
+        match later {
+            Some(offset) => Err(self.corrupt(
+                end,
+                &format!(
+                    "a record is damaged (its checksum does not match), though it had been \
+                     synced before the valid record at offset {offset} was written"
+                ),
+            )),
+            None => Ok(dirty_end),
+        }
+    }
+}
