@@ -304,7 +304,7 @@ fn every_subset_of_unsynced_sectors_recovers_to_a_prefix() {
     append(&mut wal, entries(1, 1, &[&[1; 100], &[2; 333]]));
     let synced = append(&mut wal, vec![Record::HardState { term: 1, vote: Some(2) }]);
     wal.sync().unwrap();
-    append(&mut wal, entries(3, 1, &[&[3; 700], &[4; 50], &[5; 900]]));
+    append(&mut wal, entries(3, 1, &[&[3; 700], &[4; 520], &[5; 900]]));
     append(&mut wal, vec![Record::HardState { term: 2, vote: None }]);
     append(&mut wal, entries(2, 2, &[&[6; 600], &[7; 520]]));
     let disk = wal.into_disk();
