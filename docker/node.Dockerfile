@@ -3,6 +3,8 @@ ARG RUST=rust:1.95-bookworm
 ARG BASE=debian:bookworm-slim
 
 FROM ${RUST} AS build
+# So that the harness finds this stage, which is large, and removes it later.
+LABEL raft-lab.image=build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 # Cargo wants to see every member of the workspace. Of those that the node does not use the

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod client;
 pub mod cluster;
+pub mod doctor;
 pub mod images;
 pub mod nemesis;
 pub mod plan;

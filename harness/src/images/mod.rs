@@ -31,6 +31,9 @@ pub const HOW: &str = "raft-lab.how";
 /// User and group that the node runs as. No account of the host.
 pub const USER: u32 = 10001;
 
+/// Build stages are of no use after the build, but one may be going on elsewhere.
+const STAGES_KEPT: Duration = Duration::from_secs(3600);
+
 /// Images of older sources are kept for so long: another working tree may be using them.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -220,7 +223,9 @@ async fn prune(docker: &Docker, current: &[&str]) {
         .as_secs();
     for image in images {
         let age = now.saturating_sub(u64::try_from(image.created).unwrap_or(now));
-        if age < KEPT.as_secs() || image.repo_tags.iter().any(|tag| current.contains(&&**tag)) {
+        let stage = image.labels.get(KIND).is_some_and(|kind| kind == "build");
+        let kept = if stage { STAGES_KEPT } else { KEPT };
+        if age < kept.as_secs() || image.repo_tags.iter().any(|tag| current.contains(&&**tag)) {
             continue;
         }
         // Without force: the daemon refuses where a container still uses it.

@@ -2,7 +2,7 @@
 //! archive and imported. No root, no debootstrap; `docker/recipe` lists what goes in.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -223,31 +223,44 @@ fn download(roots: &[String]) -> Result<Downloaded> {
     Ok(Downloaded(directory))
 }
 
-/// The packages and the libraries they need. Other dependencies (dpkg, debconf) serve the
-/// packages' installation, which does not take place.
+/// The packages and the libraries they need.
 fn closure(roots: &[String]) -> Result<BTreeSet<String>> {
-    let mut found: BTreeSet<String> = roots.iter().cloned().collect();
-    let mut fresh: Vec<String> = roots.to_vec();
-    while !fresh.is_empty() {
-        let mut command = Command::new("apt-cache");
-        command.arg("depends").args(
-            ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"]
-                .map(|kind| format!("--no-{kind}")),
-        );
-        let output = run(command.args(&fresh)).context(
-            "the dependencies of Debian packages cannot be found; if the package lists are \
-             missing, run `sudo apt-get update`",
-        )?;
-        fresh = String::from_utf8_lossy(&output)
-            .lines()
-            .filter_map(|line| line.split_once("Depends: "))
-            .map(|(_, package)| package.trim())
-            .filter(|package| package.starts_with("lib"))
-            .filter(|package| found.insert((*package).to_owned()))
-            .map(str::to_owned)
-            .collect();
+    let mut command = Command::new("apt-cache");
+    command.arg("depends").arg("--recurse").args(
+        ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"]
+            .map(|kind| format!("--no-{kind}")),
+    );
+    let output = run(command.args(roots)).context(
+        "the dependencies of Debian packages cannot be found; if the package lists are missing, \
+         run `sudo apt-get update`",
+    )?;
+    Ok(libraries(roots, &String::from_utf8_lossy(&output)))
+}
+
+/// Follows libraries alone through what `apt-cache depends` printed: a package, then its
+/// dependencies, indented. Others (dpkg, debconf) serve the packages' installation, which does not
+/// take place.
+fn libraries(roots: &[String], depends: &str) -> BTreeSet<String> {
+    let mut dependencies: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut package = "";
+    for line in depends.lines() {
+        if let Some((_, dependency)) = line.split_once("Depends: ") {
+            dependencies.entry(package).or_default().push(dependency.trim());
+        } else if !line.starts_with(' ') {
+            package = line.trim();
+        }
     }
-    Ok(found)
+    let mut found: BTreeSet<String> = roots.iter().cloned().collect();
+    let mut queue: Vec<String> = roots.to_vec();
+    while let Some(package) = queue.pop() {
+        for &dependency in dependencies.get(&*package).into_iter().flatten() {
+            let library = dependency.starts_with("lib") || dependency.starts_with("zlib");
+            if library && found.insert(dependency.to_owned()) {
+                queue.push(dependency.to_owned());
+            }
+        }
+    }
+    found
 }
 
 fn run(command: &mut Command) -> Result<Vec<u8>> {
@@ -401,6 +414,25 @@ mod tests {
         ] {
             assert_eq!(merged(Path::new(path)), Path::new(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn libraries_are_followed_and_what_installs_is_not() {
+        let depends = "\
+iproute2
+  Depends: debconf
+ |Depends: libelf1
+  PreDepends: libc6
+libelf1
+  Depends: zlib1g
+debconf
+  Depends: libperl
+<virtual>
+zlib1g
+  Depends: libc6
+";
+        let found = libraries(&["iproute2".into()], depends);
+        assert_eq!(Vec::from_iter(&found), ["iproute2", "libc6", "libelf1", "zlib1g"]);
     }
 
     #[test]

@@ -54,10 +54,12 @@ impl Workspace {
         &self.root
     }
 
-    /// What an image is made of, relative to the root: files and whole directories.
+    /// What an image is made of, however it is built, relative to the root: files and whole directories.
     pub fn inputs(kind: Kind) -> &'static [&'static str] {
         match kind {
-            Kind::Pod => &["docker/pod.Dockerfile", "docker/recipe"],
+            Kind::Pod => {
+                &["docker/pod.Dockerfile", "docker/recipe", "harness/src/images/recipe.rs"]
+            }
             Kind::Node => &[
                 "Cargo.lock",
                 "Cargo.toml",
@@ -65,6 +67,7 @@ impl Workspace {
                 "docker/node.Dockerfile",
                 "docker/recipe",
                 "harness/Cargo.toml",
+                "harness/src/images/recipe.rs",
                 "node",
                 "proto",
             ],

@@ -31,12 +31,15 @@ pub struct NoDaemon {
 ///
 /// [`NoDaemon`] when none answers within five seconds, recognisable by `downcast_ref`.
 pub async fn connect() -> anyhow::Result<Docker> {
-    let host = host();
-    let refused = |reason: String| NoDaemon { host: host.clone(), reason };
+    connect_to(&host()).await
+}
+
+async fn connect_to(host: &str) -> anyhow::Result<Docker> {
+    let refused = |reason: String| NoDaemon { host: host.to_owned(), reason };
     let docker = if host.starts_with("unix://") {
-        Docker::connect_with_unix(&host, REQUEST_TIMEOUT_S, API_DEFAULT_VERSION)
+        Docker::connect_with_unix(host, REQUEST_TIMEOUT_S, API_DEFAULT_VERSION)
     } else {
-        Docker::connect_with_host(&host)
+        Docker::connect_with_host(host)
             .map(|docker| docker.with_timeout(Duration::from_secs(REQUEST_TIMEOUT_S)))
     }
     .map_err(|error| refused(chain(&error)))?;
@@ -89,5 +92,34 @@ fn status(error: &bollard::errors::Error) -> Option<u16> {
     match error {
         bollard::errors::Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refusal(host: &str) -> String {
+        let error = connect_to(host).await.expect_err("there is no daemon");
+        let typed = error.downcast_ref::<NoDaemon>().expect("callers recognise the type");
+        assert_eq!(typed.host, host);
+        error.to_string()
+    }
+
+    #[tokio::test]
+    async fn a_missing_daemon_is_a_sentence_with_a_remedy() {
+        for host in ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1", "carrier-pigeon://loft"] {
+            let text = refusal(host).await;
+            assert!(text.contains(host) && text.contains("systemctl start docker"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_silent_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("docker.sock");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let text = refusal(&format!("unix://{}", socket.display())).await;
+        assert!(text.contains("no answer within 5 s"), "{text}");
     }
 }

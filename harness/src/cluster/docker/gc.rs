@@ -71,19 +71,35 @@ pub async fn gc_all(docker: &Docker) -> Result<Removed> {
     collect_garbage(docker, |_| true).await
 }
 
+/// Ids of the runs that [`gc()`] would remove, ascending.
+///
+/// # Errors
+///
+/// The daemon fails.
+pub async fn abandoned(docker: &Docker) -> Result<Vec<String>> {
+    runs(docker, label::owner_is_dead).await
+}
+
+async fn runs(
+    docker: &Docker,
+    doomed: impl Fn(&HashMap<String, String>) -> bool,
+) -> Result<Vec<String>> {
+    let belongings = list(docker, None).await?;
+    let runs: BTreeSet<&String> = belongings
+        .all()
+        .filter(|(_, labels)| doomed(labels))
+        .filter_map(|(_, labels)| labels.get(label::RUN))
+        .collect();
+    Ok(runs.into_iter().cloned().collect())
+}
+
 async fn collect_garbage(
     docker: &Docker,
     doomed: impl Fn(&HashMap<String, String>) -> bool,
 ) -> Result<Removed> {
-    let belongings = list(docker, None).await?;
-    let runs: BTreeSet<&str> = belongings
-        .all()
-        .filter(|(_, labels)| doomed(labels))
-        .filter_map(|(_, labels)| labels.get(label::RUN).map(String::as_str))
-        .collect();
     let mut removed = Removed::default();
-    for run in runs {
-        let more = remove(docker, run).await?;
+    for run in runs(docker, doomed).await? {
+        let more = remove(docker, &run).await?;
         removed.containers.extend(more.containers);
         removed.networks.extend(more.networks);
         removed.volumes.extend(more.volumes);

@@ -24,6 +24,7 @@ mod label;
 mod network;
 mod pod;
 mod rules;
+mod sandbox;
 mod shell;
 
 use std::{
@@ -47,12 +48,13 @@ use futures::future::try_join_all;
 use tokio::sync::Mutex;
 
 pub use daemon::{NoDaemon, connect};
-pub use gc::{Removed, gc, gc_all};
+pub use gc::{Removed, abandoned, gc, gc_all};
 pub use guard::interrupted;
 pub use label::{OWNER, RUN};
 pub use rules::{Counter, Link};
 
 pub(crate) use daemon::is_missing;
+pub(crate) use sandbox::Sandbox;
 
 use self::{guard::Guard, network::Subnet, pod::Pod};
 use crate::images::Images;

@@ -87,6 +87,28 @@ impl Pod {
     }
 }
 
+/// What a pod may do: break its own network, nothing else.
+pub(super) fn confinement() -> HostConfig {
+    HostConfig {
+        cap_drop: Some(vec!["ALL".into()]),
+        cap_add: Some(vec!["NET_ADMIN".into(), "NET_RAW".into()]),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        readonly_rootfs: Some(true),
+        // iptables-legacy keeps its lock there, the shell its here-documents.
+        tmpfs: Some(["/run", "/tmp"].map(|path| (path.to_owned(), "size=1m".to_owned())).into()),
+        ..Default::default()
+    }
+}
+
+/// What a pod does: nothing, for 68 years.
+pub(super) fn sleeper() -> ContainerCreateBody {
+    ContainerCreateBody {
+        entrypoint: Some(vec!["busybox".into(), "sleep".into(), "2147483647".into()]),
+        cmd: Some(Vec::new()),
+        ..Default::default()
+    }
+}
+
 /// Creates a pod that publishes the node's client port on 127.0.0.1.
 pub(super) async fn create(
     docker: &Docker,
@@ -112,28 +134,17 @@ pub(super) async fn create(
     };
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
-        // An hour-glass of 68 years: it never dies by itself, and starts nothing.
-        entrypoint: Some(vec!["busybox".into(), "sleep".into(), "2147483647".into()]),
-        cmd: Some(Vec::new()),
         labels: Some(label::labels(run)),
         exposed_ports: Some(vec![exposed.clone()]),
         host_config: Some(HostConfig {
             network_mode: Some(network.to_owned()),
             port_bindings: Some([(exposed, Some(vec![binding]))].into()),
-            cap_drop: Some(vec!["ALL".into()]),
-            cap_add: Some(vec!["NET_ADMIN".into(), "NET_RAW".into()]),
-            security_opt: Some(vec!["no-new-privileges".into()]),
-            readonly_rootfs: Some(true),
-            // iptables-legacy keeps its lock there, the shell its here-documents.
-            tmpfs: Some(
-                ["/run", "/tmp"].map(|path| (path.to_owned(), "size=1m".to_owned())).into(),
-            ),
-            ..Default::default()
+            ..confinement()
         }),
         networking_config: Some(NetworkingConfig {
             endpoints_config: Some([(network.to_owned(), endpoint)].into()),
         }),
-        ..Default::default()
+        ..sleeper()
     };
     docker
         .create_container(Some(CreateContainerOptionsBuilder::new().name(name).build()), body)
