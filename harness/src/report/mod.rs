@@ -68,6 +68,9 @@ pub fn write(dir: &Path) -> anyhow::Result<PathBuf> {
 struct Account {
     run: Option<Run>,
     verdict: Option<Verdict>,
+    /// Whether this was a scenario, and not a test under load.
+    scenario: bool,
+    /// `plan.json` or `scenario.json`.
     plan: Option<serde_json::Value>,
     environment: Option<serde_json::Value>,
     operations: Operations,
@@ -86,7 +89,10 @@ impl Account {
         let mut notes = Notes::default();
         let run: Option<Run> = read::json(dir, "run.json", &mut notes);
         let verdict: Option<Verdict> = read::json(dir, "verdict.json", &mut notes);
-        let plan = read::json(dir, "plan.json", &mut notes);
+        // A scenario's file is its plan.
+        let scenario = dir.join("scenario.json").exists();
+        let plan = if scenario { "scenario.json" } else { "plan.json" };
+        let plan = read::json(dir, plan, &mut notes);
         let environment = read::json(dir, "environment.json", &mut notes);
 
         let named: BTreeSet<u64> = verdict
@@ -151,6 +157,7 @@ impl Account {
         Self {
             run,
             verdict,
+            scenario,
             plan,
             environment,
             operations,

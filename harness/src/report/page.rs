@@ -78,10 +78,29 @@ pub(super) fn render(account: &Account, timeline: &Timeline, dir: &Path) -> anyh
         plan_json => Serde(account.plan.as_ref().map(pretty)),
         environment => Serde(account.environment.as_ref().map(facts)),
         environment_json => Serde(account.environment.as_ref().map(pretty)),
-        command => format!("cargo run --release -- test --plan {}/plan.json", dir.display()),
+        scenario => account.scenario,
+        command => command(account, dir),
         check => format!("cargo run --release -- check {}", dir.display()),
     });
     page.context("the page's template could not be filled")
+}
+
+/// The command that does it all again.
+fn command(account: &Account, dir: &Path) -> String {
+    const PROGRAM: &str = "cargo run --release --";
+    if !account.scenario {
+        return format!("{PROGRAM} test --plan {}/plan.json", dir.display());
+    }
+    let typed = account.environment.as_ref().and_then(|e| e.get("command")?.as_array());
+    let arguments = typed.into_iter().flatten().skip(1).filter_map(|a| a.as_str());
+    let arguments: Vec<&str> = arguments.collect();
+    let mut command = format!("{PROGRAM} {}", arguments.join(" "));
+    if !arguments.contains(&"--seed")
+        && let Some(seed) = account.plan.as_ref().and_then(|plan| plan.get("seed"))
+    {
+        command += &format!(" --seed {seed}");
+    }
+    command
 }
 
 #[derive(Serialize)]
@@ -95,6 +114,7 @@ struct Headline {
     class: &'static str,
     word: &'static str,
     sentence: String,
+    counts: String,
 }
 
 impl Headline {
@@ -104,12 +124,35 @@ impl Headline {
                 class: "unknown",
                 word: "No verdict",
                 sentence: "The run has not been checked, or was cut short before it was: this page shows what was recorded.".into(),
+                counts: counts(account),
             };
         };
         let (class, word) = outcome(verdict.outcome);
         let word = if verdict.outcome == Outcome::Ok { "All properties held" } else { word };
-        Self { class, word, sentence: verdict.summary.clone() }
+        Self { class, word, sentence: verdict.summary.clone(), counts: counts(account) }
     }
+}
+
+/// What the verdict rests on.
+fn counts(account: &Account) -> String {
+    let mut parts = Vec::new();
+    let mut add = |n: usize, one: &str, many: &str| {
+        parts.push(format!("{} {}", text::count(n as u64), if n == 1 { one } else { many }));
+    };
+    if account.operations.invoked > 0 {
+        add(account.operations.invoked as usize, "operation", "operations");
+    }
+    if let Some(run) = &account.run {
+        add(run.nodes, "node", "nodes");
+    }
+    add(account.faults.len(), "fault", "faults");
+    if account.lanes.values().any(|lane| lane.traced) {
+        add(account.leaders().len(), "leader elected", "leaders elected");
+    }
+    if let Some(seed) = account.plan.as_ref().and_then(|plan| plan.get("seed")) {
+        parts.push(format!("seed {seed}"));
+    }
+    parts.join(" · ")
 }
 
 fn outcome(outcome: Outcome) -> (&'static str, &'static str) {

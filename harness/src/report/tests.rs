@@ -23,7 +23,8 @@ fn a_passing_run() {
     let page = page(dir.path());
     assert_self_contained(&page);
     assert!(page.contains(r#"<div class="verdict ok">"#));
-    assert!(page.contains("58,204 operations on 5 nodes under 11 faults: every property held."));
+    assert!(page.contains("All 6 properties held."));
+    assert!(page.contains("operations · 5 nodes · 11 faults · 5 leaders elected · seed 42"));
     assert!(!page.contains("What was violated"));
     assert!(!page.contains("Notes on the evidence"));
     // Every fault: its row, its bar, its proof.
