@@ -84,7 +84,7 @@ impl Report<'_> {
 /// and the steps of one node keep their order. The verdict does not depend on which one.
 ///
 /// Steps cost amortised constant time. Memory grows with the log (8 bytes an entry and node, and
-/// 56 bytes an entry of the cluster) and with terms, not with steps.
+/// 80 bytes an entry of the cluster) and with terms, not with steps.
 pub struct Checker {
     cluster: Cluster,
     rules: Vec<Box<dyn Rule + Send>>,

@@ -86,12 +86,10 @@ pub(super) struct Term {
 }
 
 /// The leader of a term.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Leader {
     /// The node.
     pub(super) node: u64,
-    /// Its boot.
-    pub(super) boot: u64,
     /// The line that says so.
     pub(super) line: Line,
 }
@@ -163,7 +161,7 @@ impl Cluster {
                     Role::Candidate => entry.candidates.push((record.node, *last, line)),
                     Role::Leader => {
                         node.ballots.entry(*term).or_insert((record.node, line));
-                        let leader = Leader { node: record.node, boot: record.boot, line };
+                        let leader = Leader { node: record.node, line };
                         entry.leader.get_or_insert(leader);
                     }
                 }
