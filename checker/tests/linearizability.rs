@@ -1,0 +1,294 @@
+//! The decider against a brute-force one written for clarity, against public histories with known
+//! verdicts, and at its limits.
+
+mod generator;
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use checker::{
+    history::{Event, Function, Kind, Outcome, Value, jepsen_log, operation},
+    linear::{
+        self, Key, Limits,
+        search::{Budget, Found, Interval, search},
+    },
+    model::{
+        Model,
+        register::{Operation, Register},
+    },
+    verdict,
+};
+use generator::Shape;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Tries every order: takes any operation next that no other, still missing one must precede.
+fn brute_force(
+    operations: &[Interval<Operation>],
+    taken: &mut Vec<bool>,
+    state: Option<i64>,
+) -> bool {
+    let missing = |taken: &[bool], at: usize| !taken[at] && operations[at].ret.is_some();
+    let all = 0..operations.len();
+    if !all.clone().any(|at| missing(taken, at)) {
+        return true;
+    }
+    for next in all.clone() {
+        let call = operations[next].call;
+        let early = all
+            .clone()
+            .any(|at| missing(taken, at) && operations[at].ret.is_some_and(|ret| ret < call));
+        if taken[next] || early {
+            continue;
+        }
+        if let Some(after) = Register.apply(&state, &operations[next].operation) {
+            taken[next] = true;
+            if brute_force(operations, taken, after) {
+                return true;
+            }
+            taken[next] = false;
+        }
+    }
+    false
+}
+
+/// A few operations at random, answers included; as often as not they are those of a register.
+fn small(random: &mut ChaCha8Rng) -> Vec<Interval<Operation>> {
+    let count = random.random_range(1..=7);
+    let span = random.random_range(1..=14);
+    let values = random.random_range(1..=4);
+    let distinct = random.random_bool(0.3);
+    let mut unique = 0;
+    let mut intervals: Vec<_> = (0..count)
+        .map(|_| {
+            let mut value = |random: &mut ChaCha8Rng| {
+                unique += 1;
+                if distinct { unique } else { random.random_range(0..values) }
+            };
+            let any = |random: &mut ChaCha8Rng| {
+                let value = random.random_range(0..=if distinct { count } else { values });
+                (value > 0).then_some(value - i64::from(!distinct))
+            };
+            let operation = match random.random_range(0..10) {
+                0..4 => Operation::Read(any(random)),
+                4..7 => Operation::Write(Some(value(random))),
+                7 => Operation::Write(None),
+                8 => Operation::Cas(any(random), value(random)),
+                _ => Operation::Mismatch(any(random)),
+            };
+            let call = random.random_range(0..span);
+            let ret = call + random.random_range(0..span);
+            let crashed = operation.written().is_some() && random.random_bool(0.2);
+            Interval { operation, call, ret: (!crashed).then_some(ret) }
+        })
+        .collect();
+    if random.random_bool(0.5) {
+        answer(&mut intervals, random);
+    }
+    intervals
+}
+
+/// Gives the answers that a register would, but for one in ten.
+fn answer(intervals: &mut [Interval<Operation>], random: &mut ChaCha8Rng) {
+    let mut points: Vec<(u64, usize)> = intervals
+        .iter()
+        .enumerate()
+        .map(|(at, i)| (random.random_range(i.call..=i.ret.unwrap_or(i.call + 10)), at))
+        .collect();
+    points.sort_unstable();
+    let mut state = None;
+    for (_, at) in points {
+        let operation = &mut intervals[at].operation;
+        match *operation {
+            Operation::Read(_) if random.random_bool(0.9) => *operation = Operation::Read(state),
+            Operation::Cas(expected, _) if expected != state => {
+                *operation = Operation::Mismatch(expected);
+                intervals[at].ret.get_or_insert(intervals[at].call + 1);
+            }
+            _ => {}
+        }
+        if let Some(after) = Register.apply(&state, &intervals[at].operation) {
+            state = after;
+        }
+    }
+}
+
+fn budget() -> Budget {
+    Budget { memory: 1 << 28, deadline: Instant::now() + Duration::from_secs(60) }
+}
+
+/// The same as operations of a history, with revisions that are sometimes right.
+fn through_history(intervals: &[Interval<Operation>], random: &mut ChaCha8Rng) -> Key {
+    let lies = random.random_bool(0.5);
+    let operations: Vec<operation::Operation> = (0..)
+        .zip(intervals)
+        .map(|(index, interval)| {
+            let revision = match interval.operation.looked_for().or(interval.operation.written()) {
+                _ if lies => Some(random.random_range(1..8)),
+                Some(Some(value)) => Some(value + 1),
+                _ => None,
+            };
+            let (f, argument, value) = match interval.operation {
+                Operation::Read(value) => (Function::Read, Value::Nil, value.into()),
+                Operation::Write(Some(value)) => (Function::Write, Value::Int(value), Value::Nil),
+                Operation::Write(None) => (Function::Delete, Value::Nil, Value::Nil),
+                Operation::Cas(expected, new) => {
+                    (Function::Cas, Value::Pair(expected, new), Value::Nil)
+                }
+                Operation::Mismatch(expected) => {
+                    (Function::Cas, Value::Pair(expected, 9), Value::Nil)
+                }
+            };
+            let outcome = match (interval.ret, interval.operation) {
+                (None, _) => Outcome::Unknown { error: None },
+                (Some(time), Operation::Mismatch(_)) => Outcome::Mismatch { time, index },
+                (Some(time), _) => Outcome::Ok { time, index, value, revision },
+            };
+            let (process, key, node) = (index, "k", None);
+            operation::Operation {
+                index,
+                process,
+                f,
+                key,
+                node,
+                argument,
+                call: interval.call,
+                outcome,
+            }
+        })
+        .collect();
+    linear::check_key("k", &operations.iter().collect::<Vec<_>>(), &budget())
+}
+
+#[test]
+fn agrees_with_brute_force_on_small_histories() {
+    let histories: u64 = match std::env::var("CHECKER_HISTORIES") {
+        Ok(count) => count.parse().expect("CHECKER_HISTORIES is the number of histories to try"),
+        Err(_) => 150_000,
+    };
+    let mut linearizable = 0;
+    for seed in 0..histories {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let intervals = small(&mut random);
+        let expected = brute_force(&intervals, &mut vec![false; intervals.len()], None);
+        linearizable += u64::from(expected);
+        let found = search(&Register, &intervals, &budget());
+        assert_eq!(
+            matches!(found, Found::Linearizable),
+            expected,
+            "seed {seed}: the search says {found:?} of {intervals:#?}"
+        );
+        let found = through_history(&intervals, &mut random);
+        assert_eq!(
+            matches!(found, Key::Linearizable),
+            expected,
+            "seed {seed}: the whole check says {found:?} of {intervals:#?}"
+        );
+    }
+    println!("{histories} histories, {linearizable} of them linearizable, no mismatch");
+    assert!(linearizable > histories / 10 && linearizable < histories * 9 / 10);
+}
+
+fn check(history: &[Event]) -> verdict::Property {
+    linear::check(&operation::pair(history).unwrap(), &Limits::default())
+}
+
+#[test]
+fn public_histories_have_their_known_verdict() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/jepsen");
+    for (name, expected) in [
+        ("etcd_000", verdict::Outcome::Violated),
+        ("etcd_002", verdict::Outcome::Ok),
+        ("etcd_005", verdict::Outcome::Ok),
+        ("etcd_007", verdict::Outcome::Ok),
+        ("etcd_018", verdict::Outcome::Ok),
+        ("etcd_047", verdict::Outcome::Violated),
+    ] {
+        let path = directory.join(format!("{name}.log"));
+        let text = std::fs::read(&path).unwrap();
+        let history = jepsen_log::read(text.as_slice(), &path).unwrap();
+        assert_eq!(check(&history).outcome, expected, "{name}");
+    }
+}
+
+fn shape(clients: usize, operations: usize) -> Shape {
+    Shape { keys: 2, clients, operations, values: None, crashed: 20, revisions: false }
+}
+
+#[test]
+fn generated_histories_are_linearizable_until_spoilt() {
+    for seed in 0..40 {
+        let values = (seed % 2 == 0).then_some(5);
+        let revisions = seed % 3 == 0;
+        let mut history = generator::history(Shape { values, revisions, ..shape(6, 400) }, seed);
+        let property = check(&history);
+        assert_eq!(property.outcome, verdict::Outcome::Ok, "seed {seed}: {property:?}");
+        let read = history.iter_mut().rfind(|e| e.f == Function::Read && e.kind == Kind::Ok);
+        read.unwrap().value = Value::Int(-1);
+        assert_eq!(check(&history).outcome, verdict::Outcome::Violated, "seed {seed}");
+    }
+}
+
+fn write(value: i64, call: u64, ret: Option<u64>) -> Interval<Operation> {
+    Interval { operation: Operation::Write(Some(value)), call, ret }
+}
+
+fn read(value: i64, call: u64, ret: u64) -> Interval<Operation> {
+    Interval { operation: Operation::Read(Some(value)), call, ret: Some(ret) }
+}
+
+#[test]
+fn more_operations_than_a_machine_word_may_be_open() {
+    let mut intervals: Vec<_> = (0..150).map(|value| write(value, 0, Some(1000))).collect();
+    // The reads force an order on all writes, the last of them included.
+    intervals
+        .extend((0..150).map(|value| read(value, 10 + 2 * value as u64, 11 + 2 * value as u64)));
+    assert_eq!(search(&Register, &intervals, &budget()), Found::Linearizable);
+    // Each write can be seen but once.
+    intervals.push(read(3, 500, 501));
+    let found = search(&Register, &intervals, &budget());
+    assert!(matches!(found, Found::Illegal { stuck: 300, .. }), "{found:?}");
+}
+
+#[test]
+fn crashed_writes_take_effect_late_or_never_but_once() {
+    let mut intervals: Vec<_> = (0..100).map(|value| write(value, 0, None)).collect();
+    intervals.push(write(1000, 1, Some(2)));
+    intervals.push(read(1000, 3, 4));
+    intervals.push(read(70, 5, 6));
+    intervals.push(read(1000, 7, 8));
+    let found = search(&Register, &intervals, &budget());
+    assert!(matches!(found, Found::Illegal { stuck: 103, .. }), "{found:?}");
+    intervals.pop();
+    intervals.push(read(20, 7, 8));
+    assert_eq!(search(&Register, &intervals, &budget()), Found::Linearizable);
+}
+
+/// Crashed compare-and-sets on few values: hard on purpose.
+fn hard() -> Vec<Interval<Operation>> {
+    let mut intervals: Vec<_> = (0..400)
+        .map(|at| Interval {
+            operation: Operation::Cas(Some(at * 7 % 20), at * 11 % 20 + i64::from(at % 3 == 0)),
+            call: 0,
+            ret: None,
+        })
+        .collect();
+    intervals.push(write(0, 1, Some(2)));
+    intervals.extend((0..200).map(|at| read(at as i64 * 13 % 20, 2 * at + 3, 2 * at + 4)));
+    intervals.push(read(99, 5000, 5001));
+    intervals
+}
+
+#[test]
+fn a_budget_that_runs_out_is_undecided_never_ok() {
+    let reason = |budget: Budget| match search(&Register, &hard(), &budget) {
+        Found::Undecided { reason } => reason,
+        found => panic!("{found:?}"),
+    };
+    let late = reason(Budget { memory: usize::MAX, deadline: Instant::now() });
+    assert!(late.starts_with("the time budget was used up at "), "{late}");
+    let full = reason(Budget { memory: 1 << 14, ..budget() });
+    assert!(full.starts_with("the memory budget of 0 MiB was used up at "), "{full}");
+}
