@@ -61,7 +61,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The next value; `None` at the end. After [`Error::Malformed`] the next line can be asked for.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+    pub fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         loop {
             self.buffer.clear();
             let read = self
@@ -106,7 +106,7 @@ mod tests {
         let mut reader = Reader::new(text.as_bytes(), "numbers.jsonl", "a number");
         let mut values = Vec::new();
         loop {
-            match reader.next() {
+            match reader.read() {
                 Ok(Some(value)) => values.push(value),
                 Ok(None) => return (values, None),
                 Err(error) => return (values, Some(error)),

@@ -115,7 +115,7 @@ fn lines<T: DeserializeOwned>(
     let mut reader = Reader::new(input, file, expected);
     let mut values = Vec::new();
     loop {
-        match reader.next() {
+        match reader.read() {
             Ok(Some(value)) => values.push(value),
             Ok(None) => return Ok(values),
             Err(torn @ jsonl::Error::Torn { .. }) => gaps.push(torn.to_string()),
@@ -150,7 +150,7 @@ fn trace(input: impl BufRead, file: &Path) -> Result<Vec<proto::trace::Record>, 
     let mut records: Vec<proto::trace::Record> = Vec::new();
     let mut damaged = None;
     loop {
-        match reader.next::<proto::trace::Record>() {
+        match reader.read::<proto::trace::Record>() {
             Ok(Some(record)) => {
                 if let Some(error) = damaged.take()
                     && record.seq != 0

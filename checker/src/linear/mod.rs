@@ -114,7 +114,12 @@ pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> K
         Found::Undecided { reason } => Key::Undecided(reason),
         Found::Illegal { stuck, possible } => {
             let case = explain::Case { key, intervals: &intervals, sources: &sources };
-            Key::Illegal(Box::new(case.violation(positions[stuck], &possible, unseen)))
+            // The history as it is names the values that were merged, where time allows.
+            let violation = match search::search(&Register, &intervals, budget) {
+                Found::Illegal { stuck, possible } => case.violation(stuck, &possible, None),
+                _ => case.violation(positions[stuck], &possible, unseen),
+            };
+            Key::Illegal(Box::new(violation))
         }
     }
 }

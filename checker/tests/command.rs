@@ -1,0 +1,125 @@
+//! The command: what it reads, what it prints, how it exits.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+const GOOD: &str = r#"{"index":0,"time":0,"process":0,"type":"invoke","f":"write","key":"k","value":7,"node":"n1"}
+{"index":1,"time":1,"process":0,"type":"ok","f":"write","key":"k","value":7,"node":"n1"}
+{"index":2,"time":2,"process":1,"type":"invoke","f":"read","key":"k","value":null,"node":"n2"}
+{"index":3,"time":3,"process":1,"type":"ok","f":"read","key":"k","value":7,"node":"n2"}
+"#;
+
+fn stale() -> String {
+    GOOD.replace(r#""read","key":"k","value":7"#, r#""read","key":"k","value":null"#)
+}
+
+fn checker(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_checker"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that ends without reading its input breaks the pipe.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn file(directory: &Path, name: &str, text: &str) -> String {
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_history_from_a_pipe() {
+    let good = checker(&["-"], GOOD);
+    let text = String::from_utf8(good.stdout.clone()).unwrap();
+    assert_eq!(code(&good), 0, "{text}");
+    assert!(text.ends_with("All 2 properties held.\n"), "{text}");
+    let stale = checker(&["-"], &stale());
+    let text = String::from_utf8(stale.stdout.clone()).unwrap();
+    assert_eq!(code(&stale), 1, "{text}");
+    assert!(text.contains("n2 answered nil for key k"), "{text}");
+}
+
+#[test]
+fn a_violation_outranks_what_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let bad = file(directory.path(), "bad.jsonl", &stale());
+    let good = file(directory.path(), "good.jsonl", GOOD);
+    let none = directory.path().join("none").to_str().unwrap().to_owned();
+    assert_eq!(code(&checker(&[&good, &bad, &none], "")), 1);
+    let output = checker(&[&good, &none], "");
+    assert_eq!(code(&output), 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&format!("cannot read {none}")));
+}
+
+#[test]
+fn damage_names_file_and_line() {
+    let output = checker(&["-"], &GOOD.replace(r#""index":2,"#, ""));
+    assert_eq!(code(&output), 3);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.starts_with("checker: standard input:3: expected an operation event"), "{error}");
+}
+
+#[test]
+fn a_torn_last_line_is_undecided() {
+    let output = checker(&["-"], &GOOD[..GOOD.len() - 9]);
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("the last line is torn"));
+}
+
+#[test]
+fn wrong_usage_is_64_and_help_is_0() {
+    assert_eq!(code(&checker(&[], "")), 64);
+    assert_eq!(code(&checker(&["--frobnicate", "-"], "")), 64);
+    assert_eq!(code(&checker(&["--memory", "0", "-"], "")), 64);
+    assert_eq!(code(&checker(&["--timeout", "soon", "-"], "")), 64);
+    assert_eq!(code(&checker(&["--help"], "")), 0);
+}
+
+#[test]
+fn json_is_one_line_an_input() {
+    let output = checker(&["--json", "-", "-"], GOOD);
+    let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["input"], "-");
+    assert_eq!(lines[0]["outcome"], "ok");
+    assert_eq!(lines[1]["outcome"], "unknown", "the pipe is empty the second time");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_directory_without_evidence_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap().to_owned();
+    let output = checker(&[&path], "");
+    assert_eq!(code(&output), 3);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not a run directory"));
+    file(directory.path(), "history.jsonl", GOOD);
+    let output = checker(&[&path], "");
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("run.json is missing"));
+}
+
+#[test]
+fn a_jepsen_log_is_recognized() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/jepsen/etcd_000.log");
+    assert_eq!(code(&checker(&[path], "")), 1);
+}

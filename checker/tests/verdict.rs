@@ -1,0 +1,232 @@
+//! Whole runs: good evidence is green, and evidence that breaks one property breaks exactly it.
+
+#![allow(clippy::unwrap_used)]
+
+use checker::{
+    evidence::{Evidence, Run},
+    fault,
+    history::{Event, Function, Kind, Value},
+    linear::Limits,
+    verdict::{Outcome, Verdict, check},
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn event(time: u64, process: u64, kind: Kind, f: Function, value: Value) -> Event {
+    Event {
+        index: 0,
+        time,
+        process,
+        kind,
+        f,
+        key: "k4".into(),
+        value,
+        error: None,
+        node: Some(format!("n{}", process + 1)),
+        revision: None,
+    }
+}
+
+fn numbered(mut history: Vec<Event>) -> Vec<Event> {
+    for (index, event) in (0..).zip(&mut history) {
+        event.index = index;
+    }
+    history
+}
+
+/// A run in which 7 and 9 are written, a follower is killed and healed, and 9 is read.
+fn good() -> Evidence {
+    use Function::{Read, Write};
+    let history = numbered(vec![
+        event(SECOND, 0, Kind::Invoke, Write, Value::Int(7)),
+        event(2 * SECOND, 0, Kind::Ok, Write, Value::Int(7)),
+        event(4 * SECOND, 1, Kind::Invoke, Write, Value::Int(9)),
+        event(4_034_000_000, 1, Kind::Ok, Write, Value::Int(9)),
+        event(20 * SECOND, 2, Kind::Invoke, Read, Value::Nil),
+        event(20_120_000_000, 2, Kind::Ok, Read, Value::Int(9)),
+    ]);
+    use fault::Phase::{Bitten, HealRequested, Healed, Installed, Requested};
+    let faults = [Requested, Installed, Bitten, HealRequested, Healed]
+        .map(|phase| fault::Record {
+            fault: 0,
+            time: 5 * SECOND,
+            phase,
+            kind: "kill".into(),
+            what: "one".into(),
+            nodes: vec!["n3".into()],
+            leader: Some("n1".into()),
+            detail: serde_json::Value::Null,
+        })
+        .to_vec();
+    let run = Run {
+        duration: 40 * SECOND,
+        nodes: 3,
+        healed: Some(19 * SECOND),
+        final_hashes: (1..=3).map(|n| (format!("n{n}"), 3, 42)).collect(),
+        ..Run::default()
+    };
+    Evidence { history, faults, traces: Vec::new(), run }
+}
+
+fn verdict(spoil: impl FnOnce(&mut Evidence)) -> Verdict {
+    let mut evidence = good();
+    spoil(&mut evidence);
+    check(&evidence, &Limits::default())
+}
+
+/// The verdict when `spoil` is done to good evidence: exactly `property` has `outcome`, all else
+/// holds.
+fn breaks(property: &str, outcome: Outcome, spoil: impl FnOnce(&mut Evidence)) -> Verdict {
+    let verdict = verdict(spoil);
+    let broken: Vec<_> = verdict
+        .properties
+        .iter()
+        .filter(|p| p.outcome != Outcome::Ok)
+        .map(|p| (p.name.as_str(), p.outcome))
+        .collect();
+    assert_eq!(broken, [(property, outcome)], "{verdict:#?}");
+    assert_eq!(verdict.outcome, outcome);
+    verdict
+}
+
+#[test]
+fn a_good_run_is_green() {
+    let verdict = verdict(|_| {});
+    assert_eq!(verdict.outcome, Outcome::Ok, "{verdict:#?}");
+    assert_eq!(verdict.outcome.exit_code(), 0);
+    assert_eq!(verdict.summary, "All 6 properties held.");
+    let names: Vec<_> = verdict.properties.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["linearizability", "final-state", "liveness", "coverage", "faults", "completeness"]
+    );
+}
+
+#[test]
+fn a_stale_read_is_explained() {
+    let verdict = breaks("linearizability", Outcome::Violated, |evidence| {
+        evidence.history[5].value = Value::Int(7);
+    });
+    assert_eq!(
+        verdict.summary,
+        "Violated (linearizability): n3 answered 7 for key k4 at 20.120 s although 9 had been \
+         written and acknowledged by 4.034 s (n2); the value could only be 9."
+    );
+    let violation = &verdict.properties[0].violations[0];
+    assert_eq!(violation.operations, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(violation.nodes, ["n1", "n2", "n3"]);
+    assert_eq!(verdict.outcome.exit_code(), 1);
+}
+
+#[test]
+fn other_illegal_answers_are_explained() {
+    let says = |spoil: fn(&mut Vec<Event>), text: &str| {
+        let verdict = breaks("linearizability", Outcome::Violated, |evidence| {
+            spoil(&mut evidence.history);
+        });
+        assert_eq!(verdict.properties[0].violations[0].summary, text);
+    };
+    says(
+        |history| history[5].value = Value::Int(8),
+        "n3 answered 8 for key k4 at 20.120 s although nobody ever wrote 8; the value could only \
+         be 9",
+    );
+    says(
+        |history| history[5].value = Value::Nil,
+        "n3 answered nil for key k4 at 20.120 s although 9 had been written and acknowledged by \
+         4.034 s (n2); the value could only be 9",
+    );
+    says(
+        |history| {
+            history[5].value = Value::Int(5);
+            history.push(event(30 * SECOND, 0, Kind::Invoke, Function::Write, Value::Int(5)));
+            history[6].index = 6;
+        },
+        "n3 answered 5 for key k4 at 20.120 s although 5 was written only from 30.000 s on; the \
+         value could only be 9",
+    );
+    says(
+        |history| {
+            for event in &mut history[4..] {
+                (event.f, event.value) = (Function::Cas, Value::Pair(Some(7), 8));
+            }
+        },
+        "n3 set key k4 from 7 to 8 at 20.120 s although 9 had been written and acknowledged by \
+         4.034 s (n2); the value could only be 9",
+    );
+    says(
+        |history| {
+            history[2].f = Function::Delete;
+            history[2].value = Value::Nil;
+            history[3].f = Function::Delete;
+            history[3].value = Value::Nil;
+            history[5].value = Value::Int(7);
+        },
+        "n3 answered 7 for key k4 at 20.120 s although it had been deleted by 4.034 s (n2); the \
+         value could only be nil",
+    );
+}
+
+#[test]
+fn a_mismatch_that_could_not_be_is_a_violation() {
+    let verdict = verdict(|evidence| {
+        for event in &mut evidence.history[4..] {
+            (event.f, event.value) = (Function::Cas, Value::Pair(Some(9), 8));
+        }
+        evidence.history[5].kind = Kind::Fail;
+        evidence.history[5].error = Some("mismatch".into());
+    });
+    assert_eq!(
+        verdict.properties[0].violations[0].summary,
+        "n3 said at 20.120 s that the value of key k4 was not 9 although the value could only be 9"
+    );
+}
+
+#[test]
+fn each_property_is_broken_by_evidence_that_breaks_exactly_it() {
+    breaks("final-state", Outcome::Violated, |e| e.run.final_hashes[1].2 = 43);
+    breaks("final-state", Outcome::Unknown, |e| {
+        e.run.final_hashes.pop();
+    });
+    breaks("liveness", Outcome::Violated, |e| {
+        e.history[5].kind = Kind::Info;
+        e.history[5].value = Value::Nil;
+    });
+    breaks("liveness", Outcome::Unknown, |e| e.run.healed = None);
+    breaks("coverage", Outcome::Unknown, |e| e.run.expect.operations = 100);
+    breaks("faults", Outcome::Unknown, |e| {
+        e.faults.remove(2);
+    });
+    breaks("completeness", Outcome::Unknown, |e| e.run.incomplete.push("stopped".into()));
+    let verdict = breaks("completeness", Outcome::Unknown, |e| {
+        e.run.incomplete = vec!["stopped by Ctrl-C".into()];
+    });
+    assert_eq!(verdict.summary, "Undecided (completeness): stopped by Ctrl-C.");
+    assert_eq!(verdict.outcome.exit_code(), 2);
+}
+
+#[test]
+fn a_violation_outranks_everything() {
+    let verdict = verdict(|evidence| {
+        evidence.history[5].value = Value::Int(7);
+        evidence.run.incomplete.push("stopped".into());
+    });
+    assert_eq!(verdict.outcome, Outcome::Violated);
+    assert!(verdict.summary.starts_with("Violated (linearizability): n3 answered 7"));
+}
+
+#[test]
+fn a_history_that_contradicts_itself_is_not_green() {
+    let verdict = verdict(|evidence| evidence.history[5].process = 8);
+    assert_eq!(verdict.outcome, Outcome::Unknown);
+    let completeness = verdict.properties.last().unwrap();
+    assert!(completeness.detail.contains("process 8 completes an operation that it has not"));
+}
+
+#[test]
+fn a_run_that_should_have_traces_is_not_green_without_them() {
+    let verdict = verdict(|evidence| evidence.run.traced = true);
+    assert_eq!(verdict.outcome, Outcome::Unknown);
+    let completeness = verdict.properties.last().unwrap();
+    assert_eq!(completeness.detail, "n1 left no trace; n2 left no trace; n3 left no trace");
+}
