@@ -3,7 +3,9 @@
 //! A command a file; [`exit`] says what exit codes mean.
 
 mod check;
+mod doctor;
 pub mod exit;
+mod gc;
 mod report;
 mod scenario;
 mod test;
@@ -33,6 +35,10 @@ enum Command {
     Check(check::Args),
     /// Write the page of a run again, from its run directory alone.
     Report(report::Args),
+    /// Try what this machine can do, and say what to do about what it cannot.
+    Doctor(doctor::Args),
+    /// Remove the containers, networks and volumes that killed harnesses left behind.
+    Gc(gc::Args),
 }
 
 /// Parses the command line and does what it says.
@@ -54,6 +60,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Doctor(args) => in_runtime(doctor::run(args)),
+        Command::Gc(args) => in_runtime(gc::run(args)),
         Command::Scenario(args) => in_runtime(scenario::run(args)),
         Command::Test(args) => in_runtime(test::run(*args)),
     };

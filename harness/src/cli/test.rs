@@ -121,7 +121,14 @@ impl Args {
             Some(path) => Plan::load(path)?,
             None => self.into_plan()?,
         };
-        Ok(Settings { plan, out, base_port, command: std::env::args().collect(), inert: false })
+        Ok(Settings {
+            plan,
+            out,
+            base_port,
+            images: None,
+            command: std::env::args().collect(),
+            inert: false,
+        })
     }
 
     fn into_plan(self) -> anyhow::Result<Plan> {

@@ -113,7 +113,7 @@ impl Connection {
             };
             Completion {
                 kind,
-                value: operation.value.clone(),
+                value: operation.value,
                 error: Some(describe(&status)),
                 revision: None,
                 saw: None,
@@ -139,7 +139,7 @@ impl Connection {
         let reply = self.kv.put(put(&operation.key, value)).await?.into_inner();
         Ok(Completion {
             kind: Kind::Ok,
-            value: operation.value.clone(),
+            value: operation.value,
             error: None,
             revision: reply.header.map(|header| header.revision),
             saw: Some(Some(value)),
@@ -174,7 +174,7 @@ impl Connection {
         if reply.succeeded {
             return Ok(Completion {
                 kind: Kind::Ok,
-                value: operation.value.clone(),
+                value: operation.value,
                 error: None,
                 revision: reply.header.map(|header| header.revision),
                 saw: Some(Some(new)),
@@ -187,7 +187,7 @@ impl Connection {
         });
         Ok(Completion {
             kind: Kind::Fail,
-            value: operation.value.clone(),
+            value: operation.value,
             error: Some("mismatch".to_owned()),
             revision: None,
             saw,

@@ -75,7 +75,7 @@ impl Client {
         let Some((node, address)) = load.nodes.get(self.at).copied() else {
             return failed(operation, "there is no node to ask".to_owned());
         };
-        self.record(operation, node, Kind::Invoke, operation.value.clone(), None, None);
+        self.record(operation, node, Kind::Invoke, operation.value, None, None);
         let connection = match self.connection.take() {
             Some(connection) => Ok(connection),
             None => Connection::open(address, load.timeout, load.tells_outcome).await,
@@ -140,7 +140,7 @@ impl Client {
 fn failed(operation: &Operation, why: String) -> Completion {
     Completion {
         kind: Kind::Fail,
-        value: operation.value.clone(),
+        value: operation.value,
         error: Some(why),
         revision: None,
         saw: None,

@@ -50,7 +50,7 @@ use self::{
 };
 use crate::{
     cluster::docker::{self, Cluster},
-    images,
+    images::{self, Images},
     plan::{ClusterKind, Plan},
     report,
     system::Node,
@@ -74,6 +74,8 @@ pub struct Settings {
     pub out: Option<PathBuf>,
     /// First of the ports of 127.0.0.1 at which clients reach the nodes; none: free ones.
     pub base_port: Option<u16>,
+    /// Images to use as they are; none: those of this project, built where they are missing.
+    pub images: Option<Images>,
     /// The command line, for `environment.json`.
     pub command: Vec<String>,
     /// Only for testing the harness itself: faults are recorded as usual and not carried out, so
@@ -149,7 +151,10 @@ async fn create(
     progress.step("Looking for the Docker daemon and the images");
     let docker = docker::connect().await?;
     let say = |text: &str| progress::print(text);
-    let images = images::ensure(&docker, images::Source::Auto, &say).await?;
+    let images = match &settings.images {
+        Some(images) => images.clone(),
+        None => images::ensure(&docker, images::Source::Auto, &say).await?,
+    };
     progress.step(&format!("Creating {} nodes", plan.nodes));
     let options = docker::Options {
         run_id: run_id(plan.seed),

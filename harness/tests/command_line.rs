@@ -1,0 +1,107 @@
+//! The command line's bad inputs, each with its sentence and exit code. Needs no daemon.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn harness(args: &[&str]) -> Output {
+    // A daemon that is not there: what is refused must be refused before it is asked for.
+    Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(args)
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .output()
+        .unwrap()
+}
+
+fn expect(args: &[&str], code: i32, says: &str) {
+    let output = harness(args);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args:?} said: {said}");
+    assert!(said.contains(says), "{args:?} should say `{says}`, and said: {said}");
+}
+
+#[test]
+fn wrong_usage_is_64_and_says_what_is_possible() {
+    expect(&["tset"], 64, "unrecognized subcommand");
+    expect(&["test", "--colour"], 64, "unexpected argument");
+    expect(&["test", "--nodes", "0"], 64, "1 to 9 nodes, not 0");
+    expect(&["test", "--nodes", "10"], 64, "1 to 9 nodes, not 10");
+    expect(&["test", "--nodes", "1", "--faults", "partition"], 64, "at least 2 nodes");
+    expect(&["test", "--faults", "explode"], 64, "unknown fault `explode`");
+    expect(&["test", "--faults", "kill:nobody"], 64, "unknown target `nobody`");
+    expect(&["test", "--time", "soon"], 64, "--time");
+    expect(&["test", "--time", "10ms"], 64, "at least 1s");
+    expect(&["test", "--time", "5s", "--interval", "1m"], 64, "no fault fits");
+    expect(&["test", "--concurrency", "0"], 64, "1 to 1000 clients");
+    expect(&["test", "--keys", "0"], 64, "keys, not 0");
+    expect(&["test", "--values", "few"], 64, "choose `unique`");
+    expect(&["test", "--workload", "bank"], 64, "possible values: register");
+    expect(&["test", "--cluster", "cloud"], 64, "possible values: docker");
+    expect(&["test", "--plan", "/nowhere/plan.json"], 64, "/nowhere/plan.json");
+    expect(&["test", "--plan", "plan.json", "--nodes", "3"], 64, "cannot be used with");
+    expect(&["test", "--election-timeout", "50ms"], 64, "at least twice the heartbeat");
+}
+
+#[test]
+fn help_is_no_error() {
+    for args in [&["--help"][..], &["test", "--help"], &["--version"]] {
+        assert_eq!(harness(args).status.code(), Some(0));
+    }
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_3() {
+    expect(&["test", "--out", "/dev/null/run"], 3, "choose another with --out");
+}
+
+#[test]
+fn a_used_directory_is_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let evidence = dir.path().join("history.jsonl");
+    std::fs::write(&evidence, "precious").unwrap();
+    expect(&["test", "--out", dir.path().to_str().unwrap()], 3, "not empty");
+    assert_eq!(std::fs::read_to_string(evidence).unwrap(), "precious");
+}
+
+#[test]
+fn no_daemon_is_3_says_what_to_do_and_leaves_no_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    expect(&["test", "--out", out.to_str().unwrap()], 3, "Docker daemon");
+    assert!(!out.exists());
+    expect(&["gc"], 3, "Docker daemon");
+}
+
+#[test]
+fn what_is_no_run_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    expect(&["check", dir.path().to_str().unwrap()], 3, "not a run directory");
+    expect(&["check", "/nowhere"], 3, "/nowhere");
+    expect(&["report", "/nowhere"], 3, "/nowhere");
+}
+
+#[test]
+fn recorded_evidence_is_judged_and_drawn_again() {
+    let dir = tempfile::tempdir().unwrap();
+    // One client writes 1 and then reads 2, which nobody wrote.
+    let event = |index: u64, kind: &str, f: &str, value: &str| {
+        format!(
+            r#"{{"index":{index},"time":{index},"process":0,"type":"{kind}","f":"{f}","key":"k","value":{value},"node":"n1"}}"#
+        )
+    };
+    let history = [
+        event(0, "invoke", "write", "1"),
+        event(1, "ok", "write", "1"),
+        event(2, "invoke", "read", "null"),
+        event(3, "ok", "read", "2"),
+    ];
+    std::fs::write(dir.path().join("history.jsonl"), history.join("\n") + "\n").unwrap();
+    let output = harness(&["check", dir.path().to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("linearizability"), "{said}");
+    assert!(dir.path().join("verdict.json").exists());
+    assert_eq!(harness(&["report", dir.path().to_str().unwrap()]).status.code(), Some(0));
+    assert!(Path::new(&dir.path().join("report.html")).exists());
+}

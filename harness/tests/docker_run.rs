@@ -1,0 +1,203 @@
+//! Whole runs on real containers: they end green, prove their faults, and leave nothing behind.
+
+mod common;
+
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use bollard::{Docker, query_parameters::ListContainersOptions};
+use checker::{evidence, fault::Phase, verdict::Outcome};
+use harness::{
+    cluster::docker::OWNER,
+    plan::{ClusterKind, Load, Options, Plan, Timings},
+    run::{Settings, Stop, run},
+    system::System,
+    workload::{Workload, register},
+};
+
+/// One cluster at a time: several on few cores would test the machine rather than the harness.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
+    let plan = Plan::generate(Options {
+        system: System::RaftNode,
+        cluster: ClusterKind::Docker,
+        nodes: 3,
+        seed: 11,
+        time: Duration::from_secs(seconds),
+        interval: None,
+        menu: faults.parse().unwrap(),
+        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        load: Load { concurrency: 5, rate: 200, operation_timeout: Duration::from_secs(1) },
+        timings: Timings {
+            election_timeout: Duration::from_millis(500),
+            heartbeat_interval: Duration::from_millis(100),
+        },
+    });
+    Settings {
+        plan: plan.unwrap(),
+        out: Some(dir.join("run")),
+        base_port: None,
+        images: None,
+        command: vec!["harness".to_owned()],
+        inert: false,
+    }
+}
+
+/// Containers that a process made.
+async fn made_by(docker: &Docker, process: u32) -> Vec<String> {
+    let options = ListContainersOptions { all: true, ..Default::default() };
+    let containers = docker.list_containers(Some(options)).await.unwrap();
+    containers
+        .into_iter()
+        .filter(|container| {
+            let labels = container.labels.clone().unwrap_or_default();
+            labels.get(OWNER).is_some_and(|owner| owner.starts_with(&format!("{process}.")))
+        })
+        .flat_map(|container| container.names.unwrap_or_default())
+        .collect()
+}
+
+/// `harness test` in a process of its own, once it has recorded some operations.
+fn start(out: &Path) -> Child {
+    let child = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["test", "--nodes", "3", "--time", "5m", "--rate", "100", "--seed", "5", "--out"])
+        .arg(out)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The image may have to be built.
+    let deadline = Instant::now() + Duration::from_secs(900);
+    let history = out.join("history.jsonl");
+    while std::fs::metadata(&history).map_or(0, |file| file.len()) < 10_000 {
+        assert!(Instant::now() < deadline, "the run never began");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+}
+
+#[tokio::test]
+async fn a_short_run_with_all_faults_is_green_and_complete() {
+    let Some(docker) = common::docker("a whole run").await else { return };
+    let _turn = TURN.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path(), "kill,pause,partition", 6);
+    let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
+    let verdict = &finished.judgement.verdict;
+    assert_eq!(verdict.outcome, Outcome::Ok, "{verdict:#?}");
+    assert_eq!(finished.left, None);
+    assert!(finished.judgement.counts.ok > 100, "{:?}", finished.judgement.counts);
+    assert!(finished.judgement.faults >= 3, "{}", finished.judgement.faults);
+    for file in ["plan.json", "environment.json", "history.jsonl", "faults.jsonl", "run.json",
+        "verdict.json", "trace/n1.jsonl", "trace/n3.jsonl", "logs/n2.log", "report.html"]
+    {
+        assert!(finished.directory.join(file).exists(), "{file} is missing");
+    }
+    let evidence = evidence::load(&finished.directory).unwrap();
+    assert_eq!(evidence.run.incomplete, Vec::<String>::new());
+    assert_eq!(evidence.run.final_hashes.len(), 3);
+    // The same plan again is the same plan.
+    let plan = Plan::load(&finished.directory.join("plan.json")).unwrap();
+    assert_eq!(plan, settings.plan);
+    assert_eq!(made_by(&docker, std::process::id()).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_fault_that_does_nothing_makes_the_run_undecided() {
+    let Some(_docker) = common::docker("faults without proof").await else { return };
+    let _turn = TURN.lock().await;
+    for (faults, says) in [
+        ("partition:halves", "got through the cut"),
+        ("kill:one", "still runs"),
+        ("pause:one", "is not"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = Settings { inert: true, ..settings(dir.path(), faults, 2) };
+        let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
+        let verdict = &finished.judgement.verdict;
+        assert_eq!(verdict.outcome, Outcome::Unknown, "{verdict:#?}");
+        let property = verdict.properties.iter().find(|property| property.name == "faults").unwrap();
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert!(property.detail.contains(says), "{}", property.detail);
+        let evidence = evidence::load(&finished.directory).unwrap();
+        assert!(evidence.faults.iter().all(|record| record.phase != Phase::Bitten));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_crashes_at_start_is_said_with_its_last_words() {
+    let Some(docker) = common::docker("a node image that crashes").await else { return };
+    let _turn = TURN.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let images = common::images(&docker, "run-crashes", common::CRASHES).await;
+    let settings = Settings { images: Some(images), ..settings(dir.path(), "none", 2) };
+    let error = format!("{:#}", run(&settings, &Stop::listen().unwrap()).await.unwrap_err());
+    assert!(error.contains("exited with code 7"), "{error}");
+    assert!(error.contains("the data directory is on fire"), "{error}");
+    assert_eq!(made_by(&docker, std::process::id()).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_said() {
+    let Some(docker) = common::docker("a port that is taken").await else { return };
+    let _turn = TURN.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let settings = Settings { base_port: Some(port), ..settings(dir.path(), "none", 2) };
+    let error = format!("{:#}", run(&settings, &Stop::listen().unwrap()).await.unwrap_err());
+    assert!(error.contains(&port.to_string()), "{error}");
+    assert!(!dir.path().join("run").exists(), "an empty run directory was left");
+    assert_eq!(made_by(&docker, std::process::id()).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_is_undecided_complete_as_far_as_it_went_and_leaves_nothing() {
+    let Some(docker) = common::docker("Ctrl-C and SIGTERM").await else { return };
+    let _turn = TURN.lock().await;
+    for (name, word) in [("-INT", "Ctrl-C"), ("-TERM", "SIGTERM")] {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("run");
+        let (mut child, out) =
+            tokio::task::spawn_blocking(move || (start(&out), out)).await.unwrap();
+        let process = child.id();
+        assert!(!made_by(&docker, process).await.is_empty());
+        signal(&child, name);
+        let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+        assert_eq!(status.code(), Some(2), "{name}");
+        assert_eq!(made_by(&docker, process).await, Vec::<String>::new());
+        let evidence = evidence::load(&out).unwrap();
+        assert!(evidence.run.incomplete[0].contains(word), "{:?}", evidence.run.incomplete);
+        assert_eq!(evidence.traces.len(), 3);
+        assert!(out.join("report.html").exists());
+    }
+}
+
+#[tokio::test]
+async fn gc_removes_what_a_killed_harness_left() {
+    let Some(docker) = common::docker("gc after SIGKILL").await else { return };
+    let _turn = TURN.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let mut child = tokio::task::spawn_blocking(move || start(&out)).await.unwrap();
+    let process = child.id();
+    signal(&child, "-KILL");
+    child.wait().unwrap();
+    assert_eq!(made_by(&docker, process).await.len(), 6, "three pods and three nodes");
+    let gc = Command::new(env!("CARGO_BIN_EXE_harness")).arg("gc").output().unwrap();
+    assert_eq!(gc.status.code(), Some(0), "{gc:?}");
+    assert_eq!(made_by(&docker, process).await, Vec::<String>::new());
+    // Nothing that was recorded was lost.
+    let evidence = evidence::load(&dir.path().join("run")).unwrap();
+    assert!(evidence.history.len() > 20);
+}
