@@ -98,9 +98,18 @@ async fn a_short_run_with_all_faults_is_green_and_complete() {
     assert_eq!(finished.left, None);
     assert!(finished.judgement.counts.ok > 100, "{:?}", finished.judgement.counts);
     assert!(finished.judgement.faults >= 3, "{}", finished.judgement.faults);
-    for file in ["plan.json", "environment.json", "history.jsonl", "faults.jsonl", "run.json",
-        "verdict.json", "trace/n1.jsonl", "trace/n3.jsonl", "logs/n2.log", "report.html"]
-    {
+    for file in [
+        "plan.json",
+        "environment.json",
+        "history.jsonl",
+        "faults.jsonl",
+        "run.json",
+        "verdict.json",
+        "trace/n1.jsonl",
+        "trace/n3.jsonl",
+        "logs/n2.log",
+        "report.html",
+    ] {
         assert!(finished.directory.join(file).exists(), "{file} is missing");
     }
     let evidence = evidence::load(&finished.directory).unwrap();
@@ -126,7 +135,8 @@ async fn a_fault_that_does_nothing_makes_the_run_undecided() {
         let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
         let verdict = &finished.judgement.verdict;
         assert_eq!(verdict.outcome, Outcome::Unknown, "{verdict:#?}");
-        let property = verdict.properties.iter().find(|property| property.name == "faults").unwrap();
+        let property =
+            verdict.properties.iter().find(|property| property.name == "faults").unwrap();
         assert_eq!(property.outcome, Outcome::Unknown);
         assert!(property.detail.contains(says), "{}", property.detail);
         let evidence = evidence::load(&finished.directory).unwrap();
