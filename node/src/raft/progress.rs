@@ -103,9 +103,13 @@ impl Progress {
                 }
             }
         };
-        // Never below what is known to match, and always back by one at least.
-        let back = self.next.saturating_sub(1);
-        self.next = (shared + 1).min(back).max(self.matched + 1);
+        // What is known to match cannot part: the conflict is a late one, or its sender lost what
+        // it had acknowledged, which no resending heals.
+        if shared < self.matched {
+            return;
+        }
+        // Always back by one at least.
+        self.next = (shared + 1).min(self.next - 1).max(self.matched + 1);
         self.mode = Mode::Probe { sent: false };
     }
 }

@@ -71,7 +71,7 @@ impl Reads {
         Some(self.last_id)
     }
 
-    /// The answer to question `id`; false when it is not the open one.
+    /// The answer to question `id`; one to an earlier question is ignored.
     pub(super) fn answer(&mut self, id: u64, index: Option<Index>) {
         if self.open.as_ref().is_none_or(|question| question.id != id) {
             return;
@@ -105,8 +105,7 @@ impl Reads {
         {
             replies.push((read.request, Err(Error::Timeout)));
         }
-        loop {
-            let Some(oldest) = self.waiting.front() else { break };
+        while let Some(oldest) = self.waiting.front() {
             let error = if oldest.arrived + timeout <= now {
                 Error::Timeout
             } else if leaderless.is_some_and(|since| since.max(oldest.arrived) + parking <= now) {

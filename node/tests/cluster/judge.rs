@@ -8,7 +8,8 @@ use std::{
 
 use proto::trace::{Event, Hash, Position, Role};
 
-/// What happened in a run. `digest` covers every trace line, so equal totals mean equal runs.
+/// What happened in a run. `digest` covers the order and
+/// clocks of all trace lines and all applied states, so equal totals mean equal runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) writes: u64,
@@ -130,7 +131,10 @@ impl Judge {
 
     /// Node `id` took a step.
     pub(crate) fn step(&mut self, id: u64, clock: u64, event: &Event) {
-        format!("{id} {clock} {event:?}").hash(&mut self.digest);
+        (id, clock, std::mem::discriminant(event)).hash(&mut self.digest);
+        if let Event::Applied { last, state } = event {
+            (last.index, last.hash, state).hash(&mut self.digest);
+        }
         self.totals.digest = self.digest.finish();
         let nodes = self.nodes.len();
         let node = self.nodes.entry(id).or_default();

@@ -1,0 +1,58 @@
+//! Messages that a script makes up: `forge from=n1 to=n2 term=3 KIND=…`, where `KIND` is
+//! - `vote=INDEX@TERM`, a request for a vote by a log that ends there; `granted=yes` or `no`;
+//! - `append=INDEX@TERM [entries=INDEX@TERM,…] [commit=INDEX] [round=N]`;
+//! - `matched=INDEX [round=N]`, `conflict=INDEX@TERM [round=N]`;
+//! - `ask=ID`, `answer=ID [index=INDEX]`, a question for a read index and its answer.
+
+use std::error::Error;
+
+use bytes::Bytes;
+use goldenscript::ArgumentConsumer;
+use node::raft::{Body, Conflict, Entry, Hash, Message};
+
+use crate::world::node;
+
+/// Parses the arguments of `forge`.
+pub(crate) fn message(mut args: ArgumentConsumer<'_>) -> Result<Message, Box<dyn Error>> {
+    let from = node(args.take_key("from").ok_or("who sends it?")?)?;
+    let to = node(args.take_key("to").ok_or("to whom?")?)?;
+    let term = args.take_key("term").ok_or("in which term?")?.parse()?;
+    let mut number = |key: &str| args.take_key(key).map_or(Ok(0), str::parse::<u64>);
+    let (commit, round, index) = (number("commit")?, number("round")?, number("index")?);
+    let entries = args.take_key("entries").unwrap_or_default();
+    let entries = entries
+        .split(',')
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| {
+            let (index, term) = position(entry)?;
+            Ok(Entry { index, term, payload: Bytes::from_static(b"f"), hash: Hash(0) })
+        })
+        .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
+    let (kind, value) = args.next_key().ok_or("what kind of message?")?;
+    let body = match kind {
+        "vote" => {
+            let (last_index, last_term) = position(value)?;
+            Body::RequestVote { last_index, last_term }
+        }
+        "granted" => Body::VoteReply { granted: value == "yes" },
+        "append" => {
+            let (prev_index, prev_term) = position(value)?;
+            Body::Append { prev_index, prev_term, entries, commit, round }
+        }
+        "matched" => Body::AppendReply { result: Ok(value.parse()?), round },
+        "conflict" => {
+            let (index, term) = position(value)?;
+            Body::AppendReply { result: Err(Conflict { term, index }), round }
+        }
+        "ask" => Body::ReadIndex { id: value.parse()? },
+        "answer" => Body::ReadIndexReply { id: value.parse()?, index: Some(index) },
+        kind => return Err(format!("no message is called {kind}").into()),
+    };
+    args.reject_next()?;
+    Ok(Message { from, to, term, clock: 0, body })
+}
+
+fn position(text: &str) -> Result<(u64, u64), Box<dyn Error>> {
+    let (index, term) = text.split_once('@').ok_or("a position is like 3@1, index and term")?;
+    Ok((index.parse()?, term.parse()?))
+}
