@@ -165,3 +165,8 @@ impl Store {
         Ok(self.history.put(put, &mut self.effects))
     }
 }
+
+#[cfg(test)]
+mod model_test;
+#[cfg(test)]
+mod test;
