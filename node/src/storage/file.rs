@@ -11,7 +11,7 @@ use std::{
 use super::{Disk, Error};
 
 const LOCK: &str = "lock";
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A directory of real files, for one process at a time.
 #[derive(Debug)]

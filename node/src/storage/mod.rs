@@ -40,7 +40,8 @@ pub struct Identity {
 /// One record of the write-ahead log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// The node starts for the `n`-th time. Written by [`Wal::open`] alone.
+    /// The node starts for the `n`-th time. [`Wal::open`] has written it; another one with the same
+    /// number changes nothing.
     Boot(u64),
     /// Term and vote from now on.
     HardState {

@@ -83,6 +83,24 @@ fn an_unsynced_log_may_vanish_as_a_whole() {
     assert_eq!(recovered, Recovered { boot: 2, ..Default::default() });
 }
 
+/// A process that dies without a power failure leaves its writes to the kernel, and the next start
+/// reads them: whatever it read must be durable before anything is built on it.
+#[test]
+fn what_recovery_read_is_durable() {
+    // 3976 bytes fill the segment, so the number of the next start goes to another file.
+    for len in [10, 3976] {
+        let (mut wal, _) = open(MemoryDisk::new()).unwrap();
+        wal.append(&entries(1, 1, &[&vec![1; len]])).unwrap();
+        let (wal, recovered) = open(wal.into_disk()).unwrap();
+        assert_eq!(recovered.entries.len(), 1);
+        let mut disk = wal.into_disk();
+        assert_eq!(disk.list().unwrap().len(), if len == 10 { 1 } else { 2 });
+        disk.crash_keeping(|_| 0);
+        let (_, recovered) = open(disk).unwrap();
+        assert_eq!((recovered.entries.len(), recovered.boot), (1, 3));
+    }
+}
+
 #[test]
 fn segments_follow_each_other_and_double() {
     let options = Options { first_segment_bytes: 1024, segment_bytes: 4096 };
