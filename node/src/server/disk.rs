@@ -1,0 +1,109 @@
+//! The thread that writes: one ordered queue, group commit.
+//!
+//! The thread takes everything that is queued, appends it all, syncs once, and reports the last
+//! write as durable. So the more waits, the more one sync carries, and the node goes on replicating
+//! while its disk works. A failure is reported once and ends the thread: a failed sync says
+//! nothing about what is on the disk, so it is never retried.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tokio::sync::mpsc;
+
+use crate::{
+    replica::WriteId,
+    storage::{Disk, Record, Wal},
+};
+
+/// The queue's end on the replica's side.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Sender<(WriteId, Vec<Record>)>,
+    durable: mpsc::UnboundedReceiver<Result<WriteId>>,
+    size: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start<D: Disk + Send + 'static>(wal: Wal<D>) -> Result<Self> {
+        let (queue, writes) = channel();
+        let (reports, durable) = mpsc::unbounded_channel();
+        let size = Arc::new(AtomicU64::new(wal.size()));
+        let thread_size = size.clone();
+        thread::Builder::new()
+            .name("disk".into())
+            .spawn(move || {
+                if let Err(why) = write(wal, &writes, &reports, &thread_size) {
+                    let _ = reports.send(Err(why));
+                }
+            })
+            .context("cannot start the disk's thread")?;
+        Ok(Self { queue, durable, size })
+    }
+
+    /// Bytes of the log on disk, for `Status`.
+    pub(super) fn size(&self) -> Arc<AtomicU64> {
+        self.size.clone()
+    }
+
+    /// Queues a write.
+    pub(super) fn push(&self, id: WriteId, records: Vec<Record>) {
+        // The thread only ends with a failure, which `durable` tells.
+        let _ = self.queue.send((id, records));
+    }
+
+    /// Waits for the next write to be durable; all before it are too.
+    pub(super) async fn durable(&mut self) -> Result<WriteId> {
+        match self.durable.recv().await {
+            Some(report) => report,
+            None => anyhow::bail!("the disk's thread ended"),
+        }
+    }
+
+    /// The same without waiting.
+    pub(super) fn try_durable(&mut self) -> Result<Option<WriteId>> {
+        self.durable.try_recv().ok().transpose()
+    }
+
+    /// Lets the thread write what is queued, and waits for that, but no longer than `patience`.
+    pub(super) async fn finish(self, patience: Duration) -> Result<()> {
+        let Self { queue, mut durable, .. } = self;
+        drop(queue);
+        let end = async {
+            while let Some(report) = durable.recv().await {
+                report?;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(patience, end)
+            .await
+            .with_context(|| format!("the disk did not finish within {patience:?}"))?
+    }
+}
+
+fn write<D: Disk>(
+    mut wal: Wal<D>,
+    writes: &Receiver<(WriteId, Vec<Record>)>,
+    reports: &mpsc::UnboundedSender<Result<WriteId>>,
+    size: &AtomicU64,
+) -> Result<()> {
+    while let Ok((mut last, records)) = writes.recv() {
+        wal.append(&records)?;
+        for (id, records) in writes.try_iter() {
+            wal.append(&records)?;
+            last = id;
+        }
+        wal.sync()?;
+        size.store(wal.size(), Ordering::Relaxed);
+        let _ = reports.send(Ok(last));
+    }
+    Ok(())
+}

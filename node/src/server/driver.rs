@@ -1,0 +1,266 @@
+//! The loop that owns the replica: real time, real inputs, and the outputs done in their order.
+//!
+//! A round takes all inputs that are there, then does all their outputs at once: the trace lines
+//! reach the kernel with one write, then the records are queued for the disk, then messages and
+//! replies leave. So the busier the node, the less each step costs.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use proto::{peer::Session, trace::Event};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
+
+use super::{Config, disk::Writer, links::Links, trace_file::TraceFile};
+use crate::{
+    kv::{self, Request, Response},
+    raft::Message,
+    replica::{self, Input, Outputs, Replica, RequestId, Status},
+    storage::{Disk, Recovered, Wal},
+};
+
+/// Inputs taken in one round, so that outputs are not put off for ever.
+const ROUND_INPUTS_MAX: usize = 4096;
+/// Messages from peers that wait for the replica; then the peers wait.
+const MESSAGES_MAX: usize = 256;
+/// Questions from clients that wait for the replica; more are refused.
+const ASKS_MAX: usize = 4096;
+/// The replica may have nothing to wait for; the clock cannot count to its `Time::MAX`.
+const DEADLINE_MAX: Duration = Duration::from_secs(1 << 32);
+/// How long the disk may take to finish when the node is asked to stop.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What a client's request, decoded and checked, asks of the replica.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// To read or write.
+    Request {
+        /// What.
+        request: Request,
+        /// For exactly-once retries.
+        session: Option<Session>,
+        /// Where the answer goes; nobody may wait there any more.
+        reply: oneshot::Sender<Result<Response, replica::Error>>,
+    },
+    /// For `Maintenance.HashKV`.
+    HashKv {
+        /// 0: the latest.
+        revision: i64,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<u32, kv::Error>>,
+    },
+}
+
+/// The ends by which the services reach the replica.
+#[derive(Clone, Debug)]
+pub(super) struct Handle {
+    /// Messages from peers.
+    pub(super) messages: mpsc::Sender<Message>,
+    /// Questions from clients.
+    pub(super) asks: mpsc::Sender<Ask>,
+    /// The state after the last round.
+    pub(super) status: watch::Receiver<Status>,
+}
+
+/// The replica and all that its outputs act on.
+pub(super) struct Driver {
+    replica: Replica,
+    origin: Instant,
+    messages: mpsc::Receiver<Message>,
+    asks: mpsc::Receiver<Ask>,
+    writer: Writer,
+    links: Links,
+    trace: Option<TraceFile>,
+    /// The largest Lamport clock that this node sent, received or traced.
+    clock: u64,
+    replies: BTreeMap<RequestId, oneshot::Sender<Result<Response, replica::Error>>>,
+    last_request: RequestId,
+    status: watch::Sender<Status>,
+    outputs: Outputs,
+    /// Answers to proposals that never left.
+    refusals: Vec<Message>,
+    // Held so that the channels never look closed from here.
+    handle: Handle,
+}
+
+/// What ends a wait.
+enum Woken {
+    Stop,
+    Durable(Result<replica::WriteId>),
+    Message(Message),
+    Ask(Ask),
+    Timer,
+}
+
+impl Driver {
+    /// Makes the replica from what the disk holds, and records its start. The trace comes with the
+    /// Lamport clock of its last line.
+    ///
+    /// # Errors
+    ///
+    /// The trace or the disk's thread cannot be had.
+    pub(super) fn start<D: Disk + Send + 'static>(
+        config: &Arc<Config>,
+        wal: Wal<D>,
+        recovered: Recovered,
+        links: Links,
+        trace: Option<(TraceFile, u64)>,
+    ) -> Result<Self> {
+        let origin = Instant::now();
+        let (trace, clock) = trace.unzip();
+        let clock = clock.unwrap_or(0);
+        let replica_config = config.replica(recovered.boot, clock);
+        let replica = Replica::new(replica_config, recovered, Duration::ZERO);
+        let (messages_in, messages) = mpsc::channel(MESSAGES_MAX);
+        let (asks_in, asks) = mpsc::channel(ASKS_MAX);
+        let (status, status_out) = watch::channel(replica.status());
+        let mut driver = Self {
+            replica,
+            origin,
+            messages,
+            asks,
+            writer: Writer::start(wal)?,
+            links,
+            trace,
+            clock,
+            replies: BTreeMap::new(),
+            last_request: 0,
+            status,
+            outputs: Outputs::default(),
+            refusals: Vec::new(),
+            handle: Handle { messages: messages_in, asks: asks_in, status: status_out },
+        };
+        driver.take(Input::Timer);
+        driver.flush()?;
+        Ok(driver)
+    }
+
+    /// The ends for the services.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The disk's thread.
+    pub(super) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// Runs until `stop` completes, or until disk or trace fail.
+    ///
+    /// # Errors
+    ///
+    /// Disk or trace failed: the node must not go on.
+    pub(super) async fn run(mut self, stop: impl Future<Output = ()>) -> Result<()> {
+        tokio::pin!(stop);
+        loop {
+            let deadline = self.origin + self.replica.deadline().min(DEADLINE_MAX);
+            let woken = tokio::select! {
+                biased;
+                () = &mut stop => Woken::Stop,
+                durable = self.writer.durable() => Woken::Durable(durable),
+                Some(message) = self.messages.recv() => Woken::Message(message),
+                Some(ask) = self.asks.recv() => Woken::Ask(ask),
+                () = tokio::time::sleep_until(deadline) => Woken::Timer,
+            };
+            match woken {
+                Woken::Stop => return self.stop().await,
+                Woken::Durable(id) => self.take(Input::Durable(id?)),
+                Woken::Message(message) => self.take_message(message),
+                Woken::Ask(ask) => self.take_ask(ask),
+                Woken::Timer => {}
+            }
+            // Lets other tasks put in what the sockets hold, so that one round takes it all.
+            tokio::task::yield_now().await;
+            self.drain()?;
+            self.flush()?;
+            // What found no link certainly never arrives: the replica learns that at once.
+            while !self.refusals.is_empty() {
+                for refusal in std::mem::take(&mut self.refusals) {
+                    self.take(Input::Message(refusal));
+                }
+                self.flush()?;
+            }
+        }
+    }
+
+    /// Takes what has come in, and the time.
+    fn drain(&mut self) -> Result<()> {
+        while let Some(id) = self.writer.try_durable()? {
+            self.take(Input::Durable(id));
+        }
+        for _ in 0..ROUND_INPUTS_MAX {
+            let Ok(message) = self.messages.try_recv() else { break };
+            self.take_message(message);
+        }
+        for _ in 0..ROUND_INPUTS_MAX {
+            let Ok(ask) = self.asks.try_recv() else { break };
+            self.take_ask(ask);
+        }
+        if self.origin.elapsed() >= self.replica.deadline() {
+            self.take(Input::Timer);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, input: Input) {
+        self.replica.handle(self.origin.elapsed(), input, &mut self.outputs);
+    }
+
+    fn take_message(&mut self, message: Message) {
+        self.clock = self.clock.max(message.clock);
+        self.take(Input::Message(message));
+    }
+
+    fn take_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Request { request, session, reply } => {
+                self.last_request += 1;
+                let id = self.last_request;
+                self.replies.insert(id, reply);
+                self.take(Input::Request { id, request, session });
+            }
+            Ask::HashKv { revision, reply } => {
+                let _ = reply.send(self.replica.store().hash_kv(revision));
+            }
+        }
+    }
+
+    /// Does all outputs, in their order.
+    fn flush(&mut self) -> Result<()> {
+        let Outputs { trace, write, messages, replies } = &mut self.outputs;
+        if let Some((clock, _)) = trace.last() {
+            self.clock = self.clock.max(*clock);
+        }
+        match &mut self.trace {
+            Some(file) => file.write(trace.drain(..))?,
+            None => trace.clear(),
+        }
+        if let Some((id, records)) = write.take() {
+            self.writer.push(id, records);
+        }
+        for message in messages.drain(..) {
+            self.clock = self.clock.max(message.clock);
+            self.refusals.extend(self.links.send(message));
+        }
+        for (id, result) in replies.drain(..) {
+            if let Some(reply) = self.replies.remove(&id) {
+                // An error means that the client is gone; what it asked for is done all the same.
+                let _ = reply.send(result);
+            }
+        }
+        self.status.send_replace(self.replica.status());
+        Ok(())
+    }
+
+    /// Ends cleanly: takes no more input, writes what is queued, and says so in the trace.
+    async fn stop(mut self) -> Result<()> {
+        self.replies.clear();
+        self.writer.finish(STOP_PATIENCE).await.context("while the node stopped")?;
+        if let Some(trace) = &mut self.trace {
+            trace.write([(self.clock + 1, Event::Stopped {})])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! Sockets: how they listen, how they dial, and how soon they notice that the other side is gone.
+//!
+//! When a partition heals, TCP itself waits for its next retransmission, whose back-off has grown
+//! as long as the partition lasted: 47 s after a cut of one minute. So connections between nodes
+//! die early ([`PEER_SILENCE_MAX`], by `TCP_USER_TIMEOUT` for data in flight and HTTP/2 pings for
+//! the rest) and are dialled anew every quarter of a second.
+
+use std::{
+    io,
+    net::{SocketAddr, ToSocketAddrs},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use futures::Stream;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Sleep,
+};
+use tonic::transport::server::Connected;
+
+/// A peer that acknowledges nothing for this long is taken for gone.
+pub(super) const PEER_SILENCE_MAX: Duration = Duration::from_millis(1500);
+/// How often an HTTP/2 ping asks a peer whether it is there.
+pub(super) const PEER_PING_INTERVAL: Duration = Duration::from_millis(500);
+/// A dial that takes longer is given up and tried again.
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Listens on `address` (`host:port`); `purpose` is for the error.
+pub(super) fn listen(address: &str, purpose: &str) -> Result<TcpListener> {
+    let addresses = address
+        .to_socket_addrs()
+        .with_context(|| format!("{address}, to listen for {purpose}, is no known address"))?;
+    let mut failure = None;
+    for address in addresses {
+        match bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(why) => failure = Some(why),
+        }
+    }
+    match failure {
+        Some(why) => Err(why).with_context(|| {
+            format!(
+                "cannot listen for {purpose} on {address}; is another process using it, or is it \
+                 not an address of this machine?"
+            )
+        }),
+        None => bail!("{address}, to listen for {purpose}, has no address"),
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A node that starts again must not wait for the connections of its last life to expire.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Dials a peer at `host:port`. Without a time limit of its own: the caller's is
+/// [`DIAL_TIMEOUT`], name resolution included.
+pub(super) async fn dial(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    prepare(&stream, PEER_SILENCE_MAX)?;
+    Ok(stream)
+}
+
+fn prepare(stream: &TcpStream, silence_max: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(silence_max))
+}
+
+/// The connections that come in on a listener; never ends.
+pub(super) struct Incoming {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    silence_max: Duration,
+    /// Runs after a failed accept (out of file descriptors, say), so that it is not tried at once.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Incoming {
+    /// Accepts up to `connections_max` connections at a time; more are closed at once.
+    pub(super) fn new(
+        listener: TcpListener,
+        connections_max: usize,
+        silence_max: Duration,
+    ) -> Self {
+        Self {
+            listener,
+            places: Arc::new(Semaphore::new(connections_max)),
+            silence_max,
+            pause: None,
+        }
+    }
+}
+
+impl Stream for Incoming {
+    type Item = io::Result<Connection>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            let (stream, from) = match ready!(self.listener.poll_accept(cx)) {
+                Ok(accepted) => accepted,
+                Err(why) => {
+                    tracing::warn!("cannot accept a connection: {why}");
+                    self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(50))));
+                    continue;
+                }
+            };
+            let Ok(place) = self.places.clone().try_acquire_owned() else {
+                tracing::warn!("closed a connection from {from}: too many are open");
+                continue;
+            };
+            // An error means that the other side is gone again.
+            if prepare(&stream, self.silence_max).is_ok() {
+                return Poll::Ready(Some(Ok(Connection { stream, _place: place })));
+            }
+        }
+    }
+}
+
+/// A connection that gives its place back when it ends.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

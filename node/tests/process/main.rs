@@ -1,0 +1,11 @@
+//! Tests of real node processes on loopback, as users run them.
+//!
+//! Each cluster gets a loopback address of its own, so that tests run side by side without
+//! fighting over ports.
+
+mod cluster;
+mod elections;
+mod etcdctl;
+mod links;
+mod requests;
+mod starts;
