@@ -216,7 +216,10 @@ fn figures(account: &Account) -> Vec<Figure> {
         longest.map_or("none".into(), text::length),
         match operations.windows.len() {
             0 => format!("without service for {} or longer", text::length(UNAVAILABLE_MIN)),
-            n => format!("longest time without service; {n} in all, {}", text::length(total)),
+            n => format!(
+                "longest time without service ({n} in all: {})",
+                text::length(total).replace(' ', "\u{a0}")
+            ),
         },
     );
     figures
