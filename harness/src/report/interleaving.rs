@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use checker::history::{Event, Function, Kind, Value};
+use checker::history::{Event, Function, Kind};
 
 use super::{
     svg::{Anchor, Svg, text_width},
@@ -103,27 +103,14 @@ fn class(kind: Kind) -> &'static str {
     }
 }
 
-/// `k4: write 7`, `k4: read 3`, `k4: 3 → 4, refused`.
+/// `k4: write 7`, `k4: read 3`, `k4: compare-and-set [3, 4], refused`.
 fn label(invocation: &Event, completion: &Event) -> String {
-    let value = |value: &Value| match value {
-        Value::Int(value) => value.to_string(),
-        Value::Nil => "nothing".into(),
-        other => serde_json::to_string(other).unwrap_or_default(),
-    };
     let done = match invocation.f {
-        Function::Read if completion.kind == Kind::Ok => {
-            format!("read {}", value(&completion.value))
-        }
+        Function::Read if completion.kind == Kind::Ok => format!("read {}", completion.value),
         Function::Read => "read".into(),
-        Function::Write => format!("write {}", value(&invocation.value)),
+        Function::Write => format!("write {}", invocation.value),
+        Function::Cas => format!("compare-and-set {}", invocation.value),
         Function::Delete => "delete".into(),
-        _ => match &invocation.value {
-            Value::Pair(expected, new) => {
-                let expected = expected.map_or("nothing".into(), |value| value.to_string());
-                format!("{expected} → {new}")
-            }
-            other => value(other),
-        },
     };
     let end = match completion.kind {
         Kind::Ok => "",

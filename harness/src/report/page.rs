@@ -335,14 +335,7 @@ fn event_cells(event: &Event) -> Vec<String> {
     let value = match &event.value {
         Value::Nil if event.f == Function::Read && event.kind == Kind::Invoke => String::new(),
         Value::Nil if event.f == Function::Delete => String::new(),
-        Value::Nil => "nothing".into(),
-        Value::Int(value) => value.to_string(),
-        Value::Pair(expected, new) => {
-            let expected = expected.map_or("nothing".into(), |value| value.to_string());
-            format!("{expected} → {new}")
-        }
-        #[allow(unreachable_patterns)]
-        other => serde_json::to_string(other).unwrap_or_default(),
+        value => value.to_string(),
     };
     vec![
         event.index.to_string(),
