@@ -189,7 +189,11 @@ fn ranges() {
         (sorted(SortOrder::Descend, SortTarget::Create), "[d=0@7/7/1 c=3@4/4/1 a=4@2/5/2] of 3"),
         (sorted(SortOrder::Ascend, SortTarget::Value), "[d=0@7/7/1 c=3@4/4/1 a=4@2/5/2] of 3"),
         (sorted(SortOrder::Descend, SortTarget::Version), "[a=4@2/5/2 c=3@4/4/1 d=0@7/7/1] of 3"),
-        // A target without an order ascends.
+        // A target without an order ascends; with a limit, it sorts what the limit lets it see.
+        (
+            RangeRequest { limit: 1, ..sorted(SortOrder::None, SortTarget::Value) },
+            "[c=3@4/4/1] of 3 more",
+        ),
         (sorted(SortOrder::None, SortTarget::Value), "[d=0@7/7/1 c=3@4/4/1 a=4@2/5/2] of 3"),
         (
             RangeRequest { limit: 1, ..sorted(SortOrder::Descend, SortTarget::Key) },
