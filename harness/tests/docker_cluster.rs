@@ -1,5 +1,7 @@
 //! Clusters of real containers: life, cuts, clean-up. The node is a stand-in: a shell script.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
+
 #[allow(dead_code, reason = "each test file uses its part")]
 mod common;
 
@@ -85,14 +87,24 @@ async fn nodes_start_die_pause_and_leave_their_evidence() {
     cluster.stop(3).await.unwrap();
     assert_eq!(cluster.state(3).await.unwrap().exit_code, Some(0));
 
-    // Evidence of running, killed and stopped nodes, over all their starts.
+    // Evidence of paused, killed and stopped nodes, over all their starts.
+    cluster.pause(1).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let missing = cluster.collect(directory.path()).await.unwrap();
     assert_eq!(missing, Vec::<String>::new());
     let read = |path: &str| std::fs::read_to_string(directory.path().join(path)).unwrap();
     assert_eq!(read("trace/n1.jsonl").lines().count(), 2, "two starts of n1");
     assert_eq!(read("trace/n2.jsonl").lines().count(), 1);
-    assert!(read("logs/n1.log").contains("--id=1"), "{}", read("logs/n1.log"));
+    let log = read("logs/n1.log");
+    for fact in [
+        "--id=1",
+        "CapEff:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Uid:\t10001",
+        "touch: /here: Read-only file system",
+    ] {
+        assert!(log.contains(fact), "{fact:?} is not in {log}");
+    }
     assert!(read("logs/n3.log").contains("asked to end"));
     assert!(read("logs/n1-pod.log").contains("iptables"));
 
@@ -253,6 +265,21 @@ async fn a_panic_leaves_nothing() {
     .await;
     assert!(failed.unwrap_err().is_panic());
     assert_eq!(common::belongings(&docker, &run).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn giving_up_half_way_leaves_nothing() {
+    let Some(docker) = common::docker("clean-up of a creation that is given up").await else {
+        return;
+    };
+    let images = common::images(&docker, "stand-in", common::STAND_IN).await;
+    for patience_ms in [30, 300, 900] {
+        let options = common::options(&format!("hasty-{patience_ms}"), 3);
+        let patience = Duration::from_millis(patience_ms);
+        let creation = Cluster::create(&docker, &images, &options);
+        drop(tokio::time::timeout(patience, creation).await);
+        assert_eq!(common::belongings(&docker, &options.run_id).await, Vec::<String>::new());
+    }
 }
 
 #[tokio::test]

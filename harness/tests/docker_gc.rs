@@ -1,5 +1,7 @@
 //! What a killed harness left is removed, what a living one has is not, and nothing else is touched.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
+
 #[allow(dead_code, reason = "each test file uses its part")]
 mod common;
 

@@ -4,6 +4,8 @@
 //! registry. Of the node's, the compiler is a stand-in: a `cargo` that copies a ready file. So
 //! what is not tested is that the real Rust image compiles the node.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
+
 #[allow(dead_code, reason = "each test file uses its part")]
 mod common;
 
@@ -82,6 +84,20 @@ async fn the_pod_by_recipe_has_the_tools_and_is_built_once() {
     assert_eq!(again, (image, how));
     assert_eq!(*said.lock().unwrap(), Vec::<String>::new());
     assert!(begin.elapsed() < Duration::from_secs(1), "took {:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn the_node_by_recipe_runs_as_its_user() {
+    let Some(docker) = common::docker("the node image by recipe").await else { return };
+    let (image, how) =
+        images::ensure_one(&docker, Kind::Node, Source::Recipe, &|text| eprintln!("{text}"))
+            .await
+            .unwrap();
+    assert_eq!(how, images::recipe::HOW);
+    let (code, text) = run(&docker, &image, &["/usr/local/bin/raft-node", "--help"]).await;
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run(&docker, &image, &["sh", "-c", "id -u; touch /data/x && echo ok"]).await;
+    assert_eq!((code, text.as_str()), (0, "10001\nok\n"));
 }
 
 #[tokio::test]

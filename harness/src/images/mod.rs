@@ -48,7 +48,7 @@ pub struct Images {
     pub how: String,
 }
 
-/// Where images come from.
+/// Where images come from. [`Source::Auto`] gives way to the variable `RAFT_LAB_IMAGES`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Source {
     /// The Dockerfiles, if their base image is here or a registry gives it; else the recipe.
@@ -58,6 +58,23 @@ pub enum Source {
     Registry,
     /// The recipe only.
     Recipe,
+}
+
+/// Chooses the source where the caller asks for [`Source::Auto`].
+const VARIABLE: &str = "RAFT_LAB_IMAGES";
+
+impl Source {
+    /// The source that counts: what was asked for, else what the environment says.
+    fn resolve(self) -> Result<Self> {
+        match std::env::var(VARIABLE) {
+            Ok(word) if self == Self::Auto && !word.is_empty() => {
+                <Self as clap::ValueEnum>::from_str(&word, false).map_err(|_| {
+                    anyhow!("{VARIABLE} is {word:?}; it may be auto, registry or recipe")
+                })
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 /// What an image is for.
@@ -109,6 +126,7 @@ pub async fn ensure_one(
     source: Source,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<(String, String)> {
+    let source = source.resolve()?;
     let workspace = Workspace::find()?;
     let image = reference(&workspace, kind)?;
     if let Some(how) = existing(docker, &image, source).await? {

@@ -27,10 +27,12 @@ pub(crate) async fn docker(left_out: &str) -> Option<Docker> {
     }
 }
 
-/// A stand-in for the node: writes a line of trace a start, says what it was told, answers on the
-/// client port, ends on SIGTERM with code 0.
+/// A stand-in for the node: says what it was told and what it may do, writes a line of trace a
+/// start, answers on the client port, ends on SIGTERM with code 0.
 pub(crate) const STAND_IN: &str = r#"
 echo "started with $*"
+grep -E 'CapEff|NoNewPrivs|Uid' /proc/self/status
+touch /here 2>&1
 echo "{\"boot\":true}" >> /data/trace.jsonl
 trap 'echo asked to end; exit 0' TERM
 while :; do echo hello | nc -l -p 2379 & wait $!; done

@@ -21,6 +21,9 @@ use super::{
     label,
 };
 
+/// Attempts at removing a run, a tenth of a second apart.
+const ATTEMPTS: usize = 100;
+
 /// Names of what was removed, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
@@ -166,7 +169,7 @@ pub(super) async fn remove(docker: &Docker, run: &str) -> Result<Removed> {
     let mut trouble = Vec::new();
     // A container that another process is removing, or a network whose last endpoint is just
     // leaving, is a conflict that passes.
-    for attempt in 0..20 {
+    for attempt in 0..ATTEMPTS {
         let belongings = list(docker, Some(run)).await?;
         if belongings.all().next().is_none() {
             removed.containers.sort();

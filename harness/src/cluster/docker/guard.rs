@@ -5,23 +5,36 @@
 //! selects on it and returns. Only SIGKILL gets around this; for it there is
 //! [`gc`](super::gc()), which every start of a cluster begins with.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use bollard::Docker;
 
 use super::{daemon, gc};
 
+/// How long after it was given up a request may still create something, on a busy machine.
+const LATE: Duration = Duration::from_secs(3);
+
 /// Removes everything of a run when dropped.
 #[derive(Debug)]
 pub(super) struct Guard {
     run: String,
     armed: AtomicBool,
+    /// Requests that create something may be on their way.
+    creating: AtomicBool,
 }
 
 impl Guard {
     pub(super) fn new(run: &str) -> Self {
-        Self { run: run.to_owned(), armed: AtomicBool::new(true) }
+        Self { run: run.to_owned(), armed: AtomicBool::new(true), creating: AtomicBool::new(true) }
+    }
+
+    /// All is created that will ever be.
+    pub(super) fn created(&self) {
+        self.creating.store(false, Ordering::SeqCst);
     }
 
     /// Removes the run now, and reports what could not be removed.
@@ -38,13 +51,12 @@ impl Drop for Guard {
             return;
         }
         let run = std::mem::take(&mut self.run);
+        let creating = self.creating.load(Ordering::SeqCst);
         // A runtime and a connection of its own: the one around us may be unwinding, and a thread
         // that belongs to a runtime must not block on another.
         let cleaner = std::thread::spawn(move || -> Result<()> {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(async { gc::remove(&daemon::connect().await?, &run).await.map(drop) })
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(clean_up(&run, creating))
         });
         match cleaner.join() {
             Ok(Ok(())) => {}
@@ -52,6 +64,20 @@ impl Drop for Guard {
             Err(_) => tracing::error!("cleaning up panicked; run `harness gc`"),
         }
     }
+}
+
+async fn clean_up(run: &str, creating: bool) -> Result<()> {
+    let docker = daemon::connect().await?;
+    gc::remove(&docker, run).await?;
+    // The daemon carries out a request even when nobody waits for its answer any more.
+    let mut quiet = Instant::now();
+    while creating && quiet.elapsed() < LATE {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        if !gc::remove(&docker, run).await?.is_empty() {
+            quiet = Instant::now();
+        }
+    }
+    Ok(())
 }
 
 /// Resolves when the process is asked to end, with the signal's name: SIGINT (Ctrl-C), SIGTERM

@@ -44,7 +44,7 @@ use bollard::{
         StartContainerOptions, StopContainerOptions,
     },
 };
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use tokio::sync::Mutex;
 
 pub use daemon::{NoDaemon, connect};
@@ -146,14 +146,17 @@ impl Cluster {
         }
         let guard = Guard::new(&options.run_id);
         match Self::build(docker, images, options).await {
-            Ok((subnet, pods)) => Ok(Self {
-                docker: docker.clone(),
-                options: options.clone(),
-                subnet,
-                pods,
-                cuts: Mutex::default(),
-                guard,
-            }),
+            Ok((subnet, pods)) => {
+                guard.created();
+                Ok(Self {
+                    docker: docker.clone(),
+                    options: options.clone(),
+                    subnet,
+                    pods,
+                    cuts: Mutex::default(),
+                    guard,
+                })
+            }
             Err(error) => {
                 guard
                     .remove(docker)
@@ -172,7 +175,9 @@ impl Cluster {
         let network = options.network();
         let subnet = network::create(docker, &network, &options.run_id).await?;
         let (network, options) = (&network, options);
-        let pods = try_join_all((1..=options.nodes as NodeId).map(|node| async move {
+        // Waits for all, also when one fails: a request that is given up is carried out all the
+        // same, and would create something after the cleaning up.
+        let pods = join_all((1..=options.nodes as NodeId).map(|node| async move {
             let port = options.client_port(node);
             let name = options.pod(node);
             let address = subnet.node(node);
@@ -180,14 +185,15 @@ impl Cluster {
                 .await?;
             // The node is created while the pod's shells open; it needs to know the pod's port.
             let client_address = pod::start(docker, &name, port).await?;
-            let (pod, ()) = tokio::try_join!(
+            let (pod, created) = tokio::join!(
                 Pod::open(docker, &name, address, client_address),
                 create_node(docker, images, options, subnet, node, client_address),
-            )?;
-            anyhow::Ok((node, pod))
+            );
+            created?;
+            anyhow::Ok((node, pod?))
         }))
-        .await?;
-        Ok((subnet, pods.into_iter().collect()))
+        .await;
+        Ok((subnet, pods.into_iter().collect::<Result<_>>()?))
     }
 
     /// The nodes, ascending.
@@ -483,7 +489,7 @@ impl Cluster {
     where
         F: Future<Output = Result<T>>,
     {
-        futures::future::join_all(rules::by_receiver(links).into_iter().map(|(to, from)| {
+        join_all(rules::by_receiver(links).into_iter().map(|(to, from)| {
             let sources = from.into_iter().map(|from| self.subnet.node(from)).collect();
             let acting = self.pod(to).map(|pod| act(pod.clone(), sources));
             async move { acting?.await }
