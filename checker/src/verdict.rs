@@ -93,6 +93,11 @@ impl Verdict {
     }
 }
 
+/// `1 key`, `2 keys`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// One property and what was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Property {

@@ -18,7 +18,7 @@ use std::{
 use crate::{
     history::{Operation, Outcome, operation},
     model::register::{self, Register},
-    verdict::{self, Property, Violation},
+    verdict::{self, Property, Violation, count},
 };
 use search::{Budget, Found, Interval};
 
@@ -38,6 +38,9 @@ impl Default for Limits {
     }
 }
 
+/// Longer than anybody waits, and short enough for the clock to add.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Violations that are told; more are counted.
 const TOLD: usize = 10;
 
@@ -55,7 +58,7 @@ pub enum Key {
 /// Decides each key and sums up.
 pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
     let keys = operation::by_key(operations);
-    let deadline = Instant::now() + limits.timeout;
+    let deadline = Instant::now() + limits.timeout.min(LONGEST);
     let mut violations = Vec::new();
     let mut illegal = 0;
     let mut undecided = Vec::new();
@@ -74,12 +77,16 @@ pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
             Key::Undecided(reason) => undecided.push(format!("key {key}: {reason}")),
         }
     }
-    let examined = format!("{} operations on {} keys", operations.len(), keys.len());
+    let examined =
+        format!("{} on {}", count(operations.len(), "operation"), count(keys.len(), "key"));
     let (outcome, detail) = if illegal > 0 {
-        (verdict::Outcome::Violated, format!("{examined}, {illegal} keys are not linearizable"))
+        (
+            verdict::Outcome::Violated,
+            format!("{examined}; not linearizable: {}", count(illegal, "key")),
+        )
     } else if let Some(first) = undecided.first() {
-        let count = undecided.len();
-        let detail = format!("{examined}, {count} keys are undecided; the first is {first}");
+        let keys = count(undecided.len(), "key");
+        let detail = format!("{examined}; undecided: {keys}, the first of them {first}");
         (verdict::Outcome::Unknown, detail)
     } else if operations.is_empty() {
         (verdict::Outcome::Unknown, "the history has no operation".into())

@@ -12,7 +12,7 @@ use crate::{
     evidence::Evidence,
     fault::{Phase, Record},
     history::{Operation, Outcome},
-    verdict::Property,
+    verdict::{Property, count},
 };
 
 /// Name of the property.
@@ -23,16 +23,18 @@ pub const DEPOSING: Duration = Duration::from_secs(3);
 
 /// Looks at how many operations succeeded, and whether attacks on leaders led to new leaders.
 pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
-    let succeeded =
-        operations.iter().filter(|o| matches!(o.outcome, Outcome::Ok { .. })).count() as u64;
+    let succeeded = operations.iter().filter(|o| matches!(o.outcome, Outcome::Ok { .. })).count();
     let wanted = evidence.run.expect.operations.max(1);
     if succeeded == 0 {
         return unknown(NAME, "no operation succeeded, so nothing was tested");
     }
-    if succeeded < wanted {
-        return unknown(NAME, format!("{succeeded} operations succeeded, fewer than {wanted}"));
+    if (succeeded as u64) < wanted {
+        return unknown(
+            NAME,
+            format!("{} succeeded, fewer than {wanted}", count(succeeded, "operation")),
+        );
     }
-    let mut detail = format!("{succeeded} operations succeeded");
+    let mut detail = format!("{} succeeded", count(succeeded, "operation"));
     if evidence.traces.iter().any(|trace| !trace.is_empty()) {
         let attacks = attacks_on_leaders(&evidence.faults, evidence.run.nodes);
         let terms = terms_led(evidence);
@@ -40,13 +42,13 @@ pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
             return unknown(
                 NAME,
                 format!(
-                    "leaders were cut off, stopped or killed {attacks} times for long, but the \
+                    "leaders were cut off, stopped or killed {attacks} times for seconds, but the \
                      traces show {terms} terms with a leader: no election was tested"
                 ),
             );
         }
         detail += &format!(
-            ", {terms} terms had a leader, leaders were attacked {attacks} times for long"
+            ", {terms} terms had a leader, leaders were attacked {attacks} times for seconds"
         );
     }
     ok(NAME, detail)
@@ -192,6 +194,6 @@ mod tests {
         evidence.run.expect.operations = 2;
         let few = check(&evidence, &[success()]);
         assert_eq!(few.outcome, verdict::Outcome::Unknown);
-        assert_eq!(few.detail, "1 operations succeeded, fewer than 2");
+        assert_eq!(few.detail, "1 operation succeeded, fewer than 2");
     }
 }

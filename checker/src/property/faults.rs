@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{ok, unknown};
 use crate::{
     fault::{Phase, Record},
-    verdict::Property,
+    verdict::{Property, count},
 };
 
 /// Name of the property.
@@ -48,9 +48,16 @@ pub fn check(records: &[Record]) -> Property {
     if !inert.is_empty() {
         unknown(NAME, inert.join("; "))
     } else if took_effect == 0 && skipped > 0 {
-        unknown(NAME, format!("all {skipped} faults were skipped, so nothing was tested"))
+        unknown(
+            NAME,
+            format!(
+                "nothing was tested: skipped for want of a target, {}",
+                count(skipped, "fault")
+            ),
+        )
     } else {
-        let mut detail = format!("{took_effect} faults took effect and healed, each with proof");
+        let mut detail =
+            format!("{} took effect and healed, with proof", count(took_effect, "fault"));
         if skipped > 0 {
             detail += &format!("; {skipped} had no target and were skipped");
         }
@@ -121,7 +128,10 @@ mod tests {
         let mut records = life(&[Phase::Requested, Phase::Skipped]);
         assert!(check(&records).detail.ends_with("nobody said why"));
         records[1].detail = "no leader is known".into();
-        assert_eq!(check(&records).detail, "all 1 faults were skipped, so nothing was tested");
+        assert_eq!(
+            check(&records).detail,
+            "nothing was tested: skipped for want of a target, 1 fault"
+        );
         for mut record in life(&WHOLE) {
             record.fault = 5;
             records.push(record);

@@ -11,7 +11,7 @@ use crate::{
     evidence::Run,
     history::{Operation, Outcome},
     linear::explain::seconds,
-    verdict::{Property, Violation},
+    verdict::{Property, Violation, count},
 };
 
 /// Name of the property.
@@ -68,10 +68,10 @@ pub fn check(operations: &[Operation<'_>], run: &Run) -> Property {
         );
     }
     let summary = format!(
-        "no operation succeeded within {} after the last heal at {}, although {} were tried; {}",
+        "no operation succeeded within {} after the last heal at {}, although the cluster was asked {}; {}",
         seconds(bound),
         seconds(healed),
-        asked.len(),
+        count(asked.len(), "time"),
         first.map_or("none ever did".to_owned(), |time| format!(
             "the first did {} after the heal",
             seconds(time - healed)
@@ -137,8 +137,8 @@ mod tests {
         assert_eq!(property.outcome, verdict::Outcome::Violated);
         assert_eq!(
             property.violations[0].summary,
-            "no operation succeeded within 10.000 s after the last heal at 10.000 s, although 1 \
-             were tried; none ever did"
+            "no operation succeeded within 10.000 s after the last heal at 10.000 s, although \
+             the cluster was asked 1 time; none ever did"
         );
     }
 
