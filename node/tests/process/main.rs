@@ -3,6 +3,8 @@
 //! Each cluster gets a loopback address of its own, so that tests run side by side without
 //! fighting over ports.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail so")]
+
 mod cluster;
 mod elections;
 mod etcdctl;
