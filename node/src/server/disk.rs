@@ -33,7 +33,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start<D: Disk + Send + 'static>(wal: Wal<D>) -> Result<Self> {
+    pub(super) fn start<D: Disk + Send + 'static>(mut wal: Wal<D>) -> Result<Self> {
         let (queue, writes) = channel();
         let (reports, durable) = mpsc::unbounded_channel();
         let size = Arc::new(AtomicU64::new(wal.size()));
@@ -41,7 +41,7 @@ impl Writer {
         thread::Builder::new()
             .name("disk".into())
             .spawn(move || {
-                if let Err(why) = write(wal, &writes, &reports, &thread_size) {
+                if let Err(why) = write(&mut wal, &writes, &reports, &thread_size) {
                     let _ = reports.send(Err(why));
                 }
             })
@@ -90,7 +90,7 @@ impl Writer {
 }
 
 fn write<D: Disk>(
-    mut wal: Wal<D>,
+    wal: &mut Wal<D>,
     writes: &Receiver<(WriteId, Vec<Record>)>,
     reports: &mpsc::UnboundedSender<Result<WriteId>>,
     size: &AtomicU64,
@@ -106,4 +106,63 @@ fn write<D: Disk>(
         let _ = reports.send(Ok(last));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Failure, Identity, MemoryDisk};
+
+    const IDENTITY: Identity = Identity { cluster: 1, node: 1 };
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    fn record(term: u64) -> Vec<Record> {
+        vec![Record::HardState { term, vote: None }]
+    }
+
+    fn wal() -> Wal<MemoryDisk> {
+        Wal::open(MemoryDisk::new(), IDENTITY).unwrap().0
+    }
+
+    #[test]
+    fn what_is_queued_shares_a_sync_and_the_last_write_is_reported() {
+        let (queue, writes) = channel();
+        for id in 1..=100 {
+            queue.send((id, record(id))).unwrap();
+        }
+        drop(queue);
+        let mut wal = wal();
+        let syncs = wal.disk_mut().syncs();
+        let (reports, mut durable) = mpsc::unbounded_channel();
+        // As the thread does, with a log that the test keeps.
+        write(&mut wal, &writes, &reports, &AtomicU64::new(0)).unwrap();
+        assert_eq!(durable.try_recv().unwrap().unwrap(), 100);
+        assert!(durable.try_recv().is_err(), "one report for all");
+        assert_eq!(wal.disk_mut().syncs(), syncs + 1);
+        let (_, recovered) = Wal::open(wal.into_disk(), IDENTITY).unwrap();
+        assert_eq!(recovered.term, 100);
+    }
+
+    #[tokio::test]
+    async fn writes_become_durable_in_order_and_a_stop_finishes_them() {
+        let mut writer = Writer::start(wal()).unwrap();
+        for id in 1..=100 {
+            writer.push(id, record(id));
+        }
+        let first = writer.durable().await.unwrap();
+        assert!((1..=100).contains(&first));
+        writer.finish(PATIENCE).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failed_sync_is_reported_and_never_tried_again() {
+        let mut wal = wal();
+        wal.disk_mut().fail(Failure::Sync);
+        let mut writer = Writer::start(wal).unwrap();
+        writer.push(1, record(1));
+        writer.push(2, record(2));
+        let failure = format!("{:#}", writer.durable().await.unwrap_err());
+        assert!(failure.contains("cannot sync"), "{failure}");
+        assert!(writer.durable().await.is_err(), "no write counts after that");
+    }
 }

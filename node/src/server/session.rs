@@ -7,9 +7,10 @@
 use proto::peer::Session;
 use tonic::{Status, metadata::MetadataMap};
 
+use crate::kv::SESSION_ID_BYTES_MAX;
+
 const ID: &str = "raft-session-id";
 const SEQUENCE: &str = "raft-session-sequence";
-const ID_BYTES_MAX: usize = 128;
 
 /// The session of a request, if it has one.
 ///
@@ -23,8 +24,10 @@ pub(super) fn read(metadata: &MetadataMap) -> Result<Option<Session>, Status> {
         _ => return Err(malformed(format!("{ID} and {SEQUENCE} must come together"))),
     };
     let id = id.to_str().unwrap_or_default();
-    if id.is_empty() || id.len() > ID_BYTES_MAX {
-        return Err(malformed(format!("{ID} must be 1 to {ID_BYTES_MAX} ASCII characters")));
+    if id.is_empty() || id.len() > SESSION_ID_BYTES_MAX {
+        return Err(malformed(format!(
+            "{ID} must be 1 to {SESSION_ID_BYTES_MAX} ASCII characters"
+        )));
     }
     match sequence.to_str().unwrap_or_default().parse() {
         Ok(sequence) if sequence > 0 => Ok(Some(Session { id: id.to_owned(), sequence })),

@@ -186,3 +186,48 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_connections_than_allowed_are_closed_at_once() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut incoming = Incoming::new(listener, 1, PEER_SILENCE_MAX);
+        let first = TcpStream::connect(address).await.unwrap();
+        let accepted = incoming.next().await.unwrap().unwrap();
+        assert!(accepted.stream.nodelay().unwrap());
+        let timeout = SockRef::from(&accepted.stream).tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(PEER_SILENCE_MAX));
+
+        let mut second = TcpStream::connect(address).await.unwrap();
+        tokio::select! {
+            _ = incoming.next() => panic!("accepted a second connection"),
+            end = second.read_u8() => assert!(end.is_err(), "the second is open"),
+        }
+        drop((first, accepted));
+        let _third = TcpStream::connect(address).await.unwrap();
+        assert!(incoming.next().await.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_listened_on_is_named() {
+        let taken = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        for (address, reason) in [
+            (address.as_str(), "in use"),
+            ("192.0.2.1:1", "not an address of this machine"),
+            ("no-such-host.invalid:1", "is no known address"),
+        ] {
+            let refusal = format!("{:#}", listen(address, "clients").unwrap_err());
+            assert!(refusal.contains(address), "{refusal}");
+            assert!(refusal.contains("clients"), "{refusal}");
+            assert!(refusal.contains(reason), "{refusal}");
+        }
+    }
+}
