@@ -19,7 +19,8 @@ pub struct Record {
     pub boot: u64,
     /// Counts the lines of this boot, from 0, without a gap.
     pub seq: u64,
-    /// Lamport clock: larger than that of every step that may have caused this one.
+    /// Lamport clock: larger than that of every step that may have caused this one. It goes on
+    /// from the last line of the boot before.
     pub clock: u64,
     /// Wall clock in nanoseconds since the Unix epoch; virtual time in simulation. For display
     /// only: no check relies on it.
@@ -33,7 +34,9 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The node started, with this state recovered from its disk.
+    /// The node started, with this state recovered from its disk; all of it is durable. Written
+    /// once the boot's own record is durable: a boot that ends before leaves no line. Role and
+    /// commit index begin anew, as a follower and at 0.
     Started {
         /// Term recovered.
         term: u64,
@@ -44,7 +47,7 @@ pub enum Event {
         /// Ids of all voting members, ascending.
         voters: Vec<u64>,
     },
-    /// The term grew (in memory; see [`Event::Durable`]). Clears the vote.
+    /// The term grew (in memory; see [`Event::Durable`]). Clears the vote. [`Event::Role`] follows.
     Term {
         /// The new term.
         term: u64,
@@ -74,7 +77,9 @@ pub enum Event {
         /// Term and prefix hash of each added entry, in order of index.
         entries: Vec<(u64, Hash)>,
     },
-    /// Conflicting entries were removed from the end of the log (in memory).
+    /// Conflicting entries were removed from the end of the log (in memory). [`Event::Appended`]
+    /// follows, with what replaces them. Until that is durable, a restart may bring the removed
+    /// entries back.
     Truncated {
         /// The last entry that was kept.
         last: Position,
@@ -85,17 +90,19 @@ pub enum Event {
         term: u64,
         /// Durable vote in `term`.
         vote: Option<u64>,
-        /// Last durable entry of the present log.
+        /// Last durable entry of the present log; falls with what [`Event::Truncated`] removes.
         last: Position,
     },
-    /// A reply that grants a vote leaves the node.
+    /// A reply that grants a vote leaves the node. The same vote may be granted again, after a
+    /// restart too.
     Granted {
         /// Term of the vote.
         term: u64,
         /// Its receiver.
         candidate: u64,
     },
-    /// A reply leaves the node that says: my log equals yours up to `last`, durably.
+    /// A reply leaves the node that says: my log equals yours up to `last`, durably. A reply that
+    /// says the same as the last one in this term has no line.
     Acknowledged {
         /// Term of the leader.
         term: u64,
@@ -114,14 +121,16 @@ pub enum Event {
         /// included (its own durable index). Absent on a follower.
         matched: Option<Vec<(u64, u64)>>,
     },
-    /// Committed entries were applied to the state machine, up to and including `last`.
+    /// Committed entries were applied to the state machine, up to and including `last`: one line
+    /// for all that were applied together.
     Applied {
         /// The last applied entry.
         last: Position,
         /// Digest of the state machine after it.
         state: Hash,
     },
-    /// A client is told that its write succeeded.
+    /// A client is told that its write succeeded. A write that the state machine refused, and a
+    /// read, has no line.
     Answered {
         /// Index of the write's entry.
         index: u64,

@@ -8,7 +8,8 @@
 //! - `machine`: [`Replica`], which moves what happens to the core and what follows to the outputs;
 //! - `writes`: clients' commands from request to answer;
 //! - `reads`: clients' reads, local or confirmed by the leader;
-//! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse.
+//! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse;
+//! - `outbox`: messages that leave together are joined.
 //!
 //! # What a client is told
 //! - A write goes to the leader once and is never sent again. Its client is answered when *this*
@@ -19,8 +20,8 @@
 //! - A read asks for its index as often as it takes, each time with a new id.
 //!
 //! # Starting
-//! Nothing but requests for stale reads is served before the boot record is durable: the boot number is
-//! part of commands' ids, which must never be used twice. Messages that arrive before are lost.
+//! Nothing but requests for stale reads is served before the boot record is durable: the
+//! boot number is part of commands' ids, which must never be used twice. Messages that arrive before are lost.
 
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ use crate::{
 
 mod forward;
 mod machine;
+mod outbox;
 mod reads;
 mod writes;
 

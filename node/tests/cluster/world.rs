@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     /// Mean time between crashes, between partitions; none: never.
     crash_every: Option<Duration>,
     cut_every: Option<Duration>,
+    /// Share of inputs whose outputs wait a while for those of the next ones.
+    gathering: f64,
     /// Tight windows and limits, so that they are reached.
     tight: bool,
 }
@@ -54,6 +56,7 @@ impl Faults {
             sync_max: Duration::from_millis(2),
             crash_every: None,
             cut_every: None,
+            gathering: 0.0,
             tight: false,
         }
     }
@@ -82,6 +85,7 @@ impl Faults {
             sync_max: millis(sync),
             crash_every,
             cut_every,
+            gathering: if random.random_bool(0.5) { 0.5 } else { 0.0 },
             tight: random.random_bool(0.3),
         }
     }
@@ -93,6 +97,7 @@ enum Happening {
     Timer(u64),
     Arrives(Message),
     Synced(u64, u64, WriteId),
+    Gathered(u64),
     Client(u64),
     Crash,
     Restart(u64),
@@ -106,6 +111,8 @@ struct Machine {
     boot: u64,
     durable: Vec<Record>,
     flying: VecDeque<(WriteId, Vec<Record>)>,
+    /// What was not acted on yet.
+    outputs: Outputs,
     clock: u64,
     /// Time of the earliest timer that is scheduled.
     timer: Time,
@@ -169,6 +176,7 @@ impl World {
                 boot: 0,
                 durable: Vec::new(),
                 flying: VecDeque::new(),
+                outputs: Outputs::default(),
                 clock: 0,
                 timer: Time::MAX,
                 synced_at: Duration::ZERO,
@@ -258,6 +266,7 @@ impl World {
                 }
                 self.input(id, Input::Durable(write));
             }
+            Happening::Gathered(id) => self.act(id),
             Happening::Client(client) => self.begin(client),
             Happening::Crash if self.healed => {}
             Happening::Crash => {
@@ -342,6 +351,7 @@ impl World {
             return;
         }
         machine.timer = Time::MAX;
+        machine.outputs = Outputs::default();
         let unconfirmed: Vec<_> = machine.flying.drain(..).flat_map(|write| write.1).collect();
         let kept = self.random.random_range(0..=unconfirmed.len());
         machine.durable.extend(unconfirmed.into_iter().take(kept));
@@ -353,11 +363,27 @@ impl World {
     }
 
     fn input(&mut self, id: u64, input: Input) {
-        let mut outputs = Outputs::default();
         let machine = self.machines.get_mut(&id).unwrap();
         let Some(replica) = &mut machine.replica else { return };
-        replica.handle(self.now, input, &mut outputs);
+        replica.handle(self.now, input, &mut machine.outputs);
         let deadline = replica.deadline();
+        if deadline < machine.timer && deadline < Time::MAX {
+            machine.timer = deadline.max(self.now);
+            let after = machine.timer - self.now;
+            self.schedule(after, Happening::Timer(id));
+        }
+        if self.random.random_bool(self.faults.gathering) {
+            let after = self.up_to(Duration::from_millis(2));
+            self.schedule(after, Happening::Gathered(id));
+        } else {
+            self.act(id);
+        }
+    }
+
+    /// Does what a replica wants done.
+    fn act(&mut self, id: u64) {
+        let machine = self.machines.get_mut(&id).unwrap();
+        let outputs = std::mem::take(&mut machine.outputs);
         let boot = machine.boot;
         for (clock, event) in &outputs.trace {
             machine.clock = *clock;
@@ -379,12 +405,6 @@ impl World {
         }
         for (request, result) in outputs.replies {
             self.end(request, result);
-        }
-        let machine = self.machines.get_mut(&id).unwrap();
-        if deadline < machine.timer && deadline < Time::MAX {
-            machine.timer = deadline.max(self.now);
-            let after = machine.timer - self.now;
-            self.schedule(after, Happening::Timer(id));
         }
     }
 

@@ -17,6 +17,8 @@
 //! - `forge from=n1 to=n2 term=3 …`: a message that nobody sent (see `forge.rs`);
 //! - `logs`: every node's term, role, commit index and log.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod forge;
 mod world;
 
