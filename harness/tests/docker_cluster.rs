@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
 
-#[allow(dead_code, reason = "each test file uses its part")]
 mod common;
 
 use std::{

@@ -1,8 +1,5 @@
 //! The doctor, on this machine.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
-
-#[allow(dead_code, reason = "each test file uses its part")]
 mod common;
 
 use harness::doctor::{Status, doctor};

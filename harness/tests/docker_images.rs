@@ -6,7 +6,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
 
-#[allow(dead_code, reason = "each test file uses its part")]
 mod common;
 
 use std::{
@@ -96,6 +95,7 @@ async fn the_node_by_recipe_runs_as_its_user() {
     assert_eq!(how, images::recipe::HOW);
     let (code, text) = run(&docker, &image, &["/usr/local/bin/raft-node", "--help"]).await;
     assert_eq!(code, 0, "{text}");
+    assert!(text.contains("--initial-cluster"), "{text}");
     let (code, text) = run(&docker, &image, &["sh", "-c", "id -u; touch /data/x && echo ok"]).await;
     assert_eq!((code, text.as_str()), (0, "10001\nok\n"));
 }

@@ -1,5 +1,11 @@
 //! What the tests with real containers share: the gate, and clusters of a stand-in node.
 
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses its part; helpers of tests may unwrap, as tests do"
+)]
+
 use std::{collections::HashMap, time::Duration};
 
 use bollard::{
