@@ -205,6 +205,7 @@ pub(super) fn print_verdict(verdict: &Verdict) {
             line(&format!("  {}", violation.summary));
         }
     }
+    line(&verdict.summary);
 }
 
 fn print_end(settings: &Settings, finished: &Finished) {

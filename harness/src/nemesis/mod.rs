@@ -81,6 +81,18 @@ impl Fault {
         }
     }
 
+    /// Whether it has no nodes while there is no leader.
+    pub fn needs_leader(&self) -> bool {
+        let relative = |target: &Target| matches!(target, Target::Leader | Target::Followers);
+        match self {
+            Self::Kill { target } | Self::Pause { target } => relative(target),
+            Self::Partition { shape, target } => {
+                matches!(shape, Shape::LeaderAlone | Shape::LeaderMinority)
+                    || (shape.takes_target() && relative(target))
+            }
+        }
+    }
+
     /// Says why a cluster of so many nodes cannot suffer this fault, if it cannot.
     pub fn impossible(&self, nodes: u64) -> Option<String> {
         let too_small = |least: u64| {
@@ -153,4 +165,26 @@ pub enum Unresolved {
     /// The cluster is too small for the target.
     #[error("the cluster has no such nodes")]
     Nobody,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_needs_a_leader_exactly_if_it_is_skipped_without_one() {
+        let menu: Menu = "kill,pause,partition".parse().unwrap();
+        let nodes = [1, 2, 3, 4, 5];
+        for fault in menu.items.into_iter().flatten() {
+            let resolved = match fault {
+                Fault::Kill { target } | Fault::Pause { target } => {
+                    target.resolve(&nodes, None, 0).map(drop)
+                }
+                Fault::Partition { shape, target } => {
+                    shape.resolve(target, &nodes, None, 0).map(drop)
+                }
+            };
+            assert_eq!(resolved == Err(Unresolved::NoLeader), fault.needs_leader(), "{fault}");
+        }
+    }
 }

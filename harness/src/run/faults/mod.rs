@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// A fault that aims at the leader waits so long for one to be known.
-const LEADER_PATIENCE: Duration = Duration::from_secs(1);
+const LEADER_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What faults share.
 pub(super) struct Nemesis {
@@ -201,7 +201,7 @@ impl Nemesis {
         let deadline = Instant::now() + LEADER_PATIENCE;
         loop {
             let leader = self.watch.leader().map(|(leader, _)| leader);
-            if leader.is_some() || !fault.what().contains("leader") || Instant::now() > deadline {
+            if leader.is_some() || !fault.needs_leader() || Instant::now() > deadline {
                 return leader;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
