@@ -62,10 +62,12 @@ async fn a_node_of_another_cluster_is_refused_by_both_sides() {
         })
         .await;
     }
-    // Refused again and again, but logged once by each side of each link.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Refused four times a second and more, by both ends of two links, but logged about once each:
+    // on a busy machine another trouble may come in between.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     for (id, peer) in [(1, 2), (2, 1)] {
-        assert_eq!(cluster.log(id).matches("initial-cluster differ").count(), 2);
+        let logged = cluster.log(id).matches("initial-cluster differ").count();
+        assert!((2..=6).contains(&logged), "{logged} times\n{}", cluster.log(id));
         let state = cluster.inspect(id).await.unwrap();
         assert_eq!((state.peers[0].id, state.peers[0].connected), (peer, false));
         assert_eq!(state.leader, 0);
