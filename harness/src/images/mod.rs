@@ -31,8 +31,8 @@ pub const HOW: &str = "raft-lab.how";
 /// User and group that the node runs as. No account of the host.
 pub const USER: u32 = 10001;
 
-/// Build stages are of no use after the build, but one may be going on elsewhere.
-const STAGES_KEPT: Duration = Duration::from_secs(3600);
+/// Images without a tag are of no use after the build, but one may be going on elsewhere.
+const UNTAGGED_KEPT: Duration = Duration::from_secs(3600);
 
 /// Images of older sources are kept for so long: another working tree may be using them.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -241,8 +241,9 @@ async fn prune(docker: &Docker, current: &[&str]) {
         .as_secs();
     for image in images {
         let age = now.saturating_sub(u64::try_from(image.created).unwrap_or(now));
-        let stage = image.labels.get(KIND).is_some_and(|kind| kind == "build");
-        let kept = if stage { STAGES_KEPT } else { KEPT };
+        // A build stage, or what had its tag taken over by a newer image.
+        let untagged = image.repo_tags.iter().all(|tag| tag.starts_with("<none>"));
+        let kept = if untagged { UNTAGGED_KEPT } else { KEPT };
         if age < kept.as_secs() || image.repo_tags.iter().any(|tag| current.contains(&&**tag)) {
             continue;
         }
