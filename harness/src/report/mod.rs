@@ -10,13 +10,15 @@
 //!
 //! - `read`: files to lines, problems to notes;
 //! - `operations`, `faults`, `nodes`: what each kind of line adds up to;
-//! - `timeline`: the picture; `interleaving`: a violation's operations; `page`: the words.
+//! - `timeline`: the picture; `interleaving`: a violation's operations; `page`: the words;
+//!   `proof`: what shows that a fault took effect.
 
 mod faults;
 mod interleaving;
 mod nodes;
 mod operations;
 mod page;
+mod proof;
 mod read;
 #[cfg(test)]
 mod sample;

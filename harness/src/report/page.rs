@@ -16,7 +16,7 @@ use super::{
     faults::{End, Fault},
     interleaving,
     operations::UNAVAILABLE_MIN,
-    text,
+    proof, text,
     timeline::Timeline,
 };
 
@@ -27,7 +27,7 @@ const TRACE_MAX: usize = 20;
 const WINDOWS_MAX: usize = 100;
 const ERRORS_MAX: usize = 12;
 const LEADERS_MAX: usize = 200;
-const DETAIL_MAX: usize = 2_000;
+const DETAIL_MAX: usize = 4_000;
 const DETAILS_MAX: usize = 500_000;
 const FAULTS_MAX: usize = 1_000;
 const JSON_MAX: usize = 60_000;
@@ -200,7 +200,7 @@ fn figures(account: &Account) -> Vec<Figure> {
         text::count(account.faults.len() as u64),
         match (inert, account.faults.len()) {
             (0, n) if proven == n => "faults, each proven to have bitten and healed".into(),
-            (0, _) => format!("faults, {proven} of them proven to have bitten and healed"),
+            (0, _) => format!("faults, each seen to bite, {proven} of them to heal again"),
             _ => format!("faults, {inert} of them without proof"),
         },
     );
@@ -394,11 +394,8 @@ fn faults(account: &Account) -> Vec<FaultRow> {
         ];
         let mut proof = String::new();
         for (phase, time, detail) in &fault.details {
-            let detail = match detail {
-                serde_json::Value::String(text) => text.clone(),
-                detail => serde_json::to_string_pretty(detail).unwrap_or_default(),
-            };
-            proof += &format!("{phase:?} at {}\n{detail}\n\n", text::moment(*time));
+            proof += &format!("{phase:?} at {}\n", text::moment(*time));
+            proof::write(&mut proof, detail, 1);
         }
         let proof = text::shortened(proof.trim_end(), DETAIL_MAX);
         let proof = if proof.len() <= budget {

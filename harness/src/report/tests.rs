@@ -170,6 +170,25 @@ fn an_hour_makes_a_small_page() {
 }
 
 #[test]
+fn a_scenario_shows_its_steps_and_no_empty_charts() {
+    let dir = tempfile::tempdir().unwrap();
+    sample::write(dir.path(), 20, 100, Found::Nothing);
+    fs::write(dir.path().join("history.jsonl"), "").unwrap();
+    fs::write(
+        dir.path().join("scenario.json"),
+        r#"{"scenario": {"name": "s"}, "seed": 9, "account": {"steps": [
+            {"name": "the first starts", "done": "start n1", "began": 0, "failure": null},
+            {"name": "it crashes", "done": "crash n1", "began": 9000000000, "failure": "it lives"}]}}"#,
+    )
+    .unwrap();
+    let page = page(dir.path());
+    assert!(page.contains(">1. start n1</text>") && page.contains(">2. crash n1</text>"));
+    assert!(page.contains("<title>it crashes</title>"));
+    assert!(!page.contains("Operations per second") && !page.contains("Times without service"));
+    assert!(page.contains("seed 9"));
+}
+
+#[test]
 fn a_directory_that_is_not_there_is_an_error() {
     let error = write(Path::new("no/such/run")).unwrap_err().to_string();
     assert!(error.contains("there is no run directory no/such/run"), "{error}");

@@ -51,6 +51,7 @@ pub(super) fn draw(account: &Account) -> Timeline {
     if !marks.is_empty() {
         y += 18.0;
     }
+    y = step_panel(&mut panels, account, &axis, y);
     y = fault_panel(&mut panels, account, &axis, y);
     y = node_panel(&mut panels, account, &axis, y);
     if account.operations.invoked > 0 {
@@ -149,6 +150,33 @@ fn kind_class(kind: &str) -> &'static str {
         "partition" => "partition",
         _ => "other",
     }
+}
+
+// ----------------------------------------------------------------------------- steps
+
+/// A scenario's steps, as its file tells them; nothing for a test under load.
+fn step_panel(svg: &mut Svg, account: &Account, axis: &Axis, y: f64) -> f64 {
+    let steps = account.plan.as_ref().filter(|_| account.scenario);
+    let Some(steps) = steps.and_then(|plan| plan.pointer("/account/steps")?.as_array()) else {
+        return y;
+    };
+    let y = head(svg, y, "Steps", &[]);
+    let began = |step: &serde_json::Value| step.get("began").and_then(serde_json::Value::as_u64);
+    let text = |step: &serde_json::Value, field: &str| {
+        step.get(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned()
+    };
+    for (i, step) in steps.iter().enumerate() {
+        let x0 = axis.x(began(step).unwrap_or(0));
+        let x1 = axis.x(steps.get(i + 1).and_then(began).unwrap_or(axis.end));
+        let class =
+            if step.get("failure").is_some_and(|f| !f.is_null()) { "inert" } else { "lane" };
+        svg.rect(class, x0, y + 1.0, x1 - x0 - 2.0, FAULT_LANE - 3.0, &text(step, "name"));
+        let label = format!("{}. {}", i + 1, text(step, "done"));
+        if text_width(&label) + 8.0 < x1 - x0 {
+            svg.text("small", Anchor::Start, (x0 + 4.0, y + 12.5), &label);
+        }
+    }
+    y + FAULT_LANE
 }
 
 // ---------------------------------------------------------------------------- faults
@@ -371,7 +399,7 @@ fn roles(svg: &mut Svg, lane: &Lane, axis: &Axis, y: f64, height: f64) {
         {
             let class = if segment.role == Role::Leader { "onleader" } else { "term" };
             svg.text(class, Anchor::Start, (x0 + 3.0, y + 12.0), &label);
-            free_from = x0 + width + 8.0;
+            free_from = x0 + width;
             last_term = Some(segment.term);
         }
     }
