@@ -1,5 +1,7 @@
 //! The command line's bad inputs, each with its sentence and exit code. Needs no daemon.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
+
 use std::{
     path::Path,
     process::{Command, Output},

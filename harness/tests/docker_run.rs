@@ -1,5 +1,7 @@
 //! Whole runs on real containers: they end green, prove their faults, and leave nothing behind.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
+
 mod common;
 
 use std::{

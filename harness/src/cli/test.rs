@@ -184,12 +184,15 @@ pub(super) fn print_judgement(judgement: &Judgement) {
     print_verdict(&judgement.verdict);
     let Counts { ok, fail, info } = judgement.counts;
     line(&format!(
-        "{} operations: {ok} ok, {fail} failed, {info} unknown; {} faults took effect; {} terms \
-         had a leader",
-        ok + fail + info,
-        judgement.faults,
-        judgement.leaders
+        "{}: {ok} ok, {fail} failed, {info} unknown; {} took effect; {} had a leader",
+        plural(ok + fail + info, "operation"),
+        plural(judgement.faults as u64, "fault"),
+        plural(judgement.leaders as u64, "term"),
     ));
+}
+
+fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// What is wrong, then the verdict in one sentence.
