@@ -394,7 +394,11 @@ fn faults(account: &Account) -> Vec<FaultRow> {
         ];
         let mut proof = String::new();
         for (phase, time, detail) in &fault.details {
-            proof += &format!("{phase:?} at {}\n", text::moment(*time));
+            let phase = match phase {
+                Phase::HealRequested => "heal asked".into(),
+                phase => format!("{phase:?}").to_lowercase(),
+            };
+            proof += &format!("{phase} at {}\n", text::moment(*time));
             proof::write(&mut proof, detail, 1);
         }
         let proof = text::shortened(proof.trim_end(), DETAIL_MAX);

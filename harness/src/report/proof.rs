@@ -3,6 +3,9 @@
 
 use serde_json::Value;
 
+/// Texts from this length on have a line of their own, in bytes.
+const LONG: usize = 24;
+
 /// Several lines, each indented by `depth` steps; ends with a line end.
 pub(super) fn write(out: &mut String, value: &Value, depth: usize) {
     let children: Vec<(Option<&str>, &Value)> = match value {
@@ -24,7 +27,7 @@ pub(super) fn write(out: &mut String, value: &Value, depth: usize) {
     }
 }
 
-/// A value that fits into one line: a scalar, scalars with names, or a few numbers.
+/// A value that fits into one line: a scalar, scalars with names, or a few short ones.
 fn in_line(value: &Value) -> Option<String> {
     let scalar = |value: &Value| !value.is_object() && !value.is_array();
     match value {
@@ -32,8 +35,11 @@ fn in_line(value: &Value) -> Option<String> {
             let parts = fields.iter().map(|(name, value)| format!("{name} {}", text(value)));
             Some(parts.collect::<Vec<_>>().join(", "))
         }
-        Value::Array(items) if items.iter().all(|item| scalar(item) && !item.is_string()) => {
-            Some(items.iter().map(text).collect::<Vec<_>>().join(", "))
+        Value::Array(items) if items.iter().all(scalar) => {
+            let line = items.iter().map(text).collect::<Vec<_>>().join(", ");
+            // A long text is a rule: one a line.
+            let short = items.iter().all(|item| text(item).len() < LONG);
+            short.then_some(line)
         }
         value => scalar(value).then(|| text(value)),
     }
@@ -67,11 +73,13 @@ mod tests {
             "counters": [{"node": "n1", "packets": 9}, {"node": "n2", "packets": 8}],
             "rules": ["-A RAFT-IN -s 198.18.0.4 -j DROP"],
             "n3": {"boot": [1, 2], "probe": {"from": "n1"}},
+            "probes": ["n1 to n2", "n2 to n1"],
             "skew_us": 4219,
         });
         assert_eq!(
             written(&proof),
             "counters\n  node n1, packets 9\n  node n2, packets 8\nn3\n  boot: 1, 2\n  probe: from n1\n\
+             probes: n1 to n2, n2 to n1\n\
              rules\n  -A RAFT-IN -s 198.18.0.4 -j DROP\nskew_us: 4219\n"
         );
         assert_eq!(written(&json!("exited (137)")), "exited (137)\n");
