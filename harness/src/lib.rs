@@ -1,4 +1,14 @@
-//! The harness.
+//! Runs clusters under faults and client load, and says whether they kept their promises.
+//!
+//! From the command line inwards:
+//!
+//! - [`cli`]: the command line and its exit codes;
+//! - [`plan`]: what a test is, as plain data;
+//! - [`workload`], [`nemesis`]: what clients do and what is done to nodes; pure, no cluster known;
+//! - [`run`]: interprets a plan and records the evidence; [`scenario`]: plays a short script;
+//! - [`client`]: one operation against one node; [`system`]: what a node is;
+//! - [`cluster`], [`images`], [`doctor`]: where nodes live, from what, and whether that works here;
+//! - [`report`]: a page about a run, from its directory alone.
 
 pub mod cli;
 pub mod client;

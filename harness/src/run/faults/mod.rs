@@ -123,6 +123,8 @@ impl Nemesis {
     async fn one(self: Arc<Self>, id: FaultId, fault: Injection, mut end: watch::Receiver<bool>) {
         let mut account = Account::new(&self, id, &fault);
         account.note(Phase::Requested, Value::Null);
+        // Not with the hand held: another fault's heal may be what a leader waits for.
+        self.wait_for_leader(fault.fault).await;
         let installed = {
             let _hand = self.hand.lock().await;
             self.active_insert(id, fault.fault.to_string());
@@ -161,7 +163,7 @@ impl Nemesis {
         injection: &Injection,
         account: &mut Account<'_>,
     ) -> Result<Active, Miss> {
-        let leader = self.leader_for(injection.fault).await;
+        let leader = self.watch.leader().map(|(leader, _)| leader);
         account.leader = leader;
         let nodes = self.watch.ids();
         let skipped = |why: Unresolved| Miss::Skipped(why.to_string());
@@ -196,14 +198,10 @@ impl Nemesis {
         }
     }
 
-    /// The leader, for which a fault that needs one waits a little.
-    async fn leader_for(&self, fault: Fault) -> Option<NodeId> {
+    /// A fault that is aimed relative to the leader gives the cluster some time to have one.
+    async fn wait_for_leader(&self, fault: Fault) {
         let deadline = Instant::now() + LEADER_PATIENCE;
-        loop {
-            let leader = self.watch.leader().map(|(leader, _)| leader);
-            if leader.is_some() || !fault.needs_leader() || Instant::now() > deadline {
-                return leader;
-            }
+        while fault.needs_leader() && self.watch.leader().is_none() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -1,0 +1,198 @@
+//! The client against servers that misbehave: what it sends, and what it makes of the outcome.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use checker::history::{Function, Kind, Value};
+use harness::{
+    client::{Completion, Connection, GARBAGE},
+    workload::Operation,
+};
+use proto::{
+    etcd::{
+        AlarmRequest, AlarmResponse, DeleteRangeRequest, DeleteRangeResponse, HashKvRequest,
+        HashKvResponse, PutRequest, PutResponse, RangeRequest, RangeResponse, ResponseOp,
+        StatusRequest, StatusResponse, TxnRequest, TxnResponse,
+        compare::TargetUnion,
+        kv_server::{Kv, KvServer},
+        maintenance_server::{Maintenance, MaintenanceServer},
+        response_op,
+    },
+    mvcc::KeyValue,
+};
+use tonic::{Request, Response, Status};
+
+const TIMEOUT: Duration = Duration::from_millis(300);
+
+/// How the server treats requests.
+#[derive(Clone, Copy)]
+enum Mood {
+    /// Every key holds this value; every transaction compares in vain.
+    Holds(&'static str),
+    /// No answer, ever.
+    Silent,
+    /// This error, with its `raft-outcome`.
+    Refuses(tonic::Code, Option<&'static str>),
+}
+
+#[derive(Clone)]
+struct Server {
+    mood: Mood,
+    transactions: Arc<Mutex<Vec<TxnRequest>>>,
+}
+
+impl Server {
+    async fn answer<T>(&self, answer: impl FnOnce(&str) -> T) -> Result<Response<T>, Status> {
+        match self.mood {
+            Mood::Holds(value) => Ok(Response::new(answer(value))),
+            Mood::Silent => std::future::pending().await,
+            Mood::Refuses(code, outcome) => {
+                let mut status = Status::new(code, "refused");
+                if let Some(outcome) = outcome {
+                    status.metadata_mut().insert("raft-outcome", outcome.parse().unwrap());
+                }
+                Err(status)
+            }
+        }
+    }
+}
+
+fn holds(value: &str) -> RangeResponse {
+    let value = bytes::Bytes::copy_from_slice(value.as_bytes());
+    RangeResponse {
+        kvs: vec![KeyValue { value, mod_revision: 7, ..KeyValue::default() }],
+        ..RangeResponse::default()
+    }
+}
+
+#[tonic::async_trait]
+impl Kv for Server {
+    async fn range(&self, _: Request<RangeRequest>) -> Result<Response<RangeResponse>, Status> {
+        self.answer(holds).await
+    }
+
+    async fn put(&self, _: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        self.answer(|_| PutResponse::default()).await
+    }
+
+    async fn delete_range(
+        &self,
+        _: Request<DeleteRangeRequest>,
+    ) -> Result<Response<DeleteRangeResponse>, Status> {
+        self.answer(|_| DeleteRangeResponse::default()).await
+    }
+
+    async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        self.transactions.lock().unwrap().push(request.into_inner());
+        self.answer(|value| {
+            let range = response_op::Response::ResponseRange(holds(value));
+            let responses = vec![ResponseOp { response: Some(range) }];
+            TxnResponse { succeeded: false, responses, ..TxnResponse::default() }
+        })
+        .await
+    }
+}
+
+#[tonic::async_trait]
+impl Maintenance for Server {
+    async fn alarm(&self, _: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+        Ok(Response::new(AlarmResponse::default()))
+    }
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        Ok(Response::new(StatusResponse::default()))
+    }
+
+    async fn hash_kv(&self, _: Request<HashKvRequest>) -> Result<Response<HashKvResponse>, Status> {
+        Ok(Response::new(HashKvResponse::default()))
+    }
+}
+
+async fn serve(mood: Mood) -> (SocketAddr, Server) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = Server { mood, transactions: Arc::default() };
+    let router = tonic::transport::Server::builder()
+        .add_service(KvServer::new(server.clone()))
+        .add_service(MaintenanceServer::new(server.clone()));
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    tokio::spawn(router.serve_with_incoming(incoming));
+    (address, server)
+}
+
+async fn perform(mood: Mood, f: Function, value: Value) -> (Completion, Server) {
+    let (address, server) = serve(mood).await;
+    let mut connection = Connection::open(address, TIMEOUT, true).await.unwrap();
+    let operation = Operation { f, key: "k0".to_owned(), value };
+    (connection.perform(&operation, TIMEOUT).await, server)
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_answers_is_no_connection() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Accepted by the kernel, answered by nobody: like a port whose node is paused.
+    let error = Connection::open(address, TIMEOUT, true).await.unwrap_err();
+    assert!(error.contains("no answer within"), "{error}");
+    drop(listener);
+    let error = Connection::open(address, TIMEOUT, true).await.unwrap_err();
+    assert!(error.contains("not connected"), "{error}");
+}
+
+#[tokio::test]
+async fn without_an_answer_a_write_is_unknown_and_a_read_failed() {
+    for (f, value, kind) in [
+        (Function::Read, Value::Nil, Kind::Fail),
+        (Function::Write, Value::Int(1), Kind::Info),
+        (Function::Cas, Value::Pair(None, 1), Kind::Info),
+    ] {
+        let (completion, _) = perform(Mood::Silent, f, value).await;
+        assert_eq!(completion.kind, kind, "{f:?}");
+        assert!(completion.broken);
+        assert!(completion.error.unwrap().starts_with("DEADLINE_EXCEEDED"));
+    }
+}
+
+#[tokio::test]
+async fn the_node_s_word_on_the_outcome_reaches_the_history() {
+    let write = |outcome| async move {
+        let mood = Mood::Refuses(tonic::Code::Unavailable, outcome);
+        perform(mood, Function::Write, Value::Int(1)).await.0
+    };
+    assert_eq!(write(Some("none")).await.kind, Kind::Fail);
+    assert_eq!(write(Some("unknown")).await.kind, Kind::Info);
+    let silent = write(None).await;
+    assert_eq!(silent.kind, Kind::Info);
+    assert_eq!(silent.error.as_deref(), Some("UNAVAILABLE: refused"));
+    assert!(!silent.broken, "an orderly error leaves the connection good");
+}
+
+#[tokio::test]
+async fn a_read_gives_the_value_its_revision_and_garbage_for_what_is_no_number() {
+    let (completion, _) = perform(Mood::Holds("42"), Function::Read, Value::Nil).await;
+    assert_eq!((completion.kind, completion.value), (Kind::Ok, Value::Int(42)));
+    assert_eq!((completion.revision, completion.saw), (Some(7), Some(Some(42))));
+    let (completion, _) = perform(Mood::Holds("x"), Function::Read, Value::Nil).await;
+    assert_eq!((completion.kind, completion.value), (Kind::Ok, Value::Int(GARBAGE)));
+}
+
+#[tokio::test]
+async fn a_compare_and_set_compares_the_value_or_that_there_is_none() {
+    for (expected, compared) in
+        [(Some(5), TargetUnion::Value("5".into())), (None, TargetUnion::CreateRevision(0))]
+    {
+        let (completion, server) =
+            perform(Mood::Holds("6"), Function::Cas, Value::Pair(expected, 9)).await;
+        assert_eq!(completion.kind, Kind::Fail);
+        assert_eq!(completion.error.as_deref(), Some("mismatch"));
+        assert_eq!(completion.saw, Some(Some(6)), "a mismatch tells what is there");
+        let transactions = server.transactions.lock().unwrap();
+        assert_eq!(transactions.len(), 1, "never retried");
+        assert_eq!(transactions[0].compare[0].target_union, Some(compared));
+    }
+}
