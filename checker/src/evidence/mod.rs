@@ -33,6 +33,9 @@ pub struct Run {
     pub duration: u64,
     /// Number of nodes.
     pub nodes: usize,
+    /// Nodes that were never started: they rightly left no trace, and hold no state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub never_started: Vec<u64>,
     /// Whether nodes of this system write a trace; if so, its absence is not green.
     pub traced: bool,
     /// Time 0 to the moment at which every fault was healed and recovery began, in nanoseconds.

@@ -18,7 +18,9 @@ pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
     if evidence.run.traced {
         let traced: BTreeSet<u64> =
             evidence.traces.iter().filter_map(|trace| trace.first()).map(|r| r.node).collect();
-        for node in (1..=evidence.run.nodes as u64).filter(|node| !traced.contains(node)) {
+        let run = &evidence.run;
+        let owed = (1..=run.nodes as u64).filter(|node| !run.never_started.contains(node));
+        for node in owed.filter(|node| !traced.contains(node)) {
             gaps.push(format!("n{node} left no trace"));
         }
     }
@@ -57,6 +59,9 @@ mod tests {
         let property = check(&evidence, None);
         assert_eq!(property.outcome, Outcome::Unknown);
         assert_eq!(property.detail, "n2 left no trace");
+        evidence.run.never_started = vec![2];
+        assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
+        evidence.run.never_started.clear();
         evidence.run.traced = false;
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
     }

@@ -36,14 +36,22 @@ impl Evidence<'_> {
     }
 }
 
-/// Examines the traces of a run with `nodes` nodes (0: as many as the traces say).
-pub(super) fn examine(traces: &[Vec<Record>], nodes: usize) -> Evidence<'_> {
+/// Examines the traces of a run with `nodes` nodes (0: as many as the traces say), of which those
+/// `never_started` have none.
+pub(super) fn examine<'a>(
+    traces: &'a [Vec<Record>],
+    nodes: usize,
+    never_started: &[u64],
+) -> Evidence<'a> {
     let mut evidence = Evidence { intact: Vec::new(), lost: BTreeSet::new(), flaws: Vec::new() };
     let mut seen = BTreeSet::new();
     let mut voters: Option<(u64, &[u64])> = None;
     for trace in traces {
         let Some(first) = trace.first() else { continue };
         let node = first.node;
+        if never_started.contains(&node) {
+            evidence.flaws.push(format!("there is a trace of n{node}, which was never started"));
+        }
         if !seen.insert(node) {
             evidence.flaws.push(format!("there are two traces of n{node}"));
             evidence.lost.insert(node);
@@ -77,7 +85,7 @@ pub(super) fn examine(traces: &[Vec<Record>], nodes: usize) -> Evidence<'_> {
         evidence.intact.push(intact);
     }
     for node in voters.map_or(&[][..], |(_, voters)| voters) {
-        if !seen.contains(node) {
+        if !seen.contains(node) && !never_started.contains(node) {
             evidence.flaws.push(format!("there is no trace of n{node}"));
             evidence.lost.insert(*node);
         }

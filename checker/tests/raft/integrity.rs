@@ -149,6 +149,30 @@ fn what_the_rest_proves_is_still_a_violation() {
 }
 
 #[test]
+fn a_node_that_was_never_started_has_no_trace_and_needs_none() {
+    let script = "
+        voters 3
+        elect n1 1 n2
+        n1 append 1 1
+        n1 durable
+        send n1 n2
+        n1 commit 2 n1=2 n2=2
+        n2 commit 2
+    ";
+    let mut traces = traces(script);
+    traces.retain(|trace| trace.iter().any(|record| record.node != 3));
+    let run = Run { traced: true, nodes: 3, never_started: vec![3], ..Run::default() };
+    for property in raft::check(&traces, &run) {
+        assert_eq!(property.outcome, Outcome::Ok, "{property:#?}");
+    }
+    let lost = Run { never_started: vec![], ..run.clone() };
+    undecided(&raft::check(&traces, &lost), "there is no trace of n3");
+    // A trace of such a node contradicts the harness.
+    let started = Run { never_started: vec![2, 3], ..run };
+    undecided(&raft::check(&traces, &started), "there is a trace of n2, which was never started");
+}
+
+#[test]
 fn systems_without_traces_have_no_such_properties() {
     assert_eq!(raft::check(&[vec![], vec![]], &Run::default()), []);
     let run = Run { traced: true, nodes: 2, ..Run::default() };

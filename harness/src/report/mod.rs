@@ -122,6 +122,7 @@ impl Account {
         let mut lanes: BTreeMap<u64, Lane> = BTreeMap::new();
         let expected = run.as_ref().map_or(0, |run| run.nodes as u64);
         let traced = run.as_ref().is_none_or(|run| run.traced);
+        let never_started = run.as_ref().map_or(&[][..], |run| &run.never_started);
         for node in 1..=NODES_MAX {
             // The node's name or its bare number.
             let mut names = [format!("trace/n{node}.jsonl"), format!("trace/{node}.jsonl")];
@@ -129,7 +130,9 @@ impl Account {
                 names.swap(0, 1);
             }
             let mut lane = Lane::default();
-            if dir.join(&names[0]).exists() || (traced && node <= expected) {
+            if dir.join(&names[0]).exists()
+                || (traced && node <= expected && !never_started.contains(&node))
+            {
                 read::lines(dir, &names[0], &mut notes, |line| lane.take(line, &mut epoch));
             } else if node > expected {
                 continue;

@@ -1,6 +1,7 @@
 //! Plays a scenario on containers, and keeps the evidence in a run directory.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
@@ -168,12 +169,13 @@ async fn on_cluster(
     if let Err(error) = &driven {
         incomplete.push(format!("the scenario was cut short: {error:#}"));
     }
-    let started: std::collections::BTreeSet<NodeId> =
+    let started: BTreeSet<NodeId> =
         account.steps.iter().filter(|step| !step.crashed).map(|step| step.node).collect();
     let run = Run {
         started: u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX),
         duration: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-        nodes: started.len(),
+        nodes: usize::try_from(settings.scenario.nodes)?,
+        never_started: cluster.nodes().filter(|node| !started.contains(node)).collect(),
         traced: true,
         incomplete,
         ..Run::default()
