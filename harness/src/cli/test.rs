@@ -165,10 +165,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let plan = &settings.plan;
     let _ = writeln!(
         std::io::stderr(),
-        "{} nodes, {} clients, {} faults in {}, seed {}",
-        plan.nodes,
-        plan.load.concurrency,
-        plan.faults.len(),
+        "{}, {}, {} in {}, seed {}",
+        plural(plan.nodes, "node"),
+        plural(plan.load.concurrency, "client"),
+        plural(plan.faults.len() as u64, "fault"),
         humantime::format_duration(plan.time),
         plan.seed
     );
