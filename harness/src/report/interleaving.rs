@@ -103,13 +103,13 @@ fn class(kind: Kind) -> &'static str {
     }
 }
 
-/// `k4: write 7`, `k4: read 3`, `k4: compare-and-set [3, 4], refused`.
+/// `k4: write 7`, `k4: read 3`, `k4: cas [3, 4], refused`.
 fn label(invocation: &Event, completion: &Event) -> String {
     let done = match invocation.f {
         Function::Read if completion.kind == Kind::Ok => format!("read {}", completion.value),
         Function::Read => "read".into(),
         Function::Write => format!("write {}", invocation.value),
-        Function::Cas => format!("compare-and-set {}", invocation.value),
+        Function::Cas => format!("cas {}", invocation.value),
         Function::Delete => "delete".into(),
     };
     let end = match completion.kind {

@@ -145,7 +145,8 @@ fn counts(account: &Account) -> String {
     if let Some(run) = &account.run {
         add(run.nodes, "node", "nodes");
     }
-    add(account.faults.len(), "fault", "faults");
+    let skipped = account.faults.iter().filter(|fault| fault.end() == End::Skipped).count();
+    add(account.faults.len() - skipped, "fault", "faults");
     if account.lanes.values().any(|lane| lane.traced) {
         add(account.leaders().len(), "leader elected", "leaders elected");
     }
@@ -194,16 +195,18 @@ fn figures(account: &Account) -> Vec<Figure> {
         let at = |q| text::length(operations.latency.value_at_quantile(q) * 1000);
         add(format!("{} · {}", at(0.5), at(0.99)), "latency, median · 99th percentile".into());
     }
-    let proven = account.faults.iter().filter(|f| f.end() == End::Proven).count();
-    let inert = account.faults.iter().filter(|f| f.end() == End::Inert).count();
-    add(
-        text::count(account.faults.len() as u64),
-        match (inert, account.faults.len()) {
-            (0, n) if proven == n => "faults, each proven to have bitten and healed".into(),
-            (0, _) => format!("faults, each seen to bite, {proven} of them to heal again"),
-            _ => format!("faults, {inert} of them without proof"),
-        },
-    );
+    let came_to = |end| account.faults.iter().filter(|fault| fault.end() == end).count();
+    let skipped = came_to(End::Skipped);
+    let faults = account.faults.len() - skipped;
+    let mut label = match (came_to(End::Inert), came_to(End::Lasting)) {
+        (0, 0) => "faults, each proven to have bitten and healed".to_owned(),
+        (0, lasting) => format!("faults, each seen to bite; {lasting} were not to heal"),
+        (inert, _) => format!("faults, {inert} of them without proof"),
+    };
+    if skipped > 0 {
+        label += &format!("; {skipped} more skipped");
+    }
+    add(text::count(faults as u64), label);
     if account.lanes.values().any(|lane| lane.traced) {
         add(text::count(account.leaders().len() as u64), "leaders elected".into());
     }

@@ -159,6 +159,40 @@ fn times_without_service_name_the_faults_active_in_them() {
 }
 
 #[test]
+fn what_a_fault_came_to_is_told() {
+    let phases = |dir: &Path, lives: &[&[&str]]| {
+        let mut lines = String::new();
+        for (fault, phase) in
+            lives.iter().enumerate().flat_map(|(i, l)| l.iter().map(move |p| (i, p)))
+        {
+            lines += &format!(
+                r#"{{"fault":{fault},"time":{fault}000000,"phase":"{phase}","kind":"kill","what":"one","nodes":["n1"]}}"#
+            );
+            lines.push('\n');
+        }
+        fs::write(dir.join("faults.jsonl"), lines).unwrap();
+        page(dir)
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let whole: &[&str] = &["requested", "installed", "bitten", "heal_requested", "healed"];
+    let page = phases(dir.path(), &[whole, &["requested", "skipped"]]);
+    assert!(page.contains("faults, each proven to have bitten and healed; 1 more skipped"));
+    let page = phases(dir.path(), &[whole, &whole[..3]]);
+    assert!(page.contains("faults, each seen to bite; 1 were not to heal"));
+    let inert: &[&str] = &["requested", "installed", "heal_requested", "healed"];
+    for (life, word) in [
+        (inert, "no proof"),
+        (&whole[..4], "not seen healed"),
+        (&["requested", "failed"], "failed"),
+    ] {
+        let page = phases(dir.path(), &[whole, life]);
+        assert!(page.contains("faults, 1 of them without proof"), "{word}");
+        assert!(page.contains(&format!(r#"<td class="word violated">{word}</td>"#)), "{word}");
+        assert!(page.contains("✕ no proof: one · n1"), "{word}");
+    }
+}
+
+#[test]
 fn an_hour_makes_a_small_page() {
     let dir = tempfile::tempdir().unwrap();
     sample::write(dir.path(), 3600, 20, Found::Nothing);
