@@ -8,10 +8,13 @@
 //! Log entries carry a running hash of the whole prefix,
 //! `h_i = H(h_{i-1}, term_i, payload_i)` with `h_0 = 0`, so that equal hashes mean equal prefixes.
 
+mod line;
+
 use serde::{Deserialize, Serialize};
 
-/// One line of a trace.
+/// One line of a trace. Fields may stand in any order; unknown ones are passed over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "line::Line")]
 pub struct Record {
     /// The node that took the step, from 1.
     pub node: u64,
@@ -31,7 +34,7 @@ pub struct Record {
 }
 
 /// A step that Raft's safety depends on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The node started, with this state recovered from its disk; all of it is durable. Written

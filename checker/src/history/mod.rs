@@ -8,7 +8,10 @@ pub mod operation;
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, IgnoredAny, SeqAccess, Unexpected, Visitor},
+};
 
 pub use operation::{Operation, Outcome};
 
@@ -72,7 +75,7 @@ pub enum Function {
 }
 
 /// A value of an operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Value {
     /// `null`: nothing, no such key.
@@ -81,6 +84,39 @@ pub enum Value {
     Int(i64),
     /// `[expected, new]` of a compare-and-set; `null` expects that there is no such key.
     Pair(Option<i64>, i64),
+}
+
+// By hand, since what serde derives for untagged values copies each of them first.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("null, a 64-bit integer or a pair [expected, new]")
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
+                Ok(Value::Nil)
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Value, E> {
+                Ok(Value::Int(value))
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Value, E> {
+                i64::try_from(value)
+                    .map(Value::Int)
+                    .map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
+                let expected = values.next_element()?;
+                let new = values.next_element()?;
+                match (expected, new, values.next_element::<IgnoredAny>()?) {
+                    (Some(expected), Some(new), None) => Ok(Value::Pair(expected, new)),
+                    _ => Err(de::Error::invalid_type(Unexpected::Seq, &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
 }
 
 impl fmt::Display for Value {
@@ -124,5 +160,24 @@ mod tests {
             r#"{"index":1,"time":2,"process":3,"type":"fail","f":"cas","key":"k","value":[null,4],"error":"mismatch"}"#
         );
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+
+    #[test]
+    fn a_value_is_null_a_number_or_a_pair() {
+        for (text, value) in [
+            ("null", Value::Nil),
+            ("-7", Value::Int(-7)),
+            ("9223372036854775807", Value::Int(i64::MAX)),
+            ("[null,4]", Value::Pair(None, 4)),
+            ("[-3,4]", Value::Pair(Some(-3), 4)),
+        ] {
+            assert_eq!(serde_json::from_str::<Value>(text).unwrap(), value);
+            assert_eq!(serde_json::to_string(&value).unwrap(), text);
+        }
+        let refused =
+            ["9223372036854775808", "1.5", "[]", "[1]", "[1,null]", "[1,2,3]", "\"1\"", "{}"];
+        for text in refused {
+            assert!(serde_json::from_str::<Value>(text).is_err(), "{text}");
+        }
     }
 }
