@@ -14,7 +14,7 @@ use bollard::{Docker, query_parameters::ListContainersOptions};
 use checker::{evidence, fault::Phase, verdict::Outcome};
 use harness::{
     cluster::docker::OWNER,
-    plan::{ClusterKind, Load, Options, Plan, Timings},
+    plan::{ClusterKind, Load, Options, Plan, Storage, Timings},
     run::{Settings, Stop, run},
     system::System,
     workload::{Workload, register},
@@ -38,6 +38,7 @@ fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),
         },
+        storage: Storage::Durable,
     });
     Settings {
         plan: plan.unwrap(),
@@ -143,6 +144,23 @@ async fn a_fault_that_does_nothing_makes_the_run_undecided() {
         assert!(property.detail.contains(says), "{}", property.detail);
         let evidence = evidence::load(&finished.directory).unwrap();
         assert!(evidence.faults.iter().all(|record| record.phase != Phase::Bitten));
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_forget_are_found_out() {
+    let Some(_docker) = common::docker("nodes that lose their data").await else { return };
+    let _turn = TURN.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(dir.path(), "kill:all", 5);
+    settings.plan.storage = Storage::Memory;
+    let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
+    let verdict = &finished.judgement.verdict;
+    assert_eq!(verdict.outcome, Outcome::Violated, "{verdict:#?}");
+    // Seen by the clients, and in the nodes' own account.
+    for name in ["linearizability", "survives-restart"] {
+        let property = verdict.properties.iter().find(|property| property.name == name).unwrap();
+        assert_eq!(property.outcome, Outcome::Violated, "{name}: {}", property.detail);
     }
 }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::exit::{Exit, Usage};
 use crate::{
     nemesis::Menu,
-    plan::{self, ClusterKind, Load, Plan, Timings},
+    plan::{self, ClusterKind, Load, Plan, Storage, Timings},
     run::{self, Counts, Finished, Judgement, Settings, Stop},
     system::System,
     workload::{Workload, register},
@@ -85,6 +85,10 @@ pub(super) struct Args {
     #[arg(long, default_value = "100ms", value_parser = humantime::parse_duration)]
     heartbeat_interval: Duration,
 
+    /// Where nodes keep their data.
+    #[arg(long, value_enum, default_value_t)]
+    storage: Storage,
+
     /// Run directory; must be empty or not exist [default: results/<time>-<workload>-<seed>]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -93,6 +97,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = [
         "nodes", "time", "workload", "faults", "interval", "concurrency", "rate", "keys", "values",
         "operation_timeout", "seed", "cluster", "election_timeout", "heartbeat_interval",
+        "storage",
     ])]
     plan: Option<PathBuf>,
 
@@ -155,6 +160,7 @@ impl Args {
                 election_timeout: self.election_timeout,
                 heartbeat_interval: self.heartbeat_interval,
             },
+            storage: self.storage,
         })
     }
 }

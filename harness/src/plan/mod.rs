@@ -46,6 +46,9 @@ pub struct Plan {
     pub load: Load,
     /// The system's timings.
     pub timings: Timings,
+    /// Where nodes keep their data.
+    #[serde(default)]
+    pub storage: Storage,
     /// The schedule, in order of time.
     pub faults: Vec<Injection>,
 }
@@ -56,6 +59,18 @@ pub struct Plan {
 pub enum ClusterKind {
     /// Containers of this machine's Docker daemon.
     Docker,
+}
+
+/// Where nodes keep their data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Storage {
+    /// On a disk that outlives a kill, as Raft demands.
+    #[default]
+    Durable,
+    /// In memory, lost with each kill. Raft's promises then break, and the verdict must say so: a
+    /// test of the test.
+    Memory,
 }
 
 /// How hard clients work.
@@ -106,6 +121,8 @@ pub struct Options {
     pub load: Load,
     /// The system's timings.
     pub timings: Timings,
+    /// Where nodes keep their data.
+    pub storage: Storage,
 }
 
 impl Plan {
@@ -127,6 +144,7 @@ impl Plan {
             workload: options.workload,
             load: options.load,
             timings: options.timings,
+            storage: options.storage,
             faults: Vec::new(),
         };
         plan.validate()?;
@@ -271,6 +289,7 @@ mod tests {
                 election_timeout: Duration::from_millis(500),
                 heartbeat_interval: Duration::from_millis(100),
             },
+            storage: Storage::Durable,
         }
     }
 

@@ -158,6 +158,7 @@ async fn create(
     progress.step(&format!("Creating {} nodes", plan.nodes));
     let options = docker::Options {
         run_id: run_id(plan.seed),
+        storage: plan.storage,
         nodes: usize::try_from(plan.nodes)?,
         base_port: settings.base_port,
         election_timeout: plan.timings.election_timeout,

@@ -21,6 +21,7 @@ use crate::{
     cluster::docker::{self, Cluster},
     images,
     nemesis::NodeId,
+    plan::Storage,
     report,
     run::{directory, environment},
     system,
@@ -111,6 +112,7 @@ async fn uninterrupted(
         election_timeout: settings.election_timeout,
         heartbeat_interval: settings.heartbeat_interval,
         seed: settings.seed,
+        storage: Storage::Durable,
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
     let outcome = async {

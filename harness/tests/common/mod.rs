@@ -18,6 +18,7 @@ use futures::StreamExt;
 use harness::{
     cluster::docker::{self, Cluster, Options},
     images::{self, Images, Kind, Source},
+    plan::Storage,
 };
 
 /// The daemon; or nothing, where `RAFT_TEST_NO_DOCKER=1` says to go without, which is printed.
@@ -89,6 +90,7 @@ pub(crate) fn options(name: &str, nodes: usize) -> Options {
         election_timeout: Duration::from_millis(1000),
         heartbeat_interval: Duration::from_millis(100),
         seed: 1,
+        storage: Storage::Durable,
     }
 }
 

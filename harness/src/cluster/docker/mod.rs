@@ -57,7 +57,7 @@ pub(crate) use daemon::is_missing;
 pub(crate) use sandbox::Sandbox;
 
 use self::{guard::Guard, network::Subnet, pod::Pod};
-use crate::images::Images;
+use crate::{images::Images, plan::Storage};
 
 /// A node, from 1.
 pub type NodeId = u64;
@@ -70,8 +70,10 @@ const CLIENT_PORT: u16 = 2379;
 /// Port for peers.
 const PEER_PORT: u16 = 2380;
 /// Where the volume is mounted.
-const DATA: &str = "/data";
-/// The trace lies beside the data: like it, it outlives a kill.
+const VOLUME: &str = "/data";
+/// Where memory is mounted, for nodes that are to forget.
+const MEMORY: &str = "/memory";
+/// The trace outlives a kill.
 const TRACE: &str = "/data/trace.jsonl";
 
 /// What a cluster is to be.
@@ -90,6 +92,8 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// Seed of the nodes' election timeouts.
     pub seed: u64,
+    /// Where nodes keep their data. The trace outlives a kill in any case.
+    pub storage: Storage,
 }
 
 /// A node's container.
@@ -521,11 +525,28 @@ async fn create_node(
     let members: Vec<String> = (1..=options.nodes as NodeId)
         .map(|peer| format!("{peer}={}:{PEER_PORT}", subnet.node(peer)))
         .collect();
+    let mut mounts = vec![Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(options.node(node)),
+        target: Some(VOLUME.into()),
+        ..Default::default()
+    }];
+    let data = match options.storage {
+        Storage::Durable => VOLUME,
+        Storage::Memory => {
+            mounts.push(Mount {
+                typ: Some(MountType::TMPFS),
+                target: Some(MEMORY.into()),
+                ..Default::default()
+            });
+            MEMORY
+        }
+    };
     let flags = [
         ("id", node.to_string()),
         ("initial-cluster", members.join(",")),
         ("cluster-token", options.run_id.clone()),
-        ("data-dir", format!("{DATA}/raft")),
+        ("data-dir", format!("{data}/raft")),
         ("trace", TRACE.to_owned()),
         ("listen-peer", format!("0.0.0.0:{PEER_PORT}")),
         ("listen-client", format!("0.0.0.0:{CLIENT_PORT}")),
@@ -551,12 +572,7 @@ async fn create_node(
             cap_drop: Some(vec!["ALL".into()]),
             security_opt: Some(vec!["no-new-privileges".into()]),
             readonly_rootfs: Some(true),
-            mounts: Some(vec![Mount {
-                typ: Some(MountType::VOLUME),
-                source: Some(name.clone()),
-                target: Some(DATA.into()),
-                ..Default::default()
-            }]),
+            mounts: Some(mounts),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".into()),
                 config: Some([("max-size".to_owned(), "256m".to_owned())].into()),
