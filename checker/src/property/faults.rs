@@ -30,8 +30,10 @@ pub fn check(records: &[Record]) -> Property {
     let mut skipped = 0;
     for (number, life) in &faults {
         let first = life[0];
-        let name =
-            format!("fault {number} ({} {}, {})", first.kind, first.what, first.nodes.join(" "));
+        // A target is resolved after the fault is asked for, and not at all where that fails.
+        let nodes = life.iter().map(|record| &record.nodes).find(|nodes| !nodes.is_empty());
+        let nodes = nodes.map_or_else(String::new, |nodes| format!(", {}", nodes.join(" ")));
+        let name = format!("fault {number} ({} {}{nodes})", first.kind, first.what);
         let has = |phase| life.iter().find(|record| record.phase == phase);
         if let Some(failed) = has(Phase::Failed) {
             inert.push(format!("{name} failed: {}", reason(failed)));

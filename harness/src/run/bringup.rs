@@ -32,7 +32,7 @@ pub(super) async fn bring_up(cluster: &Cluster, watch: &Watch) -> anyhow::Result
                     leaders.push(seen.leader);
                 }
                 Err(status) => {
-                    running(cluster, node).await?;
+                    running(cluster, node, 10).await?;
                     missing.push(format!("n{node} does not answer: {}", status.message()));
                 }
             }
@@ -67,8 +67,8 @@ fn lacks(node: NodeId, seen: &Observation, nodes: &[NodeId]) -> Option<String> {
 }
 
 /// # Errors
-/// The node's container has exited; with its code and its last words.
-pub(super) async fn running(cluster: &Cluster, node: NodeId) -> anyhow::Result<()> {
+/// The node's container has exited; with its code and the last `lines` that it printed.
+pub(super) async fn running(cluster: &Cluster, node: NodeId, lines: usize) -> anyhow::Result<()> {
     let state = cluster.state(node).await?;
     if state.running {
         return Ok(());
@@ -76,10 +76,11 @@ pub(super) async fn running(cluster: &Cluster, node: NodeId) -> anyhow::Result<(
     let code = state.exit_code.map_or_else(String::new, |code| format!(" with code {code}"));
     let memory =
         if state.out_of_memory { " (the kernel killed it for lack of memory)" } else { "" };
-    let logs = cluster.logs(node, 10).await.unwrap_or_default();
+    let logs = cluster.logs(node, lines).await.unwrap_or_default();
     let said = match logs.trim_end() {
         "" => "it said nothing".to_owned(),
-        lines => format!("it last said:\n{lines}"),
+        words if lines == 1 => format!("it last said: {words}"),
+        words => format!("it last said:\n{words}"),
     };
     bail!("n{node} exited{code}{memory}; {said}")
 }

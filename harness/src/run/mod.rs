@@ -342,7 +342,6 @@ impl Exercise<'_> {
             let recovery = finish::recovery(&load, prober, first, RECOVERY + GRACE);
             let silent = self.showing(progress, recovery).await;
             for node in silent {
-                bringup::running(&self.cluster, node).await?;
                 run.incomplete.push(format!(
                     "n{node} did not serve within {:?} after the last heal",
                     RECOVERY + GRACE
@@ -397,7 +396,7 @@ impl Exercise<'_> {
                     let _ = cluster.kill(node).await;
                     return None;
                 }
-                let alone = bringup::running(cluster, node).await.err();
+                let alone = bringup::running(cluster, node, 1).await.err();
                 let _ = cluster.stop(node).await;
                 alone.map(|error| format!("{error:#}"))
             }

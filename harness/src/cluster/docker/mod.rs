@@ -525,22 +525,10 @@ async fn create_node(
     let members: Vec<String> = (1..=options.nodes as NodeId)
         .map(|peer| format!("{peer}={}:{PEER_PORT}", subnet.node(peer)))
         .collect();
-    let mut mounts = vec![Mount {
-        typ: Some(MountType::VOLUME),
-        source: Some(options.node(node)),
-        target: Some(VOLUME.into()),
-        ..Default::default()
-    }];
-    let data = match options.storage {
-        Storage::Durable => VOLUME,
-        Storage::Memory => {
-            mounts.push(Mount {
-                typ: Some(MountType::TMPFS),
-                target: Some(MEMORY.into()),
-                ..Default::default()
-            });
-            MEMORY
-        }
+    let (data, memory) = match options.storage {
+        Storage::Durable => (VOLUME, None),
+        // A node has no root; the mode must be said, or a second start does not get it.
+        Storage::Memory => (MEMORY, Some([(MEMORY.to_owned(), "mode=1777".to_owned())].into())),
     };
     let flags = [
         ("id", node.to_string()),
@@ -572,7 +560,13 @@ async fn create_node(
             cap_drop: Some(vec!["ALL".into()]),
             security_opt: Some(vec!["no-new-privileges".into()]),
             readonly_rootfs: Some(true),
-            mounts: Some(mounts),
+            mounts: Some(vec![Mount {
+                typ: Some(MountType::VOLUME),
+                source: Some(name.clone()),
+                target: Some(VOLUME.into()),
+                ..Default::default()
+            }]),
+            tmpfs: memory,
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".into()),
                 config: Some([("max-size".to_owned(), "256m".to_owned())].into()),

@@ -1,7 +1,7 @@
 //! Kill: SIGKILL, and later a start with the same data.
 //!
 //! Bites when the container is seen down and an RPC is refused. Is healed when the node answers
-//! from a later start than the one that was killed.
+//! after it was started again.
 
 use std::{
     collections::BTreeMap,
@@ -14,9 +14,12 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::{Account, Miss, Nemesis, by_node, holders};
-use crate::nemesis::{
-    NodeId,
-    overlap::{FaultId, Granted},
+use crate::{
+    nemesis::{
+        NodeId,
+        overlap::{FaultId, Granted},
+    },
+    run::bringup,
 };
 
 /// A node that was started again must answer within this time.
@@ -25,7 +28,7 @@ const RPC: Duration = Duration::from_millis(500);
 
 /// Nodes that are down.
 pub(super) struct Kill {
-    /// Each with the number of its start that was killed.
+    /// Each with the number of its start that was killed, for the account.
     boots: BTreeMap<NodeId, u64>,
 }
 
@@ -99,7 +102,9 @@ impl Kill {
     }
 }
 
-/// Waits until a node answers from a start later than `boot`.
+/// Waits until a node answers again: it was seen down, so whatever answers was started since. A
+/// start that is not later than `boot`, the one that was killed, shows only that the node forgot
+/// its data, which is for its trace to tell.
 async fn answers(
     nemesis: &Nemesis,
     node: NodeId,
@@ -108,21 +113,14 @@ async fn answers(
 ) -> anyhow::Result<(NodeId, Value)> {
     loop {
         let error = match nemesis.watch.ask(node, RPC).await {
-            Ok(seen) if seen.boot > boot => {
+            Ok(seen) => {
                 let took = asked.elapsed().as_millis();
                 let proof = json!({ "boot": [boot, seen.boot], "answered_after_ms": took });
                 return Ok((node, proof));
             }
-            Ok(seen) => anyhow!("it answers as start {}, and start {boot} was killed", seen.boot),
             Err(status) => anyhow!("{}", status.message()),
         };
-        let state = nemesis.cluster.state(node).await?;
-        if !state.running {
-            let code =
-                state.exit_code.map_or_else(String::new, |code| format!(" with code {code}"));
-            let logs = nemesis.cluster.logs(node, 5).await.unwrap_or_default();
-            bail!("n{node} was started again and exited{code}; it last said:\n{}", logs.trim_end());
-        }
+        bringup::running(&nemesis.cluster, node, 1).await.context("started again")?;
         if asked.elapsed() > ANSWER {
             return Err(error).with_context(|| {
                 format!("n{node} was started again and did not answer within {ANSWER:?}")
