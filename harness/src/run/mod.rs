@@ -341,9 +341,11 @@ impl Exercise<'_> {
             let first = keys.first().map_or("", String::as_str);
             let recovery = finish::recovery(&load, prober, first, RECOVERY + GRACE);
             let silent = self.showing(progress, recovery).await;
-            for node in silent {
+            if !silent.is_empty() {
+                let silent: Vec<_> = silent.iter().map(|node| format!("n{node}")).collect();
                 run.incomplete.push(format!(
-                    "n{node} did not serve within {:?} after the last heal",
+                    "{} did not serve within {:?} after the last heal",
+                    silent.join(", "),
                     RECOVERY + GRACE
                 ));
             }

@@ -57,7 +57,10 @@ pub(crate) use daemon::is_missing;
 pub(crate) use sandbox::Sandbox;
 
 use self::{guard::Guard, network::Subnet, pod::Pod};
-use crate::{images::Images, plan::Storage};
+use crate::{
+    images::{self, Images},
+    plan::Storage,
+};
 
 /// A node, from 1.
 pub type NodeId = u64;
@@ -527,8 +530,11 @@ async fn create_node(
         .collect();
     let (data, memory) = match options.storage {
         Storage::Durable => (VOLUME, None),
-        // A node has no root; the mode must be said, or a second start does not get it.
-        Storage::Memory => (MEMORY, Some([(MEMORY.to_owned(), "mode=1777".to_owned())].into())),
+        // The mode would be lost at the second start; the owner is not.
+        Storage::Memory => {
+            let owner = format!("uid={0},gid={0},mode=0700", images::USER);
+            (MEMORY, Some([(MEMORY.to_owned(), owner)].into()))
+        }
     };
     let flags = [
         ("id", node.to_string()),
