@@ -6,7 +6,8 @@ use super::{Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
 
 /// A node comes back with the term, vote and log that its disk confirmed or that it vouched for
-/// (paper, figure 2, persistent state), and with nothing that it never had.
+/// (paper, figure 2, persistent state), and with nothing that it never had. The number of its
+/// start is durable before its first line, and so grows.
 ///
 /// What was not yet durable may be there or not: a log may come back with or without its tail, and
 /// with a tail that was removed while the removal was not durable.
@@ -28,6 +29,16 @@ impl Rule for SurvivesRestart {
         }
         self.restarts += 1;
         let durable = &node.durable;
+        if step.record.boot <= node.boot {
+            report.violation(
+                format!(
+                    "n{me} started as boot {} after boot {}: its disk lost what was durable",
+                    step.record.boot, node.boot
+                ),
+                &[],
+                &[],
+            );
+        }
         if term < durable.term {
             report.violation(
                 format!("n{me} restarted in term {term}, though term {} was durable", durable.term),
