@@ -66,7 +66,7 @@ pub fn check(evidence: &Evidence, limits: &Limits) -> Verdict {
         final_state::check(&evidence.run),
         liveness::check(&operations, &evidence.run),
         coverage::check(evidence, &operations),
-        faults::check(&evidence.faults),
+        faults::check(&evidence.faults, &evidence.run),
         completeness::check(evidence, malformed.as_ref()),
     ]);
     Verdict::of(properties)

@@ -1,9 +1,11 @@
 //! Reads a run directory.
 //!
-//! What is not there, or torn at its end, makes the evidence incomplete, which the verdict says.
+//! What is not there, torn at its end, or of another size than when the run ended makes the evidence
+//! incomplete, which the verdict says.
 //! What is damaged is an error: nobody knows what it was.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
@@ -78,13 +80,52 @@ pub fn load(directory: &Path) -> Result<Evidence, Error> {
         Some(input) => evidence.faults = lines(input, &file("faults.jsonl"), FAULT, &mut gaps)?,
         None => gaps.push("faults.jsonl is missing".into()),
     }
-    for path in traces(&file("trace"))? {
+    for path in
+        traces(&file("trace")).map_err(|source| jsonl::Error::Io { file: file("trace"), source })?
+    {
         if let Some(input) = open(&path)? {
             evidence.traces.push(trace(input, &path)?);
         }
     }
+    if present {
+        let sizes = super::sizes(directory)
+            .map_err(|source| jsonl::Error::Io { file: directory.into(), source })?;
+        let names: BTreeSet<&String> = sizes.keys().chain(evidence.run.files.keys()).collect();
+        for name in names {
+            let (was, is) = (evidence.run.files.get(name), sizes.get(name));
+            if was == is {
+                continue;
+            }
+            let gap = match (was, is) {
+                (Some(was), Some(is)) => format!(
+                    "{name} has {is} bytes and had {was} when the run ended: lines are missing or \
+                     were added"
+                ),
+                (Some(_), None) => format!("{name} is missing"),
+                (None, _) => format!("{name} is not among the files that run.json lists"),
+            };
+            if !gaps.contains(&gap) {
+                gaps.push(gap);
+            }
+            evidence.run.lost.extend(node_of(name));
+        }
+    }
     evidence.run.incomplete.extend(gaps);
     Ok(evidence)
+}
+
+/// The node whose trace is at `trace/n<i>.jsonl`.
+fn node_of(name: &str) -> Option<u64> {
+    name.strip_prefix("trace/n")?.strip_suffix(".jsonl")?.parse().ok()
+}
+
+/// The files of a run directory from which verdicts are made, but for `run.json`.
+pub(super) fn evidence_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let harness =
+        ["history.jsonl", "faults.jsonl", "scenario.json"].map(|name| directory.join(name));
+    let mut files: Vec<PathBuf> = harness.into_iter().filter(|path| path.exists()).collect();
+    files.extend(traces(&directory.join("trace"))?);
+    Ok(files)
 }
 
 /// Reads a bare history; `file` is its name in errors. A torn last line is dropped and told.
@@ -125,16 +166,15 @@ fn lines<T: DeserializeOwned>(
 }
 
 /// Files `*.jsonl` of a directory, by name. None where it does not exist.
-fn traces(directory: &Path) -> Result<Vec<PathBuf>, jsonl::Error> {
-    let failed = |source| jsonl::Error::Io { file: directory.into(), source };
+fn traces(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(error),
     };
     let mut paths = Vec::new();
     for entry in entries {
-        let path = entry.map_err(failed)?.path();
+        let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "jsonl") {
             paths.push(path);
         }
@@ -195,6 +235,13 @@ mod tests {
         serde_json::to_string(&Run { nodes: 3, ..Run::default() }).unwrap()
     }
 
+    /// Says in `run.json` how large the files are now.
+    fn seal(directory: &Path) {
+        let files = crate::evidence::sizes(directory).unwrap();
+        let run = Run { nodes: 3, files, ..Run::default() };
+        fs::write(directory.join("run.json"), serde_json::to_string(&run).unwrap()).unwrap();
+    }
+
     #[test]
     fn a_whole_directory_is_read() {
         let trace = format!("{}\n{}\n", record(1, 0), record(1, 1));
@@ -205,6 +252,7 @@ mod tests {
             ("trace/n1.jsonl", &trace),
             ("trace/notes.txt", "hello"),
         ]);
+        seal(directory.path());
         let evidence = load(directory.path()).unwrap();
         assert_eq!(evidence.history.len(), 1);
         assert_eq!(evidence.traces.iter().map(Vec::len).collect::<Vec<_>>(), [2]);
@@ -222,6 +270,41 @@ mod tests {
         assert_eq!(gaps[0], "run.json is missing: the run was cut short");
         assert!(gaps[1].contains("history.jsonl:2: the last line is torn"));
         assert_eq!(gaps[2], "faults.jsonl is missing");
+    }
+
+    #[test]
+    fn a_file_that_lost_or_gained_whole_lines_is_told() {
+        let line = format!("{EVENT_LINE}\n");
+        let trace = format!("{}\n{}\n", record(1, 0), record(1, 1));
+        let files =
+            [("history.jsonl", line.as_str()), ("faults.jsonl", ""), ("trace/n1.jsonl", &trace)];
+        type Doctor = fn(&Path);
+        let cases: [(Doctor, &str, &[u64]); 6] = [
+            (|d| fs::write(d.join("history.jsonl"), "").unwrap(), "history.jsonl has 0 bytes", &[]),
+            (
+                |d| fs::write(d.join("trace/n1.jsonl"), record(1, 0) + "\n").unwrap(),
+                "trace/n1.jsonl has 65 bytes and had 130",
+                &[1],
+            ),
+            (|d| fs::remove_file(d.join("trace/n1.jsonl")).unwrap(), "n1.jsonl is missing", &[1]),
+            (|d| fs::remove_dir_all(d.join("trace")).unwrap(), "n1.jsonl is missing", &[1]),
+            (
+                |d| fs::write(d.join("trace/n2.jsonl"), "").unwrap(),
+                "trace/n2.jsonl is not among the files that run.json lists",
+                &[2],
+            ),
+            (|d| fs::write(d.join("run.json"), run()).unwrap(), "history.jsonl is not among", &[1]),
+        ];
+        for (doctor, expected, lost) in cases {
+            let directory = directory(&files);
+            seal(directory.path());
+            assert_eq!(load(directory.path()).unwrap().run.incomplete, Vec::<String>::new());
+            doctor(directory.path());
+            let run = load(directory.path()).unwrap().run;
+            let gaps = run.incomplete.join("; ");
+            assert!(gaps.contains(expected), "{expected}: {gaps}");
+            assert_eq!(run.lost.into_iter().collect::<Vec<_>>(), lost, "{expected}");
+        }
     }
 
     #[test]

@@ -2,7 +2,12 @@
 
 pub mod load;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +50,14 @@ pub struct Run {
     pub final_hashes: Vec<(String, i64, u32)>,
     /// What the run must reach, else it is undecided or violated.
     pub expect: Expect,
+    /// Bytes of each evidence file when the run ended, by its path in the directory; see [`sizes`].
+    /// A file that is shorter now has lost lines, even where it ends with a whole one.
+    #[serde(default)]
+    pub files: BTreeMap<String, u64>,
+    /// Nodes whose trace is not the one that `files` lists: what it does not say proves nothing.
+    /// Found when evidence is loaded, never written.
+    #[serde(skip)]
+    pub lost: BTreeSet<u64>,
     /// Anything that keeps the evidence from being complete (a trace that could not be fetched, a
     /// stop by Ctrl-C): the run is then at best undecided.
     pub incomplete: Vec<String>,
@@ -58,12 +71,28 @@ pub struct Expect {
     pub recovery: Duration,
     /// Fewer successful operations make the run undecided.
     pub operations: u64,
+    /// Faults of the plan, each of which must have its records.
+    #[serde(default)]
+    pub faults: usize,
 }
 
 impl Default for Expect {
     fn default() -> Self {
-        Self { recovery: Duration::from_secs(10), operations: 1 }
+        Self { recovery: Duration::from_secs(10), operations: 1, faults: 0 }
     }
+}
+
+/// Bytes of each evidence file of a run directory, for [`Run::files`].
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn sizes(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
+    let mut sizes = BTreeMap::new();
+    for path in load::evidence_files(directory)? {
+        let name = path.strip_prefix(directory).unwrap_or(&path).to_string_lossy().into_owned();
+        sizes.insert(name, path.metadata()?.len());
+    }
+    Ok(sizes)
 }
 
 mod milliseconds {

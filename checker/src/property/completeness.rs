@@ -2,14 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use proto::trace::{Event, Record};
+
 use super::{ok, unknown};
-use crate::{evidence::Evidence, history::operation::Malformed, verdict::Property};
+use crate::{
+    evidence::Evidence,
+    history::{self, Function, Kind, operation::Malformed},
+    verdict::{Property, count},
+};
 
 /// Name of the property.
 pub const NAME: &str = "completeness";
 
 /// Looks for gaps: what the harness or the loader reported, a history that breaks its own rules,
-/// nodes without a trace.
+/// nodes without a trace, writes of which no trace knows.
 pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
     let mut gaps = evidence.run.incomplete.clone();
     if let Some(malformed) = malformed {
@@ -23,6 +29,15 @@ pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
         for node in owed.filter(|node| !traced.contains(node)) {
             gaps.push(format!("n{node} left no trace"));
         }
+        // A node notes an answer before it leaves. So traces with fewer leave out what the rules
+        // examine, and would pass for having kept them.
+        let (told, answered) = (writes(&evidence.history), answers(&evidence.traces));
+        if gaps.is_empty() && answered < told {
+            gaps.push(format!(
+                "clients were told of {}, and the traces know of {answered}",
+                count(told, "successful write"),
+            ));
+        }
     }
     if gaps.is_empty() {
         let lines: usize = evidence.traces.iter().map(Vec::len).sum();
@@ -32,12 +47,20 @@ pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
     unknown(NAME, gaps.join("; "))
 }
 
+fn writes(history: &[history::Event]) -> usize {
+    let done = |e: &&history::Event| e.kind == Kind::Ok && e.f != Function::Read;
+    history.iter().filter(done).count()
+}
+
+fn answers(traces: &[Vec<Record>]) -> usize {
+    let answered = |r: &&Record| matches!(r.event, Event::Answered { .. });
+    traces.iter().flatten().filter(answered).count()
+}
+
 #[cfg(test)]
 mod tests {
-    use proto::trace::{Event, Record};
-
     use super::*;
-    use crate::verdict::Outcome;
+    use crate::{history::Value, verdict::Outcome};
 
     fn trace(node: u64) -> Vec<Record> {
         vec![Record { node, boot: 1, seq: 0, clock: 1, time: 0, event: Event::Stopped {} }]
@@ -63,6 +86,34 @@ mod tests {
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
         evidence.run.never_started.clear();
         evidence.run.traced = false;
+        assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn a_write_that_no_trace_knows_is_a_gap() {
+        let write = history::Event {
+            index: 0,
+            time: 0,
+            process: 0,
+            kind: Kind::Ok,
+            f: Function::Write,
+            key: "k".into(),
+            value: Value::Int(1),
+            error: None,
+            node: None,
+            revision: None,
+        };
+        let mut evidence =
+            Evidence { traces: vec![trace(1)], history: vec![write], ..Evidence::default() };
+        evidence.run.traced = true;
+        evidence.run.nodes = 1;
+        let property = check(&evidence, None);
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert_eq!(
+            property.detail,
+            "clients were told of 1 successful write, and the traces know of 0"
+        );
+        evidence.traces[0][0].event = Event::Answered { index: 1 };
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{ok, unknown};
 use crate::{
+    evidence::Run,
     fault::{Phase, Record},
     verdict::{Property, count},
 };
@@ -20,8 +21,8 @@ const LIFE: [(Phase, &str); 4] = [
     (Phase::Healed, "was never seen healed"),
 ];
 
-/// Looks at each fault's life.
-pub fn check(records: &[Record]) -> Property {
+/// Looks at each fault's life; there must be as many as the run expects.
+pub fn check(records: &[Record], run: &Run) -> Property {
     let mut faults: BTreeMap<usize, Vec<&Record>> = BTreeMap::new();
     for record in records {
         faults.entry(record.fault).or_default().push(record);
@@ -44,7 +45,16 @@ pub fn check(records: &[Record]) -> Property {
             }
         } else if let Some((_, what)) = LIFE.iter().find(|(phase, _)| has(*phase).is_none()) {
             inert.push(format!("{name} {what}"));
+        } else if !life.is_sorted_by_key(|record| record.phase)
+            || !life.is_sorted_by_key(|record| record.time)
+        {
+            inert.push(format!("the records of {name} are out of order"));
         }
+    }
+    let (told, planned) = (faults.len(), run.expect.faults);
+    if told < planned {
+        let told = count(told, "fault");
+        inert.push(format!("there are records of {told}, and {planned} were planned"));
     }
     let took_effect = faults.len() - skipped;
     if !inert.is_empty() {
@@ -96,13 +106,17 @@ mod tests {
             .collect()
     }
 
+    fn judge(records: &[Record]) -> Property {
+        check(records, &Run::default())
+    }
+
     const WHOLE: [Phase; 5] =
         [Phase::Requested, Phase::Installed, Phase::Bitten, Phase::HealRequested, Phase::Healed];
 
     #[test]
     fn a_whole_life_is_ok() {
-        assert_eq!(check(&life(&WHOLE)).outcome, Outcome::Ok);
-        assert_eq!(check(&[]).outcome, Outcome::Ok);
+        assert_eq!(judge(&life(&WHOLE)).outcome, Outcome::Ok);
+        assert_eq!(judge(&[]).outcome, Outcome::Ok);
     }
 
     #[test]
@@ -110,17 +124,41 @@ mod tests {
         for (missing, (_, what)) in (1..5).zip(LIFE) {
             let mut phases = WHOLE.to_vec();
             phases.remove(missing);
-            let property = check(&life(&phases));
+            let property = judge(&life(&phases));
             assert_eq!(property.outcome, Outcome::Unknown);
             assert_eq!(property.detail, format!("fault 4 (partition leader alone, n2) {what}"));
         }
     }
 
     #[test]
+    fn a_fault_without_any_record_is_missed() {
+        let mut run = Run::default();
+        run.expect.faults = 1;
+        assert_eq!(check(&life(&WHOLE), &run).outcome, Outcome::Ok);
+        run.expect.faults = 2;
+        let property = check(&life(&WHOLE), &run);
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert_eq!(property.detail, "there are records of 1 fault, and 2 were planned");
+        assert_eq!(check(&[], &run).outcome, Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_life_must_go_forward() {
+        let mut records = life(&WHOLE);
+        records.swap(2, 4);
+        let property = judge(&records);
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert!(property.detail.ends_with("are out of order"), "{}", property.detail);
+        let mut records = life(&WHOLE);
+        records[0].time = 7;
+        assert_eq!(judge(&records).outcome, Outcome::Unknown);
+    }
+
+    #[test]
     fn a_failed_fault_says_why() {
         let mut records = life(&[Phase::Requested, Phase::Installed, Phase::Failed]);
         records[2].detail = "iptables: no such chain".into();
-        let property = check(&records);
+        let property = judge(&records);
         assert_eq!(property.outcome, Outcome::Unknown);
         assert!(property.detail.ends_with("failed: iptables: no such chain"));
     }
@@ -128,16 +166,16 @@ mod tests {
     #[test]
     fn a_skipped_fault_needs_a_reason_and_company() {
         let mut records = life(&[Phase::Requested, Phase::Skipped]);
-        assert!(check(&records).detail.ends_with("nobody said why"));
+        assert!(judge(&records).detail.ends_with("nobody said why"));
         records[1].detail = "no leader is known".into();
         assert_eq!(
-            check(&records).detail,
+            judge(&records).detail,
             "nothing was tested: skipped for want of a target, 1 fault"
         );
         for mut record in life(&WHOLE) {
             record.fault = 5;
             records.push(record);
         }
-        assert_eq!(check(&records).outcome, Outcome::Ok);
+        assert_eq!(judge(&records).outcome, Outcome::Ok);
     }
 }

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use proto::trace::{Event, Position, Record};
 
 use super::rules::counted;
-use crate::verdict::{Outcome, Property};
+use crate::{
+    evidence::Run,
+    verdict::{Outcome, Property},
+};
 
 /// What can be relied on.
 pub(super) struct Evidence<'a> {
@@ -36,13 +39,10 @@ impl Evidence<'_> {
     }
 }
 
-/// Examines the traces of a run with `nodes` nodes (0: as many as the traces say), of which those
-/// `never_started` have none.
-pub(super) fn examine<'a>(
-    traces: &'a [Vec<Record>],
-    nodes: usize,
-    never_started: &[u64],
-) -> Evidence<'a> {
+/// Examines the traces of a run (of 0 nodes: of as many as the traces say).
+pub(super) fn examine<'a>(traces: &'a [Vec<Record>], run: &Run) -> Evidence<'a> {
+    let Run { nodes, never_started, .. } = run;
+    let nodes = *nodes;
     let mut evidence = Evidence { intact: Vec::new(), lost: BTreeSet::new(), flaws: Vec::new() };
     let mut seen = BTreeSet::new();
     let mut voters: Option<(u64, &[u64])> = None;
@@ -95,6 +95,10 @@ pub(super) fn examine<'a>(
         evidence.flaws.push("there is no trace of any node".to_owned());
     } else if known < nodes {
         evidence.flaws.push(format!("there are traces of {known} nodes, but {nodes} took part"));
+    }
+    for node in &run.lost {
+        evidence.flaws.push(format!("the trace of n{node} is not as long as it was"));
+        evidence.lost.insert(*node);
     }
     evidence
 }

@@ -45,7 +45,7 @@ pub fn check(traces: &[Vec<Record>], run: &Run) -> Vec<Property> {
     if !run.traced && traces.iter().all(Vec::is_empty) {
         return Vec::new();
     }
-    let evidence = integrity::examine(traces, run.nodes, &run.never_started);
+    let evidence = integrity::examine(traces, run);
     let mut checker = Checker::new();
     for node in &evidence.lost {
         checker.lost(*node);

@@ -192,3 +192,19 @@ fn systems_without_traces_have_no_such_properties() {
     let run = Run { traced: true, nodes: 2, ..Run::default() };
     undecided(&raft::check(&[], &run), "there is no trace of any node");
 }
+
+#[test]
+fn a_trace_that_lost_its_end_proves_nothing() {
+    let whole = traces(SCRIPT);
+    for node in 0..whole.len() {
+        let lost = [node as u64 + 1].into();
+        let run = Run { traced: true, nodes: 3, lost, ..Run::default() };
+        for length in 0..whole[node].len() {
+            let mut traces = whole.clone();
+            traces[node].truncate(length);
+            for property in raft::check(&traces, &run) {
+                assert_eq!(property.outcome, Outcome::Unknown, "{length} lines: {property:#?}");
+            }
+        }
+    }
+}

@@ -33,7 +33,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use checker::evidence::{Expect, Run};
+use checker::evidence::{self, Expect, Run};
 use futures::{FutureExt, future::join_all};
 use tokio::{sync::watch as channel, task::JoinSet};
 
@@ -240,10 +240,14 @@ async fn on_cluster(
         Ok(missing) => run.incomplete.extend(missing),
         Err(error) => run.incomplete.push(format!("{error:#}")),
     }
-    let path = dir.join("run.json");
-    let mut text = serde_json::to_string_pretty(&run).context("run.json")?;
-    text.push('\n');
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    match evidence::sizes(dir) {
+        Ok(files) => run.files = files,
+        Err(error) => run.incomplete.push(format!("{}: {error}", dir.display())),
+    }
+    // Without it the verdict is at best undecided; but a violation outranks a full disk.
+    if let Err(error) = save(dir, &run) {
+        progress::print(&format!("{error:#}"));
+    }
 
     progress.step("Checking the evidence");
     let owned = dir.to_owned();
@@ -255,10 +259,26 @@ async fn on_cluster(
     judged.await.context("the checker panicked")?
 }
 
+/// Writes `run.json`, whole or not at all.
+fn save(dir: &Path, run: &Run) -> anyhow::Result<()> {
+    let path = dir.join("run.json");
+    let mut text = serde_json::to_string_pretty(run).context("run.json")?;
+    text.push('\n');
+    fs::write(&path, text).with_context(|| {
+        let _ = fs::remove_file(&path);
+        format!("cannot write {}", path.display())
+    })
+}
+
 fn expect(plan: &Plan) -> Expect {
     // Far below what a healthy cluster does, and more than one that only pretends to.
-    let per_second = if plan.load.rate == 0 { 5 } else { plan.load.rate.div_ceil(4).min(5) };
-    Expect { recovery: RECOVERY, operations: plan.time.as_secs() * per_second }
+    let asked = if plan.load.rate == 0 { u64::MAX } else { plan.load.rate };
+    let operations = plan.time.as_secs().saturating_mul(asked) / 4;
+    Expect {
+        recovery: RECOVERY,
+        operations: operations.min(5 * plan.time.as_secs()),
+        faults: plan.faults.len(),
+    }
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -386,7 +406,8 @@ impl Exercise<'_> {
         }
     }
 
-    /// Ends every node in order. Returns a sentence for each that had ended by itself.
+    /// Ends every node in order. Returns a sentence for each that had ended by itself, or could not
+    /// be ended: a trace that still grows must not be taken for a whole one.
     async fn end_nodes(&self) -> Vec<String> {
         let disturbed = self.nemesis.disturbed();
         let ends = self.cluster.nodes().map(|node| {
@@ -399,10 +420,47 @@ impl Exercise<'_> {
                     return None;
                 }
                 let alone = bringup::running(cluster, node, 1).await.err();
-                let _ = cluster.stop(node).await;
-                alone.map(|error| format!("{error:#}"))
+                let stopped = cluster.stop(node).await.err();
+                alone.or(stopped).map(|error| format!("{error:#}"))
             }
         });
         join_all(ends).await.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::{Load, Options, Timings},
+        system::System,
+        workload::{Workload, register},
+    };
+
+    #[test]
+    fn little_is_expected_of_a_low_rate() {
+        let plan = |rate| {
+            Plan::generate(Options {
+                system: System::RaftNode,
+                cluster: ClusterKind::Docker,
+                nodes: 3,
+                seed: 1,
+                time: Duration::from_secs(60),
+                interval: None,
+                menu: "kill".parse().unwrap(),
+                workload: Workload::Register(register::Options { keys: 1, values: None }),
+                load: Load { concurrency: 1, rate, operation_timeout: Duration::from_secs(1) },
+                timings: Timings {
+                    election_timeout: Duration::from_millis(500),
+                    heartbeat_interval: Duration::from_millis(100),
+                },
+            })
+            .unwrap()
+        };
+        for (rate, operations) in [(0, 300), (1, 15), (5, 75), (20, 300), (5000, 300)] {
+            assert_eq!(expect(&plan(rate)).operations, operations, "{rate}");
+        }
+        let plan = plan(0);
+        assert_eq!(expect(&plan).faults, plan.faults.len());
     }
 }

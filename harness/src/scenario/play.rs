@@ -8,7 +8,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use checker::{evidence::Run, fault, verdict::Verdict};
+use checker::{
+    evidence::{self, Run},
+    fault,
+    verdict::Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -173,7 +177,7 @@ async fn on_cluster(
     }
     let started: BTreeSet<NodeId> =
         account.steps.iter().filter(|step| !step.crashed).map(|step| step.node).collect();
-    let run = Run {
+    let mut run = Run {
         started: u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX),
         duration: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
         nodes: usize::try_from(settings.scenario.nodes)?,
@@ -193,11 +197,13 @@ async fn on_cluster(
         seed: settings.seed,
         account,
     };
-    save(dir, "run.json", &(serde_json::to_string_pretty(&run)? + "\n"))?;
     save(dir, "scenario.json", &(serde_json::to_string_pretty(&record)? + "\n"))?;
     save(dir, "faults.jsonl", &String::from_utf8_lossy(&faults))?;
     // No clients took part, which is not the same as a history that was lost.
     save(dir, "history.jsonl", "")?;
+    // Last, as it lists the others.
+    run.files = evidence::sizes(dir)?;
+    save(dir, "run.json", &(serde_json::to_string_pretty(&run)? + "\n"))?;
     driven
 }
 
@@ -224,7 +230,7 @@ pub fn is_scenario(dir: &Path) -> bool {
 /// The evidence is damaged or the verdict cannot be written.
 pub fn check(dir: &Path) -> Result<Verdict> {
     let record = load(dir)?;
-    let evidence = checker::evidence::load(dir)?;
+    let evidence = evidence::load(dir)?;
     let verdict = verdict::of(&record, &evidence);
     save(dir, "verdict.json", &(serde_json::to_string_pretty(&verdict)? + "\n"))?;
     Ok(verdict)

@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    io::{Seek, SeekFrom, Write},
+    io::{Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use bollard::{
     Docker,
     query_parameters::{DownloadFromContainerOptions, LogsOptionsBuilder},
@@ -32,14 +32,25 @@ pub(super) async fn file(docker: &Docker, container: &str, path: &str, to: &Path
     let target = to.to_owned();
     tokio::task::spawn_blocking(move || -> Result<bool> {
         archive.seek(SeekFrom::Start(0))?;
-        let mut archive = tar::Archive::new(std::io::BufReader::new(archive));
-        let Some(entry) = archive.entries()?.next() else { return Ok(false) };
-        let mut target = fs::File::create(&target)?;
-        std::io::copy(&mut entry?, &mut target)?;
-        Ok(true)
+        unpack(std::io::BufReader::new(archive), &target)
     })
     .await?
     .with_context(|| format!("unpacking {container}:{path} to {}", to.display()))
+}
+
+/// Unpacks an archive's only file, whole or not at all; false where the archive is empty.
+fn unpack(archive: impl Read, target: &Path) -> Result<bool> {
+    let mut archive = tar::Archive::new(archive);
+    let Some(entry) = archive.entries()?.next() else { return Ok(false) };
+    let mut entry = entry?;
+    let size = entry.size();
+    let copied = std::io::copy(&mut entry, &mut fs::File::create(target)?);
+    if !copied.as_ref().is_ok_and(|copied| *copied == size) {
+        // Part of a trace is worse than none: it claims that what it lacks did not happen.
+        fs::remove_file(target)?;
+        bail!("only {} of {size} bytes arrived", copied?);
+    }
+    Ok(true)
 }
 
 /// Writes all that a container printed, each line with its time.
@@ -68,4 +79,26 @@ pub(super) async fn tail(docker: &Docker, container: &str, lines: usize) -> Resu
         text.push_str(&String::from_utf8_lossy(chunk.as_ref()));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_file_is_none() {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(2000);
+        archive.append_data(&mut header, "trace.jsonl", [b'x'; 2000].as_slice()).unwrap();
+        let archive = archive.into_inner().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("n1.jsonl");
+        assert!(unpack(archive.as_slice(), &target).unwrap());
+        assert_eq!(fs::metadata(&target).unwrap().len(), 2000);
+        assert!(!unpack(&[][..], &target).unwrap());
+        let error = unpack(&archive[..1024], &target).unwrap_err().to_string();
+        assert_eq!(error, "only 512 of 2000 bytes arrived");
+        assert!(!target.exists());
+    }
 }

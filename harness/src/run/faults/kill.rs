@@ -1,7 +1,8 @@
 //! Kill: SIGKILL, and later a start with the same data.
 //!
-//! Bites when the container is seen down and an RPC is refused. Is healed when the node answers
-//! after it was started again.
+//! Bites when the container is seen down, by this signal and nothing else, and an RPC is refused: a
+//! node that had crashed by itself was not killed, and starting it again would hide that. Is healed
+//! when the node answers after it was started again.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::{Account, Miss, Nemesis, by_node, holders};
 use crate::{
+    cluster::docker::ContainerState,
     nemesis::{
         NodeId,
         overlap::{FaultId, Granted},
@@ -25,6 +27,8 @@ use crate::{
 /// A node that was started again must answer within this time.
 const ANSWER: Duration = Duration::from_secs(20);
 const RPC: Duration = Duration::from_millis(500);
+/// Exit code of a container that SIGKILL ended.
+const SIGKILLED: i64 = 128 + 9;
 
 /// Nodes that are down.
 pub(super) struct Kill {
@@ -78,11 +82,27 @@ async fn kill(nemesis: &Nemesis, granted: &Granted, account: &Account<'_>) -> an
 
 async fn seen_down(nemesis: &Nemesis, node: NodeId) -> anyhow::Result<(NodeId, Value)> {
     let state = nemesis.cluster.state(node).await?;
-    ensure!(!state.running, "n{node} was killed and its container still runs");
+    killed(node, &state)?;
     match nemesis.watch.ask(node, RPC).await {
         Ok(_) => bail!("n{node} was killed and still answers"),
         Err(status) => Ok((node, json!({ "exit_code": state.exit_code, "rpc": status.message() }))),
     }
+}
+
+/// # Errors
+/// The node runs, or ended otherwise than by the signal.
+fn killed(node: NodeId, state: &ContainerState) -> anyhow::Result<()> {
+    ensure!(!state.running, "n{node} was killed and its container still runs");
+    let Some(code) = state.exit_code else { bail!("n{node} has never run, so it was not killed") };
+    ensure!(
+        !state.out_of_memory,
+        "n{node} was to be killed and the kernel had killed it for lack of memory"
+    );
+    ensure!(
+        code == SIGKILLED,
+        "n{node} was to be killed and had exited by itself with code {code}; its log says why"
+    );
+    Ok(())
 }
 
 impl Kill {
@@ -127,5 +147,32 @@ async fn answers(
             });
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_node_that_the_signal_ended_was_killed() {
+        let ended = ContainerState {
+            running: false,
+            paused: false,
+            exit_code: Some(137),
+            out_of_memory: false,
+            started_at: None,
+            finished_at: None,
+        };
+        assert!(killed(3, &ended).is_ok());
+        let refused = |state: ContainerState| killed(3, &state).unwrap_err().to_string();
+        let running = ContainerState { running: true, exit_code: None, ..ended.clone() };
+        assert!(refused(running).contains("still runs"));
+        let crashed = ContainerState { exit_code: Some(101), ..ended.clone() };
+        assert!(refused(crashed).contains("exited by itself with code 101"));
+        let starved = ContainerState { out_of_memory: true, ..ended.clone() };
+        assert!(refused(starved).contains("lack of memory"));
+        let unborn = ContainerState { exit_code: None, ..ended };
+        assert!(refused(unborn).contains("never run"));
     }
 }
