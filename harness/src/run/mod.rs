@@ -432,7 +432,7 @@ impl Exercise<'_> {
 mod tests {
     use super::*;
     use crate::{
-        plan::{Load, Options, Timings},
+        plan::{Load, Options, Storage, Timings},
         system::System,
         workload::{Workload, register},
     };
@@ -443,6 +443,7 @@ mod tests {
             Plan::generate(Options {
                 system: System::RaftNode,
                 cluster: ClusterKind::Docker,
+                storage: Storage::Durable,
                 nodes: 3,
                 seed: 1,
                 time: Duration::from_secs(60),
