@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod generator;
+mod small;
 
 use std::{
     path::Path,
@@ -25,36 +26,7 @@ use checker::{
 use generator::Shape;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-/// Tries every order: takes any operation next that no other, still missing one must precede.
-fn brute_force(
-    operations: &[Interval<Operation>],
-    taken: &mut Vec<bool>,
-    state: Option<i64>,
-) -> bool {
-    let missing = |taken: &[bool], at: usize| !taken[at] && operations[at].ret.is_some();
-    let all = 0..operations.len();
-    if !all.clone().any(|at| missing(taken, at)) {
-        return true;
-    }
-    for next in all.clone() {
-        let call = operations[next].call;
-        let early = all
-            .clone()
-            .any(|at| missing(taken, at) && operations[at].ret.is_some_and(|ret| ret < call));
-        if taken[next] || early {
-            continue;
-        }
-        if let Some(after) = Register.apply(&state, &operations[next].operation) {
-            taken[next] = true;
-            if brute_force(operations, taken, after) {
-                return true;
-            }
-            taken[next] = false;
-        }
-    }
-    false
-}
+use small::brute_force;
 
 /// A few operations at random, answers included; as often as not they are those of a register.
 fn small(random: &mut ChaCha8Rng) -> Vec<Interval<Operation>> {

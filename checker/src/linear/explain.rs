@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::search::Interval;
+use super::{search::Interval, zones::Conflict};
 use crate::{
     history::{self, Outcome, Value, operation},
     model::register::Operation,
@@ -45,6 +45,53 @@ impl Case<'_> {
             }
             None => format!("{} although the value could only be {possible}", self.say(stuck)),
         };
+        self.told(summary, &witnesses)
+    }
+
+    /// The violation that zones found.
+    pub(super) fn conflict(&self, conflict: &Conflict) -> Violation {
+        let say = |position| self.say(position);
+        let (summary, witnesses) = match *conflict {
+            Conflict::NeverWritten(position) => {
+                (format!("{} although nobody ever wrote that value", say(position)), vec![position])
+            }
+            Conflict::SetTwice(first, second) => (
+                format!(
+                    "{} although that value, written once, was gone: {}",
+                    say(second),
+                    say(first)
+                ),
+                vec![first, second],
+            ),
+            Conflict::Circle(position) => (
+                format!("{}, one of a circle of which each needs the one before", say(position)),
+                vec![position],
+            ),
+            Conflict::Backwards(first, second) => (
+                format!(
+                    "{} although that can only have followed what was asked for later: {}",
+                    say(second),
+                    say(first)
+                ),
+                vec![first, second],
+            ),
+            Conflict::Interrupted { from, to, by } => {
+                let mut between = say(by.0);
+                if by.1 != by.0 {
+                    between += &format!(", and {}", say(by.1));
+                }
+                let summary = format!(
+                    "{} although in between {between}, which no order allows: {}",
+                    say(to),
+                    say(from)
+                );
+                (summary, vec![from, by.0, by.1, to])
+            }
+        };
+        self.told(summary, &witnesses)
+    }
+
+    fn told(&self, summary: String, witnesses: &[usize]) -> Violation {
         let sources = witnesses.iter().map(|&position| self.sources[position]);
         let mut operations = BTreeSet::new();
         for source in sources.clone() {

@@ -2,13 +2,16 @@
 //! linearizable when that of each key is.
 //!
 //! Per key the cheapest decider goes first: [`witness`] believes the server's revisions and
-//! verifies them, [`search`] decides what is left. A key that a budget leaves undecided is
-//! unknown, never ok. [`explain`] says why a key is illegal.
+//! verifies them, [`zones`] decides what writes each value once, [`search`] decides what is left.
+//! A key that a budget leaves undecided is unknown, never ok. [`certificate`] checks the order that
+//! a decider found, [`explain`] says why a key is illegal.
 
 mod bits;
+pub mod certificate;
 pub(crate) mod explain;
 pub mod search;
 mod witness;
+pub mod zones;
 
 use std::{
     collections::BTreeSet,
@@ -40,6 +43,9 @@ impl Default for Limits {
 
 /// Longer than anybody waits, and short enough for the clock to add.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Bytes of configurations for a search that only explains what has been decided.
+const TO_EXPLAIN: usize = 1 << 18;
 
 /// Violations that are told; more are counted.
 const TOLD: usize = 10;
@@ -115,12 +121,32 @@ pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> K
     if witness::explains(&intervals, &revisions) {
         return Key::Linearizable;
     }
+    let case = explain::Case { key, intervals: &intervals, sources: &sources };
+    match zones::decide(&intervals) {
+        zones::Found::Linearizable(_) => return Key::Linearizable,
+        zones::Found::Illegal(conflict) => {
+            // A search says more: which values were possible. It must be a short one, and its
+            // limit is one of memory, so that the same history always gets the same words.
+            let budget = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
+            let violation = match search::search(&Register, &intervals, &budget) {
+                Found::Illegal { stuck, possible } => case.violation(stuck, &possible, None),
+                Found::Undecided { .. } => case.conflict(&conflict),
+                Found::Linearizable => {
+                    return Key::Undecided(format!(
+                        "two deciders contradict each other, which is a bug of the checker: zones \
+                         found {conflict:?}, the search a linearization"
+                    ));
+                }
+            };
+            return Key::Illegal(Box::new(violation));
+        }
+        zones::Found::Undecided => {}
+    }
     let (simple, positions, unseen) = simplify(&intervals);
     match search::search(&Register, &simple, budget) {
         Found::Linearizable => Key::Linearizable,
         Found::Undecided { reason } => Key::Undecided(reason),
         Found::Illegal { stuck, possible } => {
-            let case = explain::Case { key, intervals: &intervals, sources: &sources };
             // The history as it is names the values that were merged, where time allows.
             let violation = match search::search(&Register, &intervals, budget) {
                 Found::Illegal { stuck, possible } => case.violation(stuck, &possible, None),
