@@ -201,6 +201,9 @@ fn plural(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
+/// Violations of one property that the terminal shows; the report and `verdict.json` have all.
+const SHOWN: usize = 3;
+
 /// What is wrong, then the verdict in one sentence.
 pub(super) fn print_verdict(verdict: &Verdict) {
     for property in &verdict.properties {
@@ -210,8 +213,11 @@ pub(super) fn print_verdict(verdict: &Verdict) {
             Outcome::Violated => "violated",
         };
         line(&format!("{word}: {}: {}", property.name, property.detail));
-        for violation in &property.violations {
+        for violation in property.violations.iter().take(SHOWN) {
             line(&format!("  {}", violation.summary));
+        }
+        if let Some(more) = property.violations.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            line(&format!("  and {more} more, see the report"));
         }
     }
     line(&verdict.summary);
