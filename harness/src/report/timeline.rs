@@ -1,6 +1,8 @@
 //! The picture: panels over one time axis. Faults, each node's role and term, windows without
 //! service, throughput by outcome, latency.
 
+use std::collections::BTreeSet;
+
 use checker::fault::Phase;
 use proto::trace::Role;
 
@@ -73,13 +75,20 @@ pub(super) fn draw(account: &Account) -> Timeline {
     }
     svg.line("base", (LEFT, bottom), (WIDTH - RIGHT, bottom));
     svg.append(panels);
+    // A rule is named at its first mark, where the name does not run into the one before.
+    let (mut named, mut free) = (BTreeSet::new(), 0.0);
     for (time, rule) in &marks {
         let x = axis.x(*time);
         svg.line("mark", (x, 6.0), (x, bottom));
-        let (anchor, dx) =
-            if x > WIDTH - 220.0 { (Anchor::End, -5.0) } else { (Anchor::Start, 5.0) };
-        if Some(*rule) == marks.first().map(|(_, rule)| *rule) || marks.len() <= 3 {
+        let width = text_width(rule) * 1.2;
+        let (anchor, dx, left) = if x > WIDTH - 220.0 {
+            (Anchor::End, -5.0, x - width - 5.0)
+        } else {
+            (Anchor::Start, 5.0, x)
+        };
+        if left >= free && named.insert(*rule) {
             svg.text("bad", anchor, (x + dx, 13.0), rule);
+            free = left + width + 10.0;
         }
     }
     Timeline { svg, height: bottom + 26.0 }
