@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Replica {
     config: Config,
-    boot: Boot,
+    boot: u64,
     raft: Raft,
     store: Store,
     applied: Index,
@@ -49,23 +49,9 @@ pub struct Replica {
     effects: Effects,
 }
 
-/// The boot number and how far its record is.
-#[derive(Clone, Copy, Debug)]
-struct Boot {
-    number: u64,
-    state: BootState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BootState {
-    Unwritten,
-    Writing(WriteId),
-    Durable,
-}
-
 impl Replica {
-    /// A replica in the state that its disk holds. The first outputs (the boot record among them,
-    /// which the driver writes like any other) come from the first [`Replica::handle`].
+    /// A replica in the state that its disk holds. The first outputs come from the first
+    /// [`Replica::handle`].
     ///
     /// # Panics
     /// On a configuration or a recovered state that cannot be: see [`Config`], [`Raft::new`].
@@ -90,12 +76,12 @@ impl Replica {
             &mut effects,
         );
         Self {
-            boot: Boot { number: recovered.boot, state: BootState::Unwritten },
+            boot: recovered.boot,
             raft,
             store: Store::default(),
             applied: 0,
             writes: Writes::default(),
-            reads: Reads::default(),
+            reads: Reads::new(recovered.boot),
             forwarded: Forwarded::new(recovered.term),
             last_command: 0,
             last_write: 0,
@@ -116,22 +102,13 @@ impl Replica {
     pub fn handle(&mut self, now: Time, input: Input, outputs: &mut Outputs) {
         // A driver whose clock steps back must not make timeouts run backwards.
         self.now = self.now.max(now);
-        if self.boot.state == BootState::Unwritten {
-            let id = self.last_write + 1;
-            self.last_write = queue(outputs, id, [Record::Boot(self.boot.number)]);
-            self.boot.state = BootState::Writing(id);
-        }
         match input {
             Input::Request { id, request, session } => self.request(id, request, session, outputs),
-            Input::Durable(id) => self.durable(id),
-            Input::Message(message) if self.booted() => self.message(message, outputs),
-            // As if it had been lost.
-            Input::Message(_) => {}
+            Input::Durable(id) => self.raft.durable(self.now, id, &mut self.effects),
+            Input::Message(message) => self.message(message, outputs),
             Input::Timer => {}
         }
-        if self.booted() {
-            self.raft.tick(self.now, &mut self.effects);
-        }
+        self.raft.tick(self.now, &mut self.effects);
         self.settle(outputs);
         self.emit(outputs);
     }
@@ -142,21 +119,14 @@ impl Replica {
         let (parking, patience) = (self.parking(), self.config.election_timeout);
         let writes = self.writes.deadline(parking, limits.request_timeout);
         let reads = self.reads.deadline(self.leaderless, parking, patience, limits.request_timeout);
-        let requests = writes.into_iter().chain(reads).min();
-        let raft = match self.boot.state {
-            BootState::Unwritten => Some(self.now),
-            BootState::Writing(_) => None,
-            BootState::Durable => Some(self.raft.deadline()),
-        };
-        // While the boot record is written only its completion can change anything.
-        raft.into_iter().chain(requests).min().unwrap_or(Time::MAX)
+        writes.into_iter().chain(reads).fold(self.raft.deadline(), Time::min)
     }
 
     /// The present state, for `Status`, `Inspect` and reply headers.
     pub fn status(&self) -> Status {
         Status {
             id: self.config.id,
-            boot: self.boot.number,
+            boot: self.boot,
             role: self.raft.role(),
             term: self.raft.term(),
             leader: self.raft.leader(),
@@ -168,13 +138,14 @@ impl Replica {
         }
     }
 
+    /// The largest Lamport clock that this node traced, sent or received.
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
     /// The store, for `HashKV`.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    fn booted(&self) -> bool {
-        self.boot.state == BootState::Durable
     }
 
     /// How long a request waits for a leader to be known.
@@ -218,15 +189,6 @@ impl Replica {
         }
     }
 
-    fn durable(&mut self, id: WriteId) {
-        if let BootState::Writing(boot) = self.boot.state
-            && boot <= id
-        {
-            self.boot.state = BootState::Durable;
-        }
-        self.raft.durable(self.now, id, &mut self.effects);
-    }
-
     fn message(&mut self, message: Message, outputs: &mut Outputs) {
         if !self.raft.plausible(&message) {
             return;
@@ -241,7 +203,7 @@ impl Replica {
             }
             Body::ProposeRefused { id } => {
                 self.raft.step(self.now, message, &mut self.effects);
-                let own = id.node == self.config.id && id.boot == self.boot.number;
+                let own = id.node == self.config.id && id.boot == self.boot;
                 if own && let Some(request) = self.writes.refused(id.number, from) {
                     outputs.replies.push((request, Err(Error::NoLeader)));
                 }
@@ -272,10 +234,8 @@ impl Replica {
             Some(_) => None,
             None => self.leaderless.or(Some(self.now)),
         };
-        if self.booted() {
-            self.propose_parked(outputs);
-            self.ask_for_reads();
-        }
+        self.propose_parked(outputs);
+        self.ask_for_reads();
         self.apply(outputs);
         while let Some(read) = self.reads.serve(self.applied) {
             self.serve(read, outputs);
@@ -296,7 +256,7 @@ impl Replica {
         while let Some(Parked { request, mut command, arrived }) = self.writes.unpark() {
             self.last_command += 1;
             let number = self.last_command;
-            let id = CommandId { node: self.config.id, boot: self.boot.number, number };
+            let id = CommandId { node: self.config.id, boot: self.boot, number };
             command.id = Some(id);
             let payload = Bytes::from(command.encode_to_vec());
             if leader != self.config.id {
@@ -350,8 +310,7 @@ impl Replica {
             }
             let Ok(command) = Command::decode(entry.payload.clone()) else { continue };
             let result = self.store.apply(&command);
-            let own =
-                command.id.filter(|id| id.node == self.config.id && id.boot == self.boot.number);
+            let own = command.id.filter(|id| id.node == self.config.id && id.boot == self.boot);
             if let Some(request) = own.and_then(|id| self.writes.applied(id.number)) {
                 if result.is_ok() {
                     answered.push(index);
@@ -387,15 +346,14 @@ impl Replica {
         let Some(staged) = self.raft.stage(id) else { return };
         let hard = staged.hard.map(|(term, vote)| Record::HardState { term, vote });
         let entries = staged.entries.iter().cloned().map(Record::Entry);
-        self.last_write = queue(outputs, id, hard.into_iter().chain(entries));
+        let write = outputs.write.get_or_insert_with(|| (id, Vec::new()));
+        write.0 = id;
+        write.1.extend(hard.into_iter().chain(entries));
+        self.last_write = id;
     }
 
     /// Moves the core's effects to the outputs, with their clocks.
     fn emit(&mut self, outputs: &mut Outputs) {
-        // Before the boot record is durable this boot has not begun.
-        if !self.booted() {
-            return;
-        }
         for event in self.effects.trace.drain(..) {
             self.clock += 1;
             outputs.trace.push((self.clock, event));
@@ -405,14 +363,6 @@ impl Replica {
             outbox::push(&mut outputs.messages, message, self.config.limits.append_bytes);
         }
     }
-}
-
-/// Adds records to the outputs' write, which has the number `id` from now on.
-fn queue(outputs: &mut Outputs, id: WriteId, records: impl IntoIterator<Item = Record>) -> WriteId {
-    let write = outputs.write.get_or_insert_with(|| (id, Vec::new()));
-    write.0 = id;
-    write.1.extend(records);
-    id
 }
 
 /// An election timeout from `shortest..2 * shortest`.

@@ -186,11 +186,11 @@ impl maintenance_server::Maintenance for ClientService {
     ) -> Result<Response<etcd::HashKvResponse>, Status> {
         let (reply, answer) = oneshot::channel();
         self.ask(Ask::HashKv { revision: request.get_ref().revision, reply })?;
-        let hash = match answer.await {
+        let (hash, state) = match answer.await {
             Ok(result) => result.map_err(|why| status::of(&why.into()))?,
             Err(_) => return Err(status::stopped_before()),
         };
-        let header = self.header(&self.state());
+        let header = self.header(&state);
         Ok(Response::new(etcd::HashKvResponse { header, hash, compact_revision: 0 }))
     }
 }

@@ -48,8 +48,8 @@ pub(super) enum Ask {
     HashKv {
         /// 0: the latest.
         revision: i64,
-        /// Where the answer goes.
-        reply: oneshot::Sender<Result<u32, kv::Error>>,
+        /// Where the answer goes, with the state that was hashed.
+        reply: oneshot::Sender<Result<(u32, Status), kv::Error>>,
     },
 }
 
@@ -73,8 +73,6 @@ pub(super) struct Driver {
     writer: Writer,
     links: Links,
     trace: Option<TraceFile>,
-    /// The largest Lamport clock that this node sent, received or traced.
-    clock: u64,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Response, replica::Error>>>,
     last_request: RequestId,
     status: watch::Sender<Status>,
@@ -124,7 +122,6 @@ impl Driver {
             writer: Writer::start(wal)?,
             links,
             trace,
-            clock,
             replies: BTreeMap::new(),
             last_request: 0,
             status,
@@ -167,7 +164,7 @@ impl Driver {
             match woken {
                 Woken::Stop => return self.stop().await,
                 Woken::Durable(id) => self.take(Input::Durable(id?)),
-                Woken::Message(message) => self.take_message(message),
+                Woken::Message(message) => self.take(Input::Message(message)),
                 Woken::Ask(ask) => self.take_ask(ask),
                 Woken::Timer => {}
             }
@@ -192,7 +189,7 @@ impl Driver {
         }
         for _ in 0..ROUND_INPUTS_MAX {
             let Ok(message) = self.messages.try_recv() else { break };
-            self.take_message(message);
+            self.take(Input::Message(message));
         }
         for _ in 0..ROUND_INPUTS_MAX {
             let Ok(ask) = self.asks.try_recv() else { break };
@@ -208,11 +205,6 @@ impl Driver {
         self.replica.handle(self.origin.elapsed(), input, &mut self.outputs);
     }
 
-    fn take_message(&mut self, message: Message) {
-        self.clock = self.clock.max(message.clock);
-        self.take(Input::Message(message));
-    }
-
     fn take_ask(&mut self, ask: Ask) {
         match ask {
             Ask::Request { request, session, reply } => {
@@ -222,7 +214,8 @@ impl Driver {
                 self.take(Input::Request { id, request, session });
             }
             Ask::HashKv { revision, reply } => {
-                let _ = reply.send(self.replica.store().hash_kv(revision));
+                let hash = self.replica.store().hash_kv(revision);
+                let _ = reply.send(hash.map(|hash| (hash, self.replica.status())));
             }
         }
     }
@@ -230,9 +223,6 @@ impl Driver {
     /// Does all outputs, in their order.
     fn flush(&mut self) -> Result<()> {
         let Outputs { trace, write, messages, replies } = &mut self.outputs;
-        if let Some((clock, _)) = trace.last() {
-            self.clock = self.clock.max(*clock);
-        }
         match &mut self.trace {
             Some(file) => file.write(trace.drain(..))?,
             None => trace.clear(),
@@ -241,7 +231,6 @@ impl Driver {
             self.writer.push(id, records);
         }
         for message in messages.drain(..) {
-            self.clock = self.clock.max(message.clock);
             self.refusals.extend(self.links.send(message));
         }
         for (id, result) in replies.drain(..) {
@@ -259,7 +248,7 @@ impl Driver {
         self.replies.clear();
         self.writer.finish(STOP_PATIENCE).await.context("while the node stopped")?;
         if let Some(trace) = &mut self.trace {
-            trace.write([(self.clock + 1, Event::Stopped {})])?;
+            trace.write([(self.replica.clock() + 1, Event::Stopped {})])?;
         }
         Ok(())
     }
