@@ -45,7 +45,8 @@ impl Disk {
         self.synced.append(&mut queued);
     }
 
-    fn recover(&self) -> storage::Recovered {
+    /// As the write-ahead log does, which notes the start before it gives what it holds.
+    fn recover(&mut self) -> storage::Recovered {
         let mut recovered = storage::Recovered { boot: 1, ..storage::Recovered::default() };
         for record in &self.synced {
             match record {
@@ -59,6 +60,7 @@ impl Disk {
                 }
             }
         }
+        self.synced.push(storage::Record::Boot(recovered.boot));
         recovered
     }
 }

@@ -18,10 +18,6 @@
 //! - While no leader is known, requests wait for up to `2 * election_timeout`, the longest
 //!   election timeout there is; then they get [`Error::NoLeader`]. Nobody has seen them.
 //! - A read asks for its index as often as it takes, each time with a new id.
-//!
-//! # Starting
-//! Nothing but requests for stale reads is served before the boot record is durable: the
-//! boot number is part of commands' ids, which must never be used twice. Messages that arrive before are lost.
 
 use std::time::Duration;
 

@@ -1,9 +1,13 @@
 //! Clients' linearizable reads (dissertation, section 6.4).
 //!
 //! Reads wait for a question to the leader (which may be this node), then for its answer, an
-//! index, then until that index is applied here. One question is open at a time; all reads that
-//! arrive meanwhile join the next. A question that stays without an answer, or whose term passes,
-//! is asked again under a new id: an answer to the old one is then ignored.
+//! index, then until that index is applied here. All reads that wait join each question. While one
+//! is open no other is asked, unless it stays without an answer for long or its term passes: a new
+//! one then follows under a new id. An answer to the earlier one still counts, for the reads that
+//! had joined it, so that a network slower than this node's patience delays reads and no more.
+//!
+//! Ids are never used twice, not even by another boot of this node: an answer that was meant for
+//! an earlier boot may name an index older than what a client of this one must see.
 
 use std::collections::VecDeque;
 
@@ -21,7 +25,7 @@ pub(super) struct Read {
     pub(super) arrived: Time,
 }
 
-/// A question to the leader and the reads that wait for its answer.
+/// The latest question to the leader.
 #[derive(Debug)]
 struct Question {
     id: u64,
@@ -29,12 +33,16 @@ struct Question {
     asked: Time,
 }
 
+/// Where a question's id has the number of the boot; below it are ids for a million questions a
+/// second, twelve days long.
+const BOOT_SHIFT: u32 = 40;
+
 /// The linearizable reads of this node's clients, each queue in order of arrival.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reads {
-    /// The first `asked` of these wait for the answer to `open`, the others for a question.
-    waiting: VecDeque<Read>,
-    asked: usize,
+    /// Each with the id of the first question that it joined, none before it did.
+    waiting: VecDeque<(Option<u64>, Read)>,
+    /// Asked, and worth waiting for.
     open: Option<Question>,
     /// Id of the last question.
     last_id: u64,
@@ -43,20 +51,29 @@ pub(super) struct Reads {
 }
 
 impl Reads {
+    /// No reads yet, in boot number `boot`.
+    pub(super) fn new(boot: u64) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            open: None,
+            last_id: boot << BOOT_SHIFT,
+            answered: VecDeque::new(),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.answered.len()
     }
 
     /// Takes a read.
     pub(super) fn add(&mut self, read: Read) {
-        self.waiting.push_back(read);
+        self.waiting.push_back((None, read));
     }
 
     /// Drops a question whose term has passed or that has waited for `patience`.
     pub(super) fn drop_stale(&mut self, now: Time, term: Term, patience: Time) {
         if self.open.as_ref().is_some_and(|q| q.term != term || q.asked + patience <= now) {
             self.open = None;
-            self.asked = 0;
         }
     }
 
@@ -67,21 +84,23 @@ impl Reads {
         }
         self.last_id += 1;
         self.open = Some(Question { id: self.last_id, term, asked: now });
-        self.asked = self.waiting.len();
+        for (first, _) in self.waiting.iter_mut().rev().take_while(|(first, _)| first.is_none()) {
+            *first = Some(self.last_id);
+        }
         Some(self.last_id)
     }
 
-    /// The answer to question `id`; one to an earlier question is ignored.
+    /// The answer to question `id`. It is good for all reads that arrived before the question left.
     pub(super) fn answer(&mut self, id: u64, index: Option<Index>) {
-        if self.open.as_ref().is_none_or(|question| question.id != id) {
-            return;
-        }
         // A refusal leaves the question open until its patience or its term ends, so that a
         // leader that cannot answer is not asked in a tight circle.
-        if let Some(index) = index {
+        let Some(index) = index else { return };
+        if self.open.as_ref().is_some_and(|question| question.id == id) {
             self.open = None;
-            let asked = std::mem::take(&mut self.asked);
-            self.answered.extend(self.waiting.drain(..asked).map(|read| (index, read)));
+        }
+        let joined = |waiting: &mut (Option<u64>, Read)| waiting.0.is_some_and(|first| first <= id);
+        while let Some((_, read)) = self.waiting.pop_front_if(joined) {
+            self.answered.push_back((index, read));
         }
     }
 
@@ -105,7 +124,7 @@ impl Reads {
         {
             replies.push((read.request, Err(Error::Timeout)));
         }
-        while let Some(oldest) = self.waiting.front() {
+        while let Some((_, oldest)) = self.waiting.front() {
             let error = if oldest.arrived + timeout <= now {
                 Error::Timeout
             } else if leaderless.is_some_and(|since| since.max(oldest.arrived) + parking <= now) {
@@ -115,7 +134,6 @@ impl Reads {
             };
             replies.push((oldest.request, Err(error)));
             self.waiting.pop_front();
-            self.asked = self.asked.saturating_sub(1);
         }
     }
 
@@ -128,11 +146,76 @@ impl Reads {
         timeout: Time,
     ) -> Option<Time> {
         let answered = self.answered.front().map(|(_, read)| read.arrived + timeout);
-        let waiting = self.waiting.front().map(|oldest| {
+        let waiting = self.waiting.front().map(|(_, oldest)| {
             let parked = leaderless.map(|since| since.max(oldest.arrived) + parking);
             parked.into_iter().fold(oldest.arrived + timeout, Time::min)
         });
         let open = self.open.as_ref().map(|question| question.asked + patience);
         [answered, waiting, open].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::etcd;
+
+    use super::*;
+
+    const TERM: Term = 3;
+    const PATIENCE: Time = Time::from_millis(100);
+
+    fn read(request: RequestId) -> Read {
+        Read { request, what: Request::Range(etcd::RangeRequest::default()), arrived: Time::ZERO }
+    }
+
+    fn served(reads: &mut Reads) -> Vec<RequestId> {
+        std::iter::from_fn(|| reads.serve(Index::MAX)).map(|read| read.request).collect()
+    }
+
+    #[test]
+    fn an_answer_serves_the_reads_that_came_before_its_question() {
+        let mut reads = Reads::new(1);
+        reads.add(read(1));
+        let first = reads.ask(Time::ZERO, TERM).unwrap();
+        reads.add(read(2));
+        assert_eq!(reads.ask(Time::ZERO, TERM), None, "one is open");
+        reads.answer(first, None);
+        assert_eq!(reads.ask(Time::ZERO, TERM), None, "a refusal closes nothing");
+        reads.answer(first, Some(7));
+        assert_eq!(served(&mut reads), [1]);
+        let second = reads.ask(Time::ZERO, TERM).unwrap();
+        reads.answer(first, Some(7));
+        assert!(served(&mut reads).is_empty(), "a doubled answer is none to the next question");
+        reads.answer(second, Some(7));
+        assert_eq!(served(&mut reads), [2]);
+    }
+
+    #[test]
+    fn answers_slower_than_the_patience_count() {
+        let mut reads = Reads::new(1);
+        reads.add(read(1));
+        let first = reads.ask(Time::ZERO, TERM).unwrap();
+        reads.drop_stale(PATIENCE, TERM, PATIENCE);
+        reads.add(read(2));
+        let second = reads.ask(PATIENCE, TERM).unwrap();
+        reads.answer(first, Some(7));
+        assert_eq!(served(&mut reads), [1]);
+        assert_eq!(reads.ask(PATIENCE, TERM), None, "the second is open");
+        reads.answer(second, Some(7));
+        assert_eq!(served(&mut reads), [2]);
+    }
+
+    #[test]
+    fn an_answer_to_an_earlier_boot_is_none() {
+        let mut earlier = Reads::new(1);
+        earlier.add(read(1));
+        let old = earlier.ask(Time::ZERO, TERM).unwrap();
+        let mut reads = Reads::new(2);
+        reads.add(read(1));
+        let new = reads.ask(Time::ZERO, TERM).unwrap();
+        reads.answer(old, Some(7));
+        assert!(served(&mut reads).is_empty());
+        reads.answer(new, Some(7));
+        assert_eq!(served(&mut reads), [1]);
     }
 }

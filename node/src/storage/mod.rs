@@ -40,8 +40,7 @@ pub struct Identity {
 /// One record of the write-ahead log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// The node starts for the `n`-th time. [`Wal::open`] has written it; another one with the same
-    /// number changes nothing.
+    /// The node starts for the `n`-th time; [`Wal::open`] writes it.
     Boot(u64),
     /// Term and vote from now on.
     HardState {

@@ -34,6 +34,25 @@ fn random_faults_break_nothing() {
 }
 
 #[test]
+fn a_node_takes_nothing_that_was_meant_for_its_earlier_life() {
+    let mut totals = judge::Totals::default();
+    for seed in seeds(60..80) {
+        totals += World::new(seed, Faults::restarts()).run();
+    }
+    assert!(totals.reads > 0 && totals.crashes > 400, "{totals:?}");
+}
+
+#[test]
+fn reads_succeed_though_their_answers_take_longer_than_an_election_timeout() {
+    let mut totals = judge::Totals::default();
+    for seed in seeds(0..20) {
+        totals += World::new(seed, Faults::far()).run();
+    }
+    // A few meet an election, of which there is one a run.
+    assert!(totals.unknown + totals.failed < 20 && totals.reads > 1000, "{totals:?}");
+}
+
+#[test]
 fn without_faults_nothing_is_refused() {
     for seed in seeds(0..20) {
         let totals = World::new(seed, Faults::none()).run();

@@ -61,6 +61,22 @@ impl Faults {
         }
     }
 
+    /// Quick restarts among late messages: what an earlier life of a node was sent finds the next
+    /// one, often in the same term.
+    pub(crate) fn restarts() -> Self {
+        Self {
+            delay_max: Duration::from_millis(6),
+            late: 0.3,
+            crash_every: Some(Duration::from_millis(60)),
+            ..Self::none()
+        }
+    }
+
+    /// A network whose round trip is about the shortest election timeout.
+    pub(crate) fn far() -> Self {
+        Self { delay_max: Duration::from_millis(90), ..Self::none() }
+    }
+
     /// Some seeds quiet, some savage, some with one kind of fault only.
     pub(crate) fn drawn(seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(!seed);
@@ -332,7 +348,9 @@ impl World {
         }
         let clock = self.machines[&id].clock;
         let config = self.config(id, clock);
-        let recovered = recover(&self.machines[&id].durable);
+        let durable = &mut self.machines.get_mut(&id).unwrap().durable;
+        let recovered = recover(durable);
+        durable.push(Record::Boot(recovered.boot));
         let log = recovered.entries.iter().map(|entry| (entry.term, entry.hash)).collect();
         if recovered.boot > 1 {
             self.judge.recovered(id, log);
