@@ -46,6 +46,21 @@ fn wrong_usage_is_64_and_says_what_is_possible() {
 }
 
 #[test]
+fn a_name_that_is_no_unicode_is_no_panic() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let root = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["test", "--out"])
+        .arg(root.path().join(OsStr::from_bytes(b"run-\xff")))
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("no Docker daemon"), "{said}");
+}
+
+#[test]
 fn help_is_no_error() {
     for args in [&["--help"][..], &["test", "--help"], &["--version"]] {
         assert_eq!(harness(args).status.code(), Some(0));

@@ -1,6 +1,10 @@
 //! Exit codes, and how an error becomes one.
 
-use std::{io::Write, process::ExitCode};
+use std::{
+    io::Write,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
 
 use checker::verdict::Outcome;
 
@@ -52,8 +56,30 @@ impl From<Outcome> for Exit {
 #[error(transparent)]
 pub struct Usage(#[from] pub anyhow::Error);
 
+/// Does a command. A panic, which has printed itself, is a failure of the harness, and must not
+/// look like any verdict.
+pub(super) fn of(command: impl FnOnce() -> anyhow::Result<Exit>) -> Exit {
+    match panic::catch_unwind(AssertUnwindSafe(command)) {
+        Ok(result) => result.unwrap_or_else(|error| say(&error)),
+        Err(_) => Exit::Failed,
+    }
+}
+
 /// Prints an error with its causes, and gives its exit code.
-pub fn say(error: &anyhow::Error) -> Exit {
+fn say(error: &anyhow::Error) -> Exit {
     let _ = writeln!(std::io::stderr(), "error: {error:#}");
     if error.downcast_ref::<Usage>().is_some() { Exit::Usage } else { Exit::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_and_panics_have_their_codes() {
+        assert_eq!(of(|| Ok(Exit::Violated)), Exit::Violated);
+        assert_eq!(of(|| Err(anyhow::anyhow!("no daemon"))), Exit::Failed);
+        assert_eq!(of(|| Err(Usage(anyhow::anyhow!("no such fault")).into())), Exit::Usage);
+        assert_eq!(of(|| panic!("a bug")), Exit::Failed);
+    }
 }

@@ -57,21 +57,30 @@ pub fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .without_time()
         .init();
-    let result = match cli.command {
+    exit::of(|| match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Doctor(args) => in_runtime(doctor::run(args)),
         Command::Gc(args) => in_runtime(gc::run(args)),
         Command::Scenario(args) => in_runtime(scenario::run(args)),
         Command::Test(args) => in_runtime(test::run(*args)),
-    };
-    result.unwrap_or_else(|error| exit::say(&error)).into()
+    })
+    .into()
+}
+
+/// The command line as it was given, for a person to read and repeat.
+fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 /// One thread for everything that waits: clients, faults, observation. Work that computes has
 /// threads of its own, and the nodes need the processors more than their harness.
 fn in_runtime(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // A check that a second Ctrl-C gave up is not waited for.
+    runtime.shutdown_background();
+    result
 }
 
 #[cfg(test)]

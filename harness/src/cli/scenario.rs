@@ -52,7 +52,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         election_timeout: args.election_timeout,
         heartbeat_interval: args.heartbeat_interval,
         seed: args.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-        command: std::env::args().collect(),
+        command: super::command_line(),
     };
     let scenario = &settings.scenario;
     note(&format!("{}: {}; seed {}", scenario.name, scenario.about, settings.seed));

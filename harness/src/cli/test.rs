@@ -131,7 +131,7 @@ impl Args {
             out,
             base_port,
             images: None,
-            command: std::env::args().collect(),
+            command: super::command_line(),
             inert: false,
         })
     }

@@ -8,11 +8,11 @@ use checker::{
     fault::Phase,
     history::Kind,
     linear::Limits,
-    verdict::{self, Verdict},
+    verdict::{self, Outcome, Verdict},
 };
 use proto::trace::{Event, Role};
 
-use super::record::Counts;
+use super::{progress, record::Counts};
 
 /// A verdict, and how much it rests on.
 #[derive(Clone, Debug)]
@@ -30,20 +30,37 @@ pub struct Judgement {
 /// Checks a run directory, and writes `verdict.json` into it.
 ///
 /// # Errors
-/// The directory holds no run, its evidence is damaged, or the verdict cannot be written.
+/// The directory holds no run, its evidence is damaged, or the verdict cannot be written; but see
+/// [`save`].
 pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
     let evidence = evidence::load(dir)?;
     let verdict = verdict::check(&evidence, &Limits::default());
-    let path = dir.join("verdict.json");
-    let mut text = serde_json::to_string_pretty(&verdict).context("verdict.json")?;
-    text.push('\n');
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    save(dir, &verdict)?;
     Ok(Judgement {
         verdict,
         counts: counts(&evidence),
         faults: bitten(&evidence),
         leaders: leaders(&evidence),
     })
+}
+
+/// Writes `verdict.json`. That a violation cannot be written is only printed: it outranks
+/// everything, a full disk included.
+///
+/// # Errors
+/// Another verdict cannot be written.
+pub(crate) fn save(dir: &Path, verdict: &Verdict) -> anyhow::Result<()> {
+    let path = dir.join("verdict.json");
+    let mut text = serde_json::to_string_pretty(verdict).context("verdict.json")?;
+    text.push('\n');
+    let saved = fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()));
+    match saved {
+        Err(error) if verdict.outcome == Outcome::Violated => {
+            progress::print(&format!("{error:#}"));
+            Ok(())
+        }
+        saved => saved,
+    }
 }
 
 fn counts(evidence: &Evidence) -> Counts {
@@ -70,4 +87,28 @@ fn leaders(evidence: &Evidence) -> usize {
         _ => None,
     });
     terms.collect::<BTreeSet<_>>().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_outranks_a_verdict_that_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let event = |index, kind, value| {
+            format!(
+                "{{\"index\":{index},\"time\":{index},\"process\":0,\"type\":\"{kind}\",\"f\":\"read\",\
+                 \"key\":\"k\",\"value\":{value}}}\n"
+            )
+        };
+        let read = |value| event(0, "invoke", "null") + &event(1, "ok", value);
+        let history = dir.path().join("history.jsonl");
+        fs::create_dir(dir.path().join("verdict.json")).unwrap();
+        fs::write(&history, read("null")).unwrap();
+        let error = judge(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("cannot write") && error.contains("verdict.json"), "{error}");
+        fs::write(&history, read("7")).unwrap();
+        assert_eq!(judge(dir.path()).unwrap().verdict.outcome, Outcome::Violated);
+    }
 }

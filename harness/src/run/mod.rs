@@ -37,6 +37,7 @@ use checker::evidence::{self, Expect, Run};
 use futures::{FutureExt, future::join_all};
 use tokio::{sync::watch as channel, task::JoinSet};
 
+pub(crate) use judge::save as save_verdict;
 pub use judge::{Judgement, judge};
 pub use record::Counts;
 pub use stop::Stop;

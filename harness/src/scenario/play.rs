@@ -232,7 +232,7 @@ pub fn check(dir: &Path) -> Result<Verdict> {
     let record = load(dir)?;
     let evidence = evidence::load(dir)?;
     let verdict = verdict::of(&record, &evidence);
-    save(dir, "verdict.json", &(serde_json::to_string_pretty(&verdict)? + "\n"))?;
+    crate::run::save_verdict(dir, &verdict)?;
     Ok(verdict)
 }
 
