@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -24,7 +24,7 @@ pub struct FileDisk {
 }
 
 impl FileDisk {
-    /// Opens a directory, which is created where it is missing.
+    /// Opens a directory, which is created where it is missing, with all those above it.
     ///
     /// # Errors
     ///
@@ -32,10 +32,7 @@ impl FileDisk {
     pub fn open(directory: &Path) -> Result<Self, Error> {
         let describe = || directory.display().to_string();
         fs::create_dir_all(directory).map_err(|why| Error::io("create", describe(), why))?;
-        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_directory(parent)
-                .map_err(|why| Error::io("sync", parent.display().to_string(), why))?;
-        }
+        sync_above(directory)?;
         let path = directory.join(LOCK);
         let lock = OpenOptions::new()
             .create(true)
@@ -120,6 +117,26 @@ impl Disk for FileDisk {
         self.open.remove(name);
         fs::remove_file(self.directory.join(name))
     }
+}
+
+/// Makes a directory's name durable, and those of the directories above, any of which may be new.
+fn sync_above(directory: &Path) -> Result<(), Error> {
+    let error = |path: &Path, why| Error::io("sync", path.display().to_string(), why);
+    let directory = directory.canonicalize().map_err(|why| error(directory, why))?;
+    let device = |path: &Path| fs::metadata(path).map(|file| file.dev());
+    let own = device(&directory).map_err(|why| error(&directory, why))?;
+    for above in directory.ancestors().skip(1) {
+        // The name of a mount point is not this file system's to keep.
+        if device(above).map_err(|why| error(above, why))? != own {
+            break;
+        }
+        match sync_directory(above) {
+            // Nor is the name in it this user's, who may not even read it.
+            Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {}
+            result => result.map_err(|why| error(above, why))?,
+        }
+    }
+    Ok(())
 }
 
 fn sync_directory(directory: &Path) -> io::Result<()> {
