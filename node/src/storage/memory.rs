@@ -22,7 +22,8 @@ pub const SECTOR_BYTES: usize = 512;
 pub enum Failure {
     /// The next write fails, and none of it reaches the disk.
     Write,
-    /// The next sync of a file fails; a crash keeps any part of what it should have kept.
+    /// The next sync of a file fails. As on Linux, what it should have kept can still be read, but
+    /// counts as written: no later sync keeps it, and a crash loses it.
     Sync,
 }
 
@@ -43,24 +44,20 @@ type FileId = u64;
 struct File {
     /// What a crash leaves if nothing unsynced is kept.
     durable: Vec<u8>,
-    /// Length once the creation is synced.
-    len: usize,
+    /// What can be read.
+    content: Vec<u8>,
     /// Writes since the last sync: offset, data.
     unsynced: Vec<(usize, Vec<u8>)>,
 }
 
 impl File {
-    fn content(&self) -> Vec<u8> {
-        let mut content = self.durable.clone();
-        content.resize(self.len, 0);
-        for (offset, data) in &self.unsynced {
-            content[*offset..*offset + data.len()].copy_from_slice(data);
-        }
-        content
+    fn write(&mut self, offset: usize, data: &[u8]) {
+        self.content[offset..offset + data.len()].copy_from_slice(data);
+        self.unsynced.push((offset, data.to_vec()));
     }
 
     fn sync(&mut self) {
-        self.durable.resize(self.len, 0);
+        self.durable.resize(self.content.len(), 0);
         for (offset, data) in self.unsynced.drain(..) {
             self.durable[offset..offset + data.len()].copy_from_slice(&data);
         }
@@ -133,7 +130,7 @@ impl MemoryDisk {
 
     fn crash_data(&mut self, mut keep: impl FnMut(Piece) -> usize) {
         for file in self.files.values_mut() {
-            file.durable.resize(file.len, 0);
+            file.durable.resize(file.content.len(), 0);
             let writes = std::mem::take(&mut file.unsynced);
             for (number, (start, data)) in writes.iter().enumerate() {
                 let mut at = 0;
@@ -146,6 +143,7 @@ impl MemoryDisk {
                     at += len;
                 }
             }
+            file.content.clone_from(&file.durable);
         }
         self.failures.clear();
     }
@@ -176,12 +174,13 @@ impl MemoryDisk {
         let Some(file) = self.names.get(name).and_then(|file| self.files.get_mut(file)) else {
             return false;
         };
-        match file.durable.get_mut(offset) {
-            Some(byte) => {
-                *byte ^= 1 << (bit % 8);
+        match (file.durable.get_mut(offset), file.content.get_mut(offset)) {
+            (Some(durable), Some(read)) => {
+                *durable ^= 1 << (bit % 8);
+                *read ^= 1 << (bit % 8);
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 
@@ -232,18 +231,18 @@ impl Disk for MemoryDisk {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let file = self.names.get(name).and_then(|file| self.files.get(file));
-        file.map(File::content).ok_or_else(|| io::ErrorKind::NotFound.into())
+        file.map(|file| file.content.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn create(&mut self, name: &str, len: u64) -> io::Result<()> {
-        let used: u64 = self.files.values().map(|file| file.len as u64).sum();
+        let used: u64 = self.files.values().map(|file| file.content.len() as u64).sum();
         if self.capacity.is_some_and(|capacity| used.saturating_add(len) > capacity) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::StorageFull)?;
         let file = self.next_file;
         self.next_file += 1;
-        self.files.insert(file, File { len, ..Default::default() });
+        self.files.insert(file, File { content: vec![0; len], ..Default::default() });
         self.change(Change::Link { name: name.to_owned(), file });
         Ok(())
     }
@@ -252,16 +251,21 @@ impl Disk for MemoryDisk {
         self.fails(Failure::Write)?;
         let file = self.file_mut(name)?;
         let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        if offset.checked_add(data.len()).is_none_or(|end| end > file.len) {
+        if offset.checked_add(data.len()).is_none_or(|end| end > file.content.len()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "write beyond the file's end"));
         }
-        file.unsynced.push((offset, data.to_vec()));
+        file.write(offset, data);
         Ok(())
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.fails(Failure::Sync)?;
-        self.file_mut(name)?.sync();
+        let failed = self.fails(Failure::Sync);
+        let file = self.file_mut(name)?;
+        if failed.is_err() {
+            file.unsynced.clear();
+            return failed;
+        }
+        file.sync();
         self.syncs += 1;
         Ok(())
     }

@@ -23,6 +23,8 @@ pub(super) struct Tail {
     pub(super) header: Header,
     /// Offset behind the last valid record.
     pub(super) end: usize,
+    /// The records of the last sync batch, up to `end`: their sync may have failed.
+    pub(super) last_batch: Bytes,
     /// Offset behind the last byte that is not zero.
     pub(super) dirty_end: usize,
     /// Bytes of all segments.
@@ -54,11 +56,12 @@ pub(super) fn recover(
                 ),
             });
         }
-        let end = segment.replay(&mut recovered)?;
+        let (batch, end) = segment.replay(&mut recovered)?;
         let last = place + 1 == sequences.len();
         let dirty_end = segment.check_tail(end, last)?;
         let size = tail.map_or(0, |tail| tail.size) + segment.header.len;
-        tail = Some(Tail { header: segment.header, end, dirty_end, size });
+        let last_batch = segment.file.slice(batch..end);
+        tail = Some(Tail { header: segment.header, end, last_batch, dirty_end, size });
     }
     if let Some(tail) = &tail {
         recovered.cut = (tail.dirty_end - tail.end) as u64;
@@ -96,10 +99,11 @@ impl Segment {
         Error::Corrupt { file: self.path.clone(), offset: offset as u64, what: what.into() }
     }
 
-    /// Replays the valid records up to the first that is not, and returns where that is.
-    fn replay(&self, recovered: &mut Recovered) -> Result<usize, Error> {
+    /// Replays the valid records up to the first that is not. Returns where the last sync batch
+    /// begins and ends.
+    fn replay(&self, recovered: &mut Recovered) -> Result<(usize, usize), Error> {
         let salt = self.header.salt();
-        let mut offset = HEADER_BYTES;
+        let (mut batch, mut offset) = (HEADER_BYTES, HEADER_BYTES);
         while let Some(frame) = segment::decode(&self.file, salt, offset, HEADER_BYTES) {
             match frame.body {
                 Body::Boot(number) => recovered.boot = number,
@@ -123,9 +127,9 @@ impl Segment {
                     recovered.entries.push(entry);
                 }
             }
-            offset = frame.end;
+            (batch, offset) = (frame.batch, frame.end);
         }
-        Ok(offset)
+        Ok((batch, offset))
     }
 
     /// Decides what the bytes behind the last valid record are, and returns where they end.

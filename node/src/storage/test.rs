@@ -290,6 +290,21 @@ fn a_failed_write_or_sync_is_never_retried() {
 }
 
 #[test]
+fn what_a_failed_sync_left_in_memory_is_durable_when_the_next_start_counts_on_it() {
+    let (mut wal, _) = open(MemoryDisk::new()).unwrap();
+    wal.append(&entries(1, 1, &[b"a"])).and_then(|()| wal.sync()).unwrap();
+    wal.append(&entries(2, 1, &[b"b"])).unwrap();
+    wal.disk_mut().fail(Failure::Sync);
+    assert!(wal.sync().is_err());
+    // The process starts again, on a machine that goes on: the kernel still knows the record.
+    let (wal, recovered) = open(wal.into_disk()).unwrap();
+    assert_eq!(recovered.entries.len(), 2);
+    let mut disk = wal.into_disk();
+    disk.crash_keeping(|_| 0);
+    assert_eq!(open(disk).unwrap().1.entries.len(), 2);
+}
+
+#[test]
 fn a_full_disk_is_said_and_loses_nothing_synced() {
     let (mut wal, _) = open(MemoryDisk::new()).unwrap();
     wal.disk_mut().set_capacity(Some(6000));
@@ -438,7 +453,7 @@ proptest! {
 #[test]
 fn real_files_keep_the_log_and_admit_one_process() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("wal");
+    let path = directory.path().join("new/wal");
     let (mut wal, recovered) = Wal::open(FileDisk::open(&path).unwrap(), ME).unwrap();
     assert_eq!(recovered.boot, 1);
     wal.append(&entries(1, 1, &[b"a", b"b"])).unwrap();

@@ -1,5 +1,7 @@
 //! The write-ahead log.
 
+use bytes::Bytes;
+
 use super::{
     Disk, Error, Identity, Record, Recovered,
     recovery::{self, Tail},
@@ -74,7 +76,8 @@ impl<D: Disk> Wal<D> {
                 let len = u64::from(options.first_segment_bytes).max(2 * HEADER_BYTES as u64);
                 let header = Header { identity, sequence: 1, len, previous_end: 0 };
                 create(&mut disk, &header)?;
-                Tail { header, end: HEADER_BYTES, dirty_end: HEADER_BYTES, size: len }
+                let last_batch = Bytes::new();
+                Tail { header, end: HEADER_BYTES, last_batch, dirty_end: HEADER_BYTES, size: len }
             }
         };
         let mut wal = Self {
@@ -218,13 +221,16 @@ fn tidy(disk: &mut impl Disk) -> Result<Vec<u64>, Error> {
 /// Zeroes what a crash left behind the last valid record, so that no piece of it can ever stand
 /// behind new records and be taken for one. Then makes durable what was read: a process that died
 /// without a power failure may have left it, and the segment's name, in the kernel's memory alone.
+///
+/// The last batch is written anew for that. If it was its sync that failed and ended the last
+/// process, the kernel takes it for written, and another sync would do nothing about it.
 fn settle(disk: &mut impl Disk, tail: &Tail) -> Result<(), Error> {
     let name = segment::name(tail.header.sequence);
-    if tail.dirty_end > tail.end {
-        let zeros = vec![0; tail.dirty_end - tail.end];
-        disk.write(&name, tail.end as u64, &zeros)
-            .map_err(|why| Error::io("write", disk.describe(&name), why))?;
-    }
+    let mut bytes = tail.last_batch.to_vec();
+    let start = tail.end - bytes.len();
+    bytes.resize(tail.dirty_end - start, 0);
+    disk.write(&name, start as u64, &bytes)
+        .map_err(|why| Error::io("write", disk.describe(&name), why))?;
     disk.sync(&name)
         .and_then(|()| disk.sync_dir())
         .map_err(|why| Error::io("sync", disk.describe(&name), why))
