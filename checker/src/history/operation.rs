@@ -221,17 +221,6 @@ fn check_argument(event: &Event) -> Result<(), Malformed> {
     Err(Malformed::Value { index: event.index, expected, found: event.value })
 }
 
-/// The operations of each key, in order of invocation; keys ascending.
-pub fn by_key<'a, 'b>(
-    operations: &'b [Operation<'a>],
-) -> BTreeMap<&'a str, Vec<&'b Operation<'a>>> {
-    let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
-    for operation in operations {
-        keys.entry(operation.key).or_default().push(operation);
-    }
-    keys
-}
-
 /// The nodes that the operations were asked of, ascending.
 pub fn nodes<'a>(operations: impl IntoIterator<Item = &'a Operation<'a>>) -> Vec<String> {
     let names: BTreeSet<&str> = operations.into_iter().filter_map(|o| o.node).collect();
@@ -287,7 +276,6 @@ mod tests {
             ]
         );
         assert_eq!(nodes(&operations), ["n1", "n2"]);
-        assert_eq!(by_key(&operations)["k"].len(), 4);
     }
 
     #[test]

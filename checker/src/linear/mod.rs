@@ -18,8 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustc_hash::FxHashMap;
+
 use crate::{
-    history::{Operation, Outcome, operation},
+    history::{Operation, Outcome},
     model::register::{self, Register},
     verdict::{self, Property, Violation, count},
 };
@@ -44,7 +46,7 @@ impl Default for Limits {
 /// Longer than anybody waits, and short enough for the clock to add.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Bytes of configurations for a search that only explains what has been decided.
+/// Bytes of configurations for a search that only explains what another has decided.
 const TO_EXPLAIN: usize = 1 << 18;
 
 /// Violations that are told; more are counted.
@@ -63,16 +65,16 @@ pub enum Key {
 
 /// Decides each key and sums up.
 pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
-    let keys = operation::by_key(operations);
+    let keys = by_key(operations);
     let deadline = Instant::now() + limits.timeout.min(LONGEST);
     let mut violations = Vec::new();
     let mut illegal = 0;
     let mut undecided = Vec::new();
-    for (done, (key, operations)) in keys.iter().enumerate() {
+    for (done, (key, subject)) in keys.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(keys.len() - done).unwrap_or(u32::MAX);
         let budget = Budget { memory: limits.memory, deadline: Instant::now() + share };
-        match check_key(key, operations, &budget) {
+        match subject.decide(key, &budget) {
             Key::Linearizable => {}
             Key::Illegal(violation) => {
                 illegal += 1;
@@ -102,57 +104,84 @@ pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
     Property { name: explain::RULE.into(), outcome, detail, violations }
 }
 
-/// Decides the operations of one key.
+/// Decides the operations of one key, given in order of invocation.
 pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> Key {
-    let mut intervals = Vec::with_capacity(operations.len());
-    let mut sources = Vec::with_capacity(operations.len());
-    let mut revisions = Vec::with_capacity(operations.len());
-    for &source in operations {
-        let Some(operation) = register::Operation::of(source) else { continue };
+    let mut subject = Subject::default();
+    for &operation in operations {
+        subject.push(operation);
+    }
+    subject.decide(key, budget)
+}
+
+/// The operations of each key, keys ascending.
+fn by_key<'a>(operations: &'a [Operation<'a>]) -> Vec<(&'a str, Subject<'a>)> {
+    let mut keys: Vec<(&str, Subject)> = Vec::new();
+    let mut places: FxHashMap<&str, usize> = FxHashMap::default();
+    for operation in operations {
+        let place = *places.entry(operation.key).or_insert(keys.len());
+        if place == keys.len() {
+            keys.push((operation.key, Subject::default()));
+        }
+        keys[place].1.push(operation);
+    }
+    keys.sort_unstable_by_key(|(key, _)| *key);
+    keys
+}
+
+/// The operations of one key that say something about it.
+#[derive(Default)]
+struct Subject<'a> {
+    intervals: Vec<Interval<register::Operation>>,
+    /// Of each of them, the operation of the history, and its revision.
+    sources: Vec<&'a Operation<'a>>,
+    revisions: Vec<Option<i64>>,
+}
+
+impl<'a> Subject<'a> {
+    fn push(&mut self, source: &'a Operation<'a>) {
+        let Some(operation) = register::Operation::of(source) else { return };
         let (ret, revision) = match source.outcome {
             Outcome::Ok { time, revision, .. } => (Some(time), revision),
             Outcome::Mismatch { time, .. } => (Some(time), None),
             Outcome::Failed { .. } | Outcome::Unknown { .. } => (None, None),
         };
-        intervals.push(Interval { operation, call: source.call, ret });
-        sources.push(source);
-        revisions.push(revision);
+        self.intervals.push(Interval { operation, call: source.call, ret });
+        self.sources.push(source);
+        self.revisions.push(revision);
     }
-    if witness::explains(&intervals, &revisions) {
-        return Key::Linearizable;
-    }
-    let case = explain::Case { key, intervals: &intervals, sources: &sources };
-    match zones::decide(&intervals) {
-        zones::Found::Linearizable(_) => return Key::Linearizable,
-        zones::Found::Illegal(conflict) => {
-            // A search says more: which values were possible. It must be a short one, and its
-            // limit is one of memory, so that the same history always gets the same words.
-            let budget = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
-            let violation = match search::search(&Register, &intervals, &budget) {
-                Found::Illegal { stuck, possible } => case.violation(stuck, &possible, None),
-                Found::Undecided { .. } => case.conflict(&conflict),
-                Found::Linearizable => {
-                    return Key::Undecided(format!(
-                        "two deciders contradict each other, which is a bug of the checker: zones \
-                         found {conflict:?}, the search a linearization"
-                    ));
-                }
-            };
-            return Key::Illegal(Box::new(violation));
+
+    fn decide(&self, key: &str, budget: &Budget) -> Key {
+        if witness::explains(&self.intervals, &self.revisions) {
+            return Key::Linearizable;
         }
-        zones::Found::Undecided => {}
-    }
-    let (simple, positions, unseen) = simplify(&intervals);
-    match search::search(&Register, &simple, budget) {
-        Found::Linearizable => Key::Linearizable,
-        Found::Undecided { reason } => Key::Undecided(reason),
-        Found::Illegal { stuck, possible } => {
-            // The history as it is names the values that were merged, where time allows.
-            let violation = match search::search(&Register, &intervals, budget) {
+        let case = explain::Case { key, intervals: &self.intervals, sources: &self.sources };
+        // Names the values that were possible, where a short search of the history as it is can
+        // tell. Its limit is one of memory, so that the same history always gets the same words.
+        let brief = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
+        let explain = || search::search(&Register, &self.intervals, &brief);
+        match zones::decide(&self.intervals) {
+            zones::Found::Linearizable(_) => return Key::Linearizable,
+            zones::Found::Illegal(conflict) => {
+                return match explain() {
+                    Found::Illegal { stuck, possible } => {
+                        Key::Illegal(Box::new(case.violation(stuck, &possible, None)))
+                    }
+                    Found::Undecided { .. } => Key::Illegal(Box::new(case.conflict(&conflict))),
+                    Found::Linearizable => Key::Undecided(format!(
+                        "a bug of the checker: zones found {conflict:?}, the search a linearization"
+                    )),
+                };
+            }
+            zones::Found::Undecided => {}
+        }
+        let (simple, positions, unseen) = simplify(&self.intervals);
+        match search::search(&Register, &simple, budget) {
+            Found::Linearizable => Key::Linearizable,
+            Found::Undecided { reason } => Key::Undecided(reason),
+            Found::Illegal { stuck, possible } => Key::Illegal(Box::new(match explain() {
                 Found::Illegal { stuck, possible } => case.violation(stuck, &possible, None),
                 _ => case.violation(positions[stuck], &possible, unseen),
-            };
-            Key::Illegal(Box::new(violation))
+            })),
         }
     }
 }
