@@ -16,6 +16,11 @@ use super::{Error, Request, history::Interval};
 /// transaction has what its parent leaves over. etcd's default.
 pub const OPERATIONS_MAX: usize = 128;
 
+/// Deepest nesting of transactions. Messages are decoded up to a fixed depth, and a request stands
+/// deeper in the command that is replicated than by itself: what is taken here must be decodable
+/// there.
+const NESTING_MAX: usize = 32;
+
 /// Whether a request is well-formed, before it is proposed: etcd's checks and status texts.
 ///
 /// An inverted range is well-formed and empty, as in etcd. The size of a request is the server's
@@ -80,15 +85,15 @@ pub(super) fn delete_range(delete: &DeleteRangeRequest) -> Result<(), Error> {
 }
 
 pub(super) fn txn(txn: &TxnRequest) -> Result<(), Error> {
-    shape(txn, OPERATIONS_MAX)?;
+    shape(txn, OPERATIONS_MAX, NESTING_MAX)?;
     changes(&txn.success)?;
     changes(&txn.failure)?;
     Ok(())
 }
 
-fn shape(txn: &TxnRequest, operations_max: usize) -> Result<(), Error> {
+fn shape(txn: &TxnRequest, operations_max: usize, nesting_max: usize) -> Result<(), Error> {
     let operations = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
-    if operations > operations_max {
+    if operations > operations_max || nesting_max == 0 {
         return Err(Error::TooManyOperations);
     }
     for compare in &txn.compare {
@@ -99,7 +104,9 @@ fn shape(txn: &TxnRequest, operations_max: usize) -> Result<(), Error> {
             Some(request_op::Request::RequestRange(op)) => range(op)?,
             Some(request_op::Request::RequestPut(op)) => put(op)?,
             Some(request_op::Request::RequestDeleteRange(op)) => delete_range(op)?,
-            Some(request_op::Request::RequestTxn(op)) => shape(op, operations_max - operations)?,
+            Some(request_op::Request::RequestTxn(op)) => {
+                shape(op, operations_max - operations, nesting_max - 1)?;
+            }
             None => return Err(Error::KeyNotFound),
         }
     }

@@ -555,3 +555,26 @@ fn remembered_results_are_bounded_in_bytes() {
     let last = format!("s{}", sessions - 1);
     store.apply(&in_session(&last, 2, put())).unwrap();
 }
+
+#[test]
+fn what_is_well_formed_can_be_replicated_however_deep_it_is() {
+    use prost::Message as _;
+
+    let mut deep = txn(vec![op_put("a", "1")]);
+    let mut accepted = 0;
+    for _ in 0..70 {
+        deep = txn(vec![op(Op::RequestTxn(deep))]);
+        if TxnRequest::decode(&deep.encode_to_vec()[..]).is_err() {
+            break;
+        }
+        match check(&Request::Txn(deep.clone())) {
+            Ok(()) => {
+                let bytes = command(command::Request::Txn(deep.clone())).encode_to_vec();
+                assert!(Command::decode(&bytes[..]).is_ok(), "{accepted}");
+                accepted += 1;
+            }
+            Err(why) => assert_eq!(why, Error::TooManyOperations),
+        }
+    }
+    assert!(accepted > 20, "{accepted}");
+}

@@ -57,7 +57,7 @@ pub enum Body {
     },
     /// A follower asks at which index a linearizable read may be served.
     ReadIndex {
-        /// Chosen by the follower, never reused within a boot.
+        /// Chosen by the follower, never used again, by a later boot neither.
         id: u64,
     },
     /// The answer to [`Body::ReadIndex`]: none where leadership could not be confirmed.
