@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bollard::{Docker, query_parameters::ListContainersOptions};
+use bollard::{
+    Docker,
+    query_parameters::{KillContainerOptions, ListContainersOptions},
+};
 use checker::{evidence, fault::Phase, verdict::Outcome};
 use harness::{
     cluster::docker::OWNER,
@@ -144,6 +147,36 @@ async fn a_fault_that_does_nothing_makes_the_run_undecided() {
         assert!(property.detail.contains(says), "{}", property.detail);
         let evidence = evidence::load(&finished.directory).unwrap();
         assert!(evidence.faults.iter().all(|record| record.phase != Phase::Bitten));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_ended_by_itself_was_not_killed() {
+    let Some(docker) = common::docker("a node that ends before its kill").await else { return };
+    let _turn = TURN.lock().await;
+    // SIGKILL is how the kernel ends a process when memory runs out: the same code as a kill's.
+    for signal in ["SIGTERM", "SIGKILL"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = settings(dir.path(), "kill:n2", 4);
+        settings.plan.faults.truncate(1);
+        settings.plan.faults[0].at = Duration::from_secs(2);
+        settings.plan.faults[0].lasts = Duration::from_millis(500);
+        let history = dir.path().join("run/history.jsonl");
+        let ends = async {
+            while std::fs::metadata(&history).map_or(0, |file| file.len()) == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let nodes = made_by(&docker, std::process::id()).await;
+            let node = nodes.iter().find(|name| name.ends_with("-n2")).unwrap();
+            let options = KillContainerOptions { signal: signal.to_owned() };
+            docker.kill_container(node.trim_start_matches('/'), Some(options)).await.unwrap();
+        };
+        let stop = Stop::listen().unwrap();
+        let (finished, ()) = tokio::join!(run(&settings, &stop), ends);
+        let verdict = finished.unwrap().judgement.verdict;
+        assert_eq!(verdict.outcome, Outcome::Unknown, "{signal}: {verdict:#?}");
+        let faults = verdict.properties.iter().find(|property| property.name == "faults").unwrap();
+        assert!(faults.detail.contains("n2 exited with code"), "{signal}: {}", faults.detail);
     }
 }
 

@@ -64,6 +64,9 @@ pub(super) async fn install(
 }
 
 async fn kill(nemesis: &Nemesis, granted: &Granted, account: &Account<'_>) -> anyhow::Result<()> {
+    for &node in &granted.nodes {
+        bringup::running(&nemesis.cluster, node, 1).await?;
+    }
     if !nemesis.inert {
         try_join_all(granted.nodes.iter().map(|&node| nemesis.cluster.kill(node))).await?;
     }
