@@ -1,67 +1,89 @@
 //! A set of small numbers: the slots of open operations.
 
-use smallvec::SmallVec;
-
-/// A set of slots. Grows as needed; 128 slots take no heap. Equal sets are equal values.
+/// A set of slots. Grows as needed; the first 64 take no heap, so that copying a set is cheap
+/// where it is done most. Equal sets are equal values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Bits(SmallVec<[u64; 2]>);
+pub(super) struct Bits {
+    low: u64,
+    /// The slots from 64 on; the last word is never zero.
+    high: Vec<u64>,
+}
 
 impl Bits {
     pub(super) fn contains(&self, slot: usize) -> bool {
-        self.0.get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1)
+        let word = if slot < 64 { self.low } else { self.word(slot / 64 - 1) };
+        word >> (slot % 64) & 1 == 1
     }
 
     pub(super) fn insert(&mut self, slot: usize) {
-        if self.0.len() <= slot / 64 {
-            self.0.resize(slot / 64 + 1, 0);
+        let bit = 1 << (slot % 64);
+        if slot < 64 {
+            self.low |= bit;
+            return;
         }
-        self.0[slot / 64] |= 1 << (slot % 64);
+        let index = slot / 64 - 1;
+        if self.high.len() <= index {
+            self.high.resize(index + 1, 0);
+        }
+        self.high[index] |= bit;
     }
 
     pub(super) fn remove(&mut self, slot: usize) {
-        if let Some(word) = self.0.get_mut(slot / 64) {
-            *word &= !(1 << (slot % 64));
+        let bit = 1 << (slot % 64);
+        if slot < 64 {
+            self.low &= !bit;
+        } else if let Some(word) = self.high.get_mut(slot / 64 - 1) {
+            *word &= !bit;
             self.trim();
         }
     }
 
     pub(super) fn remove_all(&mut self, other: &Self) {
-        for (word, other) in self.0.iter_mut().zip(&other.0) {
+        self.low &= !other.low;
+        for (word, other) in self.high.iter_mut().zip(&other.high) {
             *word &= !other;
         }
         self.trim();
     }
 
     pub(super) fn is_subset(&self, other: &Self) -> bool {
-        self.0.len() <= other.0.len()
-            && self.0.iter().zip(&other.0).all(|(word, other)| word & !other == 0)
+        self.low & !other.low == 0
+            && self.high.len() <= other.high.len()
+            && self.high.iter().zip(&other.high).all(|(word, other)| word & !other == 0)
     }
 
     pub(super) fn intersects(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).any(|(word, other)| word & other != 0)
+        self.low & other.low != 0
+            || self.high.iter().zip(&other.high).any(|(word, other)| word & other != 0)
     }
 
     /// The members, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(index, &word)| {
-            let mut rest = word;
-            std::iter::from_fn(move || {
-                let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
-                rest &= rest - 1;
-                Some(index * 64 + bit)
-            })
-        })
+        std::iter::once(self.low).chain(self.high.iter().copied()).enumerate().flat_map(
+            |(index, word)| {
+                let mut rest = word;
+                std::iter::from_fn(move || {
+                    let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+                    rest &= rest - 1;
+                    Some(index * 64 + bit)
+                })
+            },
+        )
     }
 
     /// Bytes beside the value itself.
     pub(super) fn heap(&self) -> usize {
-        if self.0.spilled() { self.0.capacity() * size_of::<u64>() } else { 0 }
+        self.high.capacity() * size_of::<u64>()
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        self.high.get(index).copied().unwrap_or(0)
     }
 
     /// Keeps equal sets equal, whatever was in them before.
     fn trim(&mut self) {
-        while self.0.last() == Some(&0) {
-            self.0.pop();
+        while self.high.last() == Some(&0) {
+            self.high.pop();
         }
     }
 }
