@@ -6,10 +6,12 @@
 //! - [`plan`]: what a test is, as plain data;
 //! - [`workload`], [`nemesis`]: what clients do and what is done to nodes; pure, no cluster known;
 //! - [`run`]: interprets a plan and records the evidence; [`scenario`]: plays a short script;
+//! - [`campaign`]: many seeds in simulation;
 //! - [`client`]: one operation against one node; [`system`]: what a node is;
 //! - [`cluster`], [`images`], [`doctor`]: where nodes live, from what, and whether that works here;
 //! - [`report`]: a page about a run, from its directory alone.
 
+pub mod campaign;
 pub mod cli;
 pub mod client;
 pub mod cluster;

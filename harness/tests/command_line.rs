@@ -39,7 +39,7 @@ fn wrong_usage_is_64_and_says_what_is_possible() {
     expect(&["test", "--keys", "0"], 64, "keys, not 0");
     expect(&["test", "--values", "few"], 64, "choose `unique`");
     expect(&["test", "--workload", "bank"], 64, "possible values: register");
-    expect(&["test", "--cluster", "cloud"], 64, "possible values: docker");
+    expect(&["test", "--cluster", "cloud"], 64, "possible values: docker, sim");
     expect(&["test", "--plan", "/nowhere/plan.json"], 64, "/nowhere/plan.json");
     expect(&["test", "--plan", "plan.json", "--nodes", "3"], 64, "cannot be used with");
     expect(&["test", "--election-timeout", "50ms"], 64, "at least twice the heartbeat");
@@ -85,9 +85,43 @@ fn a_used_directory_is_never_overwritten() {
 fn no_daemon_is_3_says_what_to_do_and_leaves_no_directory() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
-    expect(&["test", "--out", out.to_str().unwrap()], 3, "Docker daemon");
+    let asked = ["test", "--cluster", "docker", "--out", out.to_str().unwrap()];
+    expect(&asked, 3, "Docker daemon");
     assert!(!out.exists());
     expect(&["gc"], 3, "Docker daemon");
+}
+
+#[test]
+fn without_a_daemon_the_plan_runs_in_simulation_and_replays() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let run = out.to_str().unwrap();
+    let options = ["--time", "5s", "--rate", "20", "--seed", "1", "--out", run];
+    expect(&[&["test"], &options[..]].concat(), 0, "the plan runs in simulation");
+    let plan = std::fs::read_to_string(out.join("plan.json")).unwrap();
+    assert!(plan.contains(r#""cluster": "sim""#), "{plan}");
+    assert!(out.join("report.html").exists());
+
+    let output = harness(&["replay", run]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("byte by byte"), "{said}");
+
+    let plan = out.join("plan.json");
+    let asked = ["test", "--plan", plan.to_str().unwrap(), "--cluster", "docker"];
+    expect(&asked, 3, "Docker daemon");
+    expect(&["test", "--cluster", "sim", "--base-port", "7000"], 64, "no ports");
+}
+
+#[test]
+fn a_campaign_of_seeds_needs_no_daemon() {
+    let output = harness(&["sim", "--seeds", "0..4", "--time", "5s"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("4 seeds") && said.contains("0 violated, 0 unknown"), "{said}");
+    expect(&["sim", "--seeds", "4..4"], 64, "no range of seeds");
+    expect(&["sim", "--nodes", "10"], 64, "1 to 9 nodes, not 10");
+    expect(&["replay", "/nowhere"], 64, "/nowhere");
 }
 
 #[test]

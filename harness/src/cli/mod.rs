@@ -6,8 +6,11 @@ mod check;
 mod doctor;
 pub mod exit;
 mod gc;
+mod plan;
+mod replay;
 mod report;
 mod scenario;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -29,6 +32,10 @@ struct Cli {
 enum Command {
     /// Break a cluster on purpose, under load, and judge what clients and nodes saw.
     Test(Box<test::Args>),
+    /// Simulate many seeds of a test in virtual time, on all processors.
+    Sim(sim::Args),
+    /// Simulate a plan again, and compare with what was recorded: byte by byte the same.
+    Replay(replay::Args),
     /// Play a short script of starts and crashes, and see the cluster do as expected.
     Scenario(scenario::Args),
     /// Judge the recorded evidence of a run again.
@@ -60,6 +67,8 @@ pub fn main() -> ExitCode {
     exit::of(|| match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Sim(args) => sim::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => in_runtime(doctor::run(args)),
         Command::Gc(args) => in_runtime(gc::run(args)),
         Command::Scenario(args) => in_runtime(scenario::run(args)),

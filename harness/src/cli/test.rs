@@ -1,93 +1,32 @@
 //! `harness test`.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, path::PathBuf};
 
+use anyhow::ensure;
 use checker::verdict::{Outcome, Verdict};
-use clap::ValueEnum;
 
-use super::exit::{Exit, Usage};
-use crate::{
-    nemesis::Menu,
-    plan::{self, ClusterKind, Load, Plan, Storage, Timings},
-    run::{self, Counts, Finished, Judgement, Settings, Stop},
-    system::System,
-    workload::{Workload, register},
+use super::{
+    exit::{Exit, Usage},
+    plan::PlanOptions,
 };
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WorkloadName {
-    /// Reads, writes and compare-and-sets of single keys.
-    Register,
-}
+use crate::{
+    cluster::docker::{self, NoDaemon},
+    plan::{ClusterKind, Plan},
+    run::{self, Counts, Finished, Judgement, Settings, Stop},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Number of nodes, 1 to 9.
-    #[arg(long, default_value_t = 5)]
-    nodes: u64,
-
-    /// How long clients and faults run, such as 30s or 5m. Start, recovery and checking come on
-    /// top.
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
-    time: Duration,
-
-    /// What clients do.
-    #[arg(long, value_enum, default_value_t = WorkloadName::Register)]
-    workload: WorkloadName,
-
-    /// Faults to choose from, separated by commas: `kill`, `pause`, `partition`, or `none`.
-    ///
-    /// Narrower: kill:TARGET and pause:TARGET with a target of one, minority, majority, all,
-    /// leader, followers, random, or a node n1 to n9; partition:SHAPE with a shape of one, halves,
-    /// minority, leader-minority, leader-alone, majorities-ring, bridge, deaf, mute; and
-    /// partition:SHAPE:TARGET for one, deaf and mute.
-    #[arg(long, default_value = "kill,pause,partition")]
-    faults: Menu,
-
-    /// Time between two faults, more or less; they last half as long to one and a half times as
-    /// long, so that some overlap [default: 5s, or a fifth of --time where that is shorter]
-    #[arg(long, value_parser = humantime::parse_duration)]
-    interval: Option<Duration>,
-
-    /// Clients, each with one operation open at most.
-    #[arg(long, default_value_t = 10)]
-    concurrency: u64,
-
-    /// Operations started per second by all clients together; 0: as many as they can.
-    #[arg(long, default_value_t = 0)]
-    rate: u64,
-
-    /// Number of keys.
-    #[arg(long, default_value_t = 20)]
-    keys: u32,
-
-    /// Written values: `unique`, or the size of a domain from which they are drawn, such as 5.
-    #[arg(long, default_value = "unique", value_parser = values)]
-    values: Values,
-
-    /// A client gives up an operation after this time.
-    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
-    operation_timeout: Duration,
+    #[command(flatten)]
+    options: PlanOptions,
 
     /// Seed of every random choice [default: a random one, which is printed]
     #[arg(long)]
     seed: Option<u64>,
 
-    /// Where the nodes live [default: docker, where its daemon can be reached]
+    /// Where the nodes live [default: what --plan says, else docker; without a daemon, sim]
     #[arg(long, value_enum)]
     cluster: Option<ClusterKind>,
-
-    /// Shortest election timeout of a node; each is drawn between it and its double.
-    #[arg(long, default_value = "500ms", value_parser = humantime::parse_duration)]
-    election_timeout: Duration,
-
-    /// Time between two heartbeats of a leader.
-    #[arg(long, default_value = "100ms", value_parser = humantime::parse_duration)]
-    heartbeat_interval: Duration,
-
-    /// Where nodes keep their data.
-    #[arg(long, value_enum, default_value_t)]
-    storage: Storage,
 
     /// Run directory; must be empty or not exist [default: results/<time>-<workload>-<seed>]
     #[arg(long)]
@@ -96,7 +35,7 @@ pub(super) struct Args {
     /// Run the test of this file (a run directory's plan.json) again: same schedule, same choices.
     #[arg(long, conflicts_with_all = [
         "nodes", "time", "workload", "faults", "interval", "concurrency", "rate", "keys", "values",
-        "operation_timeout", "seed", "cluster", "election_timeout", "heartbeat_interval",
+        "operation_timeout", "seed", "election_timeout", "heartbeat_interval",
         "storage",
     ])]
     plan: Option<PathBuf>,
@@ -106,26 +45,18 @@ pub(super) struct Args {
     base_port: Option<u16>,
 }
 
-/// None: unique.
-type Values = Option<u32>;
-
-fn values(text: &str) -> Result<Values, String> {
-    match text {
-        "unique" => Ok(None),
-        _ => text
-            .parse()
-            .map(Some)
-            .map_err(|_| "choose `unique`, or the size of a domain, such as 5".to_owned()),
-    }
-}
-
 impl Args {
     fn into_settings(self) -> anyhow::Result<Settings> {
         let (out, base_port) = (self.out.clone(), self.base_port);
-        let plan = match &self.plan {
+        let mut plan = match &self.plan {
             Some(path) => Plan::load(path)?,
-            None => self.into_plan()?,
+            None => self.to_plan()?,
         };
+        plan.cluster = self.cluster.unwrap_or(plan.cluster);
+        ensure!(
+            plan.cluster == ClusterKind::Docker || base_port.is_none(),
+            "--base-port is for containers: simulated nodes have no ports"
+        );
         Ok(Settings {
             plan,
             out,
@@ -136,37 +67,19 @@ impl Args {
         })
     }
 
-    fn into_plan(self) -> anyhow::Result<Plan> {
-        let WorkloadName::Register = self.workload;
-        Plan::generate(plan::Options {
-            system: System::RaftNode,
-            cluster: self.cluster.unwrap_or(ClusterKind::Docker),
-            nodes: self.nodes,
-            // Short enough to be typed.
-            seed: self.seed.unwrap_or_else(|| rand::random::<u32>().into()),
-            time: self.time,
-            interval: self.interval,
-            menu: self.faults,
-            workload: Workload::Register(register::Options {
-                keys: self.keys,
-                values: self.values,
-            }),
-            load: Load {
-                concurrency: self.concurrency,
-                rate: self.rate,
-                operation_timeout: self.operation_timeout,
-            },
-            timings: Timings {
-                election_timeout: self.election_timeout,
-                heartbeat_interval: self.heartbeat_interval,
-            },
-            storage: self.storage,
-        })
+    fn to_plan(&self) -> anyhow::Result<Plan> {
+        // Short enough to be typed.
+        let seed = self.seed.unwrap_or_else(|| rand::random::<u32>().into());
+        self.options.plan(self.cluster.unwrap_or(ClusterKind::Docker), seed, 0)
     }
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let settings = args.into_settings().map_err(Usage)?;
+    let asked_for = args.cluster;
+    let mut settings = args.into_settings().map_err(Usage)?;
+    if settings.plan.cluster == ClusterKind::Docker && asked_for.is_none() {
+        fall_back(&mut settings).await?;
+    }
     let stop = Stop::listen()?;
     let plan = &settings.plan;
     let _ = writeln!(
@@ -185,6 +98,23 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(if finished.left.is_some() && exit != Exit::Violated { Exit::Failed } else { exit })
 }
 
+/// Without a daemon the plan is simulated, unless containers were asked for.
+async fn fall_back(settings: &mut Settings) -> anyhow::Result<()> {
+    match docker::connect().await {
+        Ok(_) => Ok(()),
+        Err(error) if error.downcast_ref::<NoDaemon>().is_some() => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "{error}\nNo containers, then: the plan runs in simulation, in virtual time. Ask for \
+                 containers with --cluster docker."
+            );
+            settings.plan.cluster = ClusterKind::Sim;
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// What is wrong, then the verdict in one sentence, then the counts.
 pub(super) fn print_judgement(judgement: &Judgement) {
     print_verdict(&judgement.verdict);
@@ -197,7 +127,7 @@ pub(super) fn print_judgement(judgement: &Judgement) {
     ));
 }
 
-fn plural(count: u64, what: &str) -> String {
+pub(super) fn plural(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
@@ -238,6 +168,6 @@ fn print_end(settings: &Settings, finished: &Finished) {
 }
 
 /// Standard output may be closed; the exit code still tells.
-fn line(text: &str) {
+pub(super) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

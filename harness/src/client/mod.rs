@@ -7,27 +7,20 @@
 //! A client never retries, and its transport never does by itself: after an error that says
 //! nothing of the connection's health the connection is dropped.
 
+pub(crate) mod codec;
 pub mod outcome;
 
 use std::{net::SocketAddr, time::Duration};
 
-use bytes::Bytes;
-use checker::history::{Function, Kind, Value};
-use proto::etcd::{
-    Compare, PutRequest, RangeRequest, RangeResponse, RequestOp, StatusRequest, TxnRequest,
-    compare::{CompareResult, CompareTarget, TargetUnion},
-    kv_client::KvClient,
-    maintenance_client::MaintenanceClient,
-    request_op::Request,
-    response_op::Response,
-};
+use checker::history::{Kind, Value};
+use node::kv::Request;
+use proto::etcd::{StatusRequest, kv_client::KvClient, maintenance_client::MaintenanceClient};
 use tonic::{
-    Code, Status,
+    Status,
     transport::{Channel, Endpoint},
 };
 
 use crate::workload::Operation;
-use outcome::{Effect, Outcome};
 
 /// Read for a value that is not a number, which nobody writes: so a store that returns garbage is
 /// found by the checker as a read of a value that was never written.
@@ -87,146 +80,23 @@ impl Connection {
     /// Performs an operation. Waits no longer than `timeout`.
     pub async fn perform(&mut self, operation: &Operation, timeout: Duration) -> Completion {
         let performing = async {
-            match (operation.f, &operation.value) {
-                (Function::Read, _) => self.read(operation).await,
-                (Function::Write, Value::Int(value)) => self.write(operation, *value).await,
-                (Function::Cas, Value::Pair(expected, new)) => {
-                    self.compare_and_set(operation, *expected, *new).await
+            match codec::request(operation)? {
+                Request::Range(range) => Ok(codec::read(&self.kv.range(range).await?.into_inner())),
+                Request::Put(put) => {
+                    Ok(codec::written(operation, &self.kv.put(put).await?.into_inner()))
                 }
-                (f, value) => Err(Status::invalid_argument(format!(
-                    "the client cannot perform {f:?} with value {value:?}"
-                ))),
+                Request::Txn(txn) => {
+                    Ok(codec::compared(operation, &self.kv.txn(txn).await?.into_inner()))
+                }
+                Request::DeleteRange(_) => Err(Status::unimplemented("no workload deletes")),
             }
         };
         let result = match tokio::time::timeout(timeout, performing).await {
             Ok(result) => result,
-            Err(_) => Err(Status::deadline_exceeded(format!("no answer within {timeout:?}"))),
+            Err(_) => Err(codec::too_late(timeout)),
         };
-        result.unwrap_or_else(|status| {
-            let effect = match operation.f {
-                Function::Read => Effect::Read,
-                _ => Effect::Write,
-            };
-            let kind = match outcome::of(&status, effect, self.tells_outcome) {
-                Outcome::None => Kind::Fail,
-                Outcome::Unknown => Kind::Info,
-            };
-            Completion {
-                kind,
-                value: operation.value,
-                error: Some(describe(&status)),
-                revision: None,
-                saw: None,
-                broken: !healthy(&status),
-            }
-        })
+        result.unwrap_or_else(|status| codec::refused(operation, &status, self.tells_outcome))
     }
-
-    async fn read(&mut self, operation: &Operation) -> Result<Completion, Status> {
-        let reply = self.kv.range(range(&operation.key)).await?.into_inner();
-        let (value, revision) = value_of(&reply);
-        Ok(Completion {
-            kind: Kind::Ok,
-            value: value.map_or(Value::Nil, Value::Int),
-            error: None,
-            revision,
-            saw: Some(value),
-            broken: false,
-        })
-    }
-
-    async fn write(&mut self, operation: &Operation, value: i64) -> Result<Completion, Status> {
-        let reply = self.kv.put(put(&operation.key, value)).await?.into_inner();
-        Ok(Completion {
-            kind: Kind::Ok,
-            value: operation.value,
-            error: None,
-            revision: reply.header.map(|header| header.revision),
-            saw: Some(Some(value)),
-            broken: false,
-        })
-    }
-
-    async fn compare_and_set(
-        &mut self,
-        operation: &Operation,
-        expected: Option<i64>,
-        new: i64,
-    ) -> Result<Completion, Status> {
-        let request = |request| RequestOp { request: Some(request) };
-        let (target, union) = match expected {
-            Some(value) => (CompareTarget::Value, TargetUnion::Value(encode(value))),
-            // A key that does not exist has no value to compare; its creation revision is 0.
-            None => (CompareTarget::Create, TargetUnion::CreateRevision(0)),
-        };
-        let transaction = TxnRequest {
-            compare: vec![Compare {
-                result: CompareResult::Equal.into(),
-                target: target.into(),
-                key: Bytes::copy_from_slice(operation.key.as_bytes()),
-                range_end: Bytes::new(),
-                target_union: Some(union),
-            }],
-            success: vec![request(Request::RequestPut(put(&operation.key, new)))],
-            failure: vec![request(Request::RequestRange(range(&operation.key)))],
-        };
-        let reply = self.kv.txn(transaction).await?.into_inner();
-        if reply.succeeded {
-            return Ok(Completion {
-                kind: Kind::Ok,
-                value: operation.value,
-                error: None,
-                revision: reply.header.map(|header| header.revision),
-                saw: Some(Some(new)),
-                broken: false,
-            });
-        }
-        let saw = reply.responses.iter().find_map(|response| match &response.response {
-            Some(Response::ResponseRange(range)) => Some(value_of(range).0),
-            _ => None,
-        });
-        Ok(Completion {
-            kind: Kind::Fail,
-            value: operation.value,
-            error: Some("mismatch".to_owned()),
-            revision: None,
-            saw,
-            broken: false,
-        })
-    }
-}
-
-fn range(key: &str) -> RangeRequest {
-    RangeRequest { key: Bytes::copy_from_slice(key.as_bytes()), ..RangeRequest::default() }
-}
-
-fn put(key: &str, value: i64) -> PutRequest {
-    PutRequest {
-        key: Bytes::copy_from_slice(key.as_bytes()),
-        value: encode(value),
-        ..PutRequest::default()
-    }
-}
-
-fn encode(value: i64) -> Bytes {
-    Bytes::from(value.to_string())
-}
-
-fn value_of(reply: &RangeResponse) -> (Option<i64>, Option<i64>) {
-    let Some(found) = reply.kvs.first() else { return (None, None) };
-    let value = std::str::from_utf8(&found.value).ok().and_then(|text| text.parse().ok());
-    (Some(value.unwrap_or(GARBAGE)), Some(found.mod_revision))
-}
-
-/// An error that the node itself sent in an orderly reply leaves the connection as good as it was.
-fn healthy(status: &Status) -> bool {
-    use std::error::Error;
-    let sent_by_node = status.source().is_none();
-    sent_by_node
-        && !matches!(
-            status.code(),
-            Code::DeadlineExceeded | Code::Cancelled | Code::Unknown | Code::Internal
-        )
 }
 
 /// Code and text, for the history.

@@ -59,6 +59,8 @@ pub struct Plan {
 pub enum ClusterKind {
     /// Containers of this machine's Docker daemon.
     Docker,
+    /// One process, with simulated time, network and disks.
+    Sim,
 }
 
 /// Where nodes keep their data.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::record::History;
 use crate::{
-    client::{Completion, Connection},
+    client::{Completion, Connection, codec},
     nemesis::NodeId,
     workload::{Operation, register::Register},
 };
@@ -73,7 +73,7 @@ impl Client {
     pub(super) async fn perform(&mut self, operation: &Operation) -> Completion {
         let load = Arc::clone(&self.load);
         let Some((node, address)) = load.nodes.get(self.at).copied() else {
-            return failed(operation, "there is no node to ask".to_owned());
+            return codec::unsent(operation, "there is no node to ask".to_owned());
         };
         self.record(operation, node, Kind::Invoke, operation.value, None, None);
         let connection = match self.connection.take() {
@@ -88,7 +88,7 @@ impl Client {
                 }
                 completion
             }
-            Err(why) => failed(operation, why),
+            Err(why) => codec::unsent(operation, why),
         };
         let Completion { kind, value, error, revision, .. } = completion.clone();
         self.record(operation, node, kind, value, error, revision);
@@ -134,17 +134,6 @@ impl Client {
             node: Some(format!("n{node}")),
             revision,
         });
-    }
-}
-
-fn failed(operation: &Operation, why: String) -> Completion {
-    Completion {
-        kind: Kind::Fail,
-        value: operation.value,
-        error: Some(why),
-        revision: None,
-        saw: None,
-        broken: true,
     }
 }
 

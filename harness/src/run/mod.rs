@@ -1,9 +1,10 @@
-//! Interprets a plan on a cluster of containers, and records the evidence.
+//! Interprets a plan on a cluster of containers, or has it simulated, and records the evidence.
 //!
 //! - `directory`, `record`, `environment`: what is written, while it arises;
 //! - `bringup`: until every node serves and a leader is known;
 //! - `clients`, [`faults`](self), `watch`: load, faults and observation side by side;
 //! - `finish`: recovery, equal stores, final reads;
+//! - [`simulation`]: the same for a simulated cluster;
 //! - [`judge()`]: evidence to a verdict, at the end of a run or at any later time;
 //! - [`Stop`]: Ctrl-C and its kin.
 //!
@@ -18,8 +19,10 @@ pub(crate) mod environment;
 mod faults;
 mod finish;
 mod judge;
+pub(crate) mod limits;
 mod progress;
 mod record;
+pub mod simulation;
 mod stop;
 mod watch;
 
@@ -33,7 +36,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use checker::evidence::{self, Expect, Run};
+use checker::evidence::{self, Run};
 use futures::{FutureExt, future::join_all};
 use tokio::{sync::watch as channel, task::JoinSet};
 
@@ -45,6 +48,7 @@ pub use stop::Stop;
 use self::{
     clients::{Client, Load, Pace},
     faults::Nemesis,
+    limits::{CATCH_UP, GRACE, RECOVERY, expect},
     progress::{Progress, Status},
     record::History,
     watch::Watch,
@@ -57,12 +61,6 @@ use crate::{
     system::Node,
 };
 
-/// Every node must serve within this time after the last heal.
-const RECOVERY: Duration = Duration::from_secs(10);
-/// So much longer the harness waits for it, to be able to say how long it took.
-const GRACE: Duration = Duration::from_secs(5);
-/// Every node must have applied everything within this time after the last operation.
-const CATCH_UP: Duration = Duration::from_secs(10);
 /// How often the progress line changes.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -105,7 +103,9 @@ pub struct Finished {
 /// there is no verdict. Containers are gone nevertheless, unless the error says otherwise.
 pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
     let plan = &settings.plan;
-    let ClusterKind::Docker = plan.cluster;
+    if plan.cluster == ClusterKind::Sim {
+        return simulation::run(settings, stop).await;
+    }
     let dir = directory::create(settings.out.as_deref(), plan.workload.name(), plan.seed)?;
     let mut progress = Progress::new();
     let created = tokio::select! {
@@ -269,17 +269,6 @@ fn save(dir: &Path, run: &Run) -> anyhow::Result<()> {
         let _ = fs::remove_file(&path);
         format!("cannot write {}", path.display())
     })
-}
-
-fn expect(plan: &Plan) -> Expect {
-    // Far below what a healthy cluster does, and more than one that only pretends to.
-    let asked = if plan.load.rate == 0 { u64::MAX } else { plan.load.rate };
-    let operations = plan.time.as_secs().saturating_mul(asked) / 4;
-    Expect {
-        recovery: RECOVERY,
-        operations: operations.min(5 * plan.time.as_secs()),
-        faults: plan.faults.len(),
-    }
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -80,6 +80,20 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
+impl Default for Limits {
+    /// What the server uses.
+    fn default() -> Self {
+        Self {
+            request_bytes: 1536 * 1024,
+            requests: 4096,
+            uncommitted_bytes: 64 << 20,
+            append_bytes: 1 << 20,
+            append_window: 64,
+            request_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
 /// Names a client request within one boot; chosen by the driver, never reused.
 pub type RequestId = u64;
 

@@ -130,8 +130,6 @@ pub struct Config {
     pub log: tracing::Level,
 }
 
-/// etcd's default limit on a request, encoded.
-const REQUEST_BYTES_MAX: usize = 1536 * 1024;
 const NODES_MAX: usize = 9;
 const NAME_BYTES_MAX: usize = 100;
 const HEARTBEAT_MIN: Duration = Duration::from_millis(1);
@@ -195,14 +193,7 @@ impl Config {
             heartbeat_interval: flags.heartbeat_interval,
             trace: flags.trace,
             seed: flags.seed.unwrap_or_else(seed_from_clock),
-            limits: Limits {
-                request_bytes: REQUEST_BYTES_MAX,
-                requests: 4096,
-                uncommitted_bytes: 64 << 20,
-                append_bytes: 1 << 20,
-                append_window: 64,
-                request_timeout: flags.request_timeout,
-            },
+            limits: Limits { request_timeout: flags.request_timeout, ..Limits::default() },
             log: flags.log,
         })
     }

@@ -63,6 +63,7 @@ use self::{
 pub use self::{
     config::{Config, Flags},
     log::Log,
+    status::of as status_of,
 };
 use crate::storage::{FileDisk, Identity, Wal};
 

@@ -29,8 +29,8 @@ use crate::{kv, replica};
 /// The metadata key of an error's outcome.
 const OUTCOME: &str = "raft-outcome";
 
-/// The status of a replica's error.
-pub(super) fn of(error: &replica::Error) -> Status {
+/// The status that a client gets for a replica's error, its `raft-outcome` included.
+pub fn of(error: &replica::Error) -> Status {
     let text = error.to_string();
     match error {
         replica::Error::Store(why) if why.outcome_unknown() => {

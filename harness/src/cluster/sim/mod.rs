@@ -1,0 +1,65 @@
+//! The whole cluster in one process: the same replicas, write-ahead logs and plans as in
+//! containers, in virtual time, on one thread.
+//!
+//! [`simulate`] is a pure function of the plan (its seed included) and the options: the same bytes
+//! of history and trace whenever it is called. All randomness comes from one generator, and
+//! everything is kept in ordered collections.
+//!
+//! - `world`, `queue`: time, and what happens in it; `stages`: the course of a run;
+//! - `process`: a replica, driven as the server drives it; `disk`, `network`: what it lives on;
+//! - `client`: the load; `nemesis`: the faults, with their proof;
+//! - `record`: the evidence, checked for Raft's safety step by step.
+//!
+//! # What is simulated, and what is not
+//!
+//! - A killed node loses what it did not sync, in any part: its machine loses power. A container
+//!   that is killed loses nothing, for the kernel keeps what was written.
+//! - Messages between nodes are lost, doubled and overtaken a little all the time, as TCP would not
+//!   let them be: Raft must bear it. Those in flight to a process that dies are lost.
+//! - Not simulated is the shell around the replica: gRPC, sockets, files, their errors and limits.
+
+mod client;
+mod disk;
+mod nemesis;
+mod network;
+mod process;
+mod queue;
+mod record;
+mod stages;
+mod world;
+
+use std::{sync::atomic::AtomicBool, time::Duration};
+
+use checker::evidence::Evidence;
+
+pub use disk::Honesty;
+pub use network::Network;
+
+use crate::plan::Plan;
+
+/// What the world is like, beside what the plan says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// The links between nodes, and between clients and nodes.
+    pub network: Network,
+    /// Whether disks keep their word.
+    pub honesty: Honesty,
+}
+
+/// A run.
+#[derive(Clone, Debug)]
+pub struct Simulation {
+    /// What was recorded.
+    pub evidence: Evidence,
+    /// The first violation of Raft's safety, at which the run ended.
+    pub violation: Option<String>,
+    /// Events that happened.
+    pub events: u64,
+    /// From the start of the first node to the end.
+    pub virtual_time: Duration,
+}
+
+/// Runs a plan. When `stop` becomes true the run ends early, and says so.
+pub fn simulate(plan: &Plan, options: &Options, stop: &AtomicBool) -> Simulation {
+    world::World::new(plan, options).run(stop)
+}

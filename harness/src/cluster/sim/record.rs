@@ -1,0 +1,62 @@
+//! The evidence of a simulated run, in memory; Raft's safety is checked on each step as it comes.
+
+use checker::{evidence::Evidence, fault, history, raft::Checker};
+use proto::trace;
+
+/// The evidence so far.
+pub(super) struct Recorder {
+    evidence: Evidence,
+    checker: Checker,
+    violation: Option<String>,
+}
+
+impl Recorder {
+    /// Nothing yet, of so many nodes.
+    pub(super) fn new(nodes: usize) -> Self {
+        let evidence = Evidence { traces: vec![Vec::new(); nodes], ..Evidence::default() };
+        Self { evidence, checker: Checker::new(), violation: None }
+    }
+
+    /// A client's event; it gets its number here.
+    pub(super) fn event(&mut self, mut event: history::Event) {
+        event.index = self.evidence.history.len() as u64;
+        self.evidence.run.duration = event.time;
+        self.evidence.history.push(event);
+    }
+
+    /// A phase of a fault.
+    pub(super) fn fault(&mut self, record: fault::Record) {
+        self.evidence.faults.push(record);
+    }
+
+    /// A step of a node.
+    pub(super) fn trace(&mut self, record: trace::Record) {
+        let found = self.checker.observe(&record).first();
+        if let (Some(found), None) = (found, &self.violation) {
+            self.violation = Some(found.summary.clone());
+        }
+        if let Some(trace) = self.evidence.traces.get_mut(record.node as usize - 1) {
+            trace.push(record);
+        }
+    }
+
+    /// Something keeps the evidence from being complete.
+    pub(super) fn incomplete(&mut self, why: String) {
+        self.evidence.run.incomplete.push(why);
+    }
+
+    /// The first violation of Raft's safety.
+    pub(super) fn violation(&self) -> Option<&str> {
+        self.violation.as_deref()
+    }
+
+    /// What `run.json` will say.
+    pub(super) fn run(&mut self) -> &mut checker::evidence::Run {
+        &mut self.evidence.run
+    }
+
+    /// All of it.
+    pub(super) fn into_evidence(self) -> Evidence {
+        self.evidence
+    }
+}

@@ -1,0 +1,171 @@
+//! The stages of a run, the same as on containers: the cluster comes up; load and faults; every
+//! fault is healed; every node must serve again; the clients stop; every key is read; the stores
+//! are compared; the nodes end.
+
+use std::time::Duration;
+
+use node::replica::Time;
+
+use super::{
+    client::{Client, Job},
+    queue::Event,
+    world::World,
+};
+use crate::{nemesis::NodeId, run::limits};
+
+/// Within this time a cluster must have a leader that all follow.
+const BRING_UP: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(10);
+
+/// What a run waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Every node follows one leader.
+    BringUp,
+    /// The plan's time is up.
+    Load,
+    /// The last fault is over.
+    Healing,
+    /// Every node has answered.
+    Recovery,
+    /// Every client has ended its operation.
+    Draining,
+    /// Every key has been read.
+    Reading,
+    /// Every node has applied the same.
+    Comparing {
+        /// Since when.
+        since: Time,
+    },
+    /// Nothing.
+    Over,
+}
+
+impl World<'_> {
+    /// Looks again, after a while, whether the stage is over.
+    pub(super) fn look_later(&mut self) {
+        self.queue.push(self.now + POLL, Event::Look);
+    }
+
+    /// Goes on to the next stage where the present one is over.
+    pub(super) fn advance(&mut self) {
+        match self.stage {
+            Stage::BringUp => self.bring_up(),
+            Stage::Load if self.now >= self.start + self.plan.time => {
+                self.stage = Stage::Healing;
+                self.end_faults();
+                self.advance();
+            }
+            Stage::Healing if self.nemesis.is_over() => self.begin_recovery(),
+            Stage::Recovery if self.are_over(|job| matches!(job, Job::Probe { .. })) => {
+                self.end_recovery();
+            }
+            Stage::Draining if self.are_over(|_| true) => {
+                self.stage = Stage::Reading;
+                let left = self.keys.iter().rev().cloned().collect();
+                let job = Job::Read { left, attempts: 0, unread: Vec::new() };
+                let number = self.plan.load.concurrency + self.plan.nodes;
+                let at = (number % self.plan.nodes) as usize;
+                self.enlist(Client::new(number, at, job));
+            }
+            Stage::Reading if self.are_over(|_| true) => {
+                if let Some(Client { job: Job::Read { unread, .. }, .. }) = self.clients.last()
+                    && !unread.is_empty()
+                {
+                    let why = format!("no final read of {} succeeded", unread.join(", "));
+                    self.record.incomplete(why);
+                }
+                self.stage = Stage::Comparing { since: self.now };
+                self.advance();
+            }
+            Stage::Comparing { since } => self.compare(since),
+            _ => {}
+        }
+    }
+
+    fn bring_up(&mut self) {
+        let leader = |process: &super::process::Process| process.answers()?.leader;
+        let first = self.processes.first().and_then(leader);
+        if first.is_some() && self.processes.iter().all(|process| leader(process) == first) {
+            self.start = self.now;
+            self.stage = Stage::Load;
+            self.queue.push(self.now + self.plan.time, Event::Look);
+            let nodes = self.processes.len() as u64;
+            for number in 0..self.plan.load.concurrency {
+                self.enlist(Client::new(number, (number % nodes) as usize, Job::Load));
+            }
+            self.begin_faults();
+        } else if self.now > BRING_UP {
+            self.record.incomplete(format!("no leader was elected within {BRING_UP:?}"));
+            self.stage = Stage::Over;
+        } else {
+            self.look_later();
+        }
+    }
+
+    fn begin_recovery(&mut self) {
+        self.stage = Stage::Recovery;
+        self.record.run().healed = Some(self.since_start());
+        let until = self.now + limits::RECOVERY + limits::GRACE;
+        for at in 0..self.processes.len() {
+            let number = self.plan.load.concurrency + at as u64;
+            self.enlist(Client::new(number, at, Job::Probe { until, served: false }));
+        }
+    }
+
+    fn end_recovery(&mut self) {
+        let probes = self.clients.iter().filter_map(|client| match client.job {
+            Job::Probe { served, .. } => Some(served),
+            _ => None,
+        });
+        let silent: Vec<String> = (1..)
+            .zip(probes)
+            .filter(|(_, served)| !served)
+            .map(|(node, _): (NodeId, _)| format!("n{node}"))
+            .collect();
+        if !silent.is_empty() {
+            self.record.incomplete(format!(
+                "{} did not serve within {:?} after the last heal",
+                silent.join(", "),
+                limits::RECOVERY + limits::GRACE
+            ));
+        }
+        self.stage = Stage::Draining;
+        self.load_ended = true;
+        self.advance();
+    }
+
+    fn are_over(&self, which: impl Fn(&Job) -> bool) -> bool {
+        self.clients.iter().filter(|client| which(&client.job)).all(|client| client.over)
+    }
+
+    fn compare(&mut self, since: Time) {
+        let applied: Vec<_> = self
+            .processes
+            .iter()
+            .map(|process| process.answers().map(|status| status.applied_index))
+            .collect();
+        let equal = applied.windows(2).all(|pair| pair[0] == pair[1]);
+        if equal && applied.iter().all(Option::is_some) {
+            let hashes = (1..).zip(&self.processes).filter_map(|(node, process)| {
+                let (revision, hash) = process.hash()?;
+                let node: NodeId = node;
+                Some((format!("n{node}"), revision, hash))
+            });
+            self.record.run().final_hashes = hashes.collect();
+        } else if self.now < since + limits::CATCH_UP {
+            return self.look_later();
+        } else {
+            self.record.incomplete(
+                "the stores were not compared: the nodes differ in what they applied".to_owned(),
+            );
+        }
+        let disturbed = self.nemesis.disturbed();
+        for node in self.plan.node_ids() {
+            if !disturbed.contains(&node) {
+                self.stop(node);
+            }
+        }
+        self.stage = Stage::Over;
+    }
+}

@@ -1,0 +1,160 @@
+//! The simulated world: one thread, one queue, one generator of random numbers.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use node::{raft::Role, replica::Time};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    Options, Simulation,
+    client::{Client, Pace},
+    disk::SimulatedDisk,
+    nemesis::Nemesis,
+    network::Cuts,
+    process::Process,
+    queue::{Event, Queue},
+    record::Recorder,
+    stages::Stage,
+};
+use crate::{nemesis::NodeId, plan::Plan, run::limits, workload::register::Register};
+
+/// Events between two looks whether a stop was asked for.
+const LOOK_EVERY: u64 = 4096;
+
+/// See the module.
+pub(super) struct World<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) options: &'a Options,
+    pub(super) now: Time,
+    /// Time 0 of history and faults: the cluster is up.
+    pub(super) start: Time,
+    pub(super) queue: Queue,
+    pub(super) rng: ChaCha8Rng,
+    pub(super) processes: Vec<Process>,
+    pub(super) cuts: Cuts,
+    pub(super) clients: Vec<Client>,
+    pub(super) workload: Register,
+    pub(super) keys: Vec<String>,
+    pub(super) pace: Pace,
+    pub(super) load_ended: bool,
+    /// Process ids of one client differ by this.
+    pub(super) stride: u64,
+    pub(super) nemesis: Nemesis,
+    pub(super) record: Recorder,
+    pub(super) stage: Stage,
+}
+
+impl<'a> World<'a> {
+    /// The world of a plan, at its beginning.
+    pub(super) fn new(plan: &'a Plan, options: &'a Options) -> Self {
+        let ids = plan.node_ids();
+        let disk = || SimulatedDisk::new(options.honesty);
+        let mut record = Recorder::new(ids.len());
+        let run = record.run();
+        run.nodes = ids.len();
+        run.traced = plan.system.traced();
+        run.expect = limits::expect(plan);
+        let mut queue = Queue::default();
+        for &id in &ids {
+            queue.push(Time::ZERO, Event::Start(id));
+        }
+        queue.push(Duration::from_millis(1), Event::Look);
+        Self {
+            plan,
+            options,
+            now: Time::ZERO,
+            start: Time::ZERO,
+            queue,
+            rng: ChaCha8Rng::seed_from_u64(plan.seed),
+            processes: ids.iter().map(|&id| Process::new(id, disk())).collect(),
+            cuts: Cuts::default(),
+            clients: Vec::new(),
+            workload: plan.workload.generator(plan.seed),
+            keys: plan.workload.keys(),
+            pace: Pace::new(plan.load.rate),
+            load_ended: false,
+            stride: plan.load.concurrency + plan.nodes + 1,
+            nemesis: Nemesis::new(&plan.faults),
+            record,
+            stage: Stage::BringUp,
+        }
+    }
+
+    /// Runs to the end, to the first violation of Raft's safety, or until a stop is asked for.
+    pub(super) fn run(mut self, stop: &AtomicBool) -> Simulation {
+        let mut events = 0;
+        while self.stage != Stage::Over {
+            let Some((time, event)) = self.queue.pop() else { break };
+            self.now = time;
+            self.happen(event);
+            events += 1;
+            if self.record.violation().is_some() {
+                self.record.incomplete(
+                    "the simulation ended at the first violation of Raft's safety".to_owned(),
+                );
+                break;
+            }
+            if events % LOOK_EVERY == 0 && stop.load(Ordering::Relaxed) {
+                let after = humantime::format_duration(Duration::from_millis(
+                    u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),
+                ));
+                self.record
+                    .incomplete(format!("the run was stopped after {after} of virtual time"));
+                break;
+            }
+        }
+        self.record.run().started = self.nanoseconds(self.start);
+        let violation = self.record.violation().map(str::to_owned);
+        Simulation {
+            evidence: self.record.into_evidence(),
+            violation,
+            events,
+            virtual_time: self.now,
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Timer(node) => self.timer(node),
+            Event::Round(node) => self.round(node),
+            Event::Start(node) => self.start(node),
+            Event::Synced { node, incarnation } => {
+                self.arrives(node, incarnation, super::queue::Work::Synced);
+            }
+            Event::Arrives { node, incarnation, work } => self.arrives(node, incarnation, work),
+            Event::Client { client, token, news } => self.news(client, token, news),
+            Event::Fault(fault, moment) => self.fault(fault, moment),
+            Event::Probed(fault, link) => self.probed(fault, link),
+            Event::Look => self.advance(),
+        }
+    }
+
+    /// A node's process; ids come from the plan alone.
+    pub(super) fn process(&mut self, id: NodeId) -> &mut Process {
+        &mut self.processes[id as usize - 1]
+    }
+
+    /// The leader of the latest term that would answer.
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        self.processes
+            .iter()
+            .filter_map(Process::answers)
+            .filter(|status| status.role == Role::Leader)
+            .max_by_key(|status| status.term)
+            .map(|status| status.id)
+    }
+
+    /// Nanoseconds since time 0 of history and faults.
+    pub(super) fn since_start(&self) -> u64 {
+        self.nanoseconds(self.now.saturating_sub(self.start))
+    }
+
+    /// A time as the evidence writes it.
+    pub(super) fn nanoseconds(&self, time: Time) -> u64 {
+        u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,137 @@
+//! Simulated runs as run directories, like any other.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::{Context, bail};
+use checker::evidence::Evidence;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Finished, Judgement, Settings, Stop, directory, judge, progress::Progress, save};
+use crate::{
+    cluster::sim::{self, Simulation, simulate},
+    plan::{ClusterKind, Plan},
+    report,
+};
+
+/// Simulates a plan, and writes and judges the run directory.
+pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
+    let plan = &settings.plan;
+    let dir = directory::create(settings.out.as_deref(), plan.workload.name(), plan.seed)?;
+    let mut progress = Progress::new();
+    progress.step("Simulating");
+    let stopped = Arc::new(AtomicBool::new(false));
+    let work = {
+        let (plan, dir, command) = (plan.clone(), dir.clone(), settings.command.clone());
+        let stopped = Arc::clone(&stopped);
+        tokio::task::spawn_blocking(move || {
+            let simulation = simulate(&plan, &sim::Options::default(), &stopped);
+            keep(&dir, &plan, &simulation, &command)
+        })
+    };
+    tokio::pin!(work);
+    let kept = tokio::select! {
+        kept = &mut work => kept,
+        () = stop.first() => {
+            stopped.store(true, Ordering::Relaxed);
+            progress.step("Stopping");
+            work.await
+        }
+    };
+    progress.end();
+    let (judgement, page) = kept.context("the simulation panicked")??;
+    Ok(Finished { directory: dir, judgement, page, left: None })
+}
+
+/// Writes a simulated run into a directory, judges it and draws its page. The error within is why
+/// there is no page.
+///
+/// # Errors
+/// The directory cannot be written to.
+pub fn keep(
+    dir: &Path,
+    plan: &Plan,
+    simulation: &Simulation,
+    command: &[String],
+) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
+    let plan = Plan { cluster: ClusterKind::Sim, ..plan.clone() };
+    plan.save(dir)?;
+    let environment = json!({
+        "harness": {
+            "version": env!("CARGO_PKG_VERSION"),
+            "build": if cfg!(debug_assertions) { "debug" } else { "release" },
+        },
+        "command": command,
+        "simulation": {
+            "events": simulation.events,
+            "virtual_time_ms": simulation.virtual_time.as_millis(),
+        },
+    });
+    write(dir, "environment.json", format!("{environment:#}\n").as_bytes())?;
+    fs::create_dir_all(dir.join("trace")).with_context(|| dir.display().to_string())?;
+    for (name, bytes) in files(&simulation.evidence)? {
+        write(dir, &name, &bytes)?;
+    }
+    save(dir, &simulation.evidence.run)?;
+    let judgement = judge(dir)?;
+    Ok((judgement, report::write(dir).map_err(|error| format!("{error:#}"))))
+}
+
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    let path = dir.join(name);
+    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The files of the evidence that are the same whenever the plan is simulated: name and bytes.
+///
+/// # Errors
+/// Something has no form in JSON.
+pub fn files(evidence: &Evidence) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut files = vec![
+        ("history.jsonl".to_owned(), lines(&evidence.history)?),
+        ("faults.jsonl".to_owned(), lines(&evidence.faults)?),
+    ];
+    for (number, trace) in (1..).zip(&evidence.traces) {
+        files.push((format!("trace/n{number}.jsonl"), lines(trace)?));
+    }
+    Ok(files)
+}
+
+fn lines(values: &[impl Serialize]) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for value in values {
+        serde_json::to_writer(&mut bytes, value)?;
+        bytes.push(b'\n');
+    }
+    Ok(bytes)
+}
+
+/// Compares evidence with what a run directory holds. Returns the number of lines.
+///
+/// # Errors
+/// A file cannot be read or differs: says which, and in which line first.
+pub fn compare(dir: &Path, evidence: &Evidence) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for (name, bytes) in files(evidence)? {
+        let path = dir.join(&name);
+        let recorded = fs::read(&path).with_context(|| path.display().to_string())?;
+        if recorded != bytes {
+            let pairs = recorded.split(|b| *b == b'\n').zip(bytes.split(|b| *b == b'\n'));
+            let line = pairs.take_while(|(old, new)| old == new).count() + 1;
+            bail!(
+                "the replay differs from {} from line {line} on: the run was recorded by another \
+                 build, or simulation is not deterministic, which would be a bug",
+                path.display()
+            );
+        }
+        count += bytes.iter().filter(|byte| **byte == b'\n').count();
+    }
+    Ok(count)
+}

@@ -1,0 +1,190 @@
+//! Whole runs in simulation: they repeat bit by bit, a correct cluster survives every fault, and a
+//! broken world is found out.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use checker::{
+    fault::Phase,
+    linear::Limits,
+    verdict::{self, Outcome, Verdict},
+};
+use harness::{
+    campaign::{self, Campaign},
+    cluster::sim::{Honesty, Network, Options, Simulation, simulate},
+    plan::{self, ClusterKind, Load, Plan, Storage, Timings},
+    run::simulation::{compare, files, keep},
+    system::System,
+    workload::{Workload, register},
+};
+
+fn options(seed: u64) -> plan::Options {
+    plan::Options {
+        system: System::RaftNode,
+        cluster: ClusterKind::Sim,
+        nodes: [3, 5, 5, 4, 1, 7][seed as usize % 6],
+        seed,
+        time: Duration::from_secs(10),
+        interval: Some(Duration::from_millis(1500)),
+        menu: if seed % 6 == 4 { "kill,pause" } else { "kill,pause,partition" }.parse().unwrap(),
+        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        timings: Timings {
+            election_timeout: Duration::from_millis(300),
+            heartbeat_interval: Duration::from_millis(60),
+        },
+        storage: Storage::Durable,
+    }
+}
+
+fn plan(seed: u64) -> Plan {
+    Plan::generate(options(seed)).unwrap()
+}
+
+fn run(plan: &Plan, options: &Options) -> Simulation {
+    simulate(plan, options, &AtomicBool::new(false))
+}
+
+fn judge(simulation: &Simulation) -> Verdict {
+    verdict::check(&simulation.evidence, &Limits::default())
+}
+
+fn assert_ok(seed: u64, simulation: &Simulation) {
+    let verdict = judge(simulation);
+    assert_eq!(verdict.outcome, Outcome::Ok, "seed {seed}: {}", verdict.summary);
+}
+
+#[test]
+fn a_seed_repeats_bit_by_bit_and_another_differs() {
+    let mut seen = BTreeMap::new();
+    for seed in 0..50 {
+        let mut plan = plan(seed);
+        plan.time = Duration::from_secs(4);
+        plan.faults.retain(|fault| fault.at + fault.lasts <= plan.time);
+        let once = files(&run(&plan, &Options::default()).evidence).unwrap();
+        let again = files(&run(&plan, &Options::default()).evidence).unwrap();
+        assert!(once == again, "seed {seed} gave two histories");
+        assert_eq!(seen.insert(once, seed), None, "two seeds gave one history");
+    }
+}
+
+#[test]
+fn a_correct_cluster_survives_every_fault() {
+    let seeds = if cfg!(debug_assertions) { 60 } else { 600 };
+    let mut phases = BTreeMap::new();
+    for seed in 0..seeds {
+        let simulation = run(&plan(seed), &Options::default());
+        assert_ok(seed, &simulation);
+        for record in &simulation.evidence.faults {
+            *phases.entry((record.kind.clone(), record.phase)).or_insert(0) += 1;
+        }
+    }
+    for kind in ["kill", "pause", "partition"] {
+        assert!(phases[&(kind.to_owned(), Phase::Bitten)] >= seeds / 2, "{phases:?}");
+        assert!(phases[&(kind.to_owned(), Phase::Healed)] >= seeds / 2, "{phases:?}");
+    }
+}
+
+#[test]
+fn a_correct_cluster_survives_a_savage_network() {
+    let network = Network {
+        delay_max: Duration::from_millis(20),
+        late: 0.1,
+        late_max: Duration::from_millis(400),
+        loss: 0.05,
+        duplication: 0.05,
+        ..Network::default()
+    };
+    let options = Options { network, ..Options::default() };
+    for seed in 0..if cfg!(debug_assertions) { 20 } else { 200 } {
+        let verdict = judge(&run(&plan(seed), &options));
+        // So bad a network may keep a cluster from serving in time, but never from the truth.
+        assert_ne!(verdict.outcome, Outcome::Violated, "seed {seed}: {}", verdict.summary);
+    }
+}
+
+fn violated(honesty: Honesty, storage: Storage) -> BTreeMap<String, u64> {
+    let found = AtomicU64::new(0);
+    let mut rules = BTreeMap::new();
+    for seed in 0..30 {
+        let mut options = options(seed);
+        options.storage = storage;
+        options.menu = "kill:majority,kill:all,kill:leader".parse().unwrap();
+        let plan = Plan::generate(options).unwrap();
+        let simulation = run(&plan, &Options { honesty, ..Options::default() });
+        let verdict = judge(&simulation);
+        if verdict.outcome == Outcome::Violated {
+            found.fetch_add(1, Ordering::Relaxed);
+            assert!(simulation.violation.is_some(), "seed {seed}: {}", verdict.summary);
+            for property in verdict.properties {
+                if property.outcome == Outcome::Violated {
+                    *rules.entry(property.name).or_insert(0) += 1;
+                }
+            }
+        }
+    }
+    assert!(found.into_inner() >= 25, "{rules:?}");
+    rules
+}
+
+#[test]
+fn a_disk_that_lies_about_sync_is_found_out() {
+    let rules = violated(Honesty::LiesAboutSync, Storage::Durable);
+    assert!(rules.contains_key("survives-restart"), "{rules:?}");
+}
+
+#[test]
+fn nodes_that_forget_are_found_out() {
+    violated(Honesty::Honest, Storage::Memory);
+}
+
+#[test]
+fn a_run_directory_is_whole_and_replays() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plan(1);
+    let simulation = run(&plan, &Options::default());
+    let (judgement, page) = keep(directory.path(), &plan, &simulation, &[]).unwrap();
+    assert_eq!(judgement.verdict, judge(&simulation));
+    assert!(page.unwrap().exists());
+    let saved = Plan::load(&directory.path().join("plan.json")).unwrap();
+    assert_eq!(saved, plan);
+    let again = run(&saved, &Options::default());
+    assert!(compare(directory.path(), &again.evidence).unwrap() > 1000);
+    let other = run(&Plan { seed: 99, ..plan }, &Options::default());
+    let error = compare(directory.path(), &other.evidence).unwrap_err().to_string();
+    assert!(error.contains("differs from") && error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn a_campaign_counts_its_seeds_and_keeps_the_failing_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = || Ok(directory.path().to_owned());
+    let broken = |seed| {
+        let storage = if seed == 3 { Storage::Memory } else { Storage::Durable };
+        let menu = "kill:all".parse().unwrap();
+        Plan::generate(plan::Options { storage, menu, nodes: 3, ..options(seed) })
+    };
+    let failures = std::sync::Mutex::new(Vec::new());
+    let campaign = Campaign { first: 0, end: 6, jobs: 2, keep_going: true };
+    let failed = |failure: &campaign::Failure| failures.lock().unwrap().push(failure.clone());
+    let total = campaign::run(&campaign, &broken, &place, &[], &failed, &|| {}).unwrap();
+    assert_eq!((total.seeds, total.violated, total.unknown), (6, 1, 0));
+    assert_eq!(total.outcome(), Outcome::Violated);
+    assert!(total.operations > 500 && total.steps > 1000, "{total:?}");
+    let failures = failures.into_inner().unwrap();
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0].seed, 3);
+    let plan = Plan::load(&failures[0].directory.join("plan.json")).unwrap();
+    assert!(compare(&failures[0].directory, &run(&plan, &Options::default()).evidence).is_ok());
+
+    let campaign = Campaign { first: 3, end: 1_000_000, jobs: 1, keep_going: false };
+    let elsewhere = tempfile::tempdir().unwrap();
+    let place = || Ok(elsewhere.path().to_owned());
+    let total = campaign::run(&campaign, &broken, &place, &[], &|_| {}, &|| {}).unwrap();
+    assert_eq!((total.seeds, total.violated), (1, 1), "it stops at the first failure");
+}
