@@ -115,7 +115,10 @@ fn without_a_daemon_the_plan_runs_in_simulation_and_replays() {
 
 #[test]
 fn a_campaign_of_seeds_needs_no_daemon() {
-    let output = harness(&["sim", "--seeds", "0..4", "--time", "5s"]);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("failing");
+    let out = out.to_str().unwrap();
+    let output = harness(&["sim", "--seeds", "0..4", "--time", "5s", "--out", out]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("4 seeds") && said.contains("0 violated, 0 unknown"), "{said}");

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use checker::evidence::Evidence;
+use checker::evidence::{self, Evidence, Run};
 use serde::Serialize;
 use serde_json::json;
 
@@ -79,7 +79,8 @@ pub fn keep(
     for (name, bytes) in files(&simulation.evidence)? {
         write(dir, &name, &bytes)?;
     }
-    save(dir, &simulation.evidence.run)?;
+    let files = evidence::sizes(dir).with_context(|| dir.display().to_string())?;
+    save(dir, &Run { files, ..simulation.evidence.run.clone() })?;
     let judgement = judge(dir)?;
     Ok((judgement, report::write(dir).map_err(|error| format!("{error:#}"))))
 }

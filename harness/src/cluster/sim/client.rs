@@ -40,6 +40,17 @@ pub(super) enum Job {
     },
 }
 
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// It was thought of; its turn has not come.
+    Planned,
+    /// It is recorded as begun, and a connection is asked for.
+    Connecting,
+    /// It is on its way.
+    Sent,
+}
+
 /// A client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -54,8 +65,7 @@ pub(super) struct Client {
     /// Numbers what it waits for; news of anything else is void.
     token: u64,
     operation: Option<Operation>,
-    /// The operation was sent, not only a connection asked for.
-    sent: bool,
+    progress: Progress,
     pub(super) over: bool,
 }
 
@@ -70,7 +80,7 @@ impl Client {
             errors: 0,
             token: 0,
             operation: None,
-            sent: false,
+            progress: Progress::Planned,
             over: false,
         }
     }
@@ -118,12 +128,13 @@ impl World<'_> {
 
     /// The clients of a process that dies notice it.
     pub(super) fn reset_clients(&mut self, id: NodeId) {
-        let of_it = |client: &&Client| client.operation.is_some() && client.at + 1 == id as usize;
+        let begun =
+            |client: &Client| client.operation.is_some() && client.progress != Progress::Planned;
         let tokens: Vec<(ClientId, u64)> = self
             .clients
             .iter()
             .enumerate()
-            .filter(|(_, client)| of_it(client))
+            .filter(|(_, client)| begun(client) && client.at + 1 == id as usize)
             .map(|(number, client)| (number, client.token))
             .collect();
         for (number, token) in tokens {
@@ -152,7 +163,7 @@ impl World<'_> {
                 _ => self.begin(id),
             };
         };
-        let done = match (news, client.sent) {
+        let done = match (news, client.progress == Progress::Sent) {
             (News::Turn | News::Go, _) => return self.begin(id),
             (News::Connected(incarnation), _) => {
                 client.connection = Some(incarnation);
@@ -197,7 +208,7 @@ impl World<'_> {
         match next {
             Some(operation) => {
                 client.operation = Some(operation);
-                client.sent = false;
+                client.progress = Progress::Planned;
                 let turn = if paced { self.pace.turn(now) } else { now };
                 self.wait(id, turn - now, News::Go);
             }
@@ -217,6 +228,7 @@ impl World<'_> {
         }
         let Some(operation) = self.clients[id].operation.clone() else { return };
         self.note(id, &operation, Kind::Invoke, operation.value, None, None);
+        self.clients[id].progress = Progress::Connecting;
         let node = self.clients[id].at as NodeId + 1;
         let process = self.process(node);
         let (up, incarnation) = (process.is_up(), process.incarnation);
@@ -244,7 +256,7 @@ impl World<'_> {
                 return self.complete(id, &done);
             }
         };
-        client.sent = true;
+        client.progress = Progress::Sent;
         let (node, incarnation) = (client.at as NodeId + 1, client.connection.unwrap_or(0));
         self.wait(id, self.plan.load.operation_timeout, News::Timeout);
         let token = self.clients[id].token;
