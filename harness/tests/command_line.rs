@@ -50,7 +50,7 @@ fn a_name_that_is_no_unicode_is_no_panic() {
     use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
     let root = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_harness"))
-        .args(["test", "--out"])
+        .args(["test", "--cluster", "docker", "--out"])
         .arg(root.path().join(OsStr::from_bytes(b"run-\xff")))
         .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
         .output()

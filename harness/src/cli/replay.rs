@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     let verdict = match &out {
         Some(out) => {
-            let command: Vec<String> = std::env::args().collect();
+            let command = super::command_line();
             let (judgement, page) = simulation::keep(out, &plan, &simulation, &command)?;
             if let Ok(page) = page {
                 line(&format!("report: {}", page.display()));

@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     {
         bar.set_style(style);
     }
-    let command: Vec<String> = std::env::args().collect();
+    let command = super::command_line();
     let place = || directory::create(args.out.as_deref(), "sim", first);
     let campaign = Campaign { first, end, jobs: jobs.max(1), keep_going: args.keep_going };
     let began = Instant::now();

@@ -230,6 +230,10 @@ impl World<'_> {
             return self.give_up(id, Phase::Skipped, why);
         }
         self.nemesis.faults[id].nodes.clone_from(&granted.nodes);
+        if let Some(gone) = granted.nodes.iter().find(|node| !self.process(**node).is_up()) {
+            let why = format!("n{gone} had ended by itself, so its end proves no kill");
+            return self.give_up(id, Phase::Failed, why);
+        }
         let mut proof = serde_json::Map::new();
         for &node in &granted.nodes {
             let boot = self.process(node).boot();

@@ -45,7 +45,6 @@ const SEGMENTS: Options = Options { first_segment_bytes: 64 << 10, segment_bytes
 /// A node: what survives a crash, and the process while it runs.
 #[derive(Debug)]
 pub(super) struct Process {
-    id: NodeId,
     /// None while a process has it open.
     disk: Option<SimulatedDisk>,
     running: Option<Running>,
@@ -81,9 +80,8 @@ struct Running {
 
 impl Process {
     /// A node that was never started.
-    pub(super) fn new(id: NodeId, disk: SimulatedDisk) -> Self {
+    pub(super) fn new(disk: SimulatedDisk) -> Self {
         Self {
-            id,
             disk: Some(disk),
             running: None,
             incarnation: 0,
@@ -140,13 +138,16 @@ impl World<'_> {
             seed,
             limits: Limits::default(),
         };
+        let mut replica = Replica::new(config, recovered, now);
+        let mut outputs = Outputs::default();
+        replica.handle(now, Input::Timer, &mut outputs);
         process.running = Some(Running {
-            replica: Replica::new(config, recovered, now),
+            replica,
             wal,
             boot,
             lines: 0,
             inbox: VecDeque::new(),
-            outputs: Outputs::default(),
+            outputs,
             refusals: Vec::new(),
             busy_until: now,
             awaited: false,
@@ -423,8 +424,7 @@ impl World<'_> {
         if let Err(why) = finish() {
             return self.ended(id, &format!("stopped: {why}"));
         }
-        let process = self.process(id);
-        let (id, clock) = (process.id, process.clock + 1);
+        let clock = running.replica.clock() + 1;
         self.trace(id, clock, trace::Event::Stopped {});
         self.crash(id);
     }

@@ -70,7 +70,7 @@ impl<'a> World<'a> {
             start: Time::ZERO,
             queue,
             rng: ChaCha8Rng::seed_from_u64(plan.seed),
-            processes: ids.iter().map(|&id| Process::new(id, disk())).collect(),
+            processes: ids.iter().map(|_| Process::new(disk())).collect(),
             cuts: Cuts::default(),
             clients: Vec::new(),
             workload: plan.workload.generator(plan.seed),
