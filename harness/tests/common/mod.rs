@@ -45,8 +45,8 @@ trap 'echo asked to end; exit 0' TERM
 while :; do echo hello | nc -l -p 2379 & wait $!; done
 "#;
 
-/// A stand-in that crashes at once.
-pub(crate) const CRASHES: &str = "echo one; echo 'the data directory is on fire' >&2; exit 7";
+/// A stand-in that crashes at once. All on one stream: the daemon keeps no order between two.
+pub(crate) const CRASHES: &str = "echo one >&2; echo 'the data directory is on fire' >&2; exit 7";
 
 /// The real pod image, and a node image that runs this shell script.
 pub(crate) async fn images(docker: &Docker, name: &str, script: &str) -> Images {
