@@ -1,7 +1,10 @@
 //! What nodes say to each other: the RPCs of the paper's figure 2 as one-way messages, plus the
 //! confirmation of reads (dissertation, section 6.4) and the forwarding of client commands.
 
+use std::fmt;
+
 use bytes::Bytes;
+use proto::trace::words;
 
 use super::{Hash, Index, NodeId, Position, Term};
 
@@ -120,4 +123,61 @@ impl Entry {
     pub fn position(&self) -> Position {
         Position { index: self.index, term: self.term, hash: self.hash }
     }
+}
+
+/// `n1 → n2 (term 4): vote granted`
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{} → n{} (term {}): {}", self.from, self.to, self.term, self.body)
+    }
+}
+
+/// What the sender says, in words.
+impl fmt::Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RequestVote { last_index, last_term } => {
+                write!(f, "vote for me, my log ends at {last_index}@{last_term}")
+            }
+            Self::VoteReply { granted: true } => f.write_str("vote granted"),
+            Self::VoteReply { granted: false } => f.write_str("vote refused"),
+            Self::Append { prev_index, prev_term, entries, commit, round } => {
+                if entries.is_empty() {
+                    write!(f, "heartbeat at {prev_index}@{prev_term}")?;
+                } else {
+                    let entries = entries.iter().map(|entry| (entry.index, entry.term));
+                    let entries = words::entries(entries);
+                    write!(f, "append {entries} after {prev_index}@{prev_term}")?;
+                }
+                write!(f, ", committed {commit}{}", in_round(*round))
+            }
+            Self::AppendReply { result, round } => {
+                match result {
+                    Ok(matched) => write!(f, "equal and durable up to {matched}"),
+                    Err(Conflict { term: 0, index }) => write!(f, "too short, I lack {index}"),
+                    Err(Conflict { term, index }) => {
+                        write!(f, "conflict, my entries of term {term} begin at {index}")
+                    }
+                }?;
+                write!(f, "{}", in_round(*round))
+            }
+            Self::ReadIndex { id } => write!(f, "at which index may I serve read {id}?"),
+            Self::ReadIndexReply { id, index: Some(index) } => {
+                write!(f, "serve read {id} at {index}")
+            }
+            Self::ReadIndexReply { id, index: None } => write!(f, "ask again for read {id}"),
+            Self::Propose { id, .. } => write!(f, "please append {}", command(id)),
+            Self::ProposeRefused { id } => write!(f, "I will not append {}", command(id)),
+        }
+    }
+}
+
+/// The part of a text that names a round; nothing for round 0, which confirms nothing.
+fn in_round(round: u64) -> impl fmt::Display {
+    fmt::from_fn(move |f| if round == 0 { Ok(()) } else { write!(f, ", round {round}") })
+}
+
+/// `command 7 of n2`; its boot goes without saying.
+fn command(id: &proto::peer::CommandId) -> impl fmt::Display {
+    fmt::from_fn(move |f| write!(f, "command {} of n{}", id.number, id.node))
 }

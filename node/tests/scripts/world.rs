@@ -9,9 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use goldenscript::{Command, Context, Runner};
-use node::raft::{
-    Body, Conflict, Effects, Entry, Message, NodeId, Pace, Position, Raft, Role, Term,
-};
+use node::raft::{Effects, Entry, Message, NodeId, Pace, Position, Raft, Role, Term};
 use proto::trace::Event;
 
 type Hard = (Term, Option<NodeId>);
@@ -229,7 +227,7 @@ impl World {
         for message in self.take(to) {
             let cut = self.island.contains(&message.from) != self.island.contains(&message.to);
             if !cut && self.nodes.contains_key(&message.to) {
-                writeln!(self.out, "{}", describe(&message))?;
+                writeln!(self.out, "{message}")?;
                 self.act(message.to, |raft, fx| raft.step(Duration::ZERO, message, fx))?;
             }
         }
@@ -237,10 +235,8 @@ impl World {
     }
 
     fn show(&mut self, id: NodeId, fx: Effects) {
-        for event in &fx.trace {
-            if let Some(line) = tell(event) {
-                let _ = writeln!(self.out, "    n{id} {line}");
-            }
+        for event in fx.trace.iter().filter(|event| shown(event)) {
+            let _ = writeln!(self.out, "    n{id} {event}");
         }
         for (read, index) in fx.reads {
             let _ = match index {
@@ -254,7 +250,7 @@ impl World {
     fn logs(&mut self) -> Result<(), Box<dyn Error>> {
         for (id, raft) in &self.nodes {
             let (term, commit, durable) = (raft.term(), raft.commit(), raft.durable_index());
-            let role = role(raft.role());
+            let role = raft.role();
             let terms = (1..=raft.last().index)
                 .filter_map(|index| raft.entry(index))
                 .map(|entry| entry.term.to_string());
@@ -269,98 +265,16 @@ impl World {
     }
 }
 
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::Follower => "follower",
-        Role::Candidate => "candidate",
-        Role::Leader => "leader",
-    }
-}
-
-fn at(position: &Position) -> String {
-    format!("{}@{}", position.index, position.term)
-}
-
-/// A message in one line.
-fn describe(message: &Message) -> String {
-    let what = match &message.body {
-        Body::RequestVote { last_index, last_term } => {
-            format!("vote for me, my log ends at {last_index}@{last_term}")
-        }
-        Body::VoteReply { granted } => {
-            if *granted { "vote granted" } else { "vote refused" }.into()
-        }
-        Body::Append { prev_index, prev_term, entries, commit, round } => {
-            let mut text = if entries.is_empty() {
-                format!("heartbeat at {prev_index}@{prev_term}")
-            } else {
-                let entries = entries.iter().map(|entry| at(&entry.position()));
-                let entries = entries.collect::<Vec<_>>().join(" ");
-                format!("append {entries} after {prev_index}@{prev_term}")
-            };
-            let _ = write!(text, ", committed {commit}");
-            if *round > 0 {
-                let _ = write!(text, ", round {round}");
-            }
-            text
-        }
-        Body::AppendReply { result, round } => {
-            let mut text = match result {
-                Ok(matched) => format!("equal and durable up to {matched}"),
-                Err(Conflict { term: 0, index }) => format!("too short, I lack {index}"),
-                Err(Conflict { term, index }) => {
-                    format!("conflict, my entries of term {term} begin at {index}")
-                }
-            };
-            if *round > 0 {
-                let _ = write!(text, ", round {round}");
-            }
-            text
-        }
-        Body::ReadIndex { id } => format!("at which index may I serve read {id}?"),
-        Body::ReadIndexReply { id, index: Some(index) } => format!("serve read {id} at {index}"),
-        Body::ReadIndexReply { id, index: None } => format!("ask again for read {id}"),
-        Body::Propose { .. } | Body::ProposeRefused { .. } => "a proposal".into(),
-    };
-    format!("n{} → n{} (term {}): {what}", message.from, message.to, message.term)
-}
-
-/// A step in one line; none for those that the messages show already.
-fn tell(event: &Event) -> Option<String> {
-    Some(match event {
-        Event::Started { term, vote, last, .. } => {
-            let vote = vote.map_or("no vote".into(), |vote| format!("vote for n{vote}"));
-            format!("starts in term {term} with {vote} and a log that ends at {}", at(last))
-        }
-        Event::Term { term } => format!("enters term {term}"),
-        Event::Voted { candidate, .. } => format!("votes for n{candidate}"),
-        Event::Role { role: Role::Follower, leader: None, .. } => return None,
-        Event::Role { role: Role::Follower, leader: Some(leader), .. } => {
-            format!("follows n{leader}")
-        }
-        Event::Role { term, role: Role::Leader, .. } => format!("becomes LEADER of term {term}"),
-        Event::Role { role: Role::Candidate, .. } => "becomes candidate".into(),
-        Event::Appended { prev, entries } => {
-            let entries = (prev.index + 1..).zip(entries);
-            let entries = entries.map(|(index, (term, _))| format!("{index}@{term}"));
-            format!("appends {}", entries.collect::<Vec<_>>().join(" "))
-        }
-        Event::Truncated { last } => format!("cuts its log back to {}", at(last)),
-        Event::Committed { last, matched: None, .. } => format!("commits up to {}", at(last)),
-        Event::Committed { last, matched: Some(matched), .. } => {
-            let matched = matched.iter().map(|(id, index)| format!("n{id}:{index}"));
-            let matched = matched.collect::<Vec<_>>().join(" ");
-            format!("commits up to {}, held by {matched}", at(last))
-        }
-        Event::ReadConfirmed { index, by, .. } => {
-            let by = by.iter().map(|id| format!("n{id}")).collect::<Vec<_>>().join(" ");
-            format!("still leads by word of {by}, index {index}")
-        }
-        Event::Durable { .. }
-        | Event::Granted { .. }
-        | Event::Acknowledged { .. }
-        | Event::Applied { .. }
-        | Event::Answered { .. }
-        | Event::Stopped {} => return None,
-    })
+/// Whether a step is shown; the others are in the messages already.
+fn shown(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::Role { role: Role::Follower, leader: None, .. }
+            | Event::Durable { .. }
+            | Event::Granted { .. }
+            | Event::Acknowledged { .. }
+            | Event::Applied { .. }
+            | Event::Answered { .. }
+            | Event::Stopped {}
+    )
 }
