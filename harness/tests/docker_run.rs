@@ -17,7 +17,7 @@ use bollard::{
 use checker::{evidence, fault::Phase, verdict::Outcome};
 use harness::{
     cluster::docker::OWNER,
-    plan::{ClusterKind, Load, Options, Plan, Storage, Timings},
+    plan::{ClusterKind, Load, Options, Plan, Storage, Timings, World},
     run::{Settings, Stop, run},
     system::System,
     workload::{Workload, register},
@@ -42,6 +42,7 @@ fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
             heartbeat_interval: Duration::from_millis(100),
         },
         storage: Storage::Durable,
+        world: World::default(),
     });
     Settings {
         plan: plan.unwrap(),

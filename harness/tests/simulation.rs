@@ -12,8 +12,8 @@ use checker::{
 };
 use harness::{
     campaign::{self, Campaign},
-    cluster::sim::{Honesty, Network, Options, Simulation, simulate},
-    plan::{self, ClusterKind, Load, Plan, Storage, Timings},
+    cluster::sim::{Simulation, simulate},
+    plan::{self, ClusterKind, Disk, Honesty, Load, Network, Plan, Storage, Timings, World},
     run::simulation::{compare, files, keep},
     system::System,
     workload::{Workload, register},
@@ -35,6 +35,7 @@ fn options(seed: u64) -> plan::Options {
             heartbeat_interval: Duration::from_millis(60),
         },
         storage: Storage::Durable,
+        world: World::default(),
     }
 }
 
@@ -42,8 +43,8 @@ fn plan(seed: u64) -> Plan {
     Plan::generate(options(seed)).unwrap()
 }
 
-fn run(plan: &Plan, options: &Options) -> Simulation {
-    simulate(plan, options, &AtomicBool::new(false))
+fn run(plan: &Plan) -> Simulation {
+    simulate(plan, &AtomicBool::new(false))
 }
 
 fn judge(simulation: &Simulation) -> Verdict {
@@ -62,8 +63,8 @@ fn a_seed_repeats_bit_by_bit_and_another_differs() {
         let mut plan = plan(seed);
         plan.time = Duration::from_secs(4);
         plan.faults.retain(|fault| fault.at + fault.lasts <= plan.time);
-        let once = files(&run(&plan, &Options::default()).evidence).unwrap();
-        let again = files(&run(&plan, &Options::default()).evidence).unwrap();
+        let once = files(&run(&plan).evidence).unwrap();
+        let again = files(&run(&plan).evidence).unwrap();
         assert!(once == again, "seed {seed} gave two histories");
         assert_eq!(seen.insert(once, seed), None, "two seeds gave one history");
     }
@@ -74,7 +75,7 @@ fn a_correct_cluster_survives_every_fault() {
     let seeds = if cfg!(debug_assertions) { 60 } else { 600 };
     let mut phases = BTreeMap::new();
     for seed in 0..seeds {
-        let simulation = run(&plan(seed), &Options::default());
+        let simulation = run(&plan(seed));
         assert_ok(seed, &simulation);
         for record in &simulation.evidence.faults {
             *phases.entry((record.kind.clone(), record.phase)).or_insert(0) += 1;
@@ -96,9 +97,9 @@ fn a_correct_cluster_survives_a_savage_network() {
         duplication: 0.05,
         ..Network::default()
     };
-    let options = Options { network, ..Options::default() };
+    let world = World { network, ..World::default() };
     for seed in 0..if cfg!(debug_assertions) { 20 } else { 200 } {
-        let verdict = judge(&run(&plan(seed), &options));
+        let verdict = judge(&run(&Plan { world: world.clone(), ..plan(seed) }));
         // So bad a network may keep a cluster from serving in time, but never from the truth.
         assert_ne!(verdict.outcome, Outcome::Violated, "seed {seed}: {}", verdict.summary);
     }
@@ -110,9 +111,10 @@ fn violated(honesty: Honesty, storage: Storage) -> BTreeMap<String, u64> {
     for seed in 0..30 {
         let mut options = options(seed);
         options.storage = storage;
+        options.world.disk = Disk { honesty, ..Disk::default() };
         options.menu = "kill:majority,kill:all,kill:leader".parse().unwrap();
         let plan = Plan::generate(options).unwrap();
-        let simulation = run(&plan, &Options { honesty, ..Options::default() });
+        let simulation = run(&plan);
         let verdict = judge(&simulation);
         // A node may also refuse to start with what its disk has left, and the cluster not come back.
         if simulation.violation.is_some() {
@@ -144,15 +146,15 @@ fn nodes_that_forget_are_found_out() {
 fn a_run_directory_is_whole_and_replays() {
     let directory = tempfile::tempdir().unwrap();
     let plan = plan(1);
-    let simulation = run(&plan, &Options::default());
+    let simulation = run(&plan);
     let (judgement, page) = keep(directory.path(), &plan, &simulation, &[]).unwrap();
     assert_eq!(judgement.verdict, judge(&simulation));
     assert!(page.unwrap().exists());
     let saved = Plan::load(&directory.path().join("plan.json")).unwrap();
     assert_eq!(saved, plan);
-    let again = run(&saved, &Options::default());
+    let again = run(&saved);
     assert!(compare(directory.path(), &again.evidence).unwrap() > 1000);
-    let other = run(&Plan { seed: 99, ..plan }, &Options::default());
+    let other = run(&Plan { seed: 99, ..plan });
     let error = compare(directory.path(), &other.evidence).unwrap_err().to_string();
     assert!(error.contains("differs from") && error.contains("line 1"), "{error}");
 }
@@ -177,7 +179,7 @@ fn a_campaign_counts_its_seeds_and_keeps_the_failing_ones() {
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].seed, 3);
     let plan = Plan::load(&failures[0].directory.join("plan.json")).unwrap();
-    assert!(compare(&failures[0].directory, &run(&plan, &Options::default()).evidence).is_ok());
+    assert!(compare(&failures[0].directory, &run(&plan).evidence).is_ok());
 
     let campaign = Campaign { first: 3, end: 1_000_000, jobs: 1, keep_going: false };
     let elsewhere = tempfile::tempdir().unwrap();

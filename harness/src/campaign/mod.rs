@@ -20,11 +20,7 @@ use checker::{
     verdict::{self, Outcome},
 };
 
-use crate::{
-    cluster::sim::{self, simulate},
-    plan::Plan,
-    run::simulation,
-};
+use crate::{cluster::sim::simulate, plan::Plan, run::simulation};
 
 /// Which seeds, and how.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +97,7 @@ pub fn run(
     let root: Mutex<Option<PathBuf>> = Mutex::new(None);
     let one = |seed| -> anyhow::Result<()> {
         let plan = plan(seed)?;
-        let simulation = simulate(&plan, &sim::Options::default(), &over);
+        let simulation = simulate(&plan, &over);
         let verdict = verdict::check(&simulation.evidence, &Limits::default());
         if over.load(Ordering::Relaxed) {
             // Perhaps cut short: another seed ended the campaign.

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 use crate::{
     nemesis::Menu,
-    plan::{self, ClusterKind, Load, Plan, Storage, Timings},
+    plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
     system::System,
     workload::{Workload, register},
 };
@@ -119,6 +119,7 @@ impl PlanOptions {
                 heartbeat_interval: self.heartbeat_interval,
             },
             storage: self.storage,
+            world: World::default(),
         })
     }
 }

@@ -9,7 +9,7 @@ use super::{
     test::{line, plural, print_verdict},
 };
 use crate::{
-    cluster::sim::{self, simulate},
+    cluster::sim::simulate,
     plan::{ClusterKind, Plan},
     run::{directory, simulation},
 };
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         Some(out) => Some(directory::create(Some(out), plan.workload.name(), plan.seed)?),
         None => None,
     };
-    let simulation = simulate(&plan, &sim::Options::default(), &AtomicBool::new(false));
+    let simulation = simulate(&plan, &AtomicBool::new(false));
     if comparable {
         let lines = simulation::compare(&args.from, &simulation.evidence)?;
         line(&format!(

@@ -3,6 +3,8 @@
 //! A plan is a pure function of the options of a test and its seed. It is saved with every run, and
 //! running it again runs the same schedule and the same choices.
 
+mod world;
+
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, bail, ensure};
@@ -13,6 +15,8 @@ use crate::{
     system::System,
     workload::Workload,
 };
+
+pub use world::{Clocks, Disk, Honesty, Limits, Network, World};
 
 /// The version of the format that this harness writes and reads.
 pub const VERSION: u32 = 1;
@@ -49,6 +53,9 @@ pub struct Plan {
     /// Where nodes keep their data.
     #[serde(default)]
     pub storage: Storage,
+    /// What simulated nodes live on. Containers have it from the machine and ignore this.
+    #[serde(default)]
+    pub world: World,
     /// The schedule, in order of time.
     pub faults: Vec<Injection>,
 }
@@ -125,6 +132,8 @@ pub struct Options {
     pub timings: Timings,
     /// Where nodes keep their data.
     pub storage: Storage,
+    /// What simulated nodes live on.
+    pub world: World,
 }
 
 impl Plan {
@@ -147,6 +156,7 @@ impl Plan {
             load: options.load,
             timings: options.timings,
             storage: options.storage,
+            world: options.world,
             faults: Vec::new(),
         };
         plan.validate()?;
@@ -250,6 +260,7 @@ impl Plan {
             humantime::format_duration(election_timeout),
             humantime::format_duration(heartbeat_interval)
         );
+        self.world.validate()?;
         for (number, injection) in self.faults.iter().enumerate() {
             let fault = injection.fault;
             if let Some(why) = fault.impossible(self.nodes) {
@@ -292,6 +303,7 @@ mod tests {
                 heartbeat_interval: Duration::from_millis(100),
             },
             storage: Storage::Durable,
+            world: World::default(),
         }
     }
 
@@ -306,6 +318,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         plan.save(dir.path()).unwrap();
         assert_eq!(Plan::load(&dir.path().join("plan.json")).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_plan_without_a_world_has_the_usual_one() {
+        let plan = Plan::generate(options()).unwrap();
+        let mut value = serde_json::to_value(&plan).unwrap();
+        assert!(value.as_object_mut().unwrap().remove("world").is_some());
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("plan.json");
+        fs::write(&path, value.to_string()).unwrap();
+        assert_eq!(Plan::load(&path).unwrap(), plan);
     }
 
     #[test]
@@ -369,6 +392,8 @@ mod tests {
         assert!(error.contains("version 99"), "{error}");
         let error = refused(&|plan| plan["nodes"] = 12.into());
         assert!(error.contains("not 12"), "{error}");
+        let error = refused(&|plan| plan["world"]["network"]["loss"] = 2.into());
+        assert!(error.contains("lost messages is 0 to 1, not 2"), "{error}");
         let error = refused(&|plan| plan["colour"] = "red".into());
         assert!(error.contains("unknown field `colour`"), "{error}");
         fs::write(&path, "{").unwrap();

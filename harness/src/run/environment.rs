@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::images::Images;
 
-/// Writes `environment.json`. What the daemon does not tell is left out.
+/// Writes `environment.json`. What the daemon does not tell is left out. `ignored` says what of the
+/// plan containers cannot follow.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -17,6 +18,7 @@ pub(crate) async fn write(
     docker: &Docker,
     images: &Images,
     command: &[String],
+    ignored: Option<&str>,
 ) -> anyhow::Result<()> {
     let version = docker.version().await.unwrap_or_default();
     let info = docker.info().await.unwrap_or_default();
@@ -32,6 +34,7 @@ pub(crate) async fn write(
             "build": if cfg!(debug_assertions) { "debug" } else { "release" },
         },
         "command": command,
+        "ignored": ignored,
         "machine": {
             "kernel": kernel.trim(),
             "architecture": std::env::consts::ARCH,

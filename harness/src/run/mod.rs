@@ -56,7 +56,7 @@ use self::{
 use crate::{
     cluster::docker::{self, Cluster},
     images::{self, Images},
-    plan::{ClusterKind, Plan},
+    plan::{ClusterKind, Plan, World},
     report,
     system::Node,
 };
@@ -108,6 +108,9 @@ pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
     }
     let dir = directory::create(settings.out.as_deref(), plan.workload.name(), plan.seed)?;
     let mut progress = Progress::new();
+    if let Some(ignored) = ignored(plan) {
+        progress::print(ignored);
+    }
     let created = tokio::select! {
         created = create(settings, &dir, &mut progress) => created,
         () = stop.first() => Err(stopped(stop)),
@@ -136,6 +139,14 @@ pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
             None => error,
         }),
     }
+}
+
+/// What of a plan containers cannot follow, in a sentence.
+fn ignored(plan: &Plan) -> Option<&'static str> {
+    (plan.world != World::default()).then_some(
+        "The plan describes a simulated world (network, disks, clocks, limits): containers have \
+         these from this machine, so that part of the plan is ignored.",
+    )
 }
 
 fn stopped(stop: &Stop) -> anyhow::Error {
@@ -168,7 +179,7 @@ async fn create(
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
     plan.save(dir)?;
-    environment::write(dir, &docker, &images, &settings.command).await?;
+    environment::write(dir, &docker, &images, &settings.command, ignored(plan)).await?;
     Ok(cluster)
 }
 
@@ -434,6 +445,7 @@ mod tests {
                 system: System::RaftNode,
                 cluster: ClusterKind::Docker,
                 storage: Storage::Durable,
+                world: World::default(),
                 nodes: 3,
                 seed: 1,
                 time: Duration::from_secs(60),

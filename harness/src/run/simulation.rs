@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{Finished, Judgement, Settings, Stop, directory, judge, progress::Progress, save};
 use crate::{
-    cluster::sim::{self, Simulation, simulate},
+    cluster::sim::{Simulation, simulate},
     plan::{ClusterKind, Plan},
     report,
 };
@@ -32,7 +32,7 @@ pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Fini
         let (plan, dir, command) = (plan.clone(), dir.clone(), settings.command.clone());
         let stopped = Arc::clone(&stopped);
         tokio::task::spawn_blocking(move || {
-            let simulation = simulate(&plan, &sim::Options::default(), &stopped);
+            let simulation = simulate(&plan, &stopped);
             keep(&dir, &plan, &simulation, &command)
         })
     };

@@ -120,7 +120,7 @@ async fn uninterrupted(
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
     let outcome = async {
-        environment::write(dir, &docker, &images, &settings.command).await?;
+        environment::write(dir, &docker, &images, &settings.command, None).await?;
         on_cluster(settings, dir, &cluster, say).await
     }
     .await;

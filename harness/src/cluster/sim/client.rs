@@ -116,7 +116,7 @@ impl Pace {
 impl World<'_> {
     /// A client learns something after the way from its node to it.
     pub(super) fn tell(&mut self, client: ClientId, token: u64, news: News) {
-        let at = self.now + self.options.network.delay(&mut self.rng);
+        let at = self.now + self.message_delay();
         self.queue.push(at, Event::Client { client, token, news });
     }
 
@@ -268,7 +268,7 @@ impl World<'_> {
     }
 
     fn call(&mut self, node: NodeId, incarnation: u64, work: Work) {
-        let at = self.now + self.options.network.delay(&mut self.rng);
+        let at = self.now + self.message_delay();
         self.queue.push(at, Event::Arrives { node, incarnation, work });
     }
 

@@ -5,16 +5,7 @@ use std::io;
 use node::storage::{Disk, MemoryDisk};
 use rand::Rng;
 
-/// Whether a disk keeps its word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Honesty {
-    /// What was synced survives every crash.
-    #[default]
-    Honest,
-    /// It says that records are synced and does nothing, as some real disks do. Raft's promises
-    /// then break, and a check must find that: a test of the test.
-    LiesAboutSync,
-}
+use crate::plan::Honesty;
 
 /// The disk.
 #[derive(Debug, Default)]

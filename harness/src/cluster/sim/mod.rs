@@ -1,8 +1,8 @@
 //! The whole cluster in one process: the same replicas, write-ahead logs and plans as in
 //! containers, in virtual time, on one thread.
 //!
-//! [`simulate`] is a pure function of the plan (its seed included) and the options: the same bytes
-//! of history and trace whenever it is called. All randomness comes from one generator, and
+//! [`simulate`] is a pure function of the plan, its seed included: the same bytes of history and
+//! trace whenever it is called. All randomness comes from one generator, and
 //! everything is kept in ordered collections.
 //!
 //! - `world`, `queue`: time, and what happens in it; `stages`: the course of a run;
@@ -32,19 +32,7 @@ use std::{sync::atomic::AtomicBool, time::Duration};
 
 use checker::evidence::Evidence;
 
-pub use disk::Honesty;
-pub use network::Network;
-
 use crate::plan::Plan;
-
-/// What the world is like, beside what the plan says.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Options {
-    /// The links between nodes, and between clients and nodes.
-    pub network: Network,
-    /// Whether disks keep their word.
-    pub honesty: Honesty,
-}
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -60,6 +48,6 @@ pub struct Simulation {
 }
 
 /// Runs a plan. When `stop` becomes true the run ends early, and says so.
-pub fn simulate(plan: &Plan, options: &Options, stop: &AtomicBool) -> Simulation {
-    world::World::new(plan, options).run(stop)
+pub fn simulate(plan: &Plan, stop: &AtomicBool) -> Simulation {
+    world::World::new(plan).run(stop)
 }

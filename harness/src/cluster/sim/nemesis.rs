@@ -297,14 +297,14 @@ impl World<'_> {
         let process = self.process(node);
         if process.is_up() {
             let incarnation = process.incarnation;
-            let at = self.now + self.options.network.delay(&mut self.rng);
+            let at = self.now + self.message_delay();
             self.queue.push(at, Event::Arrives { node, incarnation, work: Work::Probe(id) });
         }
     }
 
     fn probe_link(&mut self, id: FaultId, link: Link) {
         if !self.cuts.drops(link) {
-            let at = self.now + self.options.network.delay(&mut self.rng);
+            let at = self.now + self.message_delay();
             self.queue.push(at, Event::Probed(id, link));
         }
     }

@@ -11,45 +11,15 @@ use std::{
 
 use rand::{Rng, RngExt};
 
-use crate::nemesis::{Link, overlap::FaultId};
+use crate::{
+    nemesis::{Link, overlap::FaultId},
+    plan::Network,
+};
 
-/// How a network behaves where no fault acts on it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Network {
-    /// Shortest delay of a message.
-    pub delay_min: Duration,
-    /// Longest delay of most messages; each is drawn evenly from between the two.
-    pub delay_max: Duration,
-    /// Share of messages that are late, 0 to 1.
-    pub late: f64,
-    /// Longest delay of a late message.
-    pub late_max: Duration,
-    /// Share of messages that are lost, 0 to 1.
-    pub loss: f64,
-    /// Share of messages that arrive twice, 0 to 1.
-    pub duplication: f64,
-}
-
-impl Default for Network {
-    /// A rack's network on a day that is not its best.
-    fn default() -> Self {
-        Self {
-            delay_min: Duration::from_micros(50),
-            delay_max: Duration::from_millis(1),
-            late: 0.01,
-            late_max: Duration::from_millis(30),
-            loss: 0.001,
-            duplication: 0.001,
-        }
-    }
-}
-
-impl Network {
-    /// The delay of a message.
-    pub(super) fn delay(&self, rng: &mut impl Rng) -> Duration {
-        let late = rng.random_bool(self.late);
-        between(rng, self.delay_min, if late { self.late_max } else { self.delay_max })
-    }
+/// The delay of a message.
+pub(super) fn delay(network: &Network, rng: &mut impl Rng) -> Duration {
+    let late = rng.random_bool(network.late);
+    between(rng, network.delay_min, if late { network.late_max } else { network.delay_max })
 }
 
 /// A time from between two, evenly.

@@ -29,16 +29,12 @@ use super::{
 };
 use crate::{
     nemesis::{Link, NodeId},
-    plan::Storage,
+    plan::{self, Storage},
 };
 
 const CLUSTER: u64 = 0x51_4d;
 /// How long a round keeps a process busy.
 const ROUND: Duration = Duration::from_micros(20);
-/// How long a disk takes to sync: mostly, and sometimes.
-const SYNC: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(2));
-const SLOW_SYNC: Duration = Duration::from_millis(40);
-const SLOW_SYNCS: f64 = 0.01;
 /// Small segments, so that runs of a minute fill some.
 const SEGMENTS: Options = Options { first_segment_bytes: 64 << 10, segment_bytes: 256 << 10 };
 
@@ -119,6 +115,8 @@ impl World<'_> {
         let now = self.now;
         let seed = self.rng.random();
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
+        let plan::Limits { append_bytes, append_window } = self.plan.world.limits;
+        let limits = Limits { append_bytes, append_window, ..Limits::default() };
         let process = self.process(id);
         let Some(disk) = process.disk.take() else { return };
         process.incarnation += 1;
@@ -136,7 +134,7 @@ impl World<'_> {
             election_timeout: timings.election_timeout,
             heartbeat_interval: timings.heartbeat_interval,
             seed,
-            limits: Limits::default(),
+            limits,
         };
         let mut replica = Replica::new(config, recovered, now);
         let mut outputs = Outputs::default();
@@ -163,7 +161,7 @@ impl World<'_> {
     /// The process ends at once, and the machine with it: of what was not synced, the disk keeps any
     /// part. Returns how many sectors were at stake.
     pub(super) fn crash(&mut self, id: NodeId) -> usize {
-        let honesty = self.options.honesty;
+        let honesty = self.plan.world.disk.honesty;
         let forgets = self.plan.storage == Storage::Memory;
         let process = &mut self.processes[id as usize - 1];
         process.held.clear();
@@ -360,8 +358,10 @@ impl World<'_> {
             running.syncing = Some(write);
         }
         if running.syncing.is_some() {
-            let slow = self.rng.random_bool(SLOW_SYNCS);
-            let took = between(&mut self.rng, SYNC.0, if slow { SLOW_SYNC } else { SYNC.1 });
+            let disk = &self.plan.world.disk;
+            let slow = self.rng.random_bool(disk.slow);
+            let most = if slow { disk.slow_max } else { disk.sync_max };
+            let took = between(&mut self.rng, disk.sync_min, most);
             self.queue.push(self.now + took, Event::Synced { node: id, incarnation });
         }
         Ok(())
@@ -382,16 +382,16 @@ impl World<'_> {
                 _ => None,
             };
         }
-        let network = self.options.network;
+        let network = &self.plan.world.network;
         if self.cuts.drops(Link { from, to }) || self.rng.random_bool(network.loss) {
             return None;
         }
         if self.rng.random_bool(network.duplication) {
-            let again = self.now + network.delay(&mut self.rng);
+            let again = self.now + self.message_delay();
             let work = Work::Message(message.clone());
             self.queue.push(again, Event::Arrives { node: to, incarnation, work });
         }
-        let at = self.now + network.delay(&mut self.rng);
+        let at = self.now + self.message_delay();
         self.queue.push(at, Event::Arrives { node: to, incarnation, work: Work::Message(message) });
         None
     }

@@ -10,11 +10,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Options, Simulation,
+    Simulation,
     client::{Client, Pace},
     disk::SimulatedDisk,
     nemesis::Nemesis,
-    network::Cuts,
+    network::{self, Cuts},
     process::Process,
     queue::{Event, Queue},
     record::Recorder,
@@ -28,7 +28,6 @@ const LOOK_EVERY: u64 = 4096;
 /// See the module.
 pub(super) struct World<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) options: &'a Options,
     pub(super) now: Time,
     /// Time 0 of history and faults: the cluster is up.
     pub(super) start: Time,
@@ -50,9 +49,9 @@ pub(super) struct World<'a> {
 
 impl<'a> World<'a> {
     /// The world of a plan, at its beginning.
-    pub(super) fn new(plan: &'a Plan, options: &'a Options) -> Self {
+    pub(super) fn new(plan: &'a Plan) -> Self {
         let ids = plan.node_ids();
-        let disk = || SimulatedDisk::new(options.honesty);
+        let disk = || SimulatedDisk::new(plan.world.disk.honesty);
         let mut record = Recorder::new(ids.len());
         let run = record.run();
         run.nodes = ids.len();
@@ -65,7 +64,6 @@ impl<'a> World<'a> {
         queue.push(Duration::from_millis(1), Event::Look);
         Self {
             plan,
-            options,
             now: Time::ZERO,
             start: Time::ZERO,
             queue,
@@ -131,6 +129,11 @@ impl<'a> World<'a> {
             Event::Probed(fault, link) => self.probed(fault, link),
             Event::Look => self.advance(),
         }
+    }
+
+    /// How long a message takes.
+    pub(super) fn message_delay(&mut self) -> Duration {
+        network::delay(&self.plan.world.network, &mut self.rng)
     }
 
     /// A node's process; ids come from the plan alone.
