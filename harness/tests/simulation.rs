@@ -3,7 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
-use std::{collections::BTreeMap, sync::atomic::AtomicBool, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
 
 use checker::{
     fault::Phase,
@@ -11,7 +19,7 @@ use checker::{
     verdict::{self, Outcome, Verdict},
 };
 use harness::{
-    campaign::{self, Campaign},
+    campaign::{self, Campaign, Failure, Total, Watch},
     cluster::sim::{Simulation, simulate},
     plan::{self, ClusterKind, Disk, Honesty, Load, Network, Plan, Storage, Timings, World},
     run::simulation::{compare, files, keep},
@@ -168,22 +176,85 @@ fn a_campaign_counts_its_seeds_and_keeps_the_failing_ones() {
         let menu = "kill:all".parse().unwrap();
         Plan::generate(plan::Options { storage, menu, nodes: 3, ..options(seed) })
     };
-    let failures = std::sync::Mutex::new(Vec::new());
-    let campaign = Campaign { first: 0, end: 6, jobs: 2, keep_going: true };
-    let failed = |failure: &campaign::Failure| failures.lock().unwrap().push(failure.clone());
-    let total = campaign::run(&campaign, &broken, &place, &[], &failed, &|| {}).unwrap();
+    let failures = Failures::default();
+    let campaign = Campaign { keep_going: true, ..seeds(0, 6) };
+    let goes_on = AtomicBool::new(false);
+    let total = campaign::run(&campaign, &broken, &place, &[], &failures, &goes_on).unwrap();
     assert_eq!((total.seeds, total.violated, total.unknown), (6, 1, 0));
     assert_eq!(total.outcome(), Outcome::Violated);
     assert!(total.operations > 500 && total.steps > 1000, "{total:?}");
-    let failures = failures.into_inner().unwrap();
+    assert!(!goes_on.into_inner());
+    let failures = failures.0.into_inner().unwrap();
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].seed, 3);
     let plan = Plan::load(&failures[0].directory.join("plan.json")).unwrap();
     assert!(compare(&failures[0].directory, &run(&plan).evidence).is_ok());
 
-    let campaign = Campaign { first: 3, end: 1_000_000, jobs: 1, keep_going: false };
     let elsewhere = tempfile::tempdir().unwrap();
     let place = || Ok(elsewhere.path().to_owned());
-    let total = campaign::run(&campaign, &broken, &place, &[], &|_| {}, &|| {}).unwrap();
+    let over = AtomicBool::new(false);
+    let campaign = Campaign { jobs: 1, ..seeds(3, 1_000_000) };
+    let failures = Failures::default();
+    let total = campaign::run(&campaign, &broken, &place, &[], &failures, &over).unwrap();
     assert_eq!((total.seeds, total.violated), (1, 1), "it stops at the first failure");
+    assert!(over.into_inner());
+}
+
+#[test]
+fn a_campaign_has_one_digest_whatever_the_order_of_its_seeds() {
+    let digest = |first, end, jobs| {
+        let campaign = Campaign { jobs, digest: true, ..seeds(first, end) };
+        let never = AtomicBool::new(false);
+        let place = || panic!("a seed failed");
+        let plan = |seed| Ok(short(seed));
+        campaign::run(&campaign, &plan, &place, &[], &Failures::default(), &never).unwrap().digest
+    };
+    let alone = digest(0, 6, 1);
+    assert!(alone.is_some());
+    assert_eq!(alone, digest(0, 6, 3));
+    assert_ne!(alone, digest(1, 7, 3));
+}
+
+#[test]
+fn a_campaign_ends_in_time_and_when_it_is_stopped() {
+    let place = || panic!("a seed failed");
+    let plan = |seed| Ok(short(seed));
+    let run = |campaign: &Campaign, over: &AtomicBool| {
+        campaign::run(campaign, &plan, &place, &[], &Failures::default(), over).unwrap()
+    };
+    let deadline = Some(Instant::now() + Duration::from_millis(500));
+    let total = run(&Campaign { deadline, ..seeds(0, u64::MAX) }, &AtomicBool::new(false));
+    assert!(total.seeds > 0);
+    assert_eq!(total.outcome(), Outcome::Ok);
+
+    let over = AtomicBool::new(false);
+    let total = thread::scope(|scope| {
+        let running = scope.spawn(|| run(&seeds(0, u64::MAX), &over));
+        thread::sleep(Duration::from_millis(500));
+        over.store(true, Ordering::Relaxed);
+        running.join().unwrap()
+    });
+    assert_eq!(total.violated + total.unknown, 0, "a seed that was cut short was judged");
+}
+
+/// A plan that debug builds simulate in no time.
+fn short(seed: u64) -> Plan {
+    let menu = "kill,pause".parse().unwrap();
+    let time = Duration::from_secs(4);
+    Plan::generate(plan::Options { time, menu, ..options(seed) }).unwrap()
+}
+
+fn seeds(first: u64, end: u64) -> Campaign {
+    Campaign { first, end, jobs: 2, keep_going: false, deadline: None, digest: false }
+}
+
+#[derive(Default)]
+struct Failures(Mutex<Vec<Failure>>);
+
+impl Watch for Failures {
+    fn failed(&self, failure: &Failure) {
+        self.0.lock().unwrap().push(failure.clone());
+    }
+
+    fn done(&self, _: &Total) {}
 }

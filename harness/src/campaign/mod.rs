@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
@@ -21,6 +21,10 @@ use checker::{
 };
 
 use crate::{cluster::sim::simulate, plan::Plan, run::simulation};
+
+pub use digest::Digest;
+
+mod digest;
 
 /// Which seeds, and how.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,18 @@ pub struct Campaign {
     pub jobs: usize,
     /// Whether to go on after a seed that failed.
     pub keep_going: bool,
+    /// No seed begins after this moment.
+    pub deadline: Option<Instant>,
+    /// Whether to digest what the seeds recorded; that takes as long as writing it.
+    pub digest: bool,
+}
+
+/// Is told how a campaign goes, by any of its threads.
+pub trait Watch: Sync {
+    /// A seed was not ok.
+    fn failed(&self, failure: &Failure);
+    /// A seed is done; this is the sum so far.
+    fn done(&self, total: &Total);
 }
 
 /// What a campaign comes to.
@@ -48,8 +64,12 @@ pub struct Total {
     pub operations: u64,
     /// Steps that nodes traced.
     pub steps: u64,
+    /// Events that happened in the simulated worlds.
+    pub events: u64,
     /// Virtual time of all seeds.
     pub virtual_time: Duration,
+    /// Of everything recorded, where asked for.
+    pub digest: Option<Digest>,
 }
 
 impl Total {
@@ -79,7 +99,8 @@ pub struct Failure {
 }
 
 /// Runs a campaign. `plan` makes the plan of a seed; `place` the directory for failing seeds, and
-/// is called for the first; `failed` and `done` are told of each.
+/// is called for the first. It ends early when `over` becomes true, and makes it so at the first
+/// failure unless it is to go on. A seed that is cut short counts for nothing.
 ///
 /// # Errors
 /// A plan cannot be made, or a run cannot be written.
@@ -88,23 +109,27 @@ pub fn run(
     plan: &(dyn Fn(u64) -> anyhow::Result<Plan> + Sync),
     place: &(dyn Fn() -> anyhow::Result<PathBuf> + Sync),
     command: &[String],
-    failed: &(dyn Fn(&Failure) + Sync),
-    done: &(dyn Fn() + Sync),
+    watch: &dyn Watch,
+    over: &AtomicBool,
 ) -> anyhow::Result<Total> {
     let next = AtomicU64::new(campaign.first);
-    let over = AtomicBool::new(false);
-    let total = Mutex::new(Total::default());
+    let digest = campaign.digest.then(Digest::default);
+    let total = Mutex::new(Total { digest, ..Total::default() });
     let root: Mutex<Option<PathBuf>> = Mutex::new(None);
     let one = |seed| -> anyhow::Result<()> {
         let plan = plan(seed)?;
-        let simulation = simulate(&plan, &over);
+        let simulation = simulate(&plan, over);
         let verdict = verdict::check(&simulation.evidence, &Limits::default());
         if over.load(Ordering::Relaxed) {
             // Perhaps cut short: another seed ended the campaign.
             return Ok(());
         }
         let outcome = verdict.outcome;
-        {
+        let digest = match campaign.digest {
+            true => Digest::of(seed, &simulation.evidence)?,
+            false => Digest::default(),
+        };
+        let sum = {
             let evidence = &simulation.evidence;
             let begun = evidence.history.iter().filter(|event| event.kind == Kind::Invoke);
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,8 +138,11 @@ pub fn run(
             total.unknown += u64::from(outcome == Outcome::Unknown);
             total.operations += begun.count() as u64;
             total.steps += evidence.traces.iter().map(Vec::len).sum::<usize>() as u64;
+            total.events += simulation.events;
             total.virtual_time += simulation.virtual_time;
-        }
+            total.digest = total.digest.map(|sum| sum + digest);
+            *total
+        };
         if outcome != Outcome::Ok {
             let mut root = root.lock().unwrap_or_else(PoisonError::into_inner);
             let below = match root.take() {
@@ -126,16 +154,17 @@ pub fn run(
             std::fs::create_dir_all(&directory)?;
             // A page that cannot be drawn now can be later, from the same directory.
             let (_, _page) = simulation::keep(&directory, &plan, &simulation, command)?;
-            failed(&Failure { seed, outcome, summary: verdict.summary, directory });
+            watch.failed(&Failure { seed, outcome, summary: verdict.summary, directory });
             if !campaign.keep_going {
                 over.store(true, Ordering::Relaxed);
             }
         }
-        done();
+        watch.done(&sum);
         Ok(())
     };
+    let time_is_up = || campaign.deadline.is_some_and(|deadline| Instant::now() >= deadline);
     let work = || -> anyhow::Result<()> {
-        while !over.load(Ordering::Relaxed) {
+        while !over.load(Ordering::Relaxed) && !time_is_up() {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= campaign.end {
                 break;

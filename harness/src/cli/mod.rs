@@ -67,8 +67,8 @@ pub fn main() -> ExitCode {
     exit::of(|| match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
-        Command::Sim(args) => sim::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Sim(args) => in_runtime(sim::run(args)),
         Command::Doctor(args) => in_runtime(doctor::run(args)),
         Command::Gc(args) => in_runtime(gc::run(args)),
         Command::Scenario(args) => in_runtime(scenario::run(args)),

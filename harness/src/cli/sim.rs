@@ -1,7 +1,16 @@
 //! `harness sim`.
 
-use std::{path::PathBuf, str::FromStr, time::Instant};
+use std::{
+    path::PathBuf,
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
+use anyhow::{Context, anyhow};
 use checker::verdict::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -11,9 +20,9 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::{self, Campaign, Failure, Total},
+    campaign::{self, Campaign, Failure, Total, Watch},
     plan::ClusterKind,
-    run::directory,
+    run::{Stop, directory},
 };
 
 /// Operations per second of a campaign: enough to see what happens, few enough for many seeds.
@@ -21,9 +30,14 @@ const RATE: u64 = 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Seeds to simulate: from the first to before the last, such as 0..1000.
-    #[arg(long, default_value = "0..100")]
-    seeds: Seeds,
+    /// Seeds to simulate: from the first to before the last, such as 0..1000, or 0.. for all that
+    /// --minutes leaves time for [default: 0..100; with --minutes 0..]
+    #[arg(long)]
+    seeds: Option<Seeds>,
+
+    /// Begin no seed after so many minutes; 0.5 is half a minute.
+    #[arg(long, value_parser = minutes)]
+    minutes: Option<Duration>,
 
     /// Seeds simulated side by side [default: as many as there are processors]
     #[arg(long)]
@@ -32,6 +46,11 @@ pub(super) struct Args {
     /// Go on after a seed that failed.
     #[arg(long)]
     keep_going: bool,
+
+    /// Print a digest of all that was recorded: the same seeds must give the same one whenever,
+    /// and by whatever build of one version, they are simulated.
+    #[arg(long)]
+    digest: bool,
 
     /// Directory below which the runs of failing seeds are kept; must be empty or not exist
     /// [default: results/<time>-sim-<first seed>, where a seed fails]
@@ -53,7 +72,11 @@ impl FromStr for Seeds {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let seeds = text.split_once("..").and_then(|(first, end)| {
-            Some(Self { first: first.trim().parse().ok()?, end: end.trim().parse().ok()? })
+            let end = match end.trim() {
+                "" => u64::MAX,
+                end => end.parse().ok()?,
+            };
+            Some(Self { first: first.trim().parse().ok()?, end })
         });
         seeds
             .filter(|seeds| seeds.first < seeds.end)
@@ -61,45 +84,130 @@ impl FromStr for Seeds {
     }
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let Seeds { first, end } = args.seeds;
-    let plan = |seed| args.options.plan(ClusterKind::Sim, seed, RATE);
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let Seeds { first, end } = match (args.seeds, args.minutes) {
+        (Some(seeds), _) => seeds,
+        (None, None) => Seeds { first: 0, end: 100 },
+        (None, Some(_)) => Seeds { first: 0, end: u64::MAX },
+    };
+    if end == u64::MAX && args.minutes.is_none() {
+        return Err(Usage(anyhow!("seeds without end need an end in time: add --minutes")).into());
+    }
     // What is impossible for one seed is so for all: found out before any runs.
-    plan(first).map_err(Usage)?;
+    args.options.plan(ClusterKind::Sim, first, RATE).map_err(Usage)?;
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let bar = ProgressBar::with_draw_target(Some(end - first), ProgressDrawTarget::stderr());
-    if let Ok(style) =
-        ProgressStyle::with_template("{wide_bar} {pos} of {len} seeds, {per_sec}, {eta} left")
-    {
-        bar.set_style(style);
-    }
-    let command = super::command_line();
-    let place = || directory::create(args.out.as_deref(), "sim", first);
-    let campaign = Campaign { first, end, jobs: jobs.max(1), keep_going: args.keep_going };
     let began = Instant::now();
-    let total = campaign::run(
-        &campaign,
-        &plan,
-        &place,
-        &command,
-        &|failure| {
-            bar.suspend(|| tell(failure));
-        },
-        &|| bar.inc(1),
-    )?;
-    bar.finish_and_clear();
+    let campaign = Campaign {
+        first,
+        end,
+        jobs: jobs.max(1),
+        keep_going: args.keep_going,
+        deadline: args.minutes.map(|minutes| began + minutes),
+        digest: args.digest,
+    };
+    let stop = Stop::listen()?;
+    let over = Arc::new(AtomicBool::new(false));
+    let command = super::command_line();
+    let screen = Screen::new(&campaign);
+    let work = {
+        let over = Arc::clone(&over);
+        tokio::task::spawn_blocking(move || {
+            let plan = |seed| args.options.plan(ClusterKind::Sim, seed, RATE);
+            let place = || directory::create(args.out.as_deref(), "sim", first);
+            let total = campaign::run(&campaign, &plan, &place, &command, &screen, &over);
+            screen.bar.finish_and_clear();
+            total
+        })
+    };
+    tokio::pin!(work);
+    let total = tokio::select! {
+        total = &mut work => total,
+        () = stop.first() => {
+            over.store(true, Ordering::Relaxed);
+            work.await
+        }
+    };
+    let total = total.context("the campaign panicked")??;
     summary(&total, began);
-    Ok(total.outcome().into())
+    let failed = total.violated + total.unknown > 0;
+    match stop.asked() {
+        Some(signal) => line(&format!("ended early by {signal}")),
+        None if failed && !campaign.keep_going => {
+            line("ended at the first failure; --keep-going goes on");
+        }
+        None => {}
+    }
+    // A campaign that was cut short found no violation, but did not do what it was asked for.
+    let outcome = total.outcome();
+    let cut_short = stop.asked().is_some() && outcome == Outcome::Ok;
+    Ok(if cut_short { Outcome::Unknown } else { outcome }.into())
 }
 
-fn tell(failure: &Failure) {
-    let word = match failure.outcome {
-        Outcome::Violated => "violated",
-        _ => "unknown",
-    };
-    line(&format!("{word}: seed {}: {}", failure.seed, failure.summary));
-    line(&format!("  kept in {}", failure.directory.display()));
+/// The progress bar, and failures above it.
+struct Screen {
+    bar: ProgressBar,
+    began: Instant,
+    /// How long the campaign may take, where that is what ends it.
+    time: Option<Duration>,
+}
+
+impl Screen {
+    fn new(campaign: &Campaign) -> Self {
+        let began = Instant::now();
+        let time = campaign
+            .deadline
+            .filter(|_| campaign.end == u64::MAX)
+            .map(|deadline| deadline.saturating_duration_since(began));
+        let length = time.map_or(campaign.end - campaign.first, milliseconds);
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+        let template = match time {
+            Some(_) => "{wide_bar} {msg}, {elapsed}",
+            None => "{wide_bar} {msg} of {len}, {eta} left",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self { bar, began, time }
+    }
+}
+
+impl Watch for Screen {
+    fn failed(&self, failure: &Failure) {
+        let word = match failure.outcome {
+            Outcome::Violated => "violated",
+            _ => "unknown",
+        };
+        self.bar.suspend(|| {
+            line(&format!("{word}: seed {}: {}", failure.seed, failure.summary));
+            line(&format!("  kept in {}", failure.directory.display()));
+        });
+    }
+
+    fn done(&self, total: &Total) {
+        let elapsed = self.began.elapsed();
+        let rate = total.seeds as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.bar.set_position(match self.time {
+            Some(time) => milliseconds(elapsed.min(time)),
+            None => total.seeds,
+        });
+        let failed = match total.violated + total.unknown {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        };
+        self.bar.set_message(format!("{} ({rate:.0}/s){failed}", plural(total.seeds, "seed")));
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes = text.parse::<f64>().ok().filter(|minutes| *minutes > 0.0);
+    minutes
+        .and_then(|minutes| Duration::try_from_secs_f64(minutes * 60.0).ok())
+        .ok_or_else(|| format!("`{text}` is no number of minutes: write it like 10 or 0.5"))
 }
 
 fn summary(total: &Total, began: Instant) {
@@ -113,9 +221,13 @@ fn summary(total: &Total, began: Instant) {
         total.unknown,
     ));
     line(&format!(
-        "{}, {} by the nodes, {} of virtual time",
+        "{}, {}, {} by the nodes, {} of virtual time",
         plural(total.operations, "operation"),
+        plural(total.events, "event"),
         plural(total.steps, "step"),
-        humantime::format_duration(std::time::Duration::from_secs(total.virtual_time.as_secs())),
+        humantime::format_duration(Duration::from_secs(total.virtual_time.as_secs())),
     ));
+    if let Some(digest) = total.digest {
+        line(&format!("digest: {digest}"));
+    }
 }
