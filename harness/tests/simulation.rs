@@ -15,6 +15,7 @@ use std::{
 
 use checker::{
     fault::Phase,
+    history::{Event, Function, Kind, Value},
     linear::Limits,
     verdict::{self, Outcome, Verdict},
 };
@@ -24,7 +25,10 @@ use harness::{
     plan::{self, ClusterKind, Disk, Honesty, Load, Network, Plan, Storage, Timings, World},
     run::simulation::{compare, files, keep},
     system::System,
-    workload::{Workload, register},
+    workload::{
+        Workload, register,
+        script::{Script, Step},
+    },
 };
 
 fn options(seed: u64) -> plan::Options {
@@ -148,6 +152,57 @@ fn a_disk_that_lies_about_sync_is_found_out() {
 #[test]
 fn nodes_that_forget_are_found_out() {
     violated(Honesty::Honest, Storage::Memory);
+}
+
+#[test]
+fn a_script_is_performed_step_by_step() {
+    let milliseconds = Duration::from_millis;
+    let step =
+        |at, client, f, value| Step { at: milliseconds(at), client, f, key: "x".to_owned(), value };
+    let steps = vec![
+        step(0, 0, Function::Write, Value::Int(1)),
+        step(0, 0, Function::Cas, Value::Pair(Some(1), 2)),
+        step(500, 1, Function::Cas, Value::Pair(None, 3)),
+        step(1000, 1, Function::Read, Value::Nil),
+    ];
+    let workload = Workload::Script(Script { steps });
+    let menu = "none".parse().unwrap();
+    let plan = Plan::generate(plan::Options { workload, menu, ..options(1) }).unwrap();
+    let simulation = run(&plan);
+    assert_ok(1, &simulation);
+    // Behind the script one client for each node asks whether it serves, and one reads at the end.
+    let history = &simulation.evidence.history;
+    let of = |client: u64| -> Vec<&Event> {
+        history.iter().filter(|event| event.process == client).collect()
+    };
+    let (first, second) = (of(0), of(1));
+    let seen = |events: &[&Event]| -> Vec<(Kind, Value)> {
+        events.iter().map(|event| (event.kind, event.value)).collect()
+    };
+    assert_eq!(
+        seen(&first),
+        [
+            (Kind::Invoke, Value::Int(1)),
+            (Kind::Ok, Value::Int(1)),
+            (Kind::Invoke, Value::Pair(Some(1), 2)),
+            (Kind::Ok, Value::Pair(Some(1), 2)),
+        ]
+    );
+    assert_eq!(
+        seen(&second),
+        [
+            (Kind::Invoke, Value::Pair(None, 3)),
+            (Kind::Fail, Value::Pair(None, 3)),
+            (Kind::Invoke, Value::Nil),
+            (Kind::Ok, Value::Int(2)),
+        ]
+    );
+    let time = |event: &Event| Duration::from_nanos(event.time);
+    assert_eq!(time(first[0]), Duration::ZERO);
+    assert_eq!(time(first[2]), time(first[1]), "the step before it was over later than its time");
+    assert_eq!(time(second[0]), milliseconds(500));
+    assert_eq!(time(second[2]), milliseconds(1000));
+    assert!(first[0].node.as_deref() == Some("n1") && second[0].node.as_deref() == Some("n2"));
 }
 
 #[test]

@@ -88,7 +88,8 @@ pub enum Storage {
 pub struct Load {
     /// Clients, each with one operation open at most; 1 to 1000.
     pub concurrency: u64,
-    /// Operations started per second by all clients together; 0: as many as they can.
+    /// Operations started per second by all clients together; 0: as many as they can. A script
+    /// has its own times.
     pub rate: u64,
     /// A client gives up an operation after this time.
     #[serde(with = "humantime_serde")]
@@ -241,13 +242,17 @@ impl Plan {
             "clients wait for an operation at least 10ms, not {}",
             humantime::format_duration(self.load.operation_timeout)
         );
-        let Workload::Register(register) = &self.workload;
-        ensure!(
-            (1..=100_000).contains(&register.keys),
-            "the workload has 1 to 100000 keys, not {}",
-            register.keys
-        );
-        ensure!(register.values != Some(0), "the domain of written values cannot be empty");
+        match &self.workload {
+            Workload::Register(register) => {
+                ensure!(
+                    (1..=100_000).contains(&register.keys),
+                    "the workload has 1 to 100000 keys, not {}",
+                    register.keys
+                );
+                ensure!(register.values != Some(0), "the domain of written values cannot be empty");
+            }
+            Workload::Script(script) => script.validate(self.load.concurrency, self.time)?,
+        }
         let Timings { election_timeout, heartbeat_interval } = self.timings;
         ensure!(
             heartbeat_interval >= Duration::from_millis(1),
@@ -285,7 +290,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::register;
+    use crate::workload::{register, script::Script};
 
     fn options() -> Options {
         Options {
@@ -329,6 +334,20 @@ mod tests {
         let path = dir.path().join("plan.json");
         fs::write(&path, value.to_string()).unwrap();
         assert_eq!(Plan::load(&path).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_script_survives_its_file_and_needs_its_clients() {
+        let steps = r#"{"steps":[{"at":"1s","client":9,"f":"cas","key":"k","value":[null,1]}]}"#;
+        let script: Script = serde_json::from_str(steps).unwrap();
+        let workload = Workload::Script(script);
+        let plan = Plan::generate(Options { workload: workload.clone(), ..options() }).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        plan.save(dir.path()).unwrap();
+        assert_eq!(Plan::load(&dir.path().join("plan.json")).unwrap(), plan);
+        let load = Load { concurrency: 9, ..options().load };
+        let error = refused(Options { workload, load, ..options() });
+        assert!(error.contains("client 9, and clients are numbered 0 to 8"), "{error}");
     }
 
     #[test]
@@ -394,6 +413,12 @@ mod tests {
         assert!(error.contains("not 12"), "{error}");
         let error = refused(&|plan| plan["world"]["network"]["loss"] = 2.into());
         assert!(error.contains("lost messages is 0 to 1, not 2"), "{error}");
+        let error = refused(&|plan| {
+            plan["workload"] = serde_json::json!({ "name": "script", "steps": [
+                { "at": "2m", "client": 0, "f": "read", "key": "k0" },
+            ]});
+        });
+        assert!(error.contains("would begin 2m after the start of a test of 1m"), "{error}");
         let error = refused(&|plan| plan["colour"] = "red".into());
         assert!(error.contains("unknown field `colour`"), "{error}");
         fs::write(&path, "{").unwrap();

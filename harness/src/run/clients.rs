@@ -17,7 +17,7 @@ use super::record::History;
 use crate::{
     client::{Completion, Connection, codec},
     nemesis::NodeId,
-    workload::{Operation, register::Register},
+    workload::{Generator, Operation, Turn},
 };
 
 /// What clients share.
@@ -39,6 +39,7 @@ pub(super) struct Load {
 #[derive(Debug)]
 pub(super) struct Client {
     load: Arc<Load>,
+    number: u64,
     /// Never reused once one of its operations may still take effect.
     process: u64,
     /// Index of its node.
@@ -55,6 +56,7 @@ impl Client {
         let nodes = load.nodes.len().max(1) as u64;
         Self {
             load: Arc::clone(load),
+            number,
             process: number,
             at: usize::try_from(number % nodes).unwrap_or(0),
             loyal: false,
@@ -137,19 +139,27 @@ impl Client {
     }
 }
 
-/// Performs operations until `end` says so.
+/// Performs operations until there are none left or `end` says so. The load began at `start`.
 pub(super) async fn drive(
     mut client: Client,
-    workload: Arc<Mutex<Register>>,
+    workload: Arc<Mutex<Generator>>,
     pace: Arc<Pace>,
+    start: Instant,
     mut end: watch::Receiver<bool>,
 ) {
     while !*end.borrow() {
+        let next = workload.lock().unwrap_or_else(PoisonError::into_inner).next(client.number);
+        let Some((operation, turn)) = next else { return };
+        let turn = async {
+            match turn {
+                Turn::Paced => pace.turn().await,
+                Turn::At(at) => tokio::time::sleep_until((start + at).into()).await,
+            }
+        };
         tokio::select! {
-            () = pace.turn() => {}
+            () = turn => {}
             _ = end.wait_for(|end| *end) => return,
         }
-        let operation = workload.lock().unwrap_or_else(PoisonError::into_inner).operation();
         let completion = client.perform(&operation).await;
         if let Some(saw) = completion.saw {
             workload.lock().unwrap_or_else(PoisonError::into_inner).saw(&operation.key, saw);

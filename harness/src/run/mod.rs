@@ -329,6 +329,7 @@ impl Exercise<'_> {
                 Client::new(&load, number),
                 Arc::clone(&workload),
                 Arc::clone(&pace),
+                self.start,
                 load_ends.clone(),
             ));
         }

@@ -1,9 +1,12 @@
 //! What clients do. A workload is a pure generator: from a seed, and what clients have seen so
-//! far, to the next operation. It knows no cluster, so that containers and simulation share it.
+//! far, to the next operation of a client. It knows no cluster, so that containers and simulation share it.
 //!
 //! To add one: a module with its options and generator, a variant of [`Workload`].
 
 pub mod register;
+pub mod script;
+
+use std::time::Duration;
 
 use checker::history::{Function, Value};
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub enum Workload {
     /// Reads, writes and compare-and-sets, each of one key.
     Register(register::Options),
+    /// Operations written down one by one.
+    Script(script::Script),
 }
 
 impl Workload {
@@ -21,20 +26,60 @@ impl Workload {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Register(_) => "register",
+            Self::Script(_) => "script",
         }
     }
 
     /// The generator of a run.
-    pub fn generator(&self, seed: u64) -> register::Register {
+    pub fn generator(&self, seed: u64) -> Generator {
         match self {
-            Self::Register(options) => register::Register::new(options, seed),
+            Self::Register(options) => {
+                Generator::Register(Box::new(register::Register::new(options, seed)))
+            }
+            Self::Script(script) => Generator::Script(script::Remaining::new(script)),
         }
     }
 
-    /// Every key that the workload may touch.
+    /// Every key that the workload may touch; at least one.
     pub fn keys(&self) -> Vec<String> {
         match self {
             Self::Register(options) => (0..options.keys).map(register::key).collect(),
+            Self::Script(script) => script.keys(),
+        }
+    }
+}
+
+/// Thinks of the operations of a run.
+#[derive(Debug)]
+pub enum Generator {
+    /// See [`register`].
+    Register(Box<register::Register>),
+    /// See [`script`].
+    Script(script::Remaining),
+}
+
+/// When an operation may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// When the pace of all clients together allows it.
+    Paced,
+    /// So long after the start of the load.
+    At(Duration),
+}
+
+impl Generator {
+    /// What a client, numbered from 0, does next. None: nothing any more.
+    pub fn next(&mut self, client: u64) -> Option<(Operation, Turn)> {
+        match self {
+            Self::Register(register) => Some((register.operation(), Turn::Paced)),
+            Self::Script(left) => left.next(client).map(|(what, at)| (what, Turn::At(at))),
+        }
+    }
+
+    /// A client saw this value of a key.
+    pub fn saw(&mut self, key: &str, value: Option<i64>) {
+        if let Self::Register(register) = self {
+            register.saw(key, value);
         }
     }
 }

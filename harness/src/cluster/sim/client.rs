@@ -14,7 +14,7 @@ use super::{
 use crate::{
     client::{Completion, codec},
     nemesis::NodeId,
-    workload::Operation,
+    workload::{Operation, Turn},
 };
 
 /// What a client is for.
@@ -196,20 +196,25 @@ impl World<'_> {
         let (now, load_ended) = (self.now, self.load_ended);
         let first_key = self.keys.first().cloned().unwrap_or_default();
         let client = &mut self.clients[id];
-        let read =
-            |key: &str| Operation { f: Function::Read, key: key.to_owned(), value: Value::Nil };
+        let at_once = Turn::At(Duration::ZERO);
+        let read = |key: &str| {
+            let operation = Operation { f: Function::Read, key: key.to_owned(), value: Value::Nil };
+            (operation, at_once)
+        };
         let next = match &client.job {
             Job::Load if load_ended => None,
-            Job::Load => Some(self.workload.operation()),
+            Job::Load => self.workload.next(id as u64),
             Job::Probe { until, served } => (!served && now < *until).then(|| read(&first_key)),
             Job::Read { left, .. } => left.last().map(|key| read(key)),
         };
-        let paced = matches!(client.job, Job::Load);
         match next {
-            Some(operation) => {
+            Some((operation, turn)) => {
                 client.operation = Some(operation);
                 client.progress = Progress::Planned;
-                let turn = if paced { self.pace.turn(now) } else { now };
+                let turn = match turn {
+                    Turn::Paced => self.pace.turn(now),
+                    Turn::At(at) => now.max(self.start + at),
+                };
                 self.wait(id, turn - now, News::Go);
             }
             None => {

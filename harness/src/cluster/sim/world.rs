@@ -20,7 +20,7 @@ use super::{
     record::Recorder,
     stages::Stage,
 };
-use crate::{nemesis::NodeId, plan::Plan, run::limits, workload::register::Register};
+use crate::{nemesis::NodeId, plan::Plan, run::limits, workload::Generator};
 
 /// Events between two looks whether a stop was asked for.
 const LOOK_EVERY: u64 = 4096;
@@ -36,7 +36,7 @@ pub(super) struct World<'a> {
     pub(super) processes: Vec<Process>,
     pub(super) cuts: Cuts,
     pub(super) clients: Vec<Client>,
-    pub(super) workload: Register,
+    pub(super) workload: Generator,
     pub(super) keys: Vec<String>,
     pub(super) pace: Pace,
     pub(super) load_ended: bool,
