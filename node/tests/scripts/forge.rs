@@ -10,7 +10,7 @@ use bytes::Bytes;
 use goldenscript::ArgumentConsumer;
 use node::raft::{Body, Conflict, Entry, Hash, Message};
 
-use crate::world::node;
+use crate::network::node;
 
 /// Parses the arguments of `forge`.
 pub(crate) fn message(mut args: ArgumentConsumer<'_>) -> Result<Message, Box<dyn Error>> {

@@ -1,37 +1,67 @@
-//! Runs the scripts in `core/`: an event of the consensus core a line in, what follows a line out.
+//! Runs the scripts in `core/` and `replica/`: an event a line in, what follows from it a line out.
 //!
-//! `UPDATE_GOLDENFILES=1 cargo test -p node --test scripts` writes the expected output; read it.
+//! # To add one
+//! Write a `.txt` that opens with what it shows and where that comes from, in blocks of events that
+//! end in `---`; `UPDATE_GOLDENFILES=1 cargo test -p node --test scripts` fills in what follows
+//! from each. Read every line: it must be what Raft prescribes, not what the node happens to do.
+//! After a change of the node the same command shows, as a diff, what now goes differently.
+//! An event in parentheses happens silently.
 //!
-//! Events:
+//! # Events of the network, in both folders
+//! - `deliver`: each message in flight arrives, those it causes do not yet; `settle`: messages
+//!   arrive until none is in flight;
+//! - `lose`, `double`, `reverse`: messages in flight are lost, are doubled, change their order;
+//! - `keep`, `late`: messages in flight are put aside; what was put aside is in flight again;
+//! - all but `settle` and `late` may name receivers and a sender: `lose n1 n2 from=n3`;
+//! - `cut n1 n2`: from now on no message passes between these nodes and the others; `heal`;
+//! - `forge from=n1 to=n2 term=3 …`: a message that nobody sent (see `forge.rs`).
+//!
+//! # Events of a node, in both folders
+//! - `timeout n1`: n1's timer runs out: an election timeout, or on a leader a heartbeat interval;
+//! - `slow n1`: n1's writes wait for `sync n1 [N]`, which completes all or the first N of them;
+//!   `quick n1`: they complete at once again;
+//! - `crash n1`, `start n1`: n1 loses what is not durable; n1 starts from its disk. With
+//!   `written=N` the first N of its writes had reached the disk, though nobody knew yet;
+//! - `logs`: every node's term, role, commit index and log.
+//!
+//! # Events in `core/`
 //! - `cluster 3 [window=N] [bytes=N]`: new nodes, n1 to n3, with empty disks;
 //! - `disk n1 term=6 [vote=n2] log=1,1,4`: n1 starts again with this on its disk;
-//! - `timeout n1`: n1's timer runs out: an election timeout, or on a leader a heartbeat interval;
-//! - `propose n1 x`, `read n1`: a client's command, a client's read;
-//! - `deliver [n1 …]`: each message in flight (to these nodes) arrives, those it causes do not;
-//! - `settle`: messages arrive until none is in flight;
-//! - `lose [n1 …]`, `double [n1 …]`: messages in flight (to these nodes) are lost, are doubled;
-//! - `keep [n1 …]`, `late`: messages in flight are put aside; what was put aside is in flight again;
-//! - `cut n1 n2`: from now on no message passes between these nodes and the others; `heal`;
-//! - `slow n1`: n1's writes wait for `sync n1 [N]`, which completes all or the first N of them;
-//! - `crash n1`, `start n1`: n1 loses what is not durable; n1 starts from its disk;
-//! - `forge from=n1 to=n2 term=3 …`: a message that nobody sent (see `forge.rs`);
-//! - `logs`: every node's term, role, commit index and log.
+//! - `propose n1 x [bytes=N]`, `read n1`: a client's command (of so many bytes), a client's read;
+//! - `wait 50`: 50 ms pass, in which timers run out (the election timeouts of n1, n2, … are 110,
+//!   120, … ms; a heartbeat interval is 10 ms) and messages arrive at once; `timers`: what is left
+//!   of each; `draw n1 150`: what n1's next election timeout will be.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod forge;
+mod network;
 mod world;
 
-#[test]
-fn core() {
-    let mut paths: Vec<_> = std::fs::read_dir("tests/scripts/core")
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
+
+use goldenscript::Runner;
+
+/// Plays all scripts of a folder, at least `least`, and names those that went otherwise.
+fn play<R: Runner + Default>(folder: &str, least: usize) {
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(format!("tests/scripts/{folder}"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     paths.sort();
-    assert!(paths.len() >= 12, "the scripts are missing: {paths:?}");
-    for path in paths {
+    assert!(paths.len() >= least, "scripts are missing: {paths:?}");
+    paths.retain(|path| {
         println!("{}", path.display());
-        goldenscript::run(&mut world::World::default(), path).unwrap();
-    }
+        let run = || goldenscript::run(&mut R::default(), path).unwrap();
+        catch_unwind(AssertUnwindSafe(run)).is_err()
+    });
+    assert!(paths.is_empty(), "these scripts went otherwise: {paths:#?}");
+}
+
+#[test]
+fn core() {
+    play::<world::World>("core", 60);
 }

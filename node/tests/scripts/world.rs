@@ -1,9 +1,8 @@
 //! A few cores, their disks and the messages between them, moved by a script.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     error::Error,
-    fmt::Write as _,
     time::Duration,
 };
 
@@ -11,6 +10,8 @@ use bytes::Bytes;
 use goldenscript::{Command, Context, Runner};
 use node::raft::{Effects, Entry, Message, NodeId, Pace, Position, Raft, Role, Term};
 use proto::trace::Event;
+
+use crate::network::{Network, Networked, node, tell};
 
 type Hard = (Term, Option<NodeId>);
 
@@ -25,31 +26,61 @@ struct Disk {
     last_write: u64,
 }
 
+impl Disk {
+    /// The oldest write on its way reaches the disk; its number.
+    fn complete(&mut self) -> Option<u64> {
+        let (write, hard, entries) = self.writes.pop_front()?;
+        self.hard = hard.unwrap_or(self.hard);
+        for entry in entries {
+            self.entries.truncate(entry.index as usize - 1);
+            self.entries.push(entry);
+        }
+        Some(write)
+    }
+}
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct World {
+    now: Duration,
     nodes: BTreeMap<NodeId, Raft>,
     disks: BTreeMap<NodeId, Disk>,
     window: usize,
     bytes: usize,
-    flying: VecDeque<Message>,
-    kept: Vec<Message>,
-    /// These nodes cannot talk to the others.
-    island: BTreeSet<NodeId>,
+    network: Network,
     last_read: u64,
     out: String,
-}
-
-/// `n3` is node 3.
-pub(crate) fn node(text: &str) -> Result<NodeId, Box<dyn Error>> {
-    let id = text.strip_prefix('n').ok_or_else(|| format!("{text} is no node; n1 is"))?;
-    Ok(id.parse()?)
 }
 
 impl Runner for World {
     type Command = Command;
 
     fn run(&mut self, command: &Command, _: &Context) -> Result<String, Box<dyn Error>> {
+        if !self.network_event(command)? {
+            self.event(command)?;
+        }
+        Ok(std::mem::take(&mut self.out))
+    }
+}
+
+impl Networked for World {
+    fn network(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    fn is_up(&self, id: NodeId) -> bool {
+        self.nodes.contains_key(&id)
+    }
+
+    fn arrive(&mut self, message: Message) -> Result<(), Box<dyn Error>> {
+        tell(&mut self.out, &message);
+        let now = self.now;
+        self.act(message.to, |raft, fx| raft.step(now, message, fx))
+    }
+}
+
+impl World {
+    fn event(&mut self, command: &Command) -> Result<(), Box<dyn Error>> {
         let mut args = command.consume_args();
         match command.name.as_str() {
             "cluster" => {
@@ -77,16 +108,29 @@ impl Runner for World {
             }
             "timeout" => {
                 let id = node(args.next_pos().ok_or("whose?")?)?;
-                let now = self.raft(id)?.deadline();
+                self.now = self.now.max(self.raft(id)?.deadline());
+                let now = self.now;
                 self.act(id, |raft, fx| raft.tick(now, fx))?;
+            }
+            "wait" => {
+                let end = self.now + millis(args.next_pos().ok_or("how long?")?)?;
+                self.run_until(end)?;
+            }
+            "draw" => {
+                let id = node(args.next_pos().ok_or("whose?")?)?;
+                let timeout = millis(args.next_pos().ok_or("how long?")?)?;
+                self.raft(id)?.supply_timeout(timeout);
             }
             "propose" => {
                 let id = node(args.next_pos().ok_or("to whom?")?)?;
-                let payload = Bytes::from(args.next_pos().ok_or("what?")?.to_owned());
+                let mut payload = args.next_pos().ok_or("what?")?.as_bytes().to_vec();
+                let bytes = args.take_key("bytes").map_or(Ok(payload.len()), str::parse)?;
+                payload.resize(bytes, b'.');
+                let payload = Bytes::from(payload);
                 let mut taken = None;
                 self.act(id, |raft, fx| taken = raft.propose(payload, fx))?;
                 if taken.is_none() {
-                    writeln!(self.out, "n{id} refuses the proposal")?;
+                    tell(&mut self.out, format_args!("    n{id} refuses the proposal"));
                 }
             }
             "read" => {
@@ -95,44 +139,18 @@ impl Runner for World {
                 let (read, mut asked) = (self.last_read, false);
                 self.act(id, |raft, fx| asked = raft.read(read, fx))?;
                 if !asked {
-                    writeln!(self.out, "n{id} knows no leader to ask for read {read}")?;
+                    let line = format_args!("    n{id} knows no leader to ask for read {read}");
+                    tell(&mut self.out, line);
                 }
             }
-            "deliver" => {
-                let to =
-                    args.by_ref().map(|arg| node(&arg.to_string())).collect::<Result<_, _>>()?;
-                self.deliver(&to)?;
-            }
-            "settle" => {
-                let mut rounds = 0;
-                while !self.flying.is_empty() {
-                    rounds += 1;
-                    assert!(rounds < 1000, "the nodes never fall silent");
-                    self.deliver(&BTreeSet::new())?;
-                }
-            }
-            "lose" | "double" | "keep" => {
-                let to =
-                    args.by_ref().map(|arg| node(&arg.to_string())).collect::<Result<_, _>>()?;
-                let chosen = self.take(&to);
-                match command.name.as_str() {
-                    "lose" => {}
-                    "keep" => self.kept.extend(chosen),
-                    _ => chosen.into_iter().for_each(|message| {
-                        self.flying.push_back(message.clone());
-                        self.flying.push_back(message);
-                    }),
-                }
-            }
-            "late" => self.flying.extend(self.kept.drain(..)),
-            "cut" => {
-                self.island =
-                    args.by_ref().map(|arg| node(&arg.to_string())).collect::<Result<_, _>>()?;
-            }
-            "heal" => self.island.clear(),
             "slow" => {
                 let id = node(args.next_pos().ok_or("whose disk?")?)?;
                 self.disks.get_mut(&id).ok_or("no such node")?.slow = true;
+            }
+            "quick" => {
+                let id = node(args.next_pos().ok_or("whose disk?")?)?;
+                self.disks.get_mut(&id).ok_or("no such node")?.slow = false;
+                self.sync(id, usize::MAX)?;
             }
             "sync" => {
                 let id = node(args.next_pos().ok_or("whose disk?")?)?;
@@ -141,43 +159,73 @@ impl Runner for World {
             }
             "crash" => {
                 let id = node(args.next_pos().ok_or("who?")?)?;
+                let kept = args.take_key("written").map_or(Ok(0), str::parse)?;
                 self.nodes.remove(&id).ok_or("it is down already")?;
-                self.disks.get_mut(&id).ok_or("no such node")?.writes.clear();
+                let disk = self.disks.get_mut(&id).ok_or("no such node")?;
+                for _ in 0..kept {
+                    disk.complete();
+                }
+                disk.writes.clear();
             }
-            "start" => self.start(node(args.next_pos().ok_or("who?")?)?),
-            "forge" => self.flying.push_back(crate::forge::message(command.consume_args())?),
-            "logs" => self.logs()?,
+            "start" => {
+                let id = node(args.next_pos().ok_or("who?")?)?;
+                if self.is_up(id) || !self.disks.contains_key(&id) {
+                    return Err(format!("n{id} is up already, or nobody").into());
+                }
+                self.start(id);
+            }
+            "logs" => self.logs(),
+            "timers" => {
+                for (id, raft) in &self.nodes {
+                    let left = raft.deadline().saturating_sub(self.now).as_millis();
+                    let what = match raft.role() {
+                        Role::Leader => "heartbeat",
+                        Role::Follower | Role::Candidate => "election",
+                    };
+                    tell(&mut self.out, format_args!("n{id}: {what} in {left} ms"));
+                }
+            }
             name => return Err(format!("no event is called {name}").into()),
         }
-        if command.name != "forge" {
-            args.reject_next()?;
-        }
-        Ok(std::mem::take(&mut self.out))
+        args.reject_next()
     }
-}
 
-impl World {
     fn raft(&mut self, id: NodeId) -> Result<&mut Raft, Box<dyn Error>> {
         self.nodes.get_mut(&id).ok_or_else(|| format!("n{id} is down").into())
     }
 
     fn start(&mut self, id: NodeId) {
+        let voters = self.disks.keys().copied().collect();
         let disk = self.disks.get_mut(&id).unwrap();
         disk.slow = false;
+        let (hard, entries) = (disk.hard, disk.entries.clone());
         let pace = Pace {
             heartbeat_interval: Duration::from_millis(10),
             append_bytes: self.bytes,
             append_window: self.window,
             uncommitted_bytes: 1000,
         };
-        let voters = self.disks.keys().copied().collect();
         let mut fx = Effects::default();
-        let disk = &self.disks[&id];
-        let (hard, entries) = (disk.hard, disk.entries.clone());
-        let timeout = Duration::from_millis(100);
-        let raft = Raft::new(id, voters, pace, hard, entries, Duration::ZERO, timeout, &mut fx);
+        let timeout = Duration::from_millis(100 + 10 * id);
+        let raft = Raft::new(id, voters, pace, hard, entries, self.now, timeout, &mut fx);
         self.nodes.insert(id, raft);
         self.show(id, fx);
+    }
+
+    /// Time passes. Timers run out on the way, and messages arrive as soon as they are sent.
+    fn run_until(&mut self, end: Duration) -> Result<(), Box<dyn Error>> {
+        self.settle()?;
+        while let Some((deadline, id)) =
+            self.nodes.iter().map(|(id, raft)| (raft.deadline(), *id)).min()
+            && deadline <= end
+        {
+            self.now = self.now.max(deadline);
+            let now = self.now;
+            self.act(id, |raft, fx| raft.tick(now, fx))?;
+            self.settle()?;
+        }
+        self.now = end;
+        Ok(())
     }
 
     /// Something happens to a node, and what follows from it.
@@ -201,72 +249,51 @@ impl World {
     }
 
     fn sync(&mut self, id: NodeId, most: usize) -> Result<(), Box<dyn Error>> {
+        let now = self.now;
         for _ in 0..most {
             let disk = self.disks.get_mut(&id).ok_or("no such node")?;
-            let Some((write, hard, entries)) = disk.writes.pop_front() else { break };
-            disk.hard = hard.unwrap_or(disk.hard);
-            for entry in entries {
-                disk.entries.truncate(entry.index as usize - 1);
-                disk.entries.push(entry);
-            }
-            self.act(id, |raft, fx| raft.durable(Duration::ZERO, write, fx))?;
-        }
-        Ok(())
-    }
-
-    /// The messages in flight to these nodes, or to all when none is named.
-    fn take(&mut self, to: &BTreeSet<NodeId>) -> Vec<Message> {
-        let (chosen, rest) = std::mem::take(&mut self.flying)
-            .into_iter()
-            .partition(|message| to.is_empty() || to.contains(&message.to));
-        self.flying = rest;
-        chosen.into()
-    }
-
-    fn deliver(&mut self, to: &BTreeSet<NodeId>) -> Result<(), Box<dyn Error>> {
-        for message in self.take(to) {
-            let cut = self.island.contains(&message.from) != self.island.contains(&message.to);
-            if !cut && self.nodes.contains_key(&message.to) {
-                writeln!(self.out, "{message}")?;
-                self.act(message.to, |raft, fx| raft.step(Duration::ZERO, message, fx))?;
-            }
+            let Some(write) = disk.complete() else { break };
+            self.act(id, |raft, fx| raft.durable(now, write, fx))?;
         }
         Ok(())
     }
 
     fn show(&mut self, id: NodeId, fx: Effects) {
-        for event in fx.trace.iter().filter(|event| shown(event)) {
-            let _ = writeln!(self.out, "    n{id} {event}");
+        for event in fx.trace.iter().filter(|event| is_shown(event)) {
+            tell(&mut self.out, format_args!("    n{id} {event}"));
         }
         for (read, index) in fx.reads {
-            let _ = match index {
-                Some(index) => writeln!(self.out, "    n{id} may serve read {read} at {index}"),
-                None => writeln!(self.out, "    n{id} must ask again for read {read}"),
+            let line = match index {
+                Some(index) => format!("    n{id} may serve read {read} at {index}"),
+                None => format!("    n{id} must ask again for read {read}"),
             };
+            tell(&mut self.out, line);
         }
-        self.flying.extend(fx.messages);
+        self.network.send(fx.messages);
     }
 
-    fn logs(&mut self) -> Result<(), Box<dyn Error>> {
+    fn logs(&mut self) {
         for (id, raft) in &self.nodes {
-            let (term, commit, durable) = (raft.term(), raft.commit(), raft.durable_index());
-            let role = raft.role();
-            let terms = (1..=raft.last().index)
-                .filter_map(|index| raft.entry(index))
-                .map(|entry| entry.term.to_string());
-            let terms = terms.collect::<Vec<_>>().join(" ");
-            write!(self.out, "n{id} {role} in term {term}, committed {commit}, log {terms}")?;
-            if durable < raft.last().index {
-                write!(self.out, " (durable to {durable})")?;
+            let (role, term, commit) = (raft.role(), raft.term(), raft.commit());
+            let mut line = format!("n{id} {role} in term {term}, committed {commit}, log");
+            for entry in (1..=raft.last().index).filter_map(|index| raft.entry(index)) {
+                line += &format!(" {}", entry.term);
             }
-            writeln!(self.out)?;
+            if raft.durable_index() < raft.last().index {
+                line += &format!(" (durable to {})", raft.durable_index());
+            }
+            tell(&mut self.out, line);
         }
-        Ok(())
     }
 }
 
+/// `50` is 50 ms.
+pub(crate) fn millis(text: &str) -> Result<Duration, Box<dyn Error>> {
+    Ok(Duration::from_millis(text.parse()?))
+}
+
 /// Whether a step is shown; the others are in the messages already.
-fn shown(event: &Event) -> bool {
+pub(crate) fn is_shown(event: &Event) -> bool {
     !matches!(
         event,
         Event::Role { role: Role::Follower, leader: None, .. }
