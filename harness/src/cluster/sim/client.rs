@@ -8,6 +8,7 @@ use node::replica::Time;
 use tonic::Status;
 
 use super::{
+    observe::Happening,
     queue::{ClientId, Event, News, Work},
     world::World,
 };
@@ -349,6 +350,7 @@ impl World<'_> {
             node: Some(format!("n{}", client.at + 1)),
             revision,
         };
+        self.watch.see(self.now, Happening::Client { client: id as u64, event: &event });
         self.record.event(event);
     }
 }

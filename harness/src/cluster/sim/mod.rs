@@ -8,7 +8,8 @@
 //! - `world`, `queue`: time, and what happens in it; `stages`: the course of a run;
 //! - `process`: a replica, driven as the server drives it; `disk`, `network`: what it lives on;
 //! - `client`: the load; `nemesis`: the faults, with their proof;
-//! - `record`: the evidence, checked for Raft's safety step by step.
+//! - `record`: the evidence, checked for Raft's safety step by step;
+//! - [`Observer`]: is told of all that happens.
 //!
 //! # What is simulated, and what is not
 //!
@@ -22,6 +23,7 @@ mod client;
 mod disk;
 mod nemesis;
 mod network;
+mod observe;
 mod process;
 mod queue;
 mod record;
@@ -31,6 +33,8 @@ mod world;
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use checker::evidence::Evidence;
+
+pub use observe::{Ending, Happening, Loss, MessageId, Observer, Stage};
 
 use crate::plan::Plan;
 
@@ -49,5 +53,14 @@ pub struct Simulation {
 
 /// Runs a plan. When `stop` becomes true the run ends early, and says so.
 pub fn simulate(plan: &Plan, stop: &AtomicBool) -> Simulation {
-    world::World::new(plan).run(stop)
+    world::World::new(plan, None).run(stop)
+}
+
+/// The same, before the eyes of an observer. It changes nothing.
+pub fn simulate_observed(
+    plan: &Plan,
+    stop: &AtomicBool,
+    observer: &mut dyn Observer,
+) -> Simulation {
+    world::World::new(plan, Some(observer)).run(stop)
 }

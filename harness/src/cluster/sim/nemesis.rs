@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     network::between,
+    observe::Happening,
     queue::{Event, Moment, Work},
     world::World,
 };
@@ -470,6 +471,7 @@ impl World<'_> {
             leader: leader.map(|leader| format!("n{leader}")),
             detail,
         };
+        self.watch.see(self.now, Happening::Fault(&record));
         self.record.fault(record);
     }
 }

@@ -24,6 +24,7 @@ use rand::RngExt;
 use super::{
     disk::SimulatedDisk,
     network::between,
+    observe::{Ending, Happening, Loss, MessageId},
     queue::{ClientId, Event, News, Work},
     world::World,
 };
@@ -125,7 +126,7 @@ impl World<'_> {
             Ok(opened) => opened,
             Err(why) => return self.ended(id, &format!("did not start: {why}")),
         };
-        let boot = recovered.boot;
+        let (boot, cut) = (recovered.boot, recovered.cut);
         let config = Config {
             id,
             cluster_id: CLUSTER,
@@ -155,20 +156,32 @@ impl World<'_> {
             requests: BTreeMap::new(),
             last_request: 0,
         });
+        self.watch.see(now, Happening::Started { node: id, boot, cut });
         self.round(id);
     }
 
     /// The process ends at once, and the machine with it: of what was not synced, the disk keeps any
     /// part. Returns how many sectors were at stake.
     pub(super) fn crash(&mut self, id: NodeId) -> usize {
+        self.end(id, Ending::Killed)
+    }
+
+    fn end(&mut self, id: NodeId, ending: Ending<'_>) -> usize {
+        let now = self.now;
         let honesty = self.plan.world.disk.honesty;
         let forgets = self.plan.storage == Storage::Memory;
         let process = &mut self.processes[id as usize - 1];
-        process.held.clear();
+        let held = mem::take(&mut process.held);
         process.paused = false;
         let Some(running) = process.running.take() else { return 0 };
         let mut disk = running.wal.into_disk();
         let unsynced = disk.unsynced_sectors();
+        self.watch.see(now, Happening::Ended { node: id, ending, unsynced });
+        for work in running.inbox.iter().chain(&held) {
+            if let Work::Message(id, message) = work {
+                self.watch.see(now, Happening::Lost { id: *id, message, why: Loss::Down });
+            }
+        }
         if forgets {
             disk = SimulatedDisk::new(honesty);
         } else {
@@ -181,6 +194,7 @@ impl World<'_> {
 
     pub(super) fn pause(&mut self, id: NodeId) {
         self.process(id).paused = true;
+        self.watch.see(self.now, Happening::Paused { node: id });
     }
 
     /// What waited is dealt with now.
@@ -188,6 +202,8 @@ impl World<'_> {
         let process = self.process(id);
         process.paused = false;
         let held = mem::take(&mut process.held);
+        self.watch.see(self.now, Happening::Resumed { node: id });
+        let process = self.process(id);
         if let Some(running) = &mut process.running {
             running.inbox.extend(held);
             self.round(id);
@@ -197,13 +213,21 @@ impl World<'_> {
     /// Something reaches a process that is still the one it was sent to.
     pub(super) fn arrives(&mut self, id: NodeId, incarnation: u64, work: Work) {
         let now = self.now;
-        if let Work::Message(message) = &work
-            && self.cuts.drops(Link { from: message.from, to: message.to })
-        {
-            return;
-        }
-        let process = self.process(id);
-        if process.incarnation != incarnation {
+        let process = &mut self.processes[id as usize - 1];
+        let lost = match &work {
+            Work::Message(_, message)
+                if self.cuts.drops(Link { from: message.from, to: message.to }) =>
+            {
+                Some(Loss::Cut)
+            }
+            _ if process.incarnation != incarnation => Some(Loss::Reset),
+            _ if !process.is_up() => Some(Loss::Down),
+            _ => None,
+        };
+        if let Some(why) = lost {
+            if let Work::Message(id, message) = &work {
+                self.watch.see(now, Happening::Lost { id: *id, message, why });
+            }
             return;
         }
         let Some(running) = &mut process.running else { return };
@@ -231,7 +255,11 @@ impl World<'_> {
         if *paused {
             return;
         }
-        if running.replica.deadline() <= now { self.round(id) } else { self.wind(id) }
+        if running.replica.deadline() > now {
+            return self.wind(id);
+        }
+        self.watch.see(now, Happening::Timer { node: id });
+        self.round(id);
     }
 
     /// Sees to it that a timer goes off no later than the replica's deadline.
@@ -272,7 +300,10 @@ impl World<'_> {
                 return Ok(());
             };
             let input = match item {
-                Work::Message(message) => Input::Message(message),
+                Work::Message(id, message) => {
+                    self.watch.see(now, Happening::Delivered { id, message: &message });
+                    Input::Message(message)
+                }
                 Work::Ask(client, token, request) => {
                     running.last_request += 1;
                     let id = running.last_request;
@@ -282,6 +313,7 @@ impl World<'_> {
                 Work::Synced => {
                     running.wal.sync()?;
                     let Some(last) = running.syncing.take() else { continue };
+                    self.watch.see(now, Happening::Synced { node: id });
                     Input::Durable(last)
                 }
                 Work::Hello(client, token) => {
@@ -353,15 +385,20 @@ impl World<'_> {
         if running.syncing.is_some() {
             return Ok(());
         }
+        let size = running.wal.size();
         for (write, records) in running.queued.drain(..) {
             running.wal.append(&records)?;
             running.syncing = Some(write);
+        }
+        if running.wal.size() > size {
+            self.watch.see(self.now, Happening::Rolled { node: id });
         }
         if running.syncing.is_some() {
             let disk = &self.plan.world.disk;
             let slow = self.rng.random_bool(disk.slow);
             let most = if slow { disk.slow_max } else { disk.sync_max };
             let took = between(&mut self.rng, disk.sync_min, most);
+            self.watch.see(self.now, Happening::Syncing { node: id, takes: took, slow });
             self.queue.push(self.now + took, Event::Synced { node: id, incarnation });
         }
         Ok(())
@@ -371,9 +408,11 @@ impl World<'_> {
     /// as from the server's links.
     fn send(&mut self, message: Message) -> Option<Message> {
         let (from, to) = (message.from, message.to);
+        let id = self.sent(&message, None);
         let process = self.process(to);
         let incarnation = process.incarnation;
         if !process.is_up() {
+            self.watch.see(self.now, Happening::Lost { id, message: &message, why: Loss::Down });
             return match message.body {
                 Body::Propose { id, .. } => {
                     let body = Body::ProposeRefused { id };
@@ -383,17 +422,33 @@ impl World<'_> {
             };
         }
         let network = &self.plan.world.network;
-        if self.cuts.drops(Link { from, to }) || self.rng.random_bool(network.loss) {
+        let lost = if self.cuts.drops(Link { from, to }) {
+            Some(Loss::Cut)
+        } else {
+            self.rng.random_bool(network.loss).then_some(Loss::Chance)
+        };
+        if let Some(why) = lost {
+            self.watch.see(self.now, Happening::Lost { id, message: &message, why });
             return None;
         }
         if self.rng.random_bool(network.duplication) {
             let again = self.now + self.message_delay();
-            let work = Work::Message(message.clone());
+            let copy = self.sent(&message, Some(id));
+            let work = Work::Message(copy, message.clone());
             self.queue.push(again, Event::Arrives { node: to, incarnation, work });
         }
         let at = self.now + self.message_delay();
-        self.queue.push(at, Event::Arrives { node: to, incarnation, work: Work::Message(message) });
+        let work = Work::Message(id, message);
+        self.queue.push(at, Event::Arrives { node: to, incarnation, work });
         None
+    }
+
+    /// Numbers a message that leaves.
+    fn sent(&mut self, message: &Message, copy_of: Option<MessageId>) -> MessageId {
+        self.messages += 1;
+        let id = self.messages;
+        self.watch.see(self.now, Happening::Sent { id, message, copy_of });
+        id
     }
 
     fn trace(&mut self, id: NodeId, clock: u64, event: trace::Event) {
@@ -403,12 +458,18 @@ impl World<'_> {
         let Some(running) = &mut process.running else { return };
         let (boot, seq) = (running.boot, running.lines);
         running.lines += 1;
-        self.record.trace(trace::Record { node: id, boot, seq, clock, time, event });
+        let record = trace::Record { node: id, boot, seq, clock, time, event };
+        self.watch.see(self.now, Happening::Step(&record));
+        if self.record.trace(record)
+            && let Some(summary) = self.record.violation()
+        {
+            self.watch.see(self.now, Happening::Violation { node: id, summary });
+        }
     }
 
     /// A process ended that nobody killed.
     fn ended(&mut self, id: NodeId, how: &str) {
-        self.crash(id);
+        self.end(id, Ending::Itself(how));
         self.record.incomplete(format!("n{id} {how}"));
     }
 
@@ -426,7 +487,7 @@ impl World<'_> {
         }
         let clock = running.replica.clock() + 1;
         self.trace(id, clock, trace::Event::Stopped {});
-        self.crash(id);
+        self.end(id, Ending::Stopped);
     }
 }
 

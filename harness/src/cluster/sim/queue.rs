@@ -9,6 +9,7 @@ use node::{
     replica::{self, Time},
 };
 
+use super::observe::MessageId;
 use crate::nemesis::{Link, NodeId, overlap::FaultId};
 
 /// Position of a client.
@@ -59,8 +60,8 @@ pub(super) enum Event {
 /// What a process has to deal with.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// A message from a peer.
-    Message(Message),
+    /// A message from a peer, and its number.
+    Message(MessageId, Message),
     /// A client opens a connection.
     Hello(ClientId, u64),
     /// A client asks for something.

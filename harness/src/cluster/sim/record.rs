@@ -29,15 +29,20 @@ impl Recorder {
         self.evidence.faults.push(record);
     }
 
-    /// A step of a node.
-    pub(super) fn trace(&mut self, record: trace::Record) {
+    /// A step of a node. Whether it is the first that violates Raft's safety.
+    pub(super) fn trace(&mut self, record: trace::Record) -> bool {
         let found = self.checker.observe(&record).first();
-        if let (Some(found), None) = (found, &self.violation) {
-            self.violation = Some(found.summary.clone());
-        }
+        let first = match (found, &self.violation) {
+            (Some(found), None) => {
+                self.violation = Some(found.summary.clone());
+                true
+            }
+            _ => false,
+        };
         if let Some(trace) = self.evidence.traces.get_mut(record.node as usize - 1) {
             trace.push(record);
         }
+        first
     }
 
     /// Something keeps the evidence from being complete.

@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
-use node::replica::Time;
-
 use super::{
     client::{Client, Job},
+    observe::{Happening, Stage},
     queue::Event,
     world::World,
 };
@@ -17,31 +16,13 @@ use crate::{nemesis::NodeId, run::limits};
 const BRING_UP: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
-/// What a run waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Every node follows one leader.
-    BringUp,
-    /// The plan's time is up.
-    Load,
-    /// The last fault is over.
-    Healing,
-    /// Every node has answered.
-    Recovery,
-    /// Every client has ended its operation.
-    Draining,
-    /// Every key has been read.
-    Reading,
-    /// Every node has applied the same.
-    Comparing {
-        /// Since when.
-        since: Time,
-    },
-    /// Nothing.
-    Over,
-}
-
 impl World<'_> {
+    /// The run is at a new stage.
+    pub(super) fn enter(&mut self, stage: Stage) {
+        (self.stage, self.stage_since) = (stage, self.now);
+        self.watch.see(self.now, Happening::Stage(stage));
+    }
+
     /// Looks again, after a while, whether the stage is over.
     pub(super) fn look_later(&mut self) {
         self.queue.push(self.now + POLL, Event::Look);
@@ -52,7 +33,7 @@ impl World<'_> {
         match self.stage {
             Stage::BringUp => self.bring_up(),
             Stage::Load if self.now >= self.start + self.plan.time => {
-                self.stage = Stage::Healing;
+                self.enter(Stage::Healing);
                 self.end_faults();
                 self.advance();
             }
@@ -61,7 +42,7 @@ impl World<'_> {
                 self.end_recovery();
             }
             Stage::Draining if self.are_over(|_| true) => {
-                self.stage = Stage::Reading;
+                self.enter(Stage::Reading);
                 let left = self.keys.iter().rev().cloned().collect();
                 let job = Job::Read { left, attempts: 0, unread: Vec::new() };
                 let number = self.plan.load.concurrency + self.plan.nodes;
@@ -75,10 +56,10 @@ impl World<'_> {
                     let why = format!("no final read of {} succeeded", unread.join(", "));
                     self.record.incomplete(why);
                 }
-                self.stage = Stage::Comparing { since: self.now };
+                self.enter(Stage::Comparing);
                 self.advance();
             }
-            Stage::Comparing { since } => self.compare(since),
+            Stage::Comparing => self.compare(),
             _ => {}
         }
     }
@@ -88,7 +69,7 @@ impl World<'_> {
         let first = self.processes.first().and_then(leader);
         if first.is_some() && self.processes.iter().all(|process| leader(process) == first) {
             self.start = self.now;
-            self.stage = Stage::Load;
+            self.enter(Stage::Load);
             self.queue.push(self.now + self.plan.time, Event::Look);
             let nodes = self.processes.len() as u64;
             for number in 0..self.plan.load.concurrency {
@@ -97,14 +78,14 @@ impl World<'_> {
             self.begin_faults();
         } else if self.now > BRING_UP {
             self.record.incomplete(format!("no leader was elected within {BRING_UP:?}"));
-            self.stage = Stage::Over;
+            self.enter(Stage::Over);
         } else {
             self.look_later();
         }
     }
 
     fn begin_recovery(&mut self) {
-        self.stage = Stage::Recovery;
+        self.enter(Stage::Recovery);
         self.record.run().healed = Some(self.since_start());
         let until = self.now + limits::RECOVERY + limits::GRACE;
         for at in 0..self.processes.len() {
@@ -130,7 +111,7 @@ impl World<'_> {
                 limits::RECOVERY + limits::GRACE
             ));
         }
-        self.stage = Stage::Draining;
+        self.enter(Stage::Draining);
         self.load_ended = true;
         self.advance();
     }
@@ -139,7 +120,7 @@ impl World<'_> {
         self.clients.iter().filter(|client| which(&client.job)).all(|client| client.over)
     }
 
-    fn compare(&mut self, since: Time) {
+    fn compare(&mut self) {
         let applied: Vec<_> = self
             .processes
             .iter()
@@ -153,7 +134,7 @@ impl World<'_> {
                 Some((format!("n{node}"), revision, hash))
             });
             self.record.run().final_hashes = hashes.collect();
-        } else if self.now < since + limits::CATCH_UP {
+        } else if self.now < self.stage_since + limits::CATCH_UP {
             return self.look_later();
         } else {
             self.record.incomplete(
@@ -166,6 +147,6 @@ impl World<'_> {
                 self.stop(node);
             }
         }
-        self.stage = Stage::Over;
+        self.enter(Stage::Over);
     }
 }

@@ -15,10 +15,10 @@ use super::{
     disk::SimulatedDisk,
     nemesis::Nemesis,
     network::{self, Cuts},
+    observe::{MessageId, Observer, Stage, Watch},
     process::Process,
     queue::{Event, Queue},
     record::Recorder,
-    stages::Stage,
 };
 use crate::{nemesis::NodeId, plan::Plan, run::limits, workload::Generator};
 
@@ -45,11 +45,15 @@ pub(super) struct World<'a> {
     pub(super) nemesis: Nemesis,
     pub(super) record: Recorder,
     pub(super) stage: Stage,
+    pub(super) stage_since: Time,
+    pub(super) watch: Watch<'a>,
+    /// Messages sent so far, copies included.
+    pub(super) messages: MessageId,
 }
 
 impl<'a> World<'a> {
     /// The world of a plan, at its beginning.
-    pub(super) fn new(plan: &'a Plan) -> Self {
+    pub(super) fn new(plan: &'a Plan, observer: Option<&'a mut dyn Observer>) -> Self {
         let ids = plan.node_ids();
         let disk = || SimulatedDisk::new(plan.world.disk.honesty);
         let mut record = Recorder::new(ids.len());
@@ -79,6 +83,9 @@ impl<'a> World<'a> {
             nemesis: Nemesis::new(&plan.faults),
             record,
             stage: Stage::BringUp,
+            stage_since: Time::ZERO,
+            watch: Watch(observer),
+            messages: 0,
         }
     }
 
