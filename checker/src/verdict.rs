@@ -6,7 +6,7 @@ use crate::{
     evidence::Evidence,
     history::operation,
     linear::{self, Limits},
-    property::{completeness, coverage, faults, final_state, liveness},
+    property::{completeness, coverage, crash_free, faults, final_state, liveness},
     raft,
 };
 
@@ -64,6 +64,7 @@ pub fn check(evidence: &Evidence, limits: &Limits) -> Verdict {
     properties.extend(raft::check(&evidence.traces, &evidence.run));
     properties.extend([
         final_state::check(&evidence.run),
+        crash_free::check(&evidence.run),
         liveness::check(&operations, &evidence.run),
         coverage::check(evidence, &operations),
         faults::check(&evidence.faults, &evidence.run),

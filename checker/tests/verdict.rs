@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use checker::{
-    evidence::{Evidence, Run},
+    evidence::{Crash, Evidence, Run},
     fault,
     history::{Event, Function, Kind, Value},
     linear::Limits,
@@ -98,7 +98,15 @@ fn a_good_run_is_green() {
     let names: Vec<_> = verdict.properties.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(
         names,
-        ["linearizability", "final-state", "liveness", "coverage", "faults", "completeness"]
+        [
+            "linearizability",
+            "final-state",
+            "crash-free",
+            "liveness",
+            "coverage",
+            "faults",
+            "completeness"
+        ]
     );
 }
 
@@ -198,6 +206,9 @@ fn each_property_is_broken_by_evidence_that_breaks_exactly_it() {
         e.faults.remove(2);
     });
     breaks("completeness", Outcome::Unknown, |e| e.run.incomplete.push("stopped".into()));
+    breaks("crash-free", Outcome::Violated, |e| {
+        e.run.crashes.push(Crash { node: 2, how: "it panicked".into() });
+    });
     let verdict = breaks("completeness", Outcome::Unknown, |e| {
         e.run.incomplete = vec!["stopped by Ctrl-C".into()];
     });

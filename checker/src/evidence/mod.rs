@@ -58,9 +58,21 @@ pub struct Run {
     /// Found when evidence is loaded, never written.
     #[serde(skip)]
     pub lost: BTreeSet<u64>,
+    /// Nodes that ended by a defect of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crashes: Vec<Crash>,
     /// Anything that keeps the evidence from being complete (a trace that could not be fetched, a
     /// stop by Ctrl-C): the run is then at best undecided.
     pub incomplete: Vec<String>,
+}
+
+/// A node that found its own state impossible, and ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crash {
+    /// Which node.
+    pub node: u64,
+    /// How it ended, and what it last said.
+    pub how: String,
 }
 
 /// What a run must reach.

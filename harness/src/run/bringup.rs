@@ -1,12 +1,20 @@
 //! From created containers to a cluster that serves.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use anyhow::bail;
+use checker::evidence::Crash;
 use futures::future::try_join_all;
 
 use super::watch::Watch;
-use crate::{cluster::docker::Cluster, nemesis::NodeId, system::Observation};
+use crate::{
+    cluster::docker::Cluster,
+    nemesis::NodeId,
+    system::{Observation, System},
+};
 
 /// Within this time a cluster must be complete and have a leader.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,21 +81,69 @@ pub(super) async fn running(cluster: &Cluster, node: NodeId, lines: usize) -> an
     if state.running {
         return Ok(());
     }
-    let code = state.exit_code.map_or_else(String::new, |code| format!(" with code {code}"));
-    let memory =
-        if state.out_of_memory { " (the kernel killed it for lack of memory)" } else { "" };
     let logs = cluster.logs(node, lines).await.unwrap_or_default();
     let said = match logs.trim_end() {
         "" => "it said nothing".to_owned(),
         words if lines == 1 => format!("it last said: {words}"),
         words => format!("it last said:\n{words}"),
     };
-    bail!("n{node} exited{code}{memory}; {said}")
+    Err(Exited { node, code: state.exit_code, out_of_memory: state.out_of_memory, said }.into())
 }
+
+/// A node's process ended, and no fault had ended it.
+#[derive(Debug)]
+pub(super) struct Exited {
+    pub(super) node: NodeId,
+    pub(super) code: Option<i64>,
+    pub(super) out_of_memory: bool,
+    /// What it last said, in words.
+    pub(super) said: String,
+}
+
+impl Exited {
+    /// The crash that an error is, if it is one: the node ended with the code that its system keeps
+    /// for defects.
+    pub(super) fn crash(error: &anyhow::Error, system: System) -> Option<Crash> {
+        let exited = error.downcast_ref::<Self>()?;
+        let defect = exited.code == Some(system.defect_code()) && !exited.out_of_memory;
+        defect.then(|| Crash { node: exited.node, how: exited.to_string() })
+    }
+}
+
+impl fmt::Display for Exited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{} exited", self.node)?;
+        if let Some(code) = self.code {
+            write!(f, " with code {code}")?;
+        }
+        if self.out_of_memory {
+            f.write_str(" (the kernel killed it for lack of memory)")?;
+        }
+        write!(f, "; {}", self.said)
+    }
+}
+
+impl std::error::Error for Exited {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_code_of_a_defect_is_a_crash() {
+        let crash = |code, out_of_memory| {
+            let said = "it last said: the node stops, as it has a defect".to_owned();
+            let error = anyhow::Error::from(Exited { node: 3, code, out_of_memory, said });
+            Exited::crash(&error.context("started again"), System::RaftNode)
+        };
+        let found = crash(Some(101), false).unwrap();
+        assert_eq!(found.node, 3);
+        assert!(found.how.contains("exited with code 101; it last said"), "{}", found.how);
+        for (code, out_of_memory) in [(Some(3), false), (Some(137), false), (Some(101), true)] {
+            assert_eq!(crash(code, out_of_memory), None);
+        }
+        assert_eq!(Exited::crash(&anyhow::anyhow!("else"), System::RaftNode), None);
+    }
 
     #[test]
     fn what_a_node_lacks_is_said() {

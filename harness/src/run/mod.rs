@@ -46,6 +46,7 @@ pub use record::Counts;
 pub use stop::Stop;
 
 use self::{
+    bringup::Exited,
     clients::{Client, Load, Pace},
     faults::Nemesis,
     limits::{CATCH_UP, GRACE, RECOVERY, expect},
@@ -222,8 +223,14 @@ async fn on_cluster(
     };
     let history = Arc::new(History::create(dir, start)?);
     let faults = record::Faults::create(dir, start)?;
-    let nemesis =
-        Nemesis::new(Arc::clone(cluster), Arc::clone(&watch), faults, start, settings.inert);
+    let nemesis = Nemesis::new(
+        Arc::clone(cluster),
+        Arc::clone(&watch),
+        faults,
+        start,
+        settings.inert,
+        plan.system,
+    );
     let exercise = Exercise {
         plan,
         start,
@@ -247,7 +254,13 @@ async fn on_cluster(
             run.incomplete.push(format!("{error:#}"));
         }
     }
-    run.incomplete.extend(exercise.end_nodes().await);
+    run.crashes = exercise.nemesis.take_crashes();
+    for error in exercise.end_nodes().await {
+        match Exited::crash(&error, plan.system) {
+            Some(crash) => run.crashes.push(crash),
+            None => run.incomplete.push(format!("{error:#}")),
+        }
+    }
     match cluster.collect(dir).await {
         Ok(missing) => run.incomplete.extend(missing),
         Err(error) => run.incomplete.push(format!("{error:#}")),
@@ -408,9 +421,9 @@ impl Exercise<'_> {
         }
     }
 
-    /// Ends every node in order. Returns a sentence for each that had ended by itself, or could not
+    /// Ends every node in order. Returns an error for each that had ended by itself, or could not
     /// be ended: a trace that still grows must not be taken for a whole one.
-    async fn end_nodes(&self) -> Vec<String> {
+    async fn end_nodes(&self) -> Vec<anyhow::Error> {
         let disturbed = self.nemesis.disturbed();
         let ends = self.cluster.nodes().map(|node| {
             let (cluster, disturbed) = (&self.cluster, &disturbed);
@@ -423,7 +436,7 @@ impl Exercise<'_> {
                 }
                 let alone = bringup::running(cluster, node, 1).await.err();
                 let stopped = cluster.stop(node).await.err();
-                alone.or(stopped).map(|error| format!("{error:#}"))
+                alone.or(stopped)
             }
         });
         join_all(ends).await.into_iter().flatten().collect()

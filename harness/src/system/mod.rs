@@ -24,6 +24,13 @@ impl System {
         }
     }
 
+    /// The exit code of a node that found a defect in itself. Rust's, of a panic.
+    pub fn defect_code(self) -> i64 {
+        match self {
+            Self::RaftNode => 101,
+        }
+    }
+
     /// Whether an error's `raft-outcome: none` may be believed: that the request certainly had,
     /// and will have, no effect. Only a system that is known to send it so.
     pub fn tells_outcome(self) -> bool {

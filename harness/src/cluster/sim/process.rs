@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use checker::evidence::Crash;
 use node::{
     raft::{Body, Message},
     replica::{Config, Input, Limits, Outputs, Replica, RequestId, Status, Time, WriteId},
@@ -289,7 +290,11 @@ impl World<'_> {
         match done {
             Ok(Ok(())) => self.wind(id),
             Ok(Err(why)) => self.ended(id, &format!("stopped: {why}")),
-            Err(panic) => self.ended(id, &format!("panicked: {}", words(&*panic))),
+            Err(panic) => {
+                let how = format!("it panicked: {}", words(&*panic));
+                self.crash(id);
+                self.record.run().crashes.push(Crash { node: id, how });
+            }
         }
     }
 

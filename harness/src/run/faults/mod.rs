@@ -11,22 +11,27 @@ mod pause;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
-use checker::fault::{Phase, Record};
+use checker::{
+    evidence::Crash,
+    fault::{Phase, Record},
+};
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
 
-use super::{record, watch::Watch};
+use super::{bringup::Exited, record, watch::Watch};
 use crate::{
     cluster::docker::Cluster,
     nemesis::{
         Cut, Fault, Injection, NodeId, Unresolved,
         overlap::{FaultId, Holds},
     },
+    system::System,
 };
 
 /// A fault that aims at the leader waits so long for one to be known.
@@ -42,6 +47,8 @@ pub(super) struct Nemesis {
     pub(super) inert: bool,
     holds: Mutex<Holds>,
     active: Mutex<BTreeMap<FaultId, String>>,
+    system: System,
+    crashes: Mutex<Vec<Crash>>,
     /// Held while a fault is installed or healed.
     hand: tokio::sync::Mutex<()>,
 }
@@ -74,6 +81,7 @@ impl Nemesis {
         record: record::Faults,
         start: Instant,
         inert: bool,
+        system: System,
     ) -> Self {
         Self {
             cluster,
@@ -83,6 +91,8 @@ impl Nemesis {
             inert,
             holds: Mutex::default(),
             active: Mutex::default(),
+            system,
+            crashes: Mutex::default(),
             hand: tokio::sync::Mutex::default(),
         }
     }
@@ -120,6 +130,17 @@ impl Nemesis {
         self.with_holds(|holds| holds.disturbed())
     }
 
+    /// The nodes that were found to have ended by a defect of their own; each is told once.
+    pub(super) fn take_crashes(&self) -> Vec<Crash> {
+        mem::take(&mut self.crashes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn look_for_crash(&self, error: &anyhow::Error) {
+        if let Some(crash) = Exited::crash(error, self.system) {
+            self.crashes.lock().unwrap_or_else(PoisonError::into_inner).push(crash);
+        }
+    }
+
     async fn one(self: Arc<Self>, id: FaultId, fault: Injection, mut end: watch::Receiver<bool>) {
         let mut account = Account::new(&self, id, &fault);
         account.note(Phase::Requested, Value::Null);
@@ -137,6 +158,7 @@ impl Nemesis {
                 None
             }
             Err(Miss::Failed(error)) => {
+                self.look_for_crash(&error);
                 account.note(Phase::Failed, Value::String(format!("{error:#}")));
                 None
             }
@@ -149,6 +171,7 @@ impl Nemesis {
             match self.heal(id, active, &mut account).await {
                 Ok(proof) => account.note(Phase::Healed, proof),
                 Err(error) => {
+                    self.look_for_crash(&error);
                     account.note(Phase::Failed, Value::String(format!("{error:#}")));
                 }
             }
