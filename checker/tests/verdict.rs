@@ -94,7 +94,7 @@ fn a_good_run_is_green() {
     let verdict = verdict(|_| {});
     assert_eq!(verdict.outcome, Outcome::Ok, "{verdict:#?}");
     assert_eq!(verdict.outcome.exit_code(), 0);
-    assert_eq!(verdict.summary, "All 6 properties held.");
+    assert_eq!(verdict.summary, "All 7 properties held.");
     let names: Vec<_> = verdict.properties.iter().map(|p| p.name.as_str()).collect();
     assert_eq!(
         names,
