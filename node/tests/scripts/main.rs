@@ -12,7 +12,8 @@
 //!   arrive until none is in flight;
 //! - `lose`, `double`, `reverse`: messages in flight are lost, are doubled, change their order;
 //! - `keep`, `late`: messages in flight are put aside; what was put aside is in flight again;
-//! - all but `settle` and `late` may name receivers and a sender: `lose n1 n2 from=n3`;
+//! - all but `settle` and `late` may name receivers, a sender and how many: `lose n1 n2 from=n3
+//!   count=1`;
 //! - `cut n1 n2`: from now on no message passes between these nodes and the others; `heal`;
 //! - `forge from=n1 to=n2 term=3 …`: a message that nobody sent (see `forge.rs`).
 //!
@@ -31,11 +32,23 @@
 //! - `wait 50`: 50 ms pass, in which timers run out (the election timeouts of n1, n2, … are 110,
 //!   120, … ms; a heartbeat interval is 10 ms) and messages arrive at once; `timers`: what is left
 //!   of each; `draw n1 150`: what n1's next election timeout will be.
+//!
+//! # Events in `replica/`
+//! - `cluster 3 [requests=N] [request-bytes=N] [uncommitted-bytes=N]`: new nodes with these limits;
+//! - `put n1 a=1`, `get n1 a [serializable]`, `delete n1 a`, `swap n1 a 1 2` (if it is 1, make it 2):
+//!   a client asks n1. Each request has a client of its own. A write may have `session=s/1`: command
+//!   1 of session s;
+//! - `wait n1 50`: on n1's own clock 50 ms pass, in which its timers run out (the shortest election
+//!   timeout is 100 ms, a heartbeat interval 20 ms, a request waits 200 ms for a leader and 500 ms in
+//!   all); messages wait. Here `timeout n1` is whatever n1 waits for next, its clients' too;
+//! - `settle [clients]`, and so with any event: of what follows, only what clients say and hear;
+//! - `crash n1 torn=N`: of the first write on its way that is not durable, N bytes reached the disk.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod forge;
 mod network;
+mod replica;
 mod world;
 
 use std::{
@@ -64,4 +77,9 @@ fn play<R: Runner + Default>(folder: &str, least: usize) {
 #[test]
 fn core() {
     play::<world::World>("core", 60);
+}
+
+#[test]
+fn replica() {
+    play::<replica::World>("replica", 27);
 }

@@ -35,14 +35,19 @@ impl Network {
         self.flying.extend(messages);
     }
 
-    /// Messages in flight to these nodes (to all when none is named) `from` this one.
+    /// Messages in flight to these nodes (to all when none is named) `from` this one, the first
+    /// `count` of them.
     fn take(&mut self, mut args: ArgumentConsumer<'_>) -> Result<Vec<Message>, Box<dyn Error>> {
         let from = args.take_key("from").map(node).transpose()?;
+        let mut left = args.take_key("count").map_or(Ok(usize::MAX), str::parse)?;
         let to = nodes(&mut args)?;
         args.reject_next()?;
         let (chosen, rest) = std::mem::take(&mut self.flying).into_iter().partition(|message| {
-            (to.is_empty() || to.contains(&message.to))
-                && from.is_none_or(|from| message.from == from)
+            let chosen = left > 0
+                && (to.is_empty() || to.contains(&message.to))
+                && from.is_none_or(|from| message.from == from);
+            left -= usize::from(chosen);
+            chosen
         });
         self.flying = rest;
         let chosen: VecDeque<_> = chosen;
