@@ -4,9 +4,11 @@
 //! - [`storage`]: the write-ahead log over a small [`storage::Disk`] trait.
 //! - [`kv`]: the replicated state machine, an etcd-style revisioned store.
 //! - [`replica`]: the three as one deterministic machine. Containers and simulation run the same.
-//! - [`server`]: the thin shell around it: timers, gRPC, peer links, real files.
+//! - [`server`]: the thin shell around it: timers, gRPC, peer links, real files;
+//! - [`mutants`]: known bugs, put back on purpose; normal builds contain none.
 
 pub mod kv;
+pub mod mutants;
 pub mod raft;
 pub mod replica;
 pub mod server;

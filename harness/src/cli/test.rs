@@ -53,6 +53,7 @@ impl Args {
             None => self.to_plan()?,
         };
         plan.cluster = self.cluster.unwrap_or(plan.cluster);
+        plan.validate()?;
         ensure!(
             plan.cluster == ClusterKind::Docker || base_port.is_none(),
             "--base-port is for containers: simulated nodes have no ports"

@@ -8,6 +8,7 @@ mod world;
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, bail, ensure};
+use node::mutants::Chosen;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -56,8 +57,34 @@ pub struct Plan {
     /// What simulated nodes live on. Containers have it from the machine and ignore this.
     #[serde(default)]
     pub world: World,
+    /// The known bug that the nodes have, in builds that have some; see [`node::mutants`].
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "mutant")]
+    pub mutant: Option<Chosen>,
     /// The schedule, in order of time.
     pub faults: Vec<Injection>,
+}
+
+/// A mutant as its name.
+mod mutant {
+    use node::mutants::Chosen;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        mutant: &Option<Chosen>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match mutant {
+            Some(mutant) => serializer.collect_str(mutant),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Chosen>, D::Error> {
+        let name = Option::<String>::deserialize(deserializer)?;
+        name.map(|name| name.parse().map_err(D::Error::custom)).transpose()
+    }
 }
 
 /// Where nodes live.
@@ -158,6 +185,7 @@ impl Plan {
             timings: options.timings,
             storage: options.storage,
             world: options.world,
+            mutant: None,
             faults: Vec::new(),
         };
         plan.validate()?;
@@ -241,6 +269,11 @@ impl Plan {
             self.load.operation_timeout >= Duration::from_millis(10),
             "clients wait for an operation at least 10ms, not {}",
             humantime::format_duration(self.load.operation_timeout)
+        );
+        ensure!(
+            self.mutant.is_none() || self.cluster == ClusterKind::Sim,
+            "only simulated nodes can be mutants: the images hold the correct node; take `mutant` \
+             out of the plan, or run it with --cluster sim"
         );
         match &self.workload {
             Workload::Register(register) => {
@@ -421,6 +454,11 @@ mod tests {
         assert!(error.contains("would begin 2m after the start of a test of 1m"), "{error}");
         let error = refused(&|plan| plan["colour"] = "red".into());
         assert!(error.contains("unknown field `colour`"), "{error}");
+        #[cfg(not(feature = "mutants"))]
+        {
+            let error = refused(&|plan| plan["mutant"] = "forgets-vote".into());
+            assert!(error.contains("this build has no mutants: cargo run"), "{error}");
+        }
         fs::write(&path, "{").unwrap();
         assert!(format!("{:#}", Plan::load(&path).unwrap_err()).contains("plan.json"));
         assert!(Plan::load(&dir.path().join("none.json")).is_err());

@@ -8,6 +8,7 @@ use super::{
     Body, Entry, Index, Message, NodeId, Position, Term,
     log::{Disk, Log},
 };
+use crate::mutants::{Mutant, mutant};
 
 /// What a step leads to. Trace events come first, then messages.
 #[derive(Debug, Default)]
@@ -108,6 +109,11 @@ impl Core {
         self.disk.hard == (self.term, self.vote)
     }
 
+    /// The last entry of the present log that the disk is known to hold.
+    pub(super) fn durable_index(&self) -> Index {
+        if mutant(Mutant::AcknowledgesBeforeSync) { self.log.last().index } else { self.disk.index }
+    }
+
     /// Enters a later term.
     pub(super) fn enter(&mut self, term: Term, fx: &mut Effects) {
         assert!(term > self.term, "the term must grow from {}, not become {term}", self.term);
@@ -150,8 +156,9 @@ impl Core {
 
     /// Sends a message, at once or as soon as term and vote are durable.
     pub(super) fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
+        let hasty = mutant(Mutant::VotesBeforeSync) && matches!(body, Body::VoteReply { .. });
         let message = Message { from: self.id, to, term: self.term, clock: 0, body };
-        if self.settled() {
+        if self.settled() || hasty {
             self.release(message, fx);
         } else {
             self.held.push(message);
@@ -175,9 +182,9 @@ impl Core {
             }
             Body::AppendReply { result: Ok(matched), .. } => {
                 assert!(
-                    matched <= self.disk.index,
+                    matched <= self.durable_index(),
                     "entry {matched} must not be acknowledged while {} is the last durable one",
-                    self.disk.index
+                    self.durable_index()
                 );
                 // An acknowledgement that was traced needs no second line.
                 if self.acknowledged != (self.term, matched)
@@ -223,7 +230,11 @@ impl Core {
         matched: Option<Vec<(NodeId, Index)>>,
         fx: &mut Effects,
     ) {
-        assert!(index > self.commit, "the commit index {} must not become {index}", self.commit);
+        assert!(
+            index > self.commit || mutant(Mutant::CommitGoesBack),
+            "the commit index {} must not become {index}",
+            self.commit
+        );
         let last = self.log.position(index);
         let Some(last) = last else {
             panic!("entry {index} is to be committed but the log ends at {:?}", self.log.last());

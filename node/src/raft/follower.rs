@@ -8,6 +8,7 @@ use super::{
     Body, Conflict, Entry, Index, NodeId, Position,
     core::{Core, Effects},
 };
+use crate::mutants::{Mutant, mutant};
 
 /// What only a follower has.
 ///
@@ -63,14 +64,16 @@ impl Follower {
                 self.verified = self.verified.max(last);
                 // Never past what this leader is known to share with us: entries behind may be
                 // leftovers of earlier terms.
-                let commit = append.commit.min(self.verified);
-                if commit > core.commit {
+                let own_end = mutant(Mutant::CommitsUnverified).then(|| core.log.last().index);
+                let commit = append.commit.min(own_end.unwrap_or(self.verified));
+                let back = mutant(Mutant::CommitGoesBack) && commit < core.commit;
+                if commit > core.commit || back {
                     core.commit_to(commit, None, fx);
                 }
                 // What the disk does not hold yet is acknowledged when it does. A heartbeat is
                 // answered at once, as it asks only whether this node still follows.
-                self.owes = self.owes || self.verified > core.disk.index;
-                if !added || last <= core.disk.index {
+                self.owes = self.owes || self.verified > core.durable_index();
+                if !added || last <= core.durable_index() {
                     self.acknowledge(core, from, fx);
                 }
             }
@@ -87,7 +90,7 @@ impl Follower {
     }
 
     fn acknowledge(&mut self, core: &mut Core, leader: NodeId, fx: &mut Effects) {
-        let matched = self.verified.min(core.disk.index);
+        let matched = self.verified.min(core.durable_index());
         self.owes = matched < self.verified;
         core.send(leader, Body::AppendReply { result: Ok(matched), round: self.round }, fx);
     }
@@ -113,11 +116,15 @@ impl Follower {
             }
             Some(_) => {}
         }
+        if mutant(Mutant::ErasesMatchingSuffix) {
+            self.verified = prev_index;
+        }
         let last = prev_index + entries.len() as u64;
         let known = entries
             .iter()
             .zip(prev_index + 1..)
             .take_while(|(entry, index)| core.log.term(*index) == Some(entry.term))
+            .take_while(|(_, index)| !mutant(Mutant::ErasesMatchingSuffix) || *index <= core.commit)
             .count();
         let keep = prev_index + known as u64;
         let added = known < entries.len();

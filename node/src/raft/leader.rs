@@ -12,6 +12,7 @@ use super::{
     quorum,
     reads::{Reader, Reads},
 };
+use crate::mutants::{Mutant, mutant};
 
 /// What only a leader has.
 ///
@@ -134,7 +135,7 @@ impl Leader {
     fn begin_round(&mut self, core: &mut Core, fx: &mut Effects) {
         if self.may_read(core) && self.reads.wants_round() {
             self.reads.begin(core.commit);
-            if core.voters.len() == 1 {
+            if core.voters.len() == 1 || mutant(Mutant::ReadsWithoutQuorum) {
                 self.confirm(core, fx);
             } else {
                 self.send_heartbeats(core, fx);
@@ -149,6 +150,7 @@ impl Leader {
         let answered = quorum::reached(
             rounds.map(|(&id, progress)| if id == core.id { own } else { progress.round }),
         );
+        let answered = if mutant(Mutant::ReadsWithoutQuorum) { own } else { answered };
         while let Some(round) = self.reads.confirmed(answered) {
             let by = core.voters.iter().zip(&self.progress);
             let by = by
@@ -165,12 +167,13 @@ impl Leader {
 
     /// Commits what a majority holds durably, and tells the followers.
     fn advance(&mut self, core: &mut Core, fx: &mut Effects) {
-        let own = core.disk.index;
+        let own = core.durable_index();
         let matched = |(&id, progress): (&NodeId, &Progress)| {
             if id == core.id { own } else { progress.matched }
         };
         let index = quorum::reached(core.voters.iter().zip(&self.progress).map(matched));
-        if index <= core.commit || core.log.term(index) != Some(core.term) {
+        let own_term = core.log.term(index) == Some(core.term);
+        if index <= core.commit || !(own_term || mutant(Mutant::CommitsOldTerms)) {
             return;
         }
         let voters = core.voters.iter().zip(&self.progress);

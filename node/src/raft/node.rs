@@ -14,6 +14,7 @@ use super::{
     reads::Reader,
     votes::Votes,
 };
+use crate::mutants::{Mutant, mutant};
 
 /// Terms and clocks at or above this are not taken from peers: no correct cluster reaches them,
 /// and behind them arithmetic ends.
@@ -159,10 +160,11 @@ impl Raft {
             return;
         }
         let Message { from, term, body, .. } = message;
+        let late_vote = matches!(body, Body::VoteReply { .. });
         if term > self.core.term {
             self.core.enter(term, fx);
             self.follow(now, fx);
-        } else if term < self.core.term {
+        } else if term < self.core.term && !(mutant(Mutant::CountsOldVotes) && late_vote) {
             return self.answer_stale(from, &body, fx);
         }
         match body {
@@ -173,6 +175,7 @@ impl Raft {
             Body::Append { prev_index, prev_term, entries, commit, round } => {
                 // Another node won this term.
                 if matches!(self.state, State::Candidate(_)) {
+                    self.core.vote = self.core.vote.filter(|_| !mutant(Mutant::ForgetsVote));
                     self.state = State::Follower(Follower::default());
                 }
                 if let State::Follower(follower) = &mut self.state {
@@ -326,7 +329,8 @@ impl Raft {
         let follows = matches!(&self.state, State::Follower(Follower { leader: None, .. }));
         // Election restriction (paper, section 5.4.1). Who leads the term or knows who does has
         // nothing to gain from a rival.
-        let granted = follows && free && last >= (own.term, own.index);
+        let recent = last >= (own.term, own.index) || mutant(Mutant::VotesForLaggards);
+        let granted = follows && free && recent;
         if granted {
             if self.core.vote.is_none() {
                 self.core.give_vote(from, fx);

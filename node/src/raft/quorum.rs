@@ -1,13 +1,14 @@
 //! Quorums: majorities of the voters, always counted from scratch.
 
 use super::Index;
+use crate::mutants::{Mutant, mutant};
 
 /// Most voters that a cluster may have.
 pub const VOTERS_MAX: usize = 9;
 
 /// Voters that make a majority of `voters`.
 pub(super) fn majority(voters: usize) -> usize {
-    voters / 2 + 1
+    if mutant(Mutant::QuorumOfHalf) && voters > 1 { voters / 2 } else { voters / 2 + 1 }
 }
 
 /// The largest value that a majority of voters has reached, given each voter's own.

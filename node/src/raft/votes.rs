@@ -1,6 +1,7 @@
 //! The votes that a candidate has.
 
 use super::quorum;
+use crate::mutants::{Mutant, mutant};
 
 /// A set of voters, each counted once however often its vote arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,7 +10,8 @@ pub(super) struct Votes(u16);
 impl Votes {
     /// Counts the vote of the voter at `place` in the list of voters.
     pub(super) fn grant(&mut self, place: usize) {
-        self.0 |= 1 << place;
+        let next = mutant(Mutant::CountsVoterTwice).then(|| self.0.count_ones() as usize);
+        self.0 |= 1 << next.unwrap_or(place);
     }
 
     /// Whether a majority of `voters` granted its vote.

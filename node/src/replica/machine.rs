@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     kv::{self, Request, Response, Store},
+    mutants::{Mutant, mutant},
     raft::{Body, Effects, Index, Message, NodeId, Pace, Raft},
     storage::{Record, Recovered},
 };
@@ -56,6 +57,7 @@ impl Replica {
     /// # Panics
     /// On a configuration or a recovered state that cannot be: see [`Config`], [`Raft::new`].
     pub fn new(config: Config, recovered: Recovered, now: Time) -> Self {
+        let config = mutated(config);
         assert!(!config.election_timeout.is_zero(), "the election timeout must not be zero");
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let mut effects = Effects::default();
@@ -291,7 +293,8 @@ impl Replica {
     /// Applies what is committed and answers the clients who wait for it.
     fn apply(&mut self, outputs: &mut Outputs) {
         let commit = self.raft.commit();
-        if self.applied == commit {
+        let back = mutant(Mutant::CommitGoesBack) && self.applied > commit;
+        if self.applied == commit || back {
             return;
         }
         assert!(self.applied < commit, "applied {} but committed only {commit}", self.applied);
@@ -363,6 +366,20 @@ impl Replica {
             outbox::push(&mut outputs.messages, message, self.config.limits.append_bytes);
         }
     }
+}
+
+/// What equivalent mutants change; see [`crate::mutants`].
+fn mutated(mut config: Config) -> Config {
+    if mutant(Mutant::HeartbeatsTwice) {
+        config.heartbeat_interval /= 2;
+    }
+    if mutant(Mutant::SmallAppends) {
+        config.limits.append_bytes = 1;
+    }
+    if mutant(Mutant::SlowElections) {
+        config.election_timeout = config.election_timeout * 3 / 2;
+    }
+    config
 }
 
 /// An election timeout from `shortest..2 * shortest`.
