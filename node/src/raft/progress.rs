@@ -87,7 +87,7 @@ impl Progress {
     }
 
     /// The follower's log parts from the leader's; `log` is the leader's (paper, end of section
-    /// 5.3). A late or doubled conflict only makes the leader send again what it sent before.
+    /// 5.3). A late or doubled conflict at most makes the leader send again what it sent before.
     pub(super) fn refused(&mut self, conflict: super::Conflict, log: &Log) {
         let shared = match conflict.term {
             0 => conflict.index.saturating_sub(1),
@@ -106,6 +106,11 @@ impl Progress {
         // What is known to match cannot part: the conflict is a late one, or its sender lost what
         // it had acknowledged, which no resending heals.
         if shared < self.matched {
+            return;
+        }
+        // The answer to a probe puts the parting before it. Other refusals that arrive meanwhile tell
+        // nothing new: all appends behind a lost one find the same gap, and one resending fills it.
+        if matches!(self.mode, Mode::Probe { sent: true }) && shared + 1 >= self.next {
             return;
         }
         // Always back by one at least.
