@@ -2,13 +2,16 @@
 //! - `vote=INDEX@TERM`, a request for a vote by a log that ends there; `granted=yes` or `no`;
 //! - `append=INDEX@TERM [entries=INDEX@TERM,…] [commit=INDEX] [round=N]`;
 //! - `matched=INDEX [round=N]`, `conflict=INDEX@TERM [round=N]`;
-//! - `ask=ID`, `answer=ID [index=INDEX]`, a question for a read index and its answer.
+//! - `ask=ID`, `answer=ID [index=INDEX]`, a question for a read index and its answer;
+//! - `propose=n2/BOOT/NUMBER`, `refuse=n2/BOOT/NUMBER`, a command that n2 forwards, without sense in
+//!   it, and its refusal.
 
 use std::error::Error;
 
 use bytes::Bytes;
 use goldenscript::ArgumentConsumer;
 use node::raft::{Body, Conflict, Entry, Hash, Message};
+use proto::peer::CommandId;
 
 use crate::network::node;
 
@@ -46,10 +49,18 @@ pub(crate) fn message(mut args: ArgumentConsumer<'_>) -> Result<Message, Box<dyn
         }
         "ask" => Body::ReadIndex { id: value.parse()? },
         "answer" => Body::ReadIndexReply { id: value.parse()?, index: Some(index) },
+        "propose" => Body::Propose { command: Bytes::from_static(b"f"), id: command(value)? },
+        "refuse" => Body::ProposeRefused { id: command(value)? },
         kind => return Err(format!("no message is called {kind}").into()),
     };
     args.reject_next()?;
     Ok(Message { from, to, term, clock: 0, body })
+}
+
+fn command(text: &str) -> Result<CommandId, Box<dyn Error>> {
+    let parts: Vec<_> = text.split('/').collect();
+    let [of, boot, number] = parts[..] else { return Err("a command is like n2/1/7".into()) };
+    Ok(CommandId { node: node(of)?, boot: boot.parse()?, number: number.parse()? })
 }
 
 fn position(text: &str) -> Result<(u64, u64), Box<dyn Error>> {

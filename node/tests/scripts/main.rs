@@ -76,10 +76,10 @@ fn play<R: Runner + Default>(folder: &str, least: usize) {
 
 #[test]
 fn core() {
-    play::<world::World>("core", 60);
+    play::<world::World>("core", 61);
 }
 
 #[test]
 fn replica() {
-    play::<replica::World>("replica", 27);
+    play::<replica::World>("replica", 28);
 }
