@@ -2,7 +2,7 @@
 //! - `vote=INDEX@TERM`, a request for a vote by a log that ends there; `granted=yes` or `no`;
 //! - `append=INDEX@TERM [entries=INDEX@TERM,…] [commit=INDEX] [round=N]`;
 //! - `matched=INDEX [round=N]`, `conflict=INDEX@TERM [round=N]`;
-//! - `ask=ID`, `answer=ID [index=INDEX]`, a question for a read index and its answer;
+//! - `ask=ID`, `answer=ID [index=INDEX]`, a question for a read index and its answer, or refusal;
 //! - `propose=n2/BOOT/NUMBER`, `refuse=n2/BOOT/NUMBER`, a command that n2 forwards, without sense in
 //!   it, and its refusal.
 
@@ -21,7 +21,8 @@ pub(crate) fn message(mut args: ArgumentConsumer<'_>) -> Result<Message, Box<dyn
     let to = node(args.take_key("to").ok_or("to whom?")?)?;
     let term = args.take_key("term").ok_or("in which term?")?.parse()?;
     let mut number = |key: &str| args.take_key(key).map_or(Ok(0), str::parse::<u64>);
-    let (commit, round, index) = (number("commit")?, number("round")?, number("index")?);
+    let (commit, round) = (number("commit")?, number("round")?);
+    let index = args.take_key("index").map(str::parse).transpose()?;
     let entries = args.take_key("entries").unwrap_or_default();
     let entries = entries
         .split(',')
@@ -48,7 +49,7 @@ pub(crate) fn message(mut args: ArgumentConsumer<'_>) -> Result<Message, Box<dyn
             Body::AppendReply { result: Err(Conflict { term, index }), round }
         }
         "ask" => Body::ReadIndex { id: value.parse()? },
-        "answer" => Body::ReadIndexReply { id: value.parse()?, index: Some(index) },
+        "answer" => Body::ReadIndexReply { id: value.parse()?, index },
         "propose" => Body::Propose { command: Bytes::from_static(b"f"), id: command(value)? },
         "refuse" => Body::ProposeRefused { id: command(value)? },
         kind => return Err(format!("no message is called {kind}").into()),

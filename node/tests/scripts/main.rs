@@ -76,10 +76,10 @@ fn play<R: Runner + Default>(folder: &str, least: usize) {
 
 #[test]
 fn core() {
-    play::<world::World>("core", 61);
+    play::<world::World>("core", 62);
 }
 
 #[test]
 fn replica() {
-    play::<replica::World>("replica", 28);
+    play::<replica::World>("replica", 31);
 }

@@ -120,9 +120,14 @@ impl World {
             "wait" => {
                 let id = node(args.next_pos().ok_or("who?")?)?;
                 let end = self.machine(id)?.now + millis(args.next_pos().ok_or("how long?")?)?;
+                let mut left = 1000;
                 while let Some(deadline) = self.deadline(id)?
                     && deadline <= end
                 {
+                    left -= 1;
+                    if left == 0 {
+                        return Err("the timer runs out again and again, to no effect".into());
+                    }
                     let machine = self.machine(id)?;
                     machine.now = machine.now.max(deadline);
                     self.input(id, Input::Timer)?;
