@@ -8,7 +8,7 @@
 //! Everything random comes from the generator that [`MemoryDisk::crash`] is given, so that a seed
 //! repeats a crash bit by bit.
 
-use std::{collections::BTreeMap, io};
+use std::{collections::BTreeMap, io, ops::Range};
 
 use rand::{Rng, RngExt};
 
@@ -40,27 +40,77 @@ pub struct Piece {
 
 type FileId = u64;
 
+#[derive(Clone, Debug)]
+struct Write {
+    offset: usize,
+    data: Vec<u8>,
+}
+
+impl Write {
+    /// The part of it in each sector: where in the file, and where in the data.
+    fn sectors(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let offset = self.offset + at;
+            let len = (SECTOR_BYTES - offset % SECTOR_BYTES).min(self.data.len() - at);
+            at += len;
+            (len > 0).then(|| (offset, at - len..at))
+        })
+    }
+
+    fn apply(&self, bytes: &mut [u8]) {
+        bytes[self.offset..self.offset + self.data.len()].copy_from_slice(&self.data);
+    }
+}
+
+/// A file reads as what is durable with `stranded`, then `unsynced` written over it.
 #[derive(Clone, Debug, Default)]
 struct File {
     /// What a crash leaves if nothing unsynced is kept.
     durable: Vec<u8>,
-    /// What can be read.
-    content: Vec<u8>,
-    /// Writes since the last sync: offset, data.
-    unsynced: Vec<(usize, Vec<u8>)>,
+    /// Where a sync has failed: what can be read since then and no sync will keep, and what was
+    /// synced after that and lies over it.
+    stranded: Vec<Write>,
+    /// Writes since the last sync.
+    unsynced: Vec<Write>,
 }
 
 impl File {
-    fn write(&mut self, offset: usize, data: &[u8]) {
-        self.content[offset..offset + data.len()].copy_from_slice(data);
-        self.unsynced.push((offset, data.to_vec()));
+    fn read(&self) -> Vec<u8> {
+        let mut content = self.durable.clone();
+        for write in self.stranded.iter().chain(&self.unsynced) {
+            write.apply(&mut content);
+        }
+        content
     }
 
     fn sync(&mut self) {
-        self.durable.resize(self.content.len(), 0);
-        for (offset, data) in self.unsynced.drain(..) {
-            self.durable[offset..offset + data.len()].copy_from_slice(&data);
+        for write in &self.unsynced {
+            write.apply(&mut self.durable);
         }
+        if self.stranded.is_empty() {
+            self.unsynced.clear();
+        } else {
+            self.stranded.append(&mut self.unsynced);
+        }
+    }
+
+    fn fail_to_sync(&mut self) {
+        self.stranded.append(&mut self.unsynced);
+    }
+
+    fn crash(&mut self, mut keep: impl FnMut(Piece) -> usize) {
+        self.stranded.clear();
+        let Self { durable, unsynced, .. } = self;
+        for (number, write) in (1..).zip(&*unsynced) {
+            let last_write = number == unsynced.len();
+            for (offset, part) in write.sectors() {
+                let len = part.len();
+                let kept = keep(Piece { offset: offset as u64, len, last_write }).min(len);
+                durable[offset..offset + kept].copy_from_slice(&write.data[part][..kept]);
+            }
+        }
+        unsynced.clear();
     }
 }
 
@@ -130,20 +180,7 @@ impl MemoryDisk {
 
     fn crash_data(&mut self, mut keep: impl FnMut(Piece) -> usize) {
         for file in self.files.values_mut() {
-            file.durable.resize(file.content.len(), 0);
-            let writes = std::mem::take(&mut file.unsynced);
-            for (number, (start, data)) in writes.iter().enumerate() {
-                let mut at = 0;
-                while at < data.len() {
-                    let offset = start + at;
-                    let len = (SECTOR_BYTES - offset % SECTOR_BYTES).min(data.len() - at);
-                    let last_write = number + 1 == writes.len();
-                    let kept = keep(Piece { offset: offset as u64, len, last_write }).min(len);
-                    file.durable[offset..offset + kept].copy_from_slice(&data[at..at + kept]);
-                    at += len;
-                }
-            }
-            file.content.clone_from(&file.durable);
+            file.crash(&mut keep);
         }
         self.failures.clear();
     }
@@ -169,29 +206,18 @@ impl MemoryDisk {
         self.capacity = bytes;
     }
 
-    /// Flips a bit (0 to 7) of a byte, as decay does. False: there is no such byte.
+    /// Flips a bit (0 to 7) of a durable byte, as decay does. False: there is no such byte.
     pub fn flip_bit(&mut self, name: &str, offset: usize, bit: u8) -> bool {
-        let Some(file) = self.names.get(name).and_then(|file| self.files.get_mut(file)) else {
-            return false;
-        };
-        match (file.durable.get_mut(offset), file.content.get_mut(offset)) {
-            (Some(durable), Some(read)) => {
-                *durable ^= 1 << (bit % 8);
-                *read ^= 1 << (bit % 8);
-                true
-            }
-            _ => false,
-        }
+        let file = self.names.get(name).and_then(|file| self.files.get_mut(file));
+        let Some(byte) = file.and_then(|file| file.durable.get_mut(offset)) else { return false };
+        *byte ^= 1 << (bit % 8);
+        true
     }
 
     /// Pieces that a crash now may keep or lose.
     pub fn unsynced_pieces(&self) -> usize {
-        let mut pieces = 0;
-        self.clone().crash_keeping(|_| {
-            pieces += 1;
-            0
-        });
-        pieces
+        let writes = self.files.values().flat_map(|file| &file.unsynced);
+        writes.map(|write| write.sectors().count()).sum()
     }
 
     /// Syncs of files that succeeded.
@@ -231,18 +257,18 @@ impl Disk for MemoryDisk {
 
     fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         let file = self.names.get(name).and_then(|file| self.files.get(file));
-        file.map(|file| file.content.clone()).ok_or_else(|| io::ErrorKind::NotFound.into())
+        file.map(File::read).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn create(&mut self, name: &str, len: u64) -> io::Result<()> {
-        let used: u64 = self.files.values().map(|file| file.content.len() as u64).sum();
+        let used: u64 = self.files.values().map(|file| file.durable.len() as u64).sum();
         if self.capacity.is_some_and(|capacity| used.saturating_add(len) > capacity) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::StorageFull)?;
         let file = self.next_file;
         self.next_file += 1;
-        self.files.insert(file, File { content: vec![0; len], ..Default::default() });
+        self.files.insert(file, File { durable: vec![0; len], ..File::default() });
         self.change(Change::Link { name: name.to_owned(), file });
         Ok(())
     }
@@ -251,10 +277,10 @@ impl Disk for MemoryDisk {
         self.fails(Failure::Write)?;
         let file = self.file_mut(name)?;
         let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput)?;
-        if offset.checked_add(data.len()).is_none_or(|end| end > file.content.len()) {
+        if offset.checked_add(data.len()).is_none_or(|end| end > file.durable.len()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "write beyond the file's end"));
         }
-        file.write(offset, data);
+        file.unsynced.push(Write { offset, data: data.to_vec() });
         Ok(())
     }
 
@@ -262,7 +288,7 @@ impl Disk for MemoryDisk {
         let failed = self.fails(Failure::Sync);
         let file = self.file_mut(name)?;
         if failed.is_err() {
-            file.unsynced.clear();
+            file.fail_to_sync();
             return failed;
         }
         file.sync();
@@ -288,5 +314,83 @@ impl Disk for MemoryDisk {
         }
         self.change(Change::Unlink { name: name.to_owned() });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    const BYTES: usize = 4 * SECTOR_BYTES;
+
+    /// The same with two copies of the file, the one on the disk and the one in the kernel's memory.
+    struct Copies {
+        durable: Vec<u8>,
+        content: Vec<u8>,
+        unsynced: Vec<(usize, Vec<u8>)>,
+    }
+
+    impl Copies {
+        fn write(&mut self, offset: usize, data: &[u8]) {
+            self.content[offset..offset + data.len()].copy_from_slice(data);
+            self.unsynced.push((offset, data.to_vec()));
+        }
+
+        fn sync(&mut self) {
+            for (offset, data) in self.unsynced.drain(..) {
+                self.durable[offset..offset + data.len()].copy_from_slice(&data);
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_be_read_and_what_a_crash_leaves_are_as_of_two_copies() {
+        for seed in 0..if cfg!(debug_assertions) { 300 } else { 3000 } {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut disk = MemoryDisk::new();
+            disk.create("file", BYTES as u64).unwrap();
+            disk.sync_dir().unwrap();
+            let mut copies =
+                Copies { durable: vec![0; BYTES], content: vec![0; BYTES], unsynced: Vec::new() };
+            for step in 1..60 {
+                match rng.random_range(0..10) {
+                    0..6 => {
+                        let start = rng.random_range(0..BYTES);
+                        let data = vec![step; rng.random_range(1..=BYTES - start)];
+                        disk.write("file", start as u64, &data).unwrap();
+                        copies.write(start, &data);
+                    }
+                    6..8 => {
+                        disk.sync("file").unwrap();
+                        copies.sync();
+                    }
+                    8 => {
+                        disk.fail(Failure::Sync);
+                        disk.sync("file").unwrap_err();
+                        copies.unsynced.clear();
+                    }
+                    _ => {
+                        let at_stake = disk.unsynced_pieces();
+                        let mut seen = 0;
+                        disk.crash_keeping(|piece| {
+                            seen += 1;
+                            let sector = |byte: u64| byte / SECTOR_BYTES as u64;
+                            let last = piece.offset + piece.len as u64 - 1;
+                            assert_eq!(sector(piece.offset), sector(last));
+                            piece.len
+                        });
+                        assert_eq!(seen, at_stake);
+                        copies.sync();
+                        copies.content.clone_from(&copies.durable);
+                    }
+                }
+                assert!(disk.read("file").unwrap() == copies.content, "seed {seed}, step {step}");
+            }
+            disk.crash_keeping(|_| 0);
+            assert!(disk.read("file").unwrap() == copies.durable, "seed {seed}");
+        }
     }
 }

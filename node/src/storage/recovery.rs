@@ -135,8 +135,10 @@ impl Segment {
     /// Decides what the bytes behind the last valid record are, and returns where they end.
     fn check_tail(&self, end: usize, last: bool) -> Result<usize, Error> {
         let behind = self.file.get(end..).unwrap_or_default();
-        let Some(dirty) = behind.iter().rposition(|byte| *byte != 0) else { return Ok(end) };
-        let dirty_end = end + dirty + 1;
+        let dirty_end = end + dirty(behind);
+        if dirty_end == end {
+            return Ok(end);
+        }
         if !last {
             return Err(self.corrupt(
                 end,
@@ -156,6 +158,33 @@ impl Segment {
                 ),
             )),
             None => Ok(dirty_end),
+        }
+    }
+}
+
+/// Length of `bytes` without the zeros at their end, of which there may be megabytes.
+fn dirty(bytes: &[u8]) -> usize {
+    const BLOCK: usize = 256;
+    let is_zero = |block: &&[u8]| block.iter().fold(0, |any, byte| any | byte) == 0;
+    let zeros = bytes.rchunks(BLOCK).take_while(is_zero).count() * BLOCK;
+    let rest = &bytes[..bytes.len().saturating_sub(zeros)];
+    rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dirty;
+
+    #[test]
+    fn the_last_byte_that_is_not_zero_is_found_wherever_it_is() {
+        for len in [0, 1, 255, 256, 257, 511, 512, 1000] {
+            assert_eq!(dirty(&vec![0; len]), 0);
+            for last in 0..len {
+                let mut bytes = vec![0; len];
+                bytes[0] = 1;
+                bytes[last] = 128;
+                assert_eq!(dirty(&bytes), last + 1, "{last} of {len}");
+            }
         }
     }
 }

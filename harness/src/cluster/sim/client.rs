@@ -170,10 +170,12 @@ impl World<'_> {
                 client.connection = Some(incarnation);
                 return self.ask(id);
             }
-            (News::Answer(Ok(answer)), _) => codec::answered(operation, &answer),
-            (News::Answer(Err(error)), _) => {
-                codec::refused(operation, &node::server::status_of(&error), tells_outcome)
-            }
+            (News::Answer(answer), _) => match &*answer {
+                Ok(answer) => codec::answered(operation, answer),
+                Err(error) => {
+                    codec::refused(operation, &node::server::status_of(error), tells_outcome)
+                }
+            },
             (News::Refused, _) => {
                 codec::unsent(operation, "not connected: connection refused".to_owned())
             }
@@ -267,7 +269,7 @@ impl World<'_> {
         self.wait(id, self.plan.load.operation_timeout, News::Timeout);
         let token = self.clients[id].token;
         if self.process(node).incarnation == incarnation && self.process(node).is_up() {
-            self.call(node, incarnation, Work::Ask(id, token, request));
+            self.call(node, incarnation, Work::Ask(id, token, Box::new(request)));
         } else {
             self.tell(id, token, News::Reset);
         }

@@ -284,9 +284,13 @@ impl World<'_> {
         };
         running.awaited = false;
         running.busy_until = now + ROUND;
-        let work = mem::take(&mut running.inbox);
+        let mut work = mem::take(&mut running.inbox);
         // A replica that finds its own state impossible stops, and its process with it.
-        let done = catch_unwind(AssertUnwindSafe(|| self.work(id, work)));
+        let done = catch_unwind(AssertUnwindSafe(|| self.work(id, &mut work)));
+        if let Some(running) = &mut self.process(id).running {
+            // Empty, kept for its memory.
+            running.inbox = work;
+        }
         match done {
             Ok(Ok(())) => self.wind(id),
             Ok(Err(why)) => self.ended(id, &format!("stopped: {why}")),
@@ -298,9 +302,9 @@ impl World<'_> {
         }
     }
 
-    fn work(&mut self, id: NodeId, work: VecDeque<Work>) -> Result<(), storage::Error> {
+    fn work(&mut self, id: NodeId, work: &mut VecDeque<Work>) -> Result<(), storage::Error> {
         let now = self.now;
-        for item in work {
+        while let Some(item) = work.pop_front() {
             let Some(running) = &mut self.processes[id as usize - 1].running else {
                 return Ok(());
             };
@@ -313,7 +317,7 @@ impl World<'_> {
                     running.last_request += 1;
                     let id = running.last_request;
                     running.requests.insert(id, (client, token));
-                    Input::Request { id, request, session: None }
+                    Input::Request { id, request: *request, session: None }
                 }
                 Work::Synced => {
                     running.wal.sync()?;
@@ -358,26 +362,31 @@ impl World<'_> {
     /// Does all outputs, in their order.
     fn flush(&mut self, id: NodeId) -> Result<(), storage::Error> {
         let Some(running) = &mut self.processes[id as usize - 1].running else { return Ok(()) };
-        let Outputs { trace, write, messages, replies } = mem::take(&mut running.outputs);
-        for (clock, event) in trace {
+        let mut outputs = mem::take(&mut running.outputs);
+        for (clock, event) in outputs.trace.drain(..) {
             self.trace(id, clock, event);
         }
-        if let (Some(write), Some(running)) = (write, &mut self.process(id).running) {
+        if let (Some(write), Some(running)) = (outputs.write.take(), &mut self.process(id).running)
+        {
             running.queued.push(write);
         }
         self.write(id)?;
-        for message in messages {
+        for message in outputs.messages.drain(..) {
             if let Some(refusal) = self.send(message)
                 && let Some(running) = &mut self.process(id).running
             {
                 running.refusals.push(refusal);
             }
         }
-        for (request, result) in replies {
+        for (request, result) in outputs.replies.drain(..) {
             let Some(running) = &mut self.process(id).running else { return Ok(()) };
             if let Some((client, token)) = running.requests.remove(&request) {
-                self.tell(client, token, News::Answer(result));
+                self.tell(client, token, News::Answer(Box::new(result)));
             }
+        }
+        if let Some(running) = &mut self.process(id).running {
+            // Empty, kept for its memory.
+            running.outputs = outputs;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What is to happen, in order of virtual time; of what happens at one moment, what was scheduled
 //! first comes first.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use node::{
     kv::{Request, Response},
@@ -65,7 +65,7 @@ pub(super) enum Work {
     /// A client opens a connection.
     Hello(ClientId, u64),
     /// A client asks for something.
-    Ask(ClientId, u64, Request),
+    Ask(ClientId, u64, Box<Request>),
     /// The disk says that it is done.
     Synced,
     /// The harness asks whether the process lives.
@@ -84,7 +84,7 @@ pub(super) enum News {
     /// Nobody listens at its node.
     Refused,
     /// An answer.
-    Answer(Result<Response, replica::Error>),
+    Answer(Box<Result<Response, replica::Error>>),
     /// The connection broke.
     Reset,
     /// It waited long enough.
@@ -104,52 +104,44 @@ pub(super) enum Moment {
     End,
 }
 
-#[derive(Debug)]
-struct Scheduled {
-    time: Time,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    /// The heap gives the greatest first, so what comes first is the greatest.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.time, other.number).cmp(&(self.time, self.number))
-    }
-}
+/// When an event happens and where it is kept: what the heap moves about. Ordered by time in
+/// nanoseconds, then by the number of the event.
+type Place = (u64, u64, usize);
 
 /// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    heap: BinaryHeap<Scheduled>,
+    heap: BinaryHeap<Reverse<Place>>,
+    /// The events, each in its slot until it happens.
+    slots: Vec<Option<Event>>,
+    /// Slots without an event.
+    free: Vec<usize>,
     scheduled: u64,
 }
 
 impl Queue {
     /// Adds an event.
     pub(super) fn push(&mut self, time: Time, event: Event) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(event);
         self.scheduled += 1;
-        self.heap.push(Scheduled { time, number: self.scheduled, event });
+        self.heap.push(Reverse((nanoseconds(time), self.scheduled, slot)));
     }
 
     /// Takes the next event and its time.
     pub(super) fn pop(&mut self) -> Option<(Time, Event)> {
-        self.heap.pop().map(|next| (next.time, next.event))
+        let Reverse((time, _, slot)) = self.heap.pop()?;
+        self.free.push(slot);
+        Some((Time::from_nanos(time), self.slots[slot].take()?))
     }
+}
+
+/// A time in nanoseconds. Virtual time ends after five centuries.
+pub(super) fn nanoseconds(time: Time) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos().into())
 }
 
 #[cfg(test)]

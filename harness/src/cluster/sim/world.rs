@@ -167,6 +167,6 @@ impl<'a> World<'a> {
 
     /// A time as the evidence writes it.
     pub(super) fn nanoseconds(&self, time: Time) -> u64 {
-        u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+        super::queue::nanoseconds(time)
     }
 }
