@@ -56,12 +56,18 @@ pub struct Verdict {
 
 /// Checks every property of a run.
 pub fn check(evidence: &Evidence, limits: &Limits) -> Verdict {
+    check_after(evidence, None, limits)
+}
+
+/// The same, where Raft's safety may have been checked while the run went on: see
+/// [`raft::check_after`].
+pub fn check_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Limits) -> Verdict {
     let (operations, malformed) = match operation::pair(&evidence.history) {
         Ok(operations) => (operations, None),
         Err(malformed) => (Vec::new(), Some(malformed)),
     };
     let mut properties = vec![linear::check(&operations, limits)];
-    properties.extend(raft::check(&evidence.traces, &evidence.run));
+    properties.extend(raft::check_after(&evidence.traces, &evidence.run, passed));
     properties.extend([
         final_state::check(&evidence.run),
         crash_free::check(&evidence.run),

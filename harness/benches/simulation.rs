@@ -6,15 +6,12 @@
 //! ```
 //!
 //! One thread does what a campaign does for each seed: make the plan, simulate it with every step
-//! checked for Raft's safety, judge all properties. Numbers are medians over batches, the spread
-//! beside them. Each batch has seeds of its own. The parts are then measured alone, on the same
-//! evidence. Run without `--bench`, as `cargo test` does, it is one seed, to see that it works.
+//! checked for Raft's safety, judge all properties. Time is this thread's processor time, so that
+//! other programs disturb little. Numbers are medians over batches, the spread beside them. Each
+//! batch has seeds of its own. The parts are then measured alone, on the same evidence. Run without
+//! `--bench`, as `cargo test` does, it is one seed, to see that it works.
 
-use std::{
-    hint::black_box,
-    sync::atomic::AtomicBool,
-    time::{Duration, Instant},
-};
+use std::{hint::black_box, sync::atomic::AtomicBool, time::Duration};
 
 use anyhow::{Context, ensure};
 use checker::{
@@ -23,6 +20,7 @@ use checker::{
     raft::{self, Checker},
     verdict::{self, Outcome},
 };
+use cpu_time::ThreadTime;
 use harness::{
     cluster::sim::{Simulation, simulate},
     plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
@@ -84,7 +82,8 @@ fn batch(seeds: std::ops::Range<u64>) -> anyhow::Result<Batch> {
         let plan = timed(&mut batch.plan, || plan(seed))?;
         let simulation = timed(&mut batch.simulate, || simulate(&plan, &AtomicBool::new(false)));
         let evidence = &simulation.evidence;
-        let verdict = timed(&mut batch.judge, || verdict::check(evidence, &limits));
+        let passed = simulation.passed.as_ref();
+        let verdict = timed(&mut batch.judge, || verdict::check_after(evidence, passed, &limits));
         // A run that ended early would make the numbers look better than they are.
         ensure!(verdict.outcome == Outcome::Ok, "seed {seed}: {}", verdict.summary);
         count(&mut batch, &simulation);
@@ -92,7 +91,9 @@ fn batch(seeds: std::ops::Range<u64>) -> anyhow::Result<Batch> {
         // The parts, again, alone.
         let operations = operation::pair(&evidence.history).ok().context("malformed history")?;
         black_box(timed(&mut batch.linear, || linear::check(&operations, &limits)));
-        black_box(timed(&mut batch.raft, || raft::check(&evidence.traces, &evidence.run)));
+        black_box(timed(&mut batch.raft, || {
+            raft::check_after(&evidence.traces, &evidence.run, passed)
+        }));
         let mut steps: Vec<&Record> = evidence.traces.iter().flatten().collect();
         steps.sort_by_key(|record| record.time);
         timed(&mut batch.online, || {
@@ -116,7 +117,7 @@ fn count(batch: &mut Batch, simulation: &Simulation) {
 }
 
 fn timed<T>(spent: &mut Duration, work: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
+    let began = ThreadTime::now();
     let done = work();
     *spent += began.elapsed();
     done

@@ -59,8 +59,19 @@ fn run(plan: &Plan) -> Simulation {
     simulate(plan, &AtomicBool::new(false))
 }
 
+/// The verdict on the evidence alone; that which takes over what was checked on the way is the same.
 fn judge(simulation: &Simulation) -> Verdict {
-    verdict::check(&simulation.evidence, &Limits::default())
+    let Simulation { evidence, violation, passed, .. } = simulation;
+    let verdict = verdict::check(evidence, &Limits::default());
+    assert!(passed.is_some() != violation.is_some());
+    let after = verdict::check_after(evidence, passed.as_ref(), &Limits::default());
+    assert_eq!((after.outcome, &after.summary), (verdict.outcome, &verdict.summary));
+    assert_eq!(after.properties.len(), verdict.properties.len());
+    for (after, alone) in after.properties.iter().zip(&verdict.properties) {
+        assert_eq!((&after.name, after.outcome), (&alone.name, alone.outcome));
+        assert_eq!(after.violations, alone.violations);
+    }
+    verdict
 }
 
 fn assert_ok(seed: u64, simulation: &Simulation) {

@@ -55,17 +55,18 @@ pub(super) struct Report<'a> {
     rule: &'static str,
     node: u64,
     line: Line,
-    room: usize,
+    /// Violations of this rule so far.
+    found: &'a mut usize,
     findings: &'a mut Vec<Finding>,
 }
 
 impl Report<'_> {
     /// The line violates the rule, together with other nodes and earlier lines.
     pub(super) fn violation(&mut self, summary: String, nodes: &[u64], lines: &[Line]) {
-        if self.room == 0 {
+        if *self.found == VIOLATIONS_PER_RULE {
             return;
         }
-        self.room -= 1;
+        *self.found += 1;
         let mut finding = Finding {
             rule: self.rule,
             summary,
@@ -80,6 +81,22 @@ impl Report<'_> {
     }
 }
 
+/// What a [`Checker`] that found nothing has examined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// Lines observed.
+    pub lines: u64,
+    /// Each rule's name and what it examined, in a fixed order.
+    pub rules: Vec<(&'static str, String)>,
+}
+
+/// A rule, and how often it was violated.
+struct Judge {
+    name: &'static str,
+    rule: Box<dyn Rule + Send>,
+    found: usize,
+}
+
 /// Judges the steps of a cluster one by one, in any order in which a cause comes before its effect
 /// and the steps of one node keep their order. The verdict does not depend on which one.
 ///
@@ -87,9 +104,7 @@ impl Report<'_> {
 /// 80 bytes an entry of the cluster) and with terms, not with steps.
 pub struct Checker {
     cluster: Cluster,
-    rules: Vec<Box<dyn Rule + Send>>,
-    /// Violations so far, of each rule.
-    found: Vec<usize>,
+    judges: Vec<Judge>,
     findings: Vec<Finding>,
     line: Line,
 }
@@ -103,9 +118,9 @@ impl Default for Checker {
 impl Checker {
     /// A checker that has seen nothing yet.
     pub fn new() -> Self {
-        let rules = rules::all();
-        let found = vec![0; rules.len()];
-        Self { cluster: Cluster::default(), rules, found, findings: Vec::new(), line: 0 }
+        let judge = |rule: Box<dyn Rule + Send>| Judge { name: rule.name(), rule, found: 0 };
+        let judges = rules::all().into_iter().map(judge).collect();
+        Self { cluster: Cluster::default(), judges, findings: Vec::new(), line: 0 }
     }
 
     /// This node's trace is incomplete: that it does not say that a step happened proves nothing.
@@ -120,17 +135,11 @@ impl Checker {
         self.cluster.enter(record.node);
         if let Some(node) = self.cluster.get(record.node) {
             let step = Step { line: self.line, record, cluster: &self.cluster, node };
-            for (rule, found) in self.rules.iter_mut().zip(&mut self.found) {
-                let known = self.findings.len();
-                let mut report = Report {
-                    rule: rule.name(),
-                    node: record.node,
-                    line: self.line,
-                    room: VIOLATIONS_PER_RULE - *found,
-                    findings: &mut self.findings,
-                };
+            for Judge { name, rule, found } in &mut self.judges {
+                let findings = &mut self.findings;
+                let (node, line) = (record.node, self.line);
+                let mut report = Report { rule: name, node, line, found, findings };
                 rule.observe(&step, &mut report);
-                *found += self.findings.len() - known;
             }
         }
         self.cluster.apply(record, self.line);
@@ -145,6 +154,12 @@ impl Checker {
 
     /// Each rule's name and what it examined so far, in a fixed order.
     pub fn rules(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.rules.iter().map(|rule| (rule.name(), rule.examined()))
+        self.judges.iter().map(|judge| (judge.name, judge.rule.examined()))
+    }
+
+    /// What was examined, where nothing was found in whole traces.
+    pub fn passed(&self) -> Option<Passed> {
+        let clean = self.findings.is_empty() && self.cluster.lost.is_empty();
+        clean.then(|| Passed { lines: self.line, rules: self.rules().collect() })
     }
 }

@@ -4,7 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use checker::{evidence::Run, raft, verdict::Outcome};
+use checker::{
+    evidence::Run,
+    raft::{self, Checker, Passed},
+    verdict::{Outcome, Property},
+};
 use proptest::prelude::*;
 use proto::trace::{Event, Hash, Position, Record, Role};
 use rand::{Rng, RngExt, SeedableRng};
@@ -433,8 +437,36 @@ fn violated(traces: &[Vec<Record>]) -> BTreeSet<String> {
     let evidence = Run { traced: true, nodes: traces.len(), ..Run::default() };
     let properties = raft::check(traces, &evidence);
     assert_eq!(properties[0].outcome, Outcome::Ok, "{:#?}", properties[0]);
-    let violated = properties.into_iter().filter(|p| p.outcome == Outcome::Violated);
-    violated.map(|property| property.name).collect()
+    let violated = properties.iter().filter(|p| p.outcome == Outcome::Violated);
+    let violated: BTreeSet<String> = violated.map(|property| property.name.clone()).collect();
+
+    // A checker that saw the lines one by one, in another order, comes to the same.
+    let passed = observed(traces);
+    assert_eq!(passed.is_some(), violated.is_empty(), "{violated:?}");
+    let after = raft::check_after(traces, &evidence, passed.as_ref());
+    let outcome = |p: &Property| (p.name.clone(), p.outcome);
+    assert_eq!(
+        after.iter().map(outcome).collect::<Vec<_>>(),
+        properties.iter().map(outcome).collect::<Vec<_>>()
+    );
+    // One that saw other lines is not believed.
+    let other = Passed { lines: 1, rules: Vec::new() };
+    assert_eq!(raft::check_after(traces, &evidence, Some(&other)), properties);
+    violated
+}
+
+/// What a checker that is shown the lines in another order says of them.
+fn observed(traces: &[Vec<Record>]) -> Option<Passed> {
+    let mut traces = traces.to_vec();
+    let lines = traces.iter().map(Vec::len).sum::<usize>();
+    shuffle(&mut traces, lines as u64);
+    let mut lines: Vec<&Record> = traces.iter().flatten().collect();
+    lines.sort_by_key(|record| (record.clock, record.node));
+    let mut checker = Checker::new();
+    for line in lines {
+        checker.observe(line);
+    }
+    checker.passed()
 }
 
 proptest! {

@@ -119,7 +119,8 @@ pub fn run(
     let one = |seed| -> anyhow::Result<()> {
         let plan = plan(seed)?;
         let simulation = simulate(&plan, over);
-        let verdict = verdict::check(&simulation.evidence, &Limits::default());
+        let passed = simulation.passed.as_ref();
+        let verdict = verdict::check_after(&simulation.evidence, passed, &Limits::default());
         if over.load(Ordering::Relaxed) {
             // Perhaps cut short: another seed ended the campaign.
             return Ok(());

@@ -32,7 +32,7 @@ mod world;
 
 use std::{sync::atomic::AtomicBool, time::Duration};
 
-use checker::evidence::Evidence;
+use checker::{evidence::Evidence, raft::Passed};
 
 pub use observe::{Ending, Happening, Loss, MessageId, Observer, Stage};
 
@@ -45,6 +45,8 @@ pub struct Simulation {
     pub evidence: Evidence,
     /// The first violation of Raft's safety, at which the run ended.
     pub violation: Option<String>,
+    /// What was examined of Raft's safety while the run went on, where nothing was found.
+    pub passed: Option<Passed>,
     /// Events that happened.
     pub events: u64,
     /// From the start of the first node to the end.

@@ -1,6 +1,10 @@
 //! The evidence of a simulated run, in memory; Raft's safety is checked on each step as it comes.
 
-use checker::{evidence::Evidence, fault, history, raft::Checker};
+use checker::{
+    evidence::Evidence,
+    fault, history,
+    raft::{Checker, Passed},
+};
 use proto::trace;
 
 /// The evidence so far.
@@ -60,8 +64,9 @@ impl Recorder {
         &mut self.evidence.run
     }
 
-    /// All of it.
-    pub(super) fn into_evidence(self) -> Evidence {
-        self.evidence
+    /// All of it, and what was examined where nothing was found.
+    pub(super) fn finish(self) -> (Evidence, Option<Passed>) {
+        let passed = self.checker.passed();
+        (self.evidence, passed)
     }
 }

@@ -116,12 +116,8 @@ impl<'a> World<'a> {
         }
         self.record.run().started = self.nanoseconds(self.start);
         let violation = self.record.violation().map(str::to_owned);
-        Simulation {
-            evidence: self.record.into_evidence(),
-            violation,
-            events,
-            virtual_time: self.now,
-        }
+        let (evidence, passed) = self.record.finish();
+        Simulation { evidence, violation, passed, events, virtual_time: self.now }
     }
 
     fn happen(&mut self, event: Event) {
