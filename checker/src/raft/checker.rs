@@ -3,7 +3,7 @@
 use proto::trace::{Event, Record};
 
 use super::{
-    rules::{self, Rule},
+    rules::{self, Kind, Rule},
     state::{Cluster, Node},
 };
 
@@ -93,6 +93,8 @@ pub struct Passed {
 /// A rule, and how often it was violated.
 struct Judge {
     name: &'static str,
+    /// The kinds of lines that it looks at.
+    kinds: u16,
     rule: Box<dyn Rule + Send>,
     found: usize,
 }
@@ -118,7 +120,10 @@ impl Default for Checker {
 impl Checker {
     /// A checker that has seen nothing yet.
     pub fn new() -> Self {
-        let judge = |rule: Box<dyn Rule + Send>| Judge { name: rule.name(), rule, found: 0 };
+        let judge = |rule: Box<dyn Rule + Send>| {
+            let (name, kinds) = (rule.name(), Kind::set(rule.kinds()));
+            Judge { name, kinds, rule, found: 0 }
+        };
         let judges = rules::all().into_iter().map(judge).collect();
         Self { cluster: Cluster::default(), judges, findings: Vec::new(), line: 0 }
     }
@@ -135,7 +140,11 @@ impl Checker {
         self.cluster.enter(record.node);
         if let Some(node) = self.cluster.get(record.node) {
             let step = Step { line: self.line, record, cluster: &self.cluster, node };
-            for Judge { name, rule, found } in &mut self.judges {
+            let kind = Kind::set(&[Kind::of(&record.event)]);
+            for Judge { name, rule, found, kinds } in &mut self.judges {
+                if *kinds & kind == 0 {
+                    continue;
+                }
                 let findings = &mut self.findings;
                 let (node, line) = (record.node, self.line);
                 let mut report = Report { rule: name, node, line, found, findings };

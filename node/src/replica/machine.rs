@@ -117,6 +117,9 @@ impl Replica {
 
     /// When the driver must give [`Input::Timer`], unless another input moves it.
     pub fn deadline(&self) -> Time {
+        if self.writes.is_empty() && self.reads.is_empty() {
+            return self.raft.deadline();
+        }
         let limits = &self.config.limits;
         let (parking, patience) = (self.parking(), self.config.election_timeout);
         let writes = self.writes.deadline(parking, limits.request_timeout);
@@ -242,10 +245,18 @@ impl Replica {
         while let Some(read) = self.reads.serve(self.applied) {
             self.serve(read, outputs);
         }
+        self.expire(outputs);
+        self.stage(outputs);
+    }
+
+    /// Answers what has waited too long.
+    fn expire(&mut self, outputs: &mut Outputs) {
+        if self.writes.is_empty() && self.reads.is_empty() {
+            return;
+        }
         let (parking, timeout) = (self.parking(), self.config.limits.request_timeout);
         self.writes.expire(self.now, parking, timeout, &mut outputs.replies);
         self.reads.expire(self.now, self.leaderless, parking, timeout, &mut outputs.replies);
-        self.stage(outputs);
     }
 
     /// Proposes what waited for a leader, here or there.

@@ -65,6 +65,11 @@ impl Reads {
         self.waiting.len() + self.answered.len()
     }
 
+    /// Whether nothing waits, not even for an answer that no read needs any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_none() && self.len() == 0
+    }
+
     /// Takes a read.
     pub(super) fn add(&mut self, read: Read) {
         self.waiting.push_back((None, read));

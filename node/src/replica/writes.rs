@@ -40,6 +40,11 @@ impl Writes {
         self.parked.len() + self.pending.len()
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Keeps a command until a leader is known.
     pub(super) fn park(&mut self, parked: Parked) {
         self.parked.push_back(parked);

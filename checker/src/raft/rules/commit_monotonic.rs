@@ -2,7 +2,7 @@
 
 use proto::trace::{Event, Position};
 
-use super::{Rule, counted, entry};
+use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
 
 /// The commit index of a boot only grows, within the log, and what it covers is never removed
@@ -15,6 +15,10 @@ pub(super) struct CommitMonotonic {
 impl Rule for CommitMonotonic {
     fn name(&self) -> &'static str {
         "commit-monotonic"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Appended, Kind::Committed, Kind::Truncated]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

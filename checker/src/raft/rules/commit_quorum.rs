@@ -2,7 +2,7 @@
 
 use proto::trace::{Event, Hash, Position, Role};
 
-use super::{Rule, counted, entry, names};
+use super::{Kind, Rule, counted, entry, names};
 use crate::raft::checker::{Report, Step};
 
 /// A leader commits an entry of its own term once a majority of the voters stored it, and earlier
@@ -21,6 +21,10 @@ pub(super) struct CommitQuorum {
 impl Rule for CommitQuorum {
     fn name(&self) -> &'static str {
         "commit-quorum"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Committed]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

@@ -2,7 +2,7 @@
 
 use proto::trace::Event;
 
-use super::{Rule, counted, entry};
+use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
 
 /// Whatever a node says to another or to a client rests on what its disk confirmed: term, vote and
@@ -18,6 +18,10 @@ pub(super) struct DurableBeforeAcknowledged {
 impl Rule for DurableBeforeAcknowledged {
     fn name(&self) -> &'static str {
         "durable-before-acknowledged"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Acknowledged, Kind::Answered, Kind::Committed, Kind::Granted]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

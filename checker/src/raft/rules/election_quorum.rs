@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proto::trace::{Event, Role};
 
-use super::{Rule, counted, names};
+use super::{Kind, Rule, counted, names};
 use crate::raft::checker::{Report, Step};
 
 /// A leader got votes of a majority in its own term, each from another voter, its own durable
@@ -20,6 +20,10 @@ pub(super) struct ElectionQuorum {
 impl Rule for ElectionQuorum {
     fn name(&self) -> &'static str {
         "election-quorum"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Role]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

@@ -2,7 +2,7 @@
 
 use proto::trace::Event;
 
-use super::{Rule, counted, entry};
+use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
 
 /// A voter denies its vote if its own log is more up-to-date than that of the candidate: a later
@@ -17,6 +17,10 @@ pub(super) struct ElectionRestriction {
 impl Rule for ElectionRestriction {
     fn name(&self) -> &'static str {
         "election-restriction"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Voted]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

@@ -2,7 +2,7 @@
 
 use proto::trace::{Event, Role};
 
-use super::{Rule, counted};
+use super::{Kind, Rule, counted};
 use crate::raft::checker::{Report, Step};
 
 /// At most one leader can be elected in a given term (paper, figure 3 and section 5.2).
@@ -18,6 +18,10 @@ pub(super) struct ElectionSafety {
 impl Rule for ElectionSafety {
     fn name(&self) -> &'static str {
         "election-safety"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Acknowledged, Kind::Role]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

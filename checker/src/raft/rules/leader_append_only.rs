@@ -2,7 +2,7 @@
 
 use proto::trace::{Event, Role};
 
-use super::{Rule, counted, entry};
+use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
 
 /// A leader never overwrites or deletes entries in its log; it only appends new ones, of its own
@@ -15,6 +15,10 @@ pub(super) struct LeaderAppendOnly {
 impl Rule for LeaderAppendOnly {
     fn name(&self) -> &'static str {
         "leader-append-only"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Appended, Kind::Truncated]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

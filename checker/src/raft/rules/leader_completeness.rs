@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proto::trace::{Event, Position, Role};
 
-use super::{Rule, counted, entry};
+use super::{Kind, Rule, counted, entry};
 use crate::raft::{
     checker::{Line, Report, Step},
     log::{Run, term_at},
@@ -46,6 +46,10 @@ struct Election {
 impl Rule for LeaderCompleteness {
     fn name(&self) -> &'static str {
         "leader-completeness"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Committed, Kind::Role]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

@@ -3,7 +3,7 @@
 use proto::trace::{Event, Hash, Position, Role};
 use rustc_hash::FxHashMap;
 
-use super::{Rule, counted, entry, hashed};
+use super::{Kind, Rule, counted, entry, hashed};
 use crate::raft::checker::{Line, Report, Step};
 
 /// If two logs contain an entry with the same index and term, then the logs are identical in all
@@ -33,6 +33,10 @@ struct Seen {
 impl Rule for LogMatching {
     fn name(&self) -> &'static str {
         "log-matching"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Appended, Kind::Durable, Kind::Role, Kind::Truncated]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

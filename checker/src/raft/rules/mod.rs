@@ -15,7 +15,7 @@ mod state_machine_safety;
 mod survives_restart;
 mod term_monotonic;
 
-use proto::trace::Position;
+use proto::trace::{Event, Position};
 
 use super::checker::{Report, Step};
 
@@ -23,10 +23,59 @@ use super::checker::{Report, Step};
 pub(super) trait Rule {
     /// Its name, in kebab case.
     fn name(&self) -> &'static str;
+    /// The kinds of lines that it looks at. It is not shown any other.
+    fn kinds(&self) -> &'static [Kind];
     /// Judges a line by what was known before it.
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>);
     /// What was examined so far, for a reader of the verdict.
     fn examined(&self) -> String;
+}
+
+/// The kinds of lines: see [`Event`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each is the event of its name")]
+pub(super) enum Kind {
+    Started,
+    Term,
+    Voted,
+    Role,
+    Appended,
+    Truncated,
+    Durable,
+    Granted,
+    Acknowledged,
+    Committed,
+    ReadConfirmed,
+    Applied,
+    Answered,
+    Stopped,
+}
+
+impl Kind {
+    /// The kind of a line.
+    pub(super) fn of(event: &Event) -> Self {
+        match event {
+            Event::Started { .. } => Self::Started,
+            Event::Term { .. } => Self::Term,
+            Event::Voted { .. } => Self::Voted,
+            Event::Role { .. } => Self::Role,
+            Event::Appended { .. } => Self::Appended,
+            Event::Truncated { .. } => Self::Truncated,
+            Event::Durable { .. } => Self::Durable,
+            Event::Granted { .. } => Self::Granted,
+            Event::Acknowledged { .. } => Self::Acknowledged,
+            Event::Committed { .. } => Self::Committed,
+            Event::ReadConfirmed { .. } => Self::ReadConfirmed,
+            Event::Applied { .. } => Self::Applied,
+            Event::Answered { .. } => Self::Answered,
+            Event::Stopped { .. } => Self::Stopped,
+        }
+    }
+
+    /// A set of kinds, as bits.
+    pub(super) fn set(kinds: &[Self]) -> u16 {
+        kinds.iter().fold(0, |set, kind| set | 1 << *kind as u16)
+    }
 }
 
 /// All rules, in the order in which verdicts list them: elections, logs, commits, disks.

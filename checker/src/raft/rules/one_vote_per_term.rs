@@ -2,7 +2,7 @@
 
 use proto::trace::{Event, Role};
 
-use super::{Rule, counted};
+use super::{Kind, Rule, counted};
 use crate::raft::checker::{Report, Step};
 
 /// A node votes for at most one candidate in a term, over all its boots (paper, section 5.2).
@@ -16,6 +16,10 @@ pub(super) struct OneVotePerTerm {
 impl Rule for OneVotePerTerm {
     fn name(&self) -> &'static str {
         "one-vote-per-term"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Durable, Kind::Granted, Kind::Role, Kind::Voted]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

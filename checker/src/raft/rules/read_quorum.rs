@@ -2,7 +2,7 @@
 
 use proto::trace::{Event, Role};
 
-use super::{Rule, counted, names};
+use super::{Kind, Rule, counted, names};
 use crate::raft::checker::{Report, Step};
 
 /// A leader serves reads at an index only after a majority confirmed that it still leads, and only
@@ -17,6 +17,10 @@ pub(super) struct ReadQuorum {
 impl Rule for ReadQuorum {
     fn name(&self) -> &'static str {
         "read-quorum"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::ReadConfirmed]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

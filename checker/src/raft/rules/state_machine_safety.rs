@@ -2,7 +2,7 @@
 
 use proto::trace::{Event, Hash};
 
-use super::{Rule, counted, entry};
+use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Line, Report, Step};
 
 /// If a node applied an entry at an index, no node ever applies another one there (paper, figure 3
@@ -32,6 +32,10 @@ struct State {
 impl Rule for StateMachineSafety {
     fn name(&self) -> &'static str {
         "state-machine-safety"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Applied]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

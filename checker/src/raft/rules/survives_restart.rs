@@ -2,7 +2,7 @@
 
 use proto::trace::Event;
 
-use super::{Rule, counted, entry};
+use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
 
 /// A node comes back with the term, vote and log that its disk confirmed or that it vouched for
@@ -19,6 +19,10 @@ pub(super) struct SurvivesRestart {
 impl Rule for SurvivesRestart {
     fn name(&self) -> &'static str {
         "survives-restart"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Started]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

@@ -2,7 +2,7 @@
 
 use proto::trace::Event;
 
-use super::{Rule, counted};
+use super::{Kind, Rule, counted};
 use crate::raft::checker::{Report, Step};
 
 /// A node's term only grows, and it acts in its present term (paper, section 5.1). Over restarts,
@@ -15,6 +15,19 @@ pub(super) struct TermMonotonic {
 impl Rule for TermMonotonic {
     fn name(&self) -> &'static str {
         "term-monotonic"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[
+            Kind::Acknowledged,
+            Kind::Committed,
+            Kind::Durable,
+            Kind::Granted,
+            Kind::ReadConfirmed,
+            Kind::Role,
+            Kind::Term,
+            Kind::Voted,
+        ]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {

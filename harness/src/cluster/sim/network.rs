@@ -11,6 +11,7 @@ use std::{
 
 use rand::{Rng, RngExt};
 
+use super::queue::nanoseconds;
 use crate::{
     nemesis::{Link, overlap::FaultId},
     plan::Network,
@@ -24,7 +25,6 @@ pub(super) fn delay(network: &Network, rng: &mut impl Rng) -> Duration {
 
 /// A time from between two, evenly.
 pub(super) fn between(rng: &mut impl Rng, least: Duration, most: Duration) -> Duration {
-    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let least = nanoseconds(least);
     Duration::from_nanos(rng.random_range(least..=nanoseconds(most).max(least)))
 }

@@ -38,7 +38,7 @@ const CLUSTER: u64 = 0x51_4d;
 /// How long a round keeps a process busy.
 const ROUND: Duration = Duration::from_micros(20);
 /// Small segments, so that runs of a minute fill some.
-const SEGMENTS: Options = Options { first_segment_bytes: 64 << 10, segment_bytes: 256 << 10 };
+const SEGMENTS: Options = Options { first_segment_bytes: 16 << 10, segment_bytes: 64 << 10 };
 
 /// A node: what survives a crash, and the process while it runs.
 #[derive(Debug)]
@@ -304,6 +304,8 @@ impl World<'_> {
 
     fn work(&mut self, id: NodeId, work: &mut VecDeque<Work>) -> Result<(), storage::Error> {
         let now = self.now;
+        // Any input makes a replica look at the time as well.
+        let mut looked = false;
         while let Some(item) = work.pop_front() {
             let Some(running) = &mut self.processes[id as usize - 1].running else {
                 return Ok(());
@@ -336,8 +338,10 @@ impl World<'_> {
                 }
             };
             running.replica.handle(now, input, &mut running.outputs);
+            looked = true;
         }
-        if let Some(running) = &mut self.processes[id as usize - 1].running
+        if !looked
+            && let Some(running) = &mut self.processes[id as usize - 1].running
             && running.replica.deadline() <= now
         {
             running.replica.handle(now, Input::Timer, &mut running.outputs);

@@ -6,8 +6,7 @@ use std::{
 };
 
 use node::{raft::Role, replica::Time};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
     Simulation,
@@ -32,7 +31,7 @@ pub(super) struct World<'a> {
     /// Time 0 of history and faults: the cluster is up.
     pub(super) start: Time,
     pub(super) queue: Queue,
-    pub(super) rng: ChaCha8Rng,
+    pub(super) rng: Xoshiro256PlusPlus,
     pub(super) processes: Vec<Process>,
     pub(super) cuts: Cuts,
     pub(super) clients: Vec<Client>,
@@ -71,7 +70,7 @@ impl<'a> World<'a> {
             now: Time::ZERO,
             start: Time::ZERO,
             queue,
-            rng: ChaCha8Rng::seed_from_u64(plan.seed),
+            rng: Xoshiro256PlusPlus::seed_from_u64(plan.seed),
             processes: ids.iter().map(|_| Process::new(disk())).collect(),
             cuts: Cuts::default(),
             clients: Vec::new(),
