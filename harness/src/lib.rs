@@ -6,7 +6,7 @@
 //! - [`plan`]: what a test is, as plain data;
 //! - [`workload`], [`nemesis`]: what clients do and what is done to nodes; pure, no cluster known;
 //! - [`run`]: interprets a plan and records the evidence; [`scenario`]: plays a short script;
-//! - [`campaign`]: many seeds in simulation;
+//! - [`campaign`]: many seeds in simulation; [`story`]: one of them, told and drawn;
 //! - [`client`]: one operation against one node; [`system`]: what a node is;
 //! - [`cluster`], [`images`], [`doctor`]: where nodes live, from what, and whether that works here;
 //! - [`report`]: a page about a run, from its directory alone.
@@ -22,5 +22,6 @@ pub mod plan;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod story;
 pub mod system;
 pub mod workload;

@@ -1,20 +1,31 @@
-//! What an observer is told of a simulated run.
+//! What an observer is told of a simulated run, and the stories and pictures made of that.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::atomic::AtomicBool,
     time::Duration,
 };
 
-use checker::{fault, history};
+use checker::{
+    fault,
+    history::{self, Function, Kind, Value},
+    linear::Limits,
+    verdict,
+};
 use harness::{
     cluster::sim::{Happening, Loss, Observer, Stage, simulate, simulate_observed},
+    nemesis::{Fault, Injection, Target},
     plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
     run::simulation::files,
+    story::{Extent, Shown, Spacetime, Teller, Window, diagram, story},
     system::System,
-    workload::{Workload, register},
+    workload::{
+        Workload, register,
+        script::{Script, Step},
+    },
 };
 
 fn plan(nodes: u64, seed: u64) -> Plan {
@@ -118,4 +129,149 @@ fn an_observer_changes_nothing_and_sees_everything() {
         assert!(lost.contains_key(&why), "messages were lost for some reasons only: {lost:?}");
     }
     assert!(copies > 0, "no message was doubled");
+}
+
+/// Few nodes, few operations, the leader killed between them.
+fn small() -> Plan {
+    let mut plan = plan(3, 1);
+    let step = |at, client, f, value| Step {
+        at: Duration::from_millis(at),
+        client,
+        f,
+        key: "k".to_owned(),
+        value,
+    };
+    plan.workload = Workload::Script(Script {
+        steps: vec![
+            step(100, 0, Function::Write, Value::Int(1)),
+            step(200, 1, Function::Cas, Value::Pair(Some(1), 2)),
+            step(510, 0, Function::Write, Value::Int(3)),
+            step(520, 2, Function::Cas, Value::Pair(Some(1), 4)),
+            step(1500, 1, Function::Read, Value::Nil),
+        ],
+    });
+    plan.time = Duration::from_secs(2);
+    plan.faults = vec![Injection {
+        at: Duration::from_millis(500),
+        lasts: Duration::from_millis(700),
+        fault: Fault::Kill { target: Target::Leader },
+        pick: 1,
+    }];
+    plan
+}
+
+/// Compares with a file, which `UPDATE_GOLDENFILES=1` writes; read it then.
+fn golden(name: &str, text: &str) {
+    let path = Path::new("tests/data").join(name);
+    let how = "UPDATE_GOLDENFILES=1 cargo test -p harness --test story writes it anew; read it";
+    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap();
+    for (number, (told, expected)) in text.lines().zip(expected.lines()).enumerate() {
+        assert_eq!(told, expected, "line {} of {}; {how}", number + 1, path.display());
+    }
+    assert_eq!(text.lines().count(), expected.lines().count(), "{}; {how}", path.display());
+}
+
+#[test]
+fn a_small_story_reads_well() {
+    golden("story.txt", &story(&small()));
+}
+
+#[test]
+fn a_story_says_what_is_left_out_and_what_is_wrong() {
+    let mut plan = plan(3, 4);
+    plan.storage = Storage::Memory;
+    plan.faults = small().faults;
+    let mut teller = Teller::new(&plan);
+    let simulation = simulate_observed(&plan, &AtomicBool::new(false), &mut teller);
+    let verdict = verdict::check(&simulation.evidence, &Limits::default());
+    let whole = teller.tell(&verdict, &Shown { heartbeats: true, ..Shown::default() });
+    assert!(!whole.contains("left out"), "{whole}");
+    let usual = teller.tell(&verdict, &Shown::default());
+    let told = |story: &str| story.lines().filter(|line| line.contains(" s  ")).count();
+    let idle = told(&whole) - told(&usual);
+    assert!(
+        idle > 0 && usual.contains(&format!("\n{idle} heartbeats and answers that")),
+        "{usual}"
+    );
+
+    let from = Some(Duration::from_millis(490));
+    let to = Some(Duration::from_millis(510));
+    let part = teller.tell(&verdict, &Shown { window: Window { from, to }, heartbeats: true });
+    let outside = told(&whole) - told(&part);
+    assert!(part.contains(&format!("\n{outside} lines before and after this part")), "{part}");
+    assert!(part.contains("is killed") && !part.contains("the cluster is up"), "{part}");
+    // Whatever is shown of it, the verdict is told, in a paragraph of its own.
+    for story in [&whole, &usual, &part] {
+        assert!(story.contains("\n\nViolated (survives-restart): n"), "{story}");
+        assert!(story.contains("\n  survives-restart: n"), "{story}");
+    }
+    assert!(usual.contains("VIOLATES Raft's safety"), "{usual}");
+}
+
+/// Every element of an SVG file that begins ends, in order; gives their names and texts.
+fn parsed(svg: &str) -> (BTreeMap<String, usize>, Vec<String>) {
+    let (mut open, mut counts, mut texts) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let mut rest = svg;
+    while let Some(begin) = rest.find('<') {
+        let end = begin + rest[begin..].find('>').unwrap();
+        let tag = &rest[begin + 1..end];
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name.to_owned()));
+            texts.push(rest[..begin].to_owned());
+        } else {
+            let name = tag.split(' ').next().unwrap().to_owned();
+            *counts.entry(name.clone()).or_default() += 1;
+            if !tag.ends_with('/') {
+                open.push(name);
+            }
+        }
+        rest = &rest[end + 1..];
+    }
+    assert!(open.is_empty(), "{open:?} do not end");
+    (counts, texts)
+}
+
+#[test]
+fn a_diagram_is_whole_bounded_and_repeats() {
+    let svg = diagram(&small());
+    assert!(svg == diagram(&small()));
+    let (counts, texts) = parsed(&svg);
+    for beginning in ["n1", "LEADER, +", "votes n", "killed", "kill n", "start 2: ", "w k=1"] {
+        let found = texts.iter().any(|text| text.starts_with(beginning));
+        assert!(found, "{beginning} is not in it: {texts:?}");
+    }
+    assert!(counts["line"] > 50 && counts["circle"] > 20, "{counts:?}");
+
+    // However long the run, only so much of it is drawn.
+    let mut long = plan(5, 2);
+    long.time = Duration::from_secs(30);
+    assert!(diagram(&long).len() < 300_000);
+}
+
+#[test]
+fn a_diagram_ends_with_the_violation() {
+    let mut plan = plan(3, 4);
+    plan.storage = Storage::Memory;
+    plan.faults = small().faults;
+    let svg = diagram(&plan);
+    let (_, texts) = parsed(&svg);
+    assert!(svg.contains(r#"<circle class="ring""#), "the step is marked");
+    let summary = "its disk lost what was durable";
+    assert!(texts.iter().any(|text| text.ends_with(summary)), "{texts:?}");
+}
+
+#[test]
+fn a_diagram_marks_the_operations_of_a_violation() {
+    let mut picture = Spacetime::new(&small());
+    let mut simulation = simulate_observed(&small(), &AtomicBool::new(false), &mut picture);
+    let read = simulation.evidence.history.iter_mut().rfind(|event| event.kind == Kind::Ok);
+    read.unwrap().value = Value::Int(99);
+    let verdict = verdict::check(&simulation.evidence, &Limits::default());
+    let svg = picture.draw(&verdict, &simulation.evidence, &Extent::default());
+    assert!(svg.contains(r#"<rect class="guilty""#), "{}", verdict.summary);
+    let (_, texts) = parsed(&svg);
+    assert!(texts.iter().any(|text| text.contains("99")), "{texts:?}");
 }

@@ -1,7 +1,8 @@
 //! `harness replay`.
 
-use std::{path::PathBuf, sync::atomic::AtomicBool};
+use std::{path::PathBuf, sync::atomic::AtomicBool, time::Duration};
 
+use anyhow::Context;
 use checker::{linear::Limits, verdict};
 
 use super::{
@@ -9,20 +10,43 @@ use super::{
     test::{line, plural, print_verdict},
 };
 use crate::{
-    cluster::sim::simulate,
+    cluster::sim::{simulate, simulate_observed},
     plan::{ClusterKind, Plan},
     run::{directory, simulation},
+    story::{Extent, Shown, Spacetime, Teller, Window},
 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A run directory, or a plan.
     #[arg(value_name = "DIR|PLAN")]
-    from: PathBuf,
+    run: PathBuf,
 
     /// Another seed than the plan's; the schedule of faults stays as it is.
     #[arg(long)]
     seed: Option<u64>,
+
+    /// Tell the story of the run, an event a line.
+    #[arg(long, short)]
+    verbose: bool,
+
+    /// Draw the end of the run, or the end of the part between --from and --to, as a space-time
+    /// diagram into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    diagram: Option<PathBuf>,
+
+    /// Where the story begins, in time since the start of the load, such as 4.2s [default: with
+    /// the nodes]
+    #[arg(long, value_parser = moment)]
+    from: Option<Duration>,
+
+    /// Where the story ends [default: with the run]
+    #[arg(long, value_parser = moment)]
+    to: Option<Duration>,
+
+    /// Tell heartbeats and their answers even where they change nothing.
+    #[arg(long, requires = "verbose")]
+    heartbeats: bool,
 
     /// Keep the run in this directory; must be empty or not exist [default: it is not kept]
     #[arg(long)]
@@ -30,8 +54,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let recorded = args.from.is_dir();
-    let path = if recorded { args.from.join("plan.json") } else { args.from.clone() };
+    let recorded = args.run.is_dir();
+    let path = if recorded { args.run.join("plan.json") } else { args.run.clone() };
     let mut plan = Plan::load(&path).map_err(Usage)?;
     // A run on containers has its own timing, and other seeds have other ones.
     let comparable = recorded && plan.cluster == ClusterKind::Sim && args.seed.is_none();
@@ -41,9 +65,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         Some(out) => Some(directory::create(Some(out), plan.workload.name(), plan.seed)?),
         None => None,
     };
-    let simulation = simulate(&plan, &AtomicBool::new(false));
+    let mut watched = (Teller::new(&plan), Spacetime::new(&plan));
+    let stop = AtomicBool::new(false);
+    let simulation = if args.verbose || args.diagram.is_some() {
+        simulate_observed(&plan, &stop, &mut watched)
+    } else {
+        simulate(&plan, &stop)
+    };
+    let (teller, picture) = watched;
     if comparable {
-        let lines = simulation::compare(&args.from, &simulation.evidence)?;
+        let lines = simulation::compare(&args.run, &simulation.evidence)?;
         line(&format!(
             "identical: {} of history, faults and traces, byte by byte",
             plural(lines as u64, "line")
@@ -60,6 +91,41 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         None => verdict::check(&simulation.evidence, &Limits::default()),
     };
-    print_verdict(&verdict);
+    let window = Window { from: args.from, to: args.to };
+    if let Some(file) = &args.diagram {
+        let extent = Extent { window, ..Extent::default() };
+        let svg = picture.draw(&verdict, &simulation.evidence, &extent);
+        std::fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if args.verbose {
+        let shown = Shown { window, heartbeats: args.heartbeats };
+        line(teller.tell(&verdict, &shown).trim_end());
+    } else {
+        print_verdict(&verdict);
+    }
     Ok(verdict.outcome.into())
+}
+
+/// A moment of a run: `4.2`, `4.2s`, or as other times on the command line: `1m 4s`.
+fn moment(text: &str) -> Result<Duration, String> {
+    let seconds = text.strip_suffix('s').unwrap_or(text).trim().parse().ok();
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .or_else(|| humantime::parse_duration(text).ok())
+        .ok_or_else(|| format!("`{text}` is no time of a run: write it like 4.2s"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_seconds_or_times() {
+        let ms = |ms| Ok(Duration::from_millis(ms));
+        assert_eq!(moment("4.25"), ms(4_250));
+        assert_eq!(moment("4.25s"), ms(4_250));
+        assert_eq!(moment("80ms"), ms(80));
+        assert_eq!(moment("1m 4s"), ms(64_000));
+        assert!(moment("-1").is_err() && moment("soon").is_err());
+    }
 }

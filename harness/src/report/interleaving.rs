@@ -92,7 +92,13 @@ pub(super) fn draw(events: &[&Event]) -> Option<String> {
         }
     }
     let height = rows.len() as f64 * ROW + 4.0;
-    Some(svg.finish((width, height), "Operations in the order of their events", "", false))
+    Some(svg.finish(
+        "timeline",
+        (width, height),
+        "Operations in the order of their events",
+        "",
+        false,
+    ))
 }
 
 fn class(kind: Kind) -> &'static str {

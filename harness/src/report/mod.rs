@@ -22,10 +22,10 @@ mod proof;
 mod read;
 #[cfg(test)]
 mod sample;
-mod svg;
+pub(crate) mod svg;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 mod timeline;
 
 use std::{

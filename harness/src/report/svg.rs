@@ -7,13 +7,13 @@ use std::fmt::Write;
 
 /// A picture under construction.
 #[derive(Debug, Default)]
-pub(super) struct Svg {
+pub(crate) struct Svg {
     body: String,
 }
 
 /// Which end of a text its position names.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     Start,
     Middle,
     End,
@@ -21,7 +21,7 @@ pub(super) enum Anchor {
 
 impl Svg {
     /// A rectangle; `hint` is shown when the pointer rests on it.
-    pub(super) fn rect(&mut self, class: &str, x: f64, y: f64, w: f64, h: f64, hint: &str) {
+    pub(crate) fn rect(&mut self, class: &str, x: f64, y: f64, w: f64, h: f64, hint: &str) {
         let (x, y, w, h) = (num(x), num(y), num(w.max(0.0)), num(h.max(0.0)));
         let _ =
             write!(self.body, r#"<rect class="{class}" x="{x}" y="{y}" width="{w}" height="{h}""#);
@@ -33,7 +33,7 @@ impl Svg {
     }
 
     /// A straight line.
-    pub(super) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+    pub(crate) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let (x1, y1, x2, y2) = (num(from.0), num(from.1), num(to.0), num(to.1));
         let _ = writeln!(
             self.body,
@@ -42,7 +42,7 @@ impl Svg {
     }
 
     /// A text on one line.
-    pub(super) fn text(&mut self, class: &str, anchor: Anchor, at: (f64, f64), text: &str) {
+    pub(crate) fn text(&mut self, class: &str, anchor: Anchor, at: (f64, f64), text: &str) {
         let (x, y) = (num(at.0), num(at.1));
         let anchor = match anchor {
             Anchor::Start => "",
@@ -57,7 +57,7 @@ impl Svg {
     }
 
     /// A line through all points; nothing for fewer than two.
-    pub(super) fn polyline(&mut self, class: &str, points: &[(f64, f64)]) {
+    pub(crate) fn polyline(&mut self, class: &str, points: &[(f64, f64)]) {
         if points.len() > 1 {
             let path = path(points);
             let _ = writeln!(self.body, r#"<path class="{class}" d="{path}"/>"#);
@@ -65,7 +65,7 @@ impl Svg {
     }
 
     /// A filled area between two lines, each from left to right.
-    pub(super) fn area(&mut self, class: &str, upper: &[(f64, f64)], lower: &[(f64, f64)]) {
+    pub(crate) fn area(&mut self, class: &str, upper: &[(f64, f64)], lower: &[(f64, f64)]) {
         let points: Vec<_> = upper.iter().chain(lower.iter().rev()).copied().collect();
         if points.len() > 2 {
             let path = path(&points);
@@ -73,14 +73,28 @@ impl Svg {
         }
     }
 
+    /// A circle.
+    pub(crate) fn circle(&mut self, class: &str, at: (f64, f64), radius: f64) {
+        let (x, y, r) = (num(at.0), num(at.1), num(radius));
+        let _ = writeln!(self.body, r#"<circle class="{class}" cx="{x}" cy="{y}" r="{r}"/>"#);
+    }
+
+    /// Several shapes that are one thing; `hint` is shown when the pointer rests on it.
+    pub(crate) fn group(&mut self, class: &str, hint: &str, draw: impl FnOnce(&mut Self)) {
+        let _ = writeln!(self.body, r#"<g class="{class}"><title>{}</title>"#, escape(hint));
+        draw(self);
+        self.body.push_str("</g>\n");
+    }
+
     /// Draws another picture over this one.
-    pub(super) fn append(&mut self, over: Self) {
+    pub(crate) fn append(&mut self, over: Self) {
         self.body.push_str(&over.body);
     }
 
-    /// The picture's element. `namespace` is needed in a file of its own and not inside HTML.
-    pub(super) fn finish(
+    /// The picture's element, of a class that its style names. `namespace` is needed in a file of its own and not inside HTML.
+    pub(crate) fn finish(
         &self,
+        class: &str,
         size: (f64, f64),
         label: &str,
         style: &str,
@@ -89,7 +103,7 @@ impl Svg {
         let (width, height) = (num(size.0), num(size.1));
         let xmlns = if namespace { r#" xmlns="http://www.w3.org/2000/svg""# } else { "" };
         format!(
-            "<svg{xmlns} class=\"timeline\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n<style>\n{style}</style>\n{}</svg>\n",
+            "<svg{xmlns} class=\"{class}\" role=\"img\" aria-label=\"{}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\">\n<style>\n{style}</style>\n{}</svg>\n",
             escape(label),
             self.body
         )
@@ -97,7 +111,7 @@ impl Svg {
 }
 
 /// About how wide a text of the small labels is, in pixels.
-pub(super) fn text_width(text: &str) -> f64 {
+pub(crate) fn text_width(text: &str) -> f64 {
     text.chars().count() as f64 * 6.1
 }
 
@@ -116,7 +130,7 @@ fn num(value: f64) -> String {
 
 /// The text with every character that HTML or XML gives a meaning replaced, and control
 /// characters, which XML does not allow, shown as a replacement character.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

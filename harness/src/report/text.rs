@@ -3,7 +3,7 @@
 const SECOND: u64 = 1_000_000_000;
 
 /// `12,345`.
-pub(super) fn count(value: u64) -> String {
+pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
@@ -40,7 +40,7 @@ pub(super) fn moment(nanoseconds: u64) -> String {
 }
 
 /// The beginning of a text of more than `limit` characters, and an ellipsis.
-pub(super) fn shortened(text: &str, limit: usize) -> String {
+pub(crate) fn shortened(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -33,12 +33,12 @@ pub(super) struct Timeline {
 impl Timeline {
     /// As a file of its own.
     pub(super) fn standalone(&self) -> String {
-        self.svg.finish((WIDTH, self.height), "Timeline of the run", STYLE, true)
+        self.svg.finish("timeline", (WIDTH, self.height), "Timeline of the run", STYLE, true)
     }
 
     /// As an element of a page.
     pub(super) fn inline(&self) -> String {
-        self.svg.finish((WIDTH, self.height), "Timeline of the run", STYLE, false)
+        self.svg.finish("timeline", (WIDTH, self.height), "Timeline of the run", STYLE, false)
     }
 }
 

@@ -8,6 +8,10 @@ use proto::trace::words;
 
 use super::{Hash, Index, NodeId, Position, Term};
 
+/// The bits of a read's id that number the reads of one boot; the boot's number lies above. So many
+/// last for a million reads a second, twelve days long.
+pub(crate) const READ_BITS: u32 = 40;
+
 /// A message and what every message carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -161,11 +165,13 @@ impl fmt::Display for Body {
                 }?;
                 write!(f, "{}", in_round(*round))
             }
-            Self::ReadIndex { id } => write!(f, "at which index may I serve read {id}?"),
+            Self::ReadIndex { id } => write!(f, "at which index may I serve read {}?", number(*id)),
             Self::ReadIndexReply { id, index: Some(index) } => {
-                write!(f, "serve read {id} at {index}")
+                write!(f, "serve read {} at {index}", number(*id))
             }
-            Self::ReadIndexReply { id, index: None } => write!(f, "ask again for read {id}"),
+            Self::ReadIndexReply { id, index: None } => {
+                write!(f, "ask again for read {}", number(*id))
+            }
             Self::Propose { id, .. } => write!(f, "please append {}", command(id)),
             Self::ProposeRefused { id } => write!(f, "I will not append {}", command(id)),
         }
@@ -175,6 +181,11 @@ impl fmt::Display for Body {
 /// The part of a text that names a round; nothing for round 0, which confirms nothing.
 fn in_round(round: u64) -> impl fmt::Display {
     fmt::from_fn(move |f| if round == 0 { Ok(()) } else { write!(f, ", round {round}") })
+}
+
+/// A read's number within a boot of its node, which says enough.
+fn number(read: u64) -> u64 {
+    read & ((1 << READ_BITS) - 1)
 }
 
 /// `command 7 of n2`; its boot goes without saying.

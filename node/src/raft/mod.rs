@@ -46,6 +46,7 @@ mod reads;
 mod votes;
 
 pub use core::{Effects, Pace};
+pub(crate) use message::READ_BITS;
 pub use message::{Body, Conflict, Entry, Message};
 pub use node::{Raft, Staged};
 pub use proto::trace::{Hash, Position, Role};

@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use super::{Error, RequestId, Time};
 use crate::{
     kv::{Request, Response},
-    raft::{Index, Term},
+    raft::{Index, READ_BITS, Term},
 };
 
 /// A client's read.
@@ -32,10 +32,6 @@ struct Question {
     term: Term,
     asked: Time,
 }
-
-/// Where a question's id has the number of the boot; below it are ids for a million questions a
-/// second, twelve days long.
-const BOOT_SHIFT: u32 = 40;
 
 /// The linearizable reads of this node's clients, each queue in order of arrival.
 #[derive(Debug)]
@@ -56,7 +52,7 @@ impl Reads {
         Self {
             waiting: VecDeque::new(),
             open: None,
-            last_id: boot << BOOT_SHIFT,
+            last_id: boot << READ_BITS,
             answered: VecDeque::new(),
         }
     }

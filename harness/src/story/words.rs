@@ -1,0 +1,161 @@
+//! How a story says what clients, faults, processes and the network do. What nodes say and do has
+//! its words where it is defined.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use checker::{
+    fault::{self, Phase},
+    history::{self, Function, Kind, Value},
+};
+
+use crate::cluster::sim::{Ending, Loss, Stage};
+
+/// What a client does or learns: `writes k1=7 through n3`, `has written k1=7`.
+pub(super) fn client(event: &history::Event) -> String {
+    let key = &event.key;
+    let (does, done, to_do) = match (event.f, event.value) {
+        (Function::Read, _) => ("reads", "read", "read"),
+        (Function::Write, _) => ("writes", "written", "write"),
+        (Function::Cas, _) => ("sets", "set", "set"),
+        (Function::Delete, _) => ("deletes", "deleted", "delete"),
+    };
+    let what = match (event.f, event.value) {
+        (Function::Read, _) | (_, Value::Nil) => key.clone(),
+        (_, Value::Int(value)) => format!("{key}={value}"),
+        (_, Value::Pair(Some(old), new)) => format!("{key} from {old} to {new}"),
+        (_, Value::Pair(None, new)) => format!("{key} from nothing to {new}"),
+    };
+    let why = event.error.as_deref().unwrap_or("no reason is known");
+    match (event.kind, event.f) {
+        (Kind::Invoke, _) => {
+            let node = event.node.as_deref().unwrap_or("no node");
+            format!("{does} {what} through {node}")
+        }
+        (Kind::Ok, Function::Read) => match event.value {
+            Value::Nil => format!("has read that there is no {key}"),
+            value => format!("has read {key}={value}"),
+        },
+        (Kind::Ok, _) => format!("has {done} {what}"),
+        (Kind::Fail, Function::Cas) if why == "mismatch" => {
+            format!("did not set {what}: it had another value")
+        }
+        (Kind::Fail, _) => format!("did not {to_do} {what}: {why}"),
+        (Kind::Info, _) => format!("may or may not have {done} {what}: {why}"),
+    }
+}
+
+/// A phase of a fault: `fault 3, kill of leader: in force on n2`.
+pub(super) fn fault(record: &fault::Record) -> String {
+    let fault::Record { fault, kind, what, nodes, detail, .. } = record;
+    let on = match nodes.as_slice() {
+        [] => String::new(),
+        nodes => format!(" on {}", nodes.join(" ")),
+    };
+    let phase = match record.phase {
+        Phase::Requested => "is due".to_owned(),
+        Phase::Installed => format!("is in force{on}{}", cut(detail)),
+        Phase::Bitten => "was seen to bite".to_owned(),
+        Phase::HealRequested => "is to end".to_owned(),
+        Phase::Healed => "is healed".to_owned(),
+        Phase::Failed => format!("failed: {}", text(detail)),
+        Phase::Skipped => format!("is skipped: {}", text(detail)),
+    };
+    format!("fault {fault} ({kind} {what}) {phase}")
+}
+
+/// The links that a partition's rules drop: `: no message n1↔n2 n3→n1`.
+fn cut(detail: &serde_json::Value) -> String {
+    let links = links(detail);
+    let links: Vec<String> = links
+        .iter()
+        .filter_map(|&(from, to)| match links.contains(&(to, from)) {
+            true => (from < to).then(|| format!("{from}↔{to}")),
+            false => Some(format!("{from}→{to}")),
+        })
+        .collect();
+    if links.is_empty() { String::new() } else { format!(": no message {}", links.join(" ")) }
+}
+
+/// The links of which a fault's account says that it drops what is sent: from, to.
+pub(super) fn links(detail: &serde_json::Value) -> BTreeSet<(&str, &str)> {
+    let rules = detail.get("rules").and_then(serde_json::Value::as_array);
+    rules
+        .into_iter()
+        .flatten()
+        .filter_map(|rule| rule.as_str()?.strip_prefix("drop ")?.split_once('→'))
+        .collect()
+}
+
+fn text(detail: &serde_json::Value) -> String {
+    detail.as_str().map_or_else(|| detail.to_string(), str::to_owned)
+}
+
+/// Who a client is, in a run of so many clients and nodes: those beyond the load's ask each node
+/// for service, and read at the end.
+pub(super) fn who(client: u64, clients: u64, nodes: u64) -> String {
+    match client.checked_sub(clients) {
+        None => format!("client {client}"),
+        Some(probe) if probe < nodes => format!("probe n{}", probe + 1),
+        Some(_) => "reader".to_owned(),
+    }
+}
+
+/// Why a message is lost.
+pub(super) fn loss(why: Loss) -> &'static str {
+    match why {
+        Loss::Chance => "lost on its way",
+        Loss::Cut => "lost, the link is cut",
+        Loss::Down => "lost, the receiver is down",
+        Loss::Reset => "lost, the receiver was started anew",
+    }
+}
+
+/// How a process ended; nothing where its own trace says so.
+pub(super) fn ending(ending: Ending<'_>, unsynced: usize) -> Option<String> {
+    let lost = match unsynced {
+        0 => "all that it wrote was on disk".to_owned(),
+        1 => "1 sector was not synced".to_owned(),
+        n => format!("{n} sectors were not synced"),
+    };
+    match ending {
+        Ending::Killed => Some(format!("is killed; {lost}")),
+        Ending::Itself(how) => Some(format!("ends by itself ({how}); {lost}")),
+        Ending::Stopped => None,
+    }
+}
+
+/// The run's stages.
+pub(super) fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::BringUp => "the nodes start",
+        Stage::Load => "the cluster is up: load and faults begin",
+        Stage::Healing => "the time is up: what is still in force ends",
+        Stage::Recovery => "every fault is over: every node must serve",
+        Stage::Draining => "every node was asked: the load ends",
+        Stage::Reading => "the load is over: every key is read",
+        Stage::Comparing => "the stores are compared",
+        Stage::Over => "the run is over",
+    }
+}
+
+/// Nanoseconds since the start of the load: `4.120 s`.
+pub(super) fn moment(nanoseconds: i128) -> String {
+    // Not -0.000.
+    let nanoseconds = if nanoseconds.abs() < 500_000 { 0 } else { nanoseconds };
+    format!("{:.3} s", nanoseconds as f64 / 1e9)
+}
+
+/// `350 µs`, `23 ms`, `1.2 s`.
+pub(super) fn length(time: Duration) -> String {
+    match time.as_micros() {
+        micros @ 0..1_000 => format!("{micros} µs"),
+        micros @ 1_000..1_000_000 => format!("{} ms", micros / 1_000),
+        _ => format!("{:.1} s", time.as_secs_f64()),
+    }
+}
+
+/// `1 heartbeat`, `1,234 heartbeats`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    let s = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{s}", crate::report::text::count(number as u64))
+}
