@@ -239,9 +239,9 @@ fn a_diagram_is_whole_bounded_and_repeats() {
     let svg = diagram(&small());
     assert!(svg == diagram(&small()));
     let (counts, texts) = parsed(&svg);
-    for beginning in ["n1", "LEADER, +", "votes n", "killed", "kill n", "start 2: ", "w k=1"] {
-        let found = texts.iter().any(|text| text.starts_with(beginning));
-        assert!(found, "{beginning} is not in it: {texts:?}");
+    for part in ["n1", "LEADER, +", "votes n", "killed", "kill n", "start 2: ", "w k=1"] {
+        let found = texts[1..].iter().any(|text| text.contains(part));
+        assert!(found, "{part} is not in it: {:?}", &texts[1..]);
     }
     assert!(counts["line"] > 50 && counts["circle"] > 20, "{counts:?}");
 

@@ -85,11 +85,11 @@ mod tests {
         assert!(idle.says_nothing(&message(heartbeat)));
         let at = Time::from_millis;
         idle.delivered(at(1), 2, 7);
-        assert_eq!(idle.step(at(1), 1), [], "another node's step");
+        assert!(idle.step(at(1), 1).is_empty(), "another node's step");
         assert_eq!(idle.step(at(1), 2), [7]);
-        assert_eq!(idle.step(at(1), 2), [], "it is told once");
+        assert!(idle.step(at(1), 2).is_empty(), "it is told once");
         idle.delivered(at(2), 2, 8);
-        assert_eq!(idle.step(at(3), 2), [], "a later step has another cause");
+        assert!(idle.step(at(3), 2).is_empty(), "a later step has another cause");
     }
 
     #[test]
