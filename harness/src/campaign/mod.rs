@@ -25,6 +25,7 @@ use crate::{cluster::sim::simulate, plan::Plan, run::simulation};
 pub use digest::Digest;
 
 mod digest;
+pub mod shrink;
 
 /// Which seeds, and how.
 #[derive(Clone, Copy, Debug)]

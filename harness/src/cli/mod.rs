@@ -10,6 +10,7 @@ mod plan;
 mod replay;
 mod report;
 mod scenario;
+mod shrink;
 mod sim;
 mod test;
 
@@ -36,6 +37,8 @@ enum Command {
     Sim(sim::Args),
     /// Simulate a plan again, and compare with what was recorded: byte by byte the same.
     Replay(replay::Args),
+    /// Take away from a failing run what it does not need to fail, until a person understands it.
+    Shrink(shrink::Args),
     /// Play a short script of starts and crashes, and see the cluster do as expected.
     Scenario(scenario::Args),
     /// Judge the recorded evidence of a run again.
@@ -72,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => in_runtime(doctor::run(args)),
         Command::Gc(args) => in_runtime(gc::run(args)),
         Command::Scenario(args) => in_runtime(scenario::run(args)),
+        Command::Shrink(args) => in_runtime(shrink::run(args)),
         Command::Test(args) => in_runtime(test::run(*args)),
     })
     .into()

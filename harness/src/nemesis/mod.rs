@@ -81,6 +81,26 @@ impl Fault {
         }
     }
 
+    /// Whom it aims at; of a partition, where its shape leaves that open.
+    pub fn target(mut self) -> Target {
+        *self.target_mut()
+    }
+
+    /// The same fault, aimed at others.
+    #[must_use]
+    pub fn aimed_at(mut self, target: Target) -> Self {
+        *self.target_mut() = target;
+        self
+    }
+
+    fn target_mut(&mut self) -> &mut Target {
+        match self {
+            Self::Kill { target } | Self::Pause { target } | Self::Partition { target, .. } => {
+                target
+            }
+        }
+    }
+
     /// Whether it has no nodes while there is no leader.
     pub fn needs_leader(&self) -> bool {
         let relative = |target: &Target| matches!(target, Target::Leader | Target::Followers);

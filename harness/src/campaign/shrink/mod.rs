@@ -1,0 +1,326 @@
+//! From a failing run to a plan that a person understands at once.
+//!
+//! [`shrink`] takes faults, operations, clients, nodes, keys, time and bad weather away from a plan
+//! as long as its simulated run still violates *the same property*, until nothing single can be
+//! taken away. The idea is delta debugging (Zeller and Hildebrandt, "Simplifying and isolating
+//! failure-inducing input", 2002).
+//!
+//! Every change of a plan changes all random choices that follow it: the run of a smaller plan is
+//! another run, and its own seed may miss by luck what another seed shows. So a candidate counts
+//! as failing if any of several seeds fails; the smallest one wins, and goes into the plan.
+//!
+//! - `search`: one candidate, many seeds, all processors;
+//! - `size`: which of two plans is simpler;
+//! - `pieces`: faults and operations, taken away in chunks and one by one;
+//! - `variants`: the same events in a simpler form, on fewer nodes, in calmer weather;
+//! - `times`: the same events sooner, and at rounder times;
+//! - [`page`]: what came out, for a person.
+//!
+//! The result is a pure function of the plan. Only a budget of time, or a stop, makes it depend on
+//! the machine, and then it says so.
+
+pub mod page;
+mod pieces;
+mod search;
+mod size;
+#[cfg(test)]
+mod tests;
+mod times;
+mod variants;
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::AtomicBool,
+    time::{Duration, Instant},
+};
+
+use checker::{
+    linear::Limits,
+    verdict::{self, Outcome},
+};
+
+use self::{
+    search::{Finding, Search},
+    size::Size,
+};
+use crate::{
+    cluster::sim::simulate,
+    plan::{ClusterKind, Plan},
+    workload::Workload,
+};
+
+/// Seeds that a candidate is tried with before [`Settings::seeds`] have the last word: what a few
+/// seeds show is taken away cheaply, before many are spent on what is left.
+const LEVELS: [u64; 2] = [4, 20];
+
+/// A run on containers has its own timing: so many seeds are simulated to find one that fails.
+const SEEDS_FOR_CONTAINERS: u64 = 200;
+
+/// How to shrink.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Seeds tried side by side, from 1. The result does not depend on it.
+    pub jobs: usize,
+    /// Seeds that each candidate is tried with, beside that of the plan, before it counts as fine.
+    pub seeds: u64,
+    /// No candidate is tried after this time.
+    pub budget: Duration,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Of the smallest plan so far.
+    pub extent: Extent,
+    /// Runs that were simulated.
+    pub runs: u64,
+}
+
+/// How much of everything a plan has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Faults injected.
+    pub faults: usize,
+    /// Operations that clients of the load begin; none: they are generated until the load ends.
+    pub operations: Option<usize>,
+    /// Clients.
+    pub clients: u64,
+    /// Nodes.
+    pub nodes: u64,
+    /// Keys.
+    pub keys: usize,
+    /// How long clients and faults run.
+    pub time: Duration,
+}
+
+impl Extent {
+    /// Of a plan.
+    fn of(plan: &Plan) -> Self {
+        Self {
+            faults: plan.faults.len(),
+            operations: match &plan.workload {
+                Workload::Register(_) => None,
+                Workload::Script(script) => Some(script.steps.len()),
+            },
+            clients: plan.load.concurrency,
+            nodes: plan.nodes,
+            keys: plan.workload.keys().len(),
+            time: plan.time,
+        }
+    }
+}
+
+/// What is left of a failing plan.
+#[derive(Clone, Debug)]
+pub struct Minimal {
+    /// The plan.
+    pub plan: Plan,
+    /// The property that it violates, as the plan that it came from did.
+    pub property: String,
+    /// What there was.
+    pub before: Extent,
+    /// What is left.
+    pub after: Extent,
+    /// Runs that were simulated to find it.
+    pub runs: u64,
+    /// Of [`Minimal::tried`] other seeds, so many violate the property too.
+    pub failing: u64,
+    /// See [`Minimal::failing`].
+    pub tried: u64,
+    /// The budget, or a stop, ended the search before nothing single could be taken away.
+    pub cut_short: bool,
+}
+
+/// Why there is nothing to shrink.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refused {
+    /// The plan's run is fine.
+    #[error(
+        "this run does not fail in simulation: {summary} A run that was recorded by another build \
+         needs that build; `harness sim` looks for seeds that fail with this one"
+    )]
+    Holds {
+        /// The verdict.
+        summary: String,
+    },
+    /// It failed in containers, and not in simulation.
+    #[error(
+        "no run of this plan fails in simulation, with its own and {seeds} other seeds: what \
+         containers showed may need their timing. Look at the report of the recorded run, or \
+         repeat the plan there with `harness test --plan`"
+    )]
+    OnlyOnContainers {
+        /// Other seeds that were tried.
+        seeds: u64,
+    },
+    /// There is no violation, and no proof that there is none.
+    #[error(
+        "this run violates nothing in simulation, it is only undecided, and there is nothing to \
+         hold on to while it shrinks: {summary}"
+    )]
+    Undecided {
+        /// The verdict.
+        summary: String,
+    },
+    /// A stop was asked for before anything was found.
+    #[error("stopped before the failing run was simulated")]
+    Stopped,
+}
+
+/// Shrinks a plan. `watch` is told how far it is. When `stop` becomes true, the smallest plan so far
+/// is the result.
+///
+/// # Errors
+/// The plan does not fail in simulation.
+pub fn shrink(
+    plan: &Plan,
+    settings: &Settings,
+    watch: &dyn Fn(&Progress),
+    stop: &AtomicBool,
+) -> Result<Minimal, Refused> {
+    let deadline = Instant::now() + settings.budget;
+    let (property, first) = failing(plan, settings, deadline, stop)?;
+    let before = Extent {
+        operations: Some(pieces::performed(&first.plan, stop).len()),
+        ..Extent::of(&first.plan)
+    };
+    let search = Search::new((property, first.ended), settings.jobs, deadline, stop);
+    let mut reduction =
+        Reduction { search, best: first, seeds: LEVELS[1], tried: BTreeSet::new(), watch };
+    reduction.shorten();
+    reduction.write_down();
+    for seeds in LEVELS.into_iter().filter(|few| *few < settings.seeds).chain([settings.seeds]) {
+        reduction.seeds = seeds;
+        while reduction.round() {}
+    }
+    Ok(reduction.end(before, settings.seeds))
+}
+
+/// The property that the plan violates, and the run that shows it.
+fn failing(
+    plan: &Plan,
+    settings: &Settings,
+    deadline: Instant,
+    stop: &AtomicBool,
+) -> Result<(String, Finding), Refused> {
+    let recorded = plan.cluster;
+    let plan = Plan { cluster: ClusterKind::Sim, ..plan.clone() };
+    let simulation = simulate(&plan, stop);
+    if search::is_over(stop) {
+        return Err(Refused::Stopped);
+    }
+    let verdict = verdict::check(&simulation.evidence, &Limits::default());
+    if verdict.outcome == Outcome::Violated {
+        let property = search::first_violated(&simulation, &verdict).unwrap_or_default();
+        if let Some(finding) = search::finding(&plan, &simulation, &verdict, &property) {
+            return Ok((property, finding));
+        }
+    }
+    if recorded == ClusterKind::Docker {
+        let any = Search::any(settings.jobs, deadline, stop);
+        return match any.hunt(&plan, SEEDS_FOR_CONTAINERS) {
+            Some(finding) => Ok((finding.property.clone(), finding)),
+            None if search::is_over(stop) => Err(Refused::Stopped),
+            None => Err(Refused::OnlyOnContainers { seeds: SEEDS_FOR_CONTAINERS }),
+        };
+    }
+    let summary = verdict.summary;
+    Err(match verdict.outcome {
+        Outcome::Ok => Refused::Holds { summary },
+        _ => Refused::Undecided { summary },
+    })
+}
+
+/// A plan on its way to being minimal.
+struct Reduction<'a> {
+    search: Search<'a>,
+    /// The smallest failing plan so far, and what its run showed.
+    best: Finding,
+    /// Seeds that each candidate is tried with.
+    seeds: u64,
+    /// Candidates that do not fail, at the present number of seeds.
+    tried: BTreeSet<(u64, String)>,
+    watch: &'a dyn Fn(&Progress),
+}
+
+impl Reduction<'_> {
+    /// Takes a candidate if it is a possible plan, simpler, and fails.
+    fn take(&mut self, mut candidate: Plan) -> bool {
+        candidate.seed = self.best.plan.seed;
+        if self.search.is_over()
+            || Size::of(&candidate) >= Size::of(&self.best.plan)
+            || candidate.validate().is_err()
+        {
+            return false;
+        }
+        // Two plans that differ in their seed alone are tried with the same other seeds.
+        let name = serde_json::to_string(&Plan { seed: 0, ..candidate.clone() });
+        let name = (self.seeds, name.unwrap_or_default());
+        if self.tried.contains(&name) {
+            return false;
+        }
+        let found = self.search.hunt(&candidate, self.seeds);
+        let extent = Extent::of(found.as_ref().map_or(&self.best.plan, |found| &found.plan));
+        (self.watch)(&Progress { extent, runs: self.search.runs() });
+        match found {
+            Some(found) => {
+                self.best = found;
+                true
+            }
+            None => {
+                self.tried.insert(name);
+                false
+            }
+        }
+    }
+
+    /// Takes one variant after the other until none is simpler and fails. Whether any was taken.
+    fn take_any_of(&mut self, variants: fn(&Finding) -> Vec<Plan>) -> bool {
+        let mut any = false;
+        while variants(&self.best).into_iter().any(|variant| self.take(variant)) {
+            any = true;
+        }
+        any
+    }
+
+    /// One look at everything that could be taken away. Whether anything was.
+    fn round(&mut self) -> bool {
+        let calmed = self.take_any_of(variants::calm);
+        let passes = [
+            self.take_any_of(times::cut),
+            self.drop_operations(),
+            self.drop_faults(),
+            self.take_any_of(variants::fewer_nodes),
+            self.take_any_of(variants::fewer_clients),
+            self.take_any_of(variants::fewer_keys),
+            self.take_any_of(variants::plainer_operations),
+            self.take_any_of(variants::plainer_faults),
+            self.take_any_of(times::shorter),
+            self.take_any_of(times::rounder),
+        ];
+        calmed || passes.contains(&true)
+    }
+
+    /// The result, with the smallest seed that shows it, and how many do.
+    fn end(self, before: Extent, seeds: u64) -> Minimal {
+        let Self { search, best, .. } = self;
+        let cut_short = search.is_over();
+        let (plan, failing, tried) = if cut_short {
+            (best.plan, 0, 0)
+        } else {
+            let failing = search.failing(&best.plan, seeds);
+            let seed = failing.first().copied().unwrap_or(best.plan.seed);
+            (Plan { seed, ..best.plan }, failing.len() as u64, seeds)
+        };
+        Minimal {
+            after: Extent::of(&plan),
+            plan,
+            property: search.property().to_owned(),
+            before,
+            runs: search.runs(),
+            failing,
+            tried,
+            cut_short,
+        }
+    }
+}

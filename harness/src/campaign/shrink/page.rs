@@ -1,0 +1,92 @@
+//! `minimal.md`: what a failing plan came down to, for a person.
+
+use std::{fmt::Write, time::Duration};
+
+use super::{Extent, Minimal};
+use crate::{
+    nemesis::Injection,
+    workload::{Workload, script::Step},
+};
+
+/// The page. `violation` is the sentence of the verdict on the minimal run, which lies in `dir`;
+/// `program` is the harness.
+pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> String {
+    let Minimal { plan, property, before, after, runs, failing, tried, cut_short } = minimal;
+    let mut page = format!("# {property}\n\n{violation}\n\n## What it takes\n\n");
+    let mut events: Vec<(Duration, String)> = plan.faults.iter().map(fault).collect();
+    if let Workload::Script(script) = &plan.workload {
+        events.extend(script.steps.iter().map(|step| (step.at, operation(step, plan.nodes))));
+    }
+    // What happens at one moment keeps its order: faults, then operations.
+    events.sort_by_key(|(at, _)| *at);
+    for (at, what) in &events {
+        let _ = writeln!(page, "- {}: {what}", time(*at));
+    }
+    if events.is_empty() {
+        page += "Nothing: a cluster that is left alone does it.\n";
+    }
+    page += "\n## What was taken away\n\n| | before | after |\n|---|---:|---:|\n";
+    for (what, before, after) in rows(before, after) {
+        let _ = writeln!(page, "| {what} | {before} | {after} |");
+    }
+    page += "\n";
+    if *cut_short {
+        let _ = writeln!(
+            page,
+            "The search ended early, after {runs} runs: more could perhaps be taken away, with a \
+             longer `--seconds`."
+        );
+    } else {
+        let _ = writeln!(
+            page,
+            "Nothing single can be taken away: {runs} runs were tried. Of {tried} seeds {failing} \
+             violate {property} with this plan; its own is {}.",
+            plan.seed
+        );
+    }
+    let _ = write!(
+        page,
+        "\n## Again\n\n\
+         ```sh\n\
+         # in simulation, byte for byte\n\
+         {program} replay {dir}\n\
+         # in containers\n\
+         {program} test --plan {dir}/plan.json --cluster docker\n\
+         ```\n\n\
+         Containers have their own timing and network, and what was written survives a kill: the \
+         same events may need more than one attempt there, or do no harm.\n"
+    );
+    page
+}
+
+/// How much there was of everything, and how much is left.
+pub fn rows(before: &Extent, after: &Extent) -> Vec<(&'static str, String, String)> {
+    let number = |count: Option<usize>| count.map_or("generated".to_owned(), |n| n.to_string());
+    vec![
+        ("faults", before.faults.to_string(), after.faults.to_string()),
+        ("operations", number(before.operations), number(after.operations)),
+        ("clients", before.clients.to_string(), after.clients.to_string()),
+        ("nodes", before.nodes.to_string(), after.nodes.to_string()),
+        ("keys", before.keys.to_string(), after.keys.to_string()),
+        ("virtual time", time(before.time), time(after.time)),
+    ]
+}
+
+fn fault(injection: &Injection) -> (Duration, String) {
+    let Injection { at, lasts, fault, .. } = injection;
+    (*at, format!("{} {}, for {}", fault.kind(), fault.what(), time(*lasts)))
+}
+
+fn operation(step: &Step, nodes: u64) -> String {
+    let name = format!("{:?}", step.f).to_lowercase();
+    let value = match step.value {
+        checker::history::Value::Nil => String::new(),
+        value => format!(" {value}"),
+    };
+    let Step { client, key, .. } = step;
+    format!("client {client}, of n{} at first: {name} {key}{value}", client % nodes + 1)
+}
+
+fn time(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
+}

@@ -1,0 +1,206 @@
+//! One plan, many seeds: does any violate the property?
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use checker::{
+    linear::Limits,
+    verdict::{self, Outcome, Verdict},
+};
+
+use crate::{
+    cluster::sim::{Simulation, simulate},
+    nemesis::NodeId,
+    plan::Plan,
+};
+
+/// A run that violates the property.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    /// Its plan.
+    pub(super) plan: Plan,
+    /// What it violates.
+    pub(super) property: String,
+    /// When it was violated, since the start of the load; no later than the end of the run.
+    pub(super) at: Duration,
+    /// Whether the run ended with it.
+    pub(super) ended: bool,
+    /// The nodes that each fault hit, by number of the fault.
+    pub(super) hit: Vec<BTreeSet<NodeId>>,
+}
+
+/// Looks for runs that violate a property.
+pub(super) struct Search<'a> {
+    /// None: any.
+    property: Option<String>,
+    /// The property is a rule of Raft's safety: a run that breaks it ends there.
+    ends_run: bool,
+    jobs: usize,
+    deadline: Instant,
+    stop: &'a AtomicBool,
+    runs: AtomicU64,
+}
+
+pub(super) fn is_over(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}
+
+impl<'a> Search<'a> {
+    /// For a property, and whether a run that violates it ends there.
+    pub(super) fn new(
+        (property, ends_run): (String, bool),
+        jobs: usize,
+        deadline: Instant,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        Self { property: Some(property), ends_run, ..Self::any(jobs, deadline, stop) }
+    }
+
+    /// For any property.
+    pub(super) fn any(jobs: usize, deadline: Instant, stop: &'a AtomicBool) -> Self {
+        let runs = AtomicU64::new(0);
+        Self { property: None, ends_run: false, jobs: jobs.max(1), deadline, stop, runs }
+    }
+
+    /// The stop that it heeds.
+    pub(super) fn stop(&self) -> &'a AtomicBool {
+        self.stop
+    }
+
+    /// The property; empty for any.
+    pub(super) fn property(&self) -> &str {
+        self.property.as_deref().unwrap_or_default()
+    }
+
+    /// Runs so far.
+    pub(super) fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Whether the budget is spent, or a stop was asked for.
+    pub(super) fn is_over(&self) -> bool {
+        is_over(self.stop) || Instant::now() >= self.deadline
+    }
+
+    /// The first run of the plan that violates the property: with the plan's own seed, else with the
+    /// smallest of so many.
+    pub(super) fn hunt(&self, plan: &Plan, seeds: u64) -> Option<Finding> {
+        if let Some(found) = self.run(plan, plan.seed) {
+            return Some(found);
+        }
+        // The smallest seed that is known to fail; larger ones need not be tried.
+        let smallest = AtomicU64::new(seeds);
+        let found: Mutex<Option<(u64, Finding)>> = Mutex::new(None);
+        self.side_by_side(&smallest, &|seed| {
+            if let Some(finding) = self.run(plan, seed) {
+                smallest.fetch_min(seed, Ordering::Relaxed);
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                if found.as_ref().is_none_or(|(other, _)| seed < *other) {
+                    *found = Some((seed, finding));
+                }
+            }
+        });
+        let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        found.map(|(_, finding)| finding)
+    }
+
+    /// Those of the seeds from 0 whose runs violate the property, ascending.
+    pub(super) fn failing(&self, plan: &Plan, seeds: u64) -> Vec<u64> {
+        let failing = Mutex::new(BTreeSet::new());
+        self.side_by_side(&AtomicU64::new(seeds), &|seed| {
+            if self.run(plan, seed).is_some() {
+                failing.lock().unwrap_or_else(PoisonError::into_inner).insert(seed);
+            }
+        });
+        failing.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect()
+    }
+
+    /// Calls `one` with the numbers from 0 to before `end`, which may come nearer meanwhile.
+    fn side_by_side(&self, end: &AtomicU64, one: &(dyn Fn(u64) + Sync)) {
+        let next = AtomicU64::new(0);
+        let work = || {
+            while !self.is_over() {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= end.load(Ordering::Relaxed) {
+                    break;
+                }
+                one(seed);
+            }
+        };
+        thread::scope(|scope| {
+            // This thread is one of them.
+            for _ in 1..self.jobs {
+                scope.spawn(work);
+            }
+            work();
+        });
+    }
+
+    fn run(&self, plan: &Plan, seed: u64) -> Option<Finding> {
+        let plan = Plan { seed, ..plan.clone() };
+        let simulation = simulate(&plan, self.stop);
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        if self.ends_run && simulation.violation.is_none() {
+            return None;
+        }
+        let verdict = verdict::check(&simulation.evidence, &Limits::default());
+        let property = match &self.property {
+            Some(property) => property.clone(),
+            None => first_violated(&simulation, &verdict)?,
+        };
+        finding(&plan, &simulation, &verdict, &property)
+    }
+}
+
+/// The property that was violated first: the one at which the run ended, else the first of the
+/// verdict.
+pub(super) fn first_violated(simulation: &Simulation, verdict: &Verdict) -> Option<String> {
+    let violated = || verdict.properties.iter().filter(|p| p.outcome == Outcome::Violated);
+    let ended_at = simulation.violation.as_ref().and_then(|summary| {
+        violated().find(|p| p.violations.iter().any(|violation| violation.summary == *summary))
+    });
+    ended_at.or_else(|| violated().next()).map(|property| property.name.clone())
+}
+
+/// What a run shows of a property, if it violates it.
+pub(super) fn finding(
+    plan: &Plan,
+    simulation: &Simulation,
+    verdict: &Verdict,
+    property: &str,
+) -> Option<Finding> {
+    let found =
+        verdict.properties.iter().find(|p| p.name == property && p.outcome == Outcome::Violated)?;
+    let evidence = &simulation.evidence;
+    let end = simulation.virtual_time.saturating_sub(Duration::from_nanos(evidence.run.started));
+    // A rule of Raft ends the run when it is broken. What clients saw is known with their last
+    // answer that it concerns.
+    let operations = found.violations.first().map_or(&[][..], |violation| &violation.operations);
+    let answered = operations
+        .iter()
+        .filter_map(|index| evidence.history.get(usize::try_from(*index).ok()?))
+        .filter_map(|event| {
+            let same = |other: &&checker::history::Event| other.process == event.process;
+            let rest = evidence.history.get(usize::try_from(event.index).ok()?..)?;
+            rest.iter().filter(same).nth(1).or(Some(event))
+        })
+        .map(|event| Duration::from_nanos(event.time))
+        .max();
+    let at = if simulation.violation.is_some() { end } else { answered.unwrap_or(end).min(end) };
+    let mut hit = vec![BTreeSet::new(); plan.faults.len()];
+    for record in &evidence.faults {
+        if let Some(nodes) = hit.get_mut(record.fault) {
+            let ids = record.nodes.iter().filter_map(|node| node.strip_prefix('n')?.parse().ok());
+            nodes.extend::<Vec<NodeId>>(ids.collect());
+        }
+    }
+    let ended = simulation.violation.is_some();
+    Some(Finding { plan: plan.clone(), property: property.to_owned(), at, ended, hit })
+}

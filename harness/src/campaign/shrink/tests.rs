@@ -1,0 +1,223 @@
+//! The pure parts of shrinking: what is simpler, and which plans are proposed.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use checker::history::{Function, Value};
+
+use super::{page, pieces, search::Finding, size::Size, times, variants, *};
+use crate::{
+    nemesis::{Fault, Injection, Shape, Target},
+    plan::{self, Load, Storage, Timings, World},
+    system::System,
+    workload::{
+        register,
+        script::{Script, Step},
+    },
+};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+fn step(at: u32, client: u64, f: Function, value: Value) -> Step {
+    Step { at: at * MILLISECOND, client, f, key: "k7".to_owned(), value }
+}
+
+fn injection(at: u32, lasts: u32, fault: Fault) -> Injection {
+    Injection { at: at * MILLISECOND, lasts: lasts * MILLISECOND, fault, pick: 5 }
+}
+
+/// Five nodes, ten seconds, a cut and a kill, three operations.
+fn plan() -> Plan {
+    let options = plan::Options {
+        system: System::RaftNode,
+        cluster: ClusterKind::Sim,
+        nodes: 5,
+        seed: 3,
+        time: Duration::from_secs(10),
+        interval: None,
+        menu: "none".parse().unwrap(),
+        workload: Workload::Script(Script {
+            steps: vec![
+                step(1234, 7, Function::Write, Value::Int(40)),
+                step(2000, 1, Function::Cas, Value::Pair(Some(40), 50)),
+                step(7777, 7, Function::Read, Value::Nil),
+            ],
+        }),
+        load: Load { concurrency: 9, rate: 0, operation_timeout: Duration::from_secs(1) },
+        timings: Timings {
+            election_timeout: Duration::from_millis(500),
+            heartbeat_interval: Duration::from_millis(100),
+        },
+        storage: Storage::Durable,
+        world: World::default(),
+    };
+    let cut = Fault::Partition { shape: Shape::MajoritiesRing, target: Target::One };
+    let kill = Fault::Kill { target: Target::Node(4) };
+    let faults = vec![injection(3001, 2600, cut), injection(4000, 1000, kill)];
+    let plan = Plan { faults, ..Plan::generate(options).unwrap() };
+    plan.validate().unwrap();
+    plan
+}
+
+fn finding(plan: Plan, at: Duration) -> Finding {
+    let hit = vec![BTreeSet::from([1, 2, 3, 4, 5]), BTreeSet::from([4])];
+    Finding { plan, property: "election-safety".to_owned(), at, ended: true, hit }
+}
+
+fn script(plan: &Plan) -> &[Step] {
+    match &plan.workload {
+        Workload::Script(script) => &script.steps,
+        Workload::Register(_) => &[],
+    }
+}
+
+/// The possible ones that are simpler.
+fn simpler(variants: Vec<Plan>) -> Vec<Plan> {
+    let than = Size::of(&plan());
+    let simpler: Vec<Plan> = variants
+        .into_iter()
+        .filter(|variant| variant.validate().is_ok() && Size::of(variant) < than)
+        .collect();
+    assert!(!simpler.is_empty());
+    simpler
+}
+
+#[test]
+fn fewer_events_weigh_more_than_anything_else() {
+    let mut fewer = plan();
+    fewer.faults.pop();
+    fewer.world.network.loss = 0.5;
+    fewer.time *= 2;
+    assert!(Size::of(&fewer) < Size::of(&plan()));
+    let generated = Plan {
+        workload: Workload::Register(register::Options { keys: 1, values: None }),
+        faults: Vec::new(),
+        ..plan()
+    };
+    assert!(Size::of(&generated) > Size::of(&plan()), "nobody sees what it does");
+    assert_eq!(Size::of(&Plan { seed: 9, ..plan() }), Size::of(&plan()));
+}
+
+#[test]
+fn the_weather_gets_calm_all_at_once_or_value_by_value() {
+    let mut rough = plan();
+    rough.world.network.loss = 0.2;
+    rough.world.limits.append_bytes = 1;
+    let variants = variants::calm(&finding(rough.clone(), Duration::ZERO));
+    let calm = &variants[0].world;
+    assert_eq!((calm.network.loss, calm.network.late, calm.disk.slow), (0.0, 0.0, 0.0));
+    assert_eq!(calm.limits, plan::Limits::default());
+    assert!(Size::of(&variants[0]) < Size::of(&rough));
+    let usual = World {
+        network: plan::Network { loss: 0.001, ..rough.world.network },
+        ..rough.world.clone()
+    };
+    assert!(variants.iter().any(|variant| variant.world == usual));
+}
+
+#[test]
+fn a_cut_leaves_nothing_behind_the_violation() {
+    let cut = &times::cut(&finding(plan(), 3950 * MILLISECOND))[0];
+    cut.validate().unwrap();
+    assert_eq!(cut.time, 4000 * MILLISECOND);
+    assert_eq!((cut.faults.len(), script(cut).len()), (1, 2));
+    assert_eq!(cut.faults[0].lasts, 999 * MILLISECOND);
+}
+
+#[test]
+fn the_last_faults_come_early() {
+    let last = times::last_faults(&plan(), 1);
+    assert_eq!((last.faults.len(), last.faults[0].at), (1, 500 * MILLISECOND));
+    let none = times::last_faults(&plan(), 0);
+    assert!(none.faults.is_empty());
+}
+
+#[test]
+fn events_come_closer_and_keep_their_order() {
+    for variant in simpler(times::shorter(&finding(plan(), Duration::ZERO))) {
+        assert!(variant.time <= plan().time);
+        let functions: Vec<_> = script(&variant).iter().map(|step| step.f).collect();
+        assert_eq!(functions, [Function::Write, Function::Cas, Function::Read]);
+        assert_eq!(variant.faults.len(), 2);
+        assert_eq!(variant.faults[0].fault.kind(), "partition");
+    }
+}
+
+#[test]
+fn times_get_rounder() {
+    let variants = simpler(times::rounder(&finding(plan(), Duration::ZERO)));
+    let seconds = |variant: &Plan| {
+        script(variant).iter().all(|step| step.at.subsec_nanos() == 0)
+            && variant.faults.iter().all(|fault| fault.at.subsec_nanos() == 0)
+    };
+    assert!(variants.iter().any(seconds));
+}
+
+#[test]
+fn nodes_that_faults_name_keep_a_name() {
+    for variant in simpler(variants::fewer_nodes(&finding(plan(), Duration::ZERO))) {
+        let Target::Node(id) = variant.faults[1].fault.target() else { panic!("{variant:?}") };
+        assert!(id <= variant.nodes && variant.nodes < 5);
+    }
+}
+
+#[test]
+fn clients_keys_and_values_get_plain_names() {
+    let clients = simpler(variants::fewer_clients(&finding(plan(), Duration::ZERO)));
+    assert!(clients.iter().any(|plan| plan.load.concurrency == 1));
+    let keys = simpler(variants::fewer_keys(&finding(plan(), Duration::ZERO)));
+    assert!(keys.iter().any(|plan| script(plan).iter().all(|step| step.key == "k0")));
+    let values = |plan: &Plan| script(plan).iter().map(|step| step.value).collect::<Vec<_>>();
+    let plain = [Value::Int(1), Value::Pair(Some(1), 2), Value::Nil];
+    assert!(keys.iter().any(|plan| values(plan) == plain));
+}
+
+#[test]
+fn a_shape_becomes_plainer_and_its_chance_goes() {
+    let variants = simpler(variants::plainer_faults(&finding(plan(), Duration::ZERO)));
+    let first: BTreeSet<String> =
+        variants.iter().map(|variant| variant.faults[0].fault.to_string()).collect();
+    for plainer in ["partition:leader-alone", "partition:one:n3", "partition:bridge"] {
+        assert!(first.contains(plainer), "{first:?}");
+    }
+    assert!(variants.iter().any(|variant| variant.faults[1].pick == 0));
+}
+
+#[test]
+fn the_page_tells_what_happens_in_order() {
+    let minimal = Minimal {
+        after: Extent::of(&plan()),
+        plan: plan(),
+        property: "election-safety".to_owned(),
+        before: Extent { operations: Some(900), ..Extent::of(&plan()) },
+        runs: 77,
+        failing: 12,
+        tried: 100,
+        cut_short: false,
+    };
+    let page = page::page(&minimal, "two leaders in term 3", "harness", "some/minimal");
+    let expected = "# election-safety\n\ntwo leaders in term 3\n\n## What it takes\n\n\
+        - 1s 234ms: client 7, of n3 at first: write k7 40\n\
+        - 2s: client 1, of n2 at first: cas k7 [40, 50]\n\
+        - 3s 1ms: partition majorities-ring, for 2s 600ms\n\
+        - 4s: kill n4, for 1s\n\
+        - 7s 777ms: client 7, of n3 at first: read k7\n";
+    assert!(page.starts_with(expected), "{page}");
+    assert!(page.contains("| operations | 900 | 3 |"), "{page}");
+    assert!(page.contains("Of 100 seeds 12 violate election-safety"), "{page}");
+    let cut_short = page::page(&Minimal { cut_short: true, ..minimal }, "", "harness", "d");
+    assert!(cut_short.contains("ended early, after 77 runs"), "{cut_short}");
+}
+
+#[test]
+fn a_generated_load_is_written_down_as_it_was_performed() {
+    let workload = Workload::Register(register::Options { keys: 2, values: None });
+    let load = Load { concurrency: 3, rate: 10, ..plan().load };
+    let generated = Plan { workload, load, faults: Vec::new(), ..plan() };
+    let calm = AtomicBool::new(false);
+    let steps = pieces::performed(&generated, &calm);
+    assert!((90..=110).contains(&steps.len()), "{}", steps.len());
+    assert!(steps.is_sorted_by_key(|step| step.at) && steps.iter().all(|step| step.client < 3));
+    let workload = Workload::Script(Script { steps: steps.clone() });
+    let written = Plan { workload, ..generated };
+    assert_eq!(pieces::performed(&written, &calm), steps);
+}

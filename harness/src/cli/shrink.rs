@@ -1,0 +1,171 @@
+//! `harness shrink`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, anyhow, bail};
+use checker::verdict::{Outcome, Verdict};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{
+    exit::{Exit, Usage},
+    test::{line, plural},
+};
+use crate::{
+    campaign::shrink::{Minimal, Progress, Refused, Settings, page, shrink},
+    cluster::sim::simulate,
+    plan::Plan,
+    run::{Stop, directory, simulation},
+};
+
+/// Seeds that may save a fault or an operation from being taken away.
+const SEEDS: u64 = 100;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The directory of a run that failed, or its plan.
+    #[arg(value_name = "DIR|PLAN")]
+    from: PathBuf,
+
+    /// Directory for the minimal run; must be empty or not exist [default: `minimal` beside the plan]
+    #[arg(long)]
+    out: Option<PathBuf>,
+
+    /// Try nothing more after so many seconds, and keep the smallest plan so far.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+
+    /// Seeds tried side by side; the result does not depend on it [default: as many as there are
+    /// processors]
+    #[arg(long)]
+    jobs: Option<usize>,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
+    let (dir, path) = if args.from.is_dir() {
+        (args.from.clone(), args.from.join("plan.json"))
+    } else {
+        let beside = args.from.parent().map_or_else(PathBuf::new, Path::to_owned);
+        (beside, args.from.clone())
+    };
+    let plan = Plan::load(&path).map_err(Usage)?;
+    let out = args.out.unwrap_or_else(|| dir.join("minimal"));
+    directory::create(Some(&out), plan.workload.name(), plan.seed)?;
+    let jobs =
+        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let budget = Duration::from_secs(args.seconds);
+    let settings = Settings { jobs: jobs.max(1), seeds: SEEDS, budget };
+    let stop = Stop::listen()?;
+    let over = Arc::new(AtomicBool::new(false));
+    let began = Instant::now();
+    let bar = bar();
+    let work = {
+        let (over, bar) = (Arc::clone(&over), bar.clone());
+        tokio::task::spawn_blocking(move || {
+            shrink(&plan, &settings, &|progress| show(&bar, progress), &over)
+        })
+    };
+    tokio::pin!(work);
+    let shrunk = tokio::select! {
+        shrunk = &mut work => shrunk,
+        () = stop.first() => {
+            over.store(true, Ordering::Relaxed);
+            work.await
+        }
+    };
+    bar.finish_and_clear();
+    let minimal = match shrunk.context("the search panicked")? {
+        Ok(minimal) => minimal,
+        Err(refused) => {
+            // It is empty.
+            let _ = fs::remove_dir(&out);
+            let error = anyhow!("{}: {refused}", args.from.display());
+            return match refused {
+                Refused::Holds { .. } => Err(Usage(error).into()),
+                Refused::Undecided { .. } | Refused::OnlyOnContainers { .. } => {
+                    line(&format!("{error:#}"));
+                    Ok(Exit::Unknown)
+                }
+                Refused::Stopped => Err(error),
+            };
+        }
+    };
+    let command = super::command_line();
+    let violation = keep(&out, &minimal, &command)?;
+    summary(&minimal, &violation, &out, began.elapsed());
+    if let Some(signal) = stop.asked() {
+        line(&format!("ended early by {signal}: more could perhaps be taken away"));
+    } else if minimal.cut_short {
+        line("ended early by --seconds: more could perhaps be taken away");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Writes the minimal run and what is said about it, from the plan as its file has it. Returns the
+/// violation in a sentence.
+fn keep(out: &Path, minimal: &Minimal, command: &[String]) -> anyhow::Result<String> {
+    minimal.plan.save(out)?;
+    let plan = Plan::load(&out.join("plan.json"))?;
+    let simulation = simulate(&plan, &AtomicBool::new(false));
+    let (judgement, _page) = simulation::keep(out, &plan, &simulation, command)?;
+    let Some(violation) = violation(&judgement.verdict, &minimal.property) else {
+        bail!(
+            "the minimal plan {} does not violate {} when it is read back: simulation is not \
+             deterministic, which is a bug",
+            out.join("plan.json").display(),
+            minimal.property
+        );
+    };
+    let program = command.first().map_or("harness", String::as_str);
+    let path = out.join("minimal.md");
+    let page = page::page(minimal, &violation, program, &out.display().to_string());
+    fs::write(&path, page).with_context(|| path.display().to_string())?;
+    Ok(violation)
+}
+
+/// What is said of a violated property.
+fn violation(verdict: &Verdict, property: &str) -> Option<String> {
+    let found = verdict
+        .properties
+        .iter()
+        .find(|found| found.name == property && found.outcome == Outcome::Violated)?;
+    let first = found.violations.first();
+    Some(first.map_or_else(|| found.detail.clone(), |violation| violation.summary.clone()))
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, progress: &Progress) {
+    let Progress { extent, runs } = progress;
+    let operations = extent.operations.map_or("generated".to_owned(), |count| count.to_string());
+    bar.set_message(format!(
+        "{} faults, {operations} operations, {} clients, {} nodes, {} of virtual time; {runs} runs",
+        extent.faults,
+        extent.clients,
+        extent.nodes,
+        humantime::format_duration(extent.time),
+    ));
+    bar.tick();
+}
+
+fn summary(minimal: &Minimal, violation: &str, out: &Path, took: Duration) {
+    line(&format!("violated: {}: {violation}", minimal.property));
+    for (what, before, after) in page::rows(&minimal.before, &minimal.after) {
+        line(&format!("  {what:<13} {before:>10} → {after}"));
+    }
+    line(&format!("{} in {:.1} s", plural(minimal.runs, "run"), took.as_secs_f64()));
+    line(&format!("minimal plan, its run and what it says: {}", out.display()));
+}

@@ -1,0 +1,221 @@
+//! Failing runs come down to what they need to fail: the same property, nothing single too many,
+//! the same result every time.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    sync::atomic::AtomicBool,
+    time::Duration,
+};
+
+use checker::{
+    linear::Limits,
+    verdict::{self, Outcome},
+};
+use harness::{
+    campaign::shrink::{Minimal, Refused, Settings, shrink},
+    cluster::sim::simulate,
+    plan::{self, ClusterKind, Honesty, Load, Plan, Storage, Timings},
+    run::simulation::keep,
+    system::System,
+    workload::{Workload, register},
+};
+
+/// Seeds that may save an event; few, since runs of a debug build take their time.
+const SEEDS: u64 = 10;
+
+static CALM: AtomicBool = AtomicBool::new(false);
+
+fn plan(storage: Storage, faults: &str, seed: u64) -> Plan {
+    Plan::generate(plan::Options {
+        system: System::RaftNode,
+        cluster: ClusterKind::Sim,
+        nodes: 5,
+        seed,
+        time: Duration::from_secs(10),
+        interval: Some(Duration::from_millis(1500)),
+        menu: faults.parse().unwrap(),
+        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        timings: Timings {
+            election_timeout: Duration::from_millis(300),
+            heartbeat_interval: Duration::from_millis(60),
+        },
+        storage,
+        world: plan::World::default(),
+    })
+    .unwrap()
+}
+
+/// A cluster whose disks lie about sync, and lose their power at once.
+fn liars(seed: u64) -> Plan {
+    let mut plan = plan(Storage::Durable, "kill:majority,kill:all", seed);
+    plan.world.disk.honesty = Honesty::LiesAboutSync;
+    plan
+}
+
+fn shrunk(plan: &Plan, jobs: usize) -> Minimal {
+    let settings = Settings { jobs, seeds: SEEDS, budget: Duration::from_secs(600) };
+    shrink(plan, &settings, &|_| {}, &CALM).unwrap()
+}
+
+fn violates(plan: &Plan, property: &str) -> bool {
+    let verdict = verdict::check(&simulate(plan, &CALM).evidence, &Limits::default());
+    let found = verdict.properties.iter().find(|found| found.name == property);
+    found.is_some_and(|found| found.outcome == Outcome::Violated)
+}
+
+fn steps(plan: &Plan) -> usize {
+    match &plan.workload {
+        Workload::Script(script) => script.steps.len(),
+        Workload::Register(_) => panic!("the load is still generated"),
+    }
+}
+
+/// Each plan that lacks one fault or one operation of this.
+fn without_one(plan: &Plan) -> Vec<Plan> {
+    let faults = (0..plan.faults.len()).map(|number| {
+        let mut plan = plan.clone();
+        plan.faults.remove(number);
+        plan
+    });
+    let operations = (0..steps(plan)).map(|number| {
+        let mut plan = plan.clone();
+        if let Workload::Script(script) = &mut plan.workload {
+            script.steps.remove(number);
+        }
+        plan
+    });
+    faults.chain(operations).collect()
+}
+
+fn assert_minimal(from: &Plan, minimal: &Minimal) {
+    let Minimal { plan, property, .. } = minimal;
+    assert!(!minimal.cut_short);
+    assert!(violates(from, property) && violates(plan, property), "{property}");
+    assert!(plan.faults.len() + steps(plan) <= 12, "{plan:#?}");
+    assert!((1..=SEEDS).contains(&minimal.failing), "{} seeds", minimal.failing);
+    for lacking in without_one(plan) {
+        for seed in (0..SEEDS).chain([plan.seed]) {
+            let lacking = Plan { seed, ..lacking.clone() };
+            assert!(!violates(&lacking, property), "less does it too: {lacking:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_forgetful_cluster_comes_down_to_one_kill_of_one_node() {
+    let from = plan(Storage::Memory, "kill,pause,partition", 1);
+    let minimal = shrunk(&from, 2);
+    assert_minimal(&from, &minimal);
+    let Minimal { plan, before, after, .. } = &minimal;
+    assert_eq!((after.faults, after.operations, after.nodes), (1, Some(0), 1), "{plan:#?}");
+    assert_eq!(plan.faults[0].fault.kind(), "kill");
+    assert_eq!(plan.storage, Storage::Memory, "what makes it fail stays");
+    assert_eq!((before.faults, before.nodes, before.clients), (from.faults.len(), 5, 5));
+    assert!(before.operations > Some(10), "{before:?}");
+}
+
+#[test]
+fn disks_that_lie_come_down_to_little_and_every_time_to_the_same() {
+    let seed = (0..).find(|seed| simulate(&liars(*seed), &CALM).violation.is_some()).unwrap();
+    let from = liars(seed);
+    let minimal = shrunk(&from, 2);
+    assert_minimal(&from, &minimal);
+    assert_eq!(minimal.plan.world.disk.honesty, Honesty::LiesAboutSync);
+    assert_eq!(minimal.plan.world.network.loss, 0.0, "the weather has no part in it");
+    let again = shrunk(&from, 1);
+    let bytes = |minimal: &Minimal| serde_json::to_string_pretty(&minimal.plan).unwrap();
+    assert_eq!(bytes(&again), bytes(&minimal));
+}
+
+#[test]
+fn what_does_not_fail_is_refused() {
+    let settings = Settings { jobs: 1, seeds: 1, budget: Duration::from_secs(60) };
+    let fine = plan(Storage::Durable, "kill", 1);
+    let error = shrink(&fine, &settings, &|_| {}, &CALM).unwrap_err();
+    assert!(matches!(error, Refused::Holds { .. }), "{error}");
+    assert!(error.to_string().contains("does not fail in simulation: All"), "{error}");
+    let empty = Plan { faults: Vec::new(), ..plan(Storage::Durable, "kill", 1) };
+    let stopped = shrink(&empty, &settings, &|_| {}, &AtomicBool::new(true)).unwrap_err();
+    assert!(matches!(stopped, Refused::Stopped), "{stopped}");
+}
+
+#[test]
+fn without_time_the_result_is_what_there_was_and_says_so() {
+    let from = plan(Storage::Memory, "kill", 1);
+    let settings = Settings { jobs: 1, seeds: SEEDS, budget: Duration::ZERO };
+    let minimal = shrink(&from, &settings, &|_| {}, &CALM).unwrap();
+    assert!(minimal.cut_short);
+    assert_eq!(minimal.plan, from);
+}
+
+fn harness(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_harness")).args(args).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+fn kept(plan: &Plan, dir: &Path) {
+    keep(dir, plan, &simulate(plan, &CALM), &[]).unwrap().1.unwrap();
+}
+
+#[test]
+fn the_command_writes_a_run_that_every_other_command_takes() {
+    let root = tempfile::tempdir().unwrap();
+    kept(&plan(Storage::Memory, "kill:all", 2), root.path());
+    let dir = root.path().to_str().unwrap();
+    let output = harness(&["shrink", dir, "--jobs", "2"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("violated: survives-restart: n1 started"), "{text}");
+    assert!(text.contains("operations") && text.contains("→ 0"), "{text}");
+
+    let minimal = root.path().join("minimal");
+    let page = fs::read_to_string(minimal.join("minimal.md")).unwrap();
+    for part in ["# survives-restart", "- 0s: kill ", "| nodes | 5 | 1 |", "--cluster docker"] {
+        assert!(page.contains(part), "{page}");
+    }
+    assert!(minimal.join("report.html").exists());
+    let minimal = minimal.to_str().unwrap();
+    let replayed = harness(&["replay", minimal]);
+    assert_eq!(replayed.status.code(), Some(1), "{}", said(&replayed));
+    assert!(said(&replayed).contains("identical"), "{}", said(&replayed));
+    assert_eq!(harness(&["check", minimal]).status.code(), Some(1));
+
+    let again = harness(&["shrink", dir]);
+    assert_eq!(again.status.code(), Some(3), "{}", said(&again));
+    assert!(said(&again).contains("is not empty"), "{}", said(&again));
+    // A plan alone is enough.
+    let (from, to) = (root.path().join("plan.json"), root.path().join("other"));
+    let output = harness(&["shrink", from.to_str().unwrap(), "--out", to.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let plan = |dir: &Path| fs::read(dir.join("plan.json")).unwrap();
+    assert_eq!(plan(&to), plan(Path::new(minimal)));
+}
+
+#[test]
+fn the_command_refuses_what_does_not_fail_and_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().to_str().unwrap();
+    let fine = plan(Storage::Durable, "kill", 1);
+    fine.save(root.path()).unwrap();
+    let output = harness(&["shrink", path]);
+    assert_eq!(output.status.code(), Some(64), "{}", said(&output));
+    assert!(said(&output).contains("this run does not fail in simulation"), "{}", said(&output));
+    assert!(!root.path().join("minimal").exists());
+    Plan { cluster: ClusterKind::Docker, time: Duration::from_secs(1), faults: Vec::new(), ..fine }
+        .save(root.path())
+        .unwrap();
+    let output = harness(&["shrink", path]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("200 other seeds"), "{}", said(&output));
+    let nothing = harness(&["shrink", "/nowhere"]);
+    assert_eq!(nothing.status.code(), Some(64), "{}", said(&nothing));
+}
