@@ -207,7 +207,10 @@ impl History {
     /// Does a put that [`History::can_put`] allows.
     pub(super) fn put(&mut self, request: &PutRequest, effects: &mut Vec<u8>) -> PutResponse {
         let revision = self.revision + 1;
-        let previous = self.latest_of(&request.key);
+        // Most puts are of a key that is there, and look it up once.
+        let known = self.keys.get_mut(&request.key);
+        let previous =
+            known.as_ref().and_then(|versions| versions.last()).filter(|last| !last.is_deletion());
         let prev_kv = match request.prev_kv {
             true => previous.map(|version| version.to_key_value(&request.key)),
             false => None,
@@ -223,7 +226,7 @@ impl History {
             value,
         };
         encode(&request.key, &next, effects);
-        match self.keys.get_mut(&request.key) {
+        match known {
             Some(versions) => versions.push(next),
             None => {
                 self.keys.insert(request.key.clone(), vec![next]);
