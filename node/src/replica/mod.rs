@@ -135,6 +135,14 @@ pub struct Outputs {
     pub replies: Vec<(RequestId, Result<Response, Error>)>,
 }
 
+impl Outputs {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        let Self { trace, write, messages, replies } = self;
+        trace.is_empty() && write.is_none() && messages.is_empty() && replies.is_empty()
+    }
+}
+
 /// Why a client request failed. The text and gRPC code that a client sees are etcd's where etcd
 /// has one; see `server`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

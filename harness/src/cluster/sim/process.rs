@@ -366,6 +366,9 @@ impl World<'_> {
     /// Does all outputs, in their order.
     fn flush(&mut self, id: NodeId) -> Result<(), storage::Error> {
         let Some(running) = &mut self.processes[id as usize - 1].running else { return Ok(()) };
+        if running.outputs.is_empty() {
+            return self.write(id);
+        }
         let mut outputs = mem::take(&mut running.outputs);
         for (clock, event) in outputs.trace.drain(..) {
             self.trace(id, clock, event);
