@@ -25,6 +25,8 @@ use crate::{cluster::sim::simulate, plan::Plan, run::simulation};
 pub use digest::Digest;
 
 mod digest;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 pub mod shrink;
 
 /// Which seeds, and how.

@@ -6,6 +6,8 @@ mod check;
 mod doctor;
 pub mod exit;
 mod gc;
+#[cfg_attr(not(feature = "mutants"), path = "no_mutants.rs")]
+mod mutants;
 mod plan;
 mod replay;
 mod report;
@@ -35,6 +37,9 @@ enum Command {
     Test(Box<test::Args>),
     /// Simulate many seeds of a test in virtual time, on all processors.
     Sim(sim::Args),
+    /// Put known bugs into the nodes, one at a time, and see whether campaigns find each. Only builds
+    /// with the cargo feature `mutants` have them.
+    Mutants(mutants::Args),
     /// Simulate a plan again, and compare with what was recorded: byte by byte the same.
     Replay(replay::Args),
     /// Take away from a failing run what it does not need to fail, until a person understands it.
@@ -72,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Sim(args) => in_runtime(sim::run(args)),
+        Command::Mutants(args) => in_runtime(mutants::run(args)),
         Command::Doctor(args) => in_runtime(doctor::run(args)),
         Command::Gc(args) => in_runtime(gc::run(args)),
         Command::Scenario(args) => in_runtime(scenario::run(args)),

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Operations per second of a campaign: enough to see what happens, few enough for many seeds.
-const RATE: u64 = 20;
+pub(super) const RATE: u64 = 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -203,7 +203,7 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn minutes(text: &str) -> Result<Duration, String> {
+pub(super) fn minutes(text: &str) -> Result<Duration, String> {
     let minutes = text.parse::<f64>().ok().filter(|minutes| *minutes > 0.0);
     minutes
         .and_then(|minutes| Duration::try_from_secs_f64(minutes * 60.0).ok())
