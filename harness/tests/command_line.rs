@@ -159,3 +159,17 @@ fn recorded_evidence_is_judged_and_drawn_again() {
     assert_eq!(harness(&["report", dir.path().to_str().unwrap()]).status.code(), Some(0));
     assert!(Path::new(&dir.path().join("report.html")).exists());
 }
+
+#[cfg(not(feature = "mutants"))]
+#[test]
+fn a_normal_build_has_no_mutants_and_says_how_to_get_them() {
+    let sentence = "this build has no mutants: cargo run --release --features mutants -- mutants";
+    expect(&["mutants"], 64, sentence);
+    expect(&["mutants", "--only", "forgets-vote", "--starts", "3"], 64, sentence);
+    let binary = std::fs::read(env!("CARGO_BIN_EXE_harness")).unwrap();
+    let has = |text: &str| binary.windows(text.len()).any(|bytes| bytes == text.as_bytes());
+    assert!(has("this build has no mutants"), "the search finds nothing");
+    for name in ["forgets-vote", "quorum-of-half", "reads-without-quorum", "eliben/raft#27"] {
+        assert!(!has(name), "{name} is in the binary");
+    }
+}

@@ -324,6 +324,7 @@ fn the_verdict_says_what_was_examined() {
             "term-monotonic: 2 changes of term",
             "leader-append-only: 2 entries by leaders",
             "log-matching: 4 entries",
+            "acknowledged-kept: 0 removals",
             "leader-completeness: 1 election against 0 commits",
             "commit-quorum: 2 entries in 1 commit",
             "commit-monotonic: 1 commit",

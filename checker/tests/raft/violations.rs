@@ -541,6 +541,7 @@ fn committed_entries_are_removed() {
         "commit-monotonic",
         "n3 removed its log behind index 1, though it had committed up to index 2",
         "n3 commit 2
+         n3 term 2
          n3 cut 1",
     );
 }
@@ -801,5 +802,27 @@ fn reads_are_confirmed_at_an_index_that_may_be_stale() {
         "n2 commit 2
          elect n2 2 n3
          n2 read 2 n2 n3",
+    );
+}
+
+#[test]
+fn removing_what_was_acknowledged() {
+    breaks(
+        "acknowledged-kept",
+        "n2 removed its log behind index 1, though it had acknowledged index 2 (term 1) to n1, leader \
+         of its present term 1",
+        "n2 cut 1",
+    );
+    // What the leader of a later term has not got may go.
+    holds(
+        "voters 5
+         elect n1 1 n4 n5
+         n1 append 1 1
+         n1 durable
+         send n1 n2
+         elect n3 2 n4 n5
+         n2 term 2
+         n2 follow n3
+         n2 cut 0",
     );
 }

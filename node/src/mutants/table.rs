@@ -122,7 +122,7 @@ impl Mutant {
                 row: Some(17),
                 source: "zhebrak/raftos#26",
                 what: "a late append erases the entries behind it, though they match",
-                breaks: &["leader-completeness"],
+                breaks: &["acknowledged-kept", "leader-completeness"],
             },
             Self::AcknowledgesBeforeSync => About {
                 name: "acknowledges-before-sync",

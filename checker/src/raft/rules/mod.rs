@@ -1,5 +1,6 @@
 //! The rules, one a file.
 
+mod acknowledged_kept;
 mod commit_monotonic;
 mod commit_quorum;
 mod durable_before_acknowledged;
@@ -88,6 +89,7 @@ pub(super) fn all() -> Vec<Box<dyn Rule + Send>> {
         Box::<term_monotonic::TermMonotonic>::default(),
         Box::<leader_append_only::LeaderAppendOnly>::default(),
         Box::<log_matching::LogMatching>::default(),
+        Box::<acknowledged_kept::AcknowledgedKept>::default(),
         Box::<leader_completeness::LeaderCompleteness>::default(),
         Box::<commit_quorum::CommitQuorum>::default(),
         Box::<commit_monotonic::CommitMonotonic>::default(),
