@@ -17,10 +17,14 @@ use anyhow::anyhow;
 use checker::{
     history::Kind,
     linear::Limits,
-    verdict::{self, Outcome},
+    verdict::{self, Outcome, Verdict},
 };
 
-use crate::{cluster::sim::simulate, plan::Plan, run::simulation};
+use crate::{
+    cluster::sim::{Simulation, simulate},
+    plan::Plan,
+    run::simulation,
+};
 
 pub use digest::Digest;
 
@@ -101,6 +105,14 @@ pub struct Failure {
     pub directory: PathBuf,
 }
 
+/// Simulates and judges a plan.
+fn judged(plan: &Plan, over: &AtomicBool) -> (Simulation, Verdict) {
+    let simulation = simulate(plan, over);
+    let passed = simulation.passed.as_ref();
+    let verdict = verdict::check_after(&simulation.evidence, passed, &Limits::default());
+    (simulation, verdict)
+}
+
 /// Runs a campaign. `plan` makes the plan of a seed; `place` the directory for failing seeds, and
 /// is called for the first. It ends early when `over` becomes true, and makes it so at the first
 /// failure unless it is to go on. A seed that is cut short counts for nothing.
@@ -121,9 +133,7 @@ pub fn run(
     let root: Mutex<Option<PathBuf>> = Mutex::new(None);
     let one = |seed| -> anyhow::Result<()> {
         let plan = plan(seed)?;
-        let simulation = simulate(&plan, over);
-        let passed = simulation.passed.as_ref();
-        let verdict = verdict::check_after(&simulation.evidence, passed, &Limits::default());
+        let (simulation, verdict) = judged(&plan, over);
         if over.load(Ordering::Relaxed) {
             // Perhaps cut short: another seed ended the campaign.
             return Ok(());

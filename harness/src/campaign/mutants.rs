@@ -17,14 +17,12 @@ use std::{
 };
 
 use anyhow::anyhow;
-use checker::{
-    linear::Limits,
-    verdict::{self, Outcome},
-};
+use checker::verdict::Outcome;
 use node::mutants::Mutant;
 use serde::Serialize;
 
-use crate::{cluster::sim::simulate, plan::Plan};
+use super::judged;
+use crate::plan::Plan;
 
 /// Makes the plan of a seed, of the correct node.
 pub type Planner<'a> = &'a (dyn Fn(u64) -> anyhow::Result<Plan> + Sync);
@@ -185,7 +183,7 @@ fn hunt(
 ) -> anyhow::Result<Hunt> {
     let began = Instant::now();
     let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
-    let judged = AtomicU64::new(0);
+    let done = AtomicU64::new(0);
     let found: Mutex<Option<Found>> = Mutex::new(None);
     let unknown = Mutex::new(Vec::new());
     let work = || -> anyhow::Result<()> {
@@ -195,9 +193,8 @@ fn hunt(
                 break;
             }
             let plan = Plan { mutant, ..plan(seed)? };
-            let simulation = simulate(&plan, stop);
-            let verdict = verdict::check(&simulation.evidence, &Limits::default());
-            judged.fetch_add(1, Ordering::Relaxed);
+            let (_, verdict) = judged(&plan, stop);
+            done.fetch_add(1, Ordering::Relaxed);
             match verdict.outcome {
                 Outcome::Ok => {}
                 Outcome::Unknown => {
@@ -230,7 +227,7 @@ fn hunt(
     let seeds_until = found.as_ref().map(|found| found.seed - seeds.start + 1);
     Ok(Hunt {
         first: seeds.start,
-        seeds: seeds_until.unwrap_or_else(|| judged.into_inner()),
+        seeds: seeds_until.unwrap_or_else(|| done.into_inner()),
         seconds: began.elapsed().as_secs_f64(),
         found,
         unknown,

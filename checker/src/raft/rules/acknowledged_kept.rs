@@ -2,7 +2,7 @@
 
 use proto::trace::{Event, Position};
 
-use super::{Rule, counted, entry};
+use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
 
 /// What a node acknowledged to a leader it keeps for as long as that leader's term lasts: only
@@ -18,6 +18,10 @@ pub(super) struct AcknowledgedKept {
 impl Rule for AcknowledgedKept {
     fn name(&self) -> &'static str {
         "acknowledged-kept"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &[Kind::Appended, Kind::Truncated]
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {
