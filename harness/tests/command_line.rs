@@ -32,6 +32,10 @@ fn wrong_usage_is_64_and_says_what_is_possible() {
     expect(&["test", "--nodes", "1", "--faults", "partition"], 64, "at least 2 nodes");
     expect(&["test", "--faults", "explode"], 64, "unknown fault `explode`");
     expect(&["test", "--faults", "kill:nobody"], 64, "unknown target `nobody`");
+    expect(&["test", "--faults", "kill,disk:flip"], 64, "exists in simulation only");
+    expect(&["test", "--cluster", "docker", "--faults", "network"], 64, "--cluster sim");
+    expect(&["sim", "--faults", "disk:melt"], 64, "choose one of slow, fail-sync, full, flip");
+    expect(&["sim", "--nodes", "1", "--faults", "network"], 64, "at least 2 nodes");
     expect(&["test", "--time", "soon"], 64, "--time");
     expect(&["test", "--time", "10ms"], 64, "at least 1s");
     expect(&["test", "--time", "5s", "--interval", "1m"], 64, "no fault fits");

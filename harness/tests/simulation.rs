@@ -20,7 +20,10 @@ use checker::{
     verdict::{self, Outcome, Verdict},
 };
 use harness::{
-    campaign::{self, Campaign, Failure, Total, Watch},
+    campaign::{
+        self, Campaign, Failure, Total, Watch,
+        swarm::{self, Given},
+    },
     cluster::sim::{Simulation, simulate},
     plan::{self, ClusterKind, Disk, Honesty, Load, Network, Plan, Storage, Timings, World},
     run::simulation::{compare, files, keep},
@@ -108,6 +111,102 @@ fn a_correct_cluster_survives_every_fault() {
         assert!(phases[&(kind.to_owned(), Phase::Bitten)] >= seeds / 2, "{phases:?}");
         assert!(phases[&(kind.to_owned(), Phase::Healed)] >= seeds / 2, "{phases:?}");
     }
+}
+
+/// Every variant of the faults that only simulation has.
+const TROUBLES: [&str; 12] = [
+    "network:slow",
+    "network:lossy",
+    "network:duplicating",
+    "network:reordering",
+    "network:reset",
+    "disk:slow",
+    "disk:fail-sync",
+    "disk:full",
+    "disk:flip",
+    "clock:fast",
+    "clock:slow",
+    "clock:jump",
+];
+
+#[test]
+fn every_simulated_fault_bites_and_is_survived() {
+    let seeds = if cfg!(debug_assertions) { 6 } else { 60 };
+    for text in TROUBLES {
+        let (mut bitten, mut skipped) = (0, Vec::new());
+        for seed in 0..seeds {
+            let mut options = options(seed);
+            options.nodes = [3, 5][seed as usize % 2];
+            options.menu = text.parse().unwrap();
+            // Soon filled, so that a full disk is noticed.
+            options.world.disk = Disk { segment_bytes: 1024, ..Disk::default() };
+            let plan = Plan::generate(options).unwrap();
+            let simulation = run(&plan);
+            assert_ok(seed, &simulation);
+            for record in &simulation.evidence.faults {
+                match record.phase {
+                    Phase::Bitten => bitten += 1,
+                    Phase::Skipped => skipped.push(record.detail.clone()),
+                    _ => {}
+                }
+            }
+        }
+        // A segment is not begun in every second, and nothing else notices a full disk.
+        let least = if text == "disk:full" { seeds } else { 3 * seeds };
+        assert!(bitten >= least, "{text}: {bitten} of {seeds} seeds, skipped: {skipped:?}");
+    }
+}
+
+/// The proof that the faults of a plan gave, by phase.
+fn proofs(faults: &str, seed: u64) -> Vec<(Phase, serde_json::Value)> {
+    let mut options = options(seed);
+    (options.nodes, options.menu) = (3, faults.parse().unwrap());
+    options.world.disk = Disk { segment_bytes: 1024, ..Disk::default() };
+    let simulation = run(&Plan::generate(options).unwrap());
+    assert_ok(seed, &simulation);
+    simulation.evidence.faults.into_iter().map(|it| (it.phase, it.detail)).collect()
+}
+
+fn first(proofs: &[(Phase, serde_json::Value)], phase: Phase) -> String {
+    proofs.iter().find(|(it, _)| *it == phase).unwrap().1.to_string()
+}
+
+#[test]
+fn faults_are_proved_by_what_happened() {
+    let flip = proofs("disk:flip:one", 0);
+    assert!(first(&flip, Phase::Bitten).contains("is damaged at offset"), "{flip:?}");
+    assert!(first(&flip, Phase::Healed).contains("answered_after_ms"), "{flip:?}");
+    let failed = proofs("disk:fail-sync:leader", 0);
+    assert!(first(&failed, Phase::Bitten).contains("input/output error"), "{failed:?}");
+    assert!(first(&failed, Phase::Healed).contains("\"boot\":[1,2]"), "{failed:?}");
+    let full = proofs("disk:full:all", 0);
+    assert!(first(&full, Phase::Bitten).contains("the disk is full"), "{full:?}");
+    let slow = proofs("disk:slow:all", 0);
+    assert!(first(&slow, Phase::HealRequested).contains("longest_ms"), "{slow:?}");
+    let lossy = proofs("network:lossy:all", 0);
+    assert!(first(&lossy, Phase::Bitten).contains("n1→n3"), "{lossy:?}");
+    let reset = proofs("network:reset:leader", 0);
+    assert!(first(&reset, Phase::Installed).contains("clients_reset"), "{reset:?}");
+    assert!(first(&reset, Phase::Bitten).contains("probes_lost_in_flight"), "{reset:?}");
+    let fast = proofs("clock:fast:one", 0);
+    assert!(first(&fast, Phase::Installed).contains("rate_percent"), "{fast:?}");
+    assert!(first(&fast, Phase::Bitten).contains("by_itself_ms\":50.0"), "{fast:?}");
+}
+
+#[test]
+fn a_correct_cluster_survives_what_seeds_draw() {
+    let seeds = if cfg!(debug_assertions) { 40 } else { 600 };
+    for seed in 0..seeds {
+        assert_ok(seed, &run(&swarm::plan(&Given::default(), seed).unwrap()));
+    }
+}
+
+#[test]
+fn nodes_that_forget_are_found_out_by_a_swarm() {
+    let given = Given { storage: Storage::Memory, ..Given::default() };
+    let plan = |seed| swarm::plan(&given, seed).unwrap();
+    let found = (0..40).filter(|seed| run(&plan(*seed)).violation.is_some()).count();
+    assert!(found >= 10, "{found} of 40");
 }
 
 #[test]

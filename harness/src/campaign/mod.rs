@@ -32,6 +32,7 @@ mod digest;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod shrink;
+pub mod swarm;
 
 /// Which seeds, and how.
 #[derive(Clone, Copy, Debug)]

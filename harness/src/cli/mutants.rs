@@ -18,12 +18,11 @@ use node::mutants::Mutant;
 use super::{
     exit::{Exit, Usage},
     plan::PlanOptions,
-    sim::{RATE, minutes},
+    sim::minutes,
     test::line,
 };
 use crate::{
     campaign::mutants::{self, Row, Trial, Watch},
-    plan::ClusterKind,
     run::Stop,
 };
 
@@ -58,7 +57,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    args.options.plan(ClusterKind::Sim, 0, RATE).map_err(Usage)?;
+    args.options.drawn(0).map_err(Usage)?;
     if let Some(out) = &args.out {
         fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     }
@@ -76,7 +75,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let work = {
         let (over, options) = (Arc::clone(&over), args.options);
         tokio::task::spawn_blocking(move || {
-            let plan = |seed| options.plan(ClusterKind::Sim, seed, RATE);
+            let plan = |seed| options.drawn(seed);
             let rows = mutants::run(&trial, &chosen, &plan, &screen, &over);
             screen.bar.finish_and_clear();
             rows

@@ -1,10 +1,12 @@
-//! The options of which a plan is made, shared by `test` and `sim`.
+//! The options of which a plan is made, shared by `test` and `sim`. What is not given has a default
+//! in a test, and is drawn for each seed of a campaign.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 
 use crate::{
+    campaign::swarm::{self, Given},
     nemesis::Menu,
     plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
     system::System,
@@ -19,107 +21,153 @@ enum WorkloadName {
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PlanOptions {
-    /// Number of nodes, 1 to 9.
-    #[arg(long, default_value_t = 5)]
-    nodes: u64,
+    /// Number of nodes, 1 to 9 [default: 5]
+    #[arg(long)]
+    nodes: Option<u64>,
 
     /// How long clients and faults run, such as 30s or 5m. Start, recovery and checking come on
-    /// top.
-    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
-    time: Duration,
+    /// top [default: 60s]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
 
     /// What clients do.
     #[arg(long, value_enum, default_value_t = WorkloadName::Register)]
     workload: WorkloadName,
 
-    /// Faults to choose from, separated by commas: `kill`, `pause`, `partition`, or `none`.
+    /// Faults to choose from, separated by commas: `kill`, `pause`, `partition`; simulated clusters
+    /// also have `network`, `disk`, `clock`; or `none` [default: kill,pause,partition; of a campaign
+    /// all six]
     ///
     /// Narrower: kill:TARGET and pause:TARGET with a target of one, minority, majority, all,
     /// leader, followers, random, or a node n1 to n9; partition:SHAPE with a shape of one, halves,
     /// minority, leader-minority, leader-alone, majorities-ring, bridge, deaf, mute; and
     /// partition:SHAPE:TARGET for one, deaf and mute.
-    #[arg(long, default_value = "kill,pause,partition")]
-    faults: Menu,
+    ///
+    /// Simulated only: network:slow, lossy, duplicating, reordering or reset; disk:slow, fail-sync,
+    /// full or flip; clock:fast, slow or jump; each also with a target, as disk:flip:leader.
+    #[arg(long)]
+    faults: Option<Menu>,
 
     /// Time between two faults, more or less; they last half as long to one and a half times as
     /// long, so that some overlap [default: 5s, or a fifth of --time where that is shorter]
     #[arg(long, value_parser = humantime::parse_duration)]
     interval: Option<Duration>,
 
-    /// Clients, each with one operation open at most.
-    #[arg(long, default_value_t = 10)]
-    concurrency: u64,
+    /// Clients, each with one operation open at most [default: 10]
+    #[arg(long)]
+    concurrency: Option<u64>,
 
     /// Operations started per second by all clients together; 0: as many as they can [default: 0;
     /// of a campaign 20]
     #[arg(long)]
     rate: Option<u64>,
 
-    /// Number of keys.
-    #[arg(long, default_value_t = 20)]
-    keys: u32,
+    /// Number of keys [default: 20]
+    #[arg(long)]
+    keys: Option<u32>,
 
-    /// Written values: `unique`, or the size of a domain from which they are drawn, such as 5.
-    #[arg(long, default_value = "unique", value_parser = values)]
-    values: Values,
+    /// Written values: `unique`, or the size of a domain from which they are drawn, such as 5
+    /// [default: unique]
+    #[arg(long, value_parser = values)]
+    values: Option<Values>,
 
-    /// A client gives up an operation after this time.
-    #[arg(long, default_value = "1s", value_parser = humantime::parse_duration)]
-    operation_timeout: Duration,
+    /// A client gives up an operation after this time [default: 1s]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    operation_timeout: Option<Duration>,
 
-    /// Shortest election timeout of a node; each is drawn between it and its double.
-    #[arg(long, default_value = "500ms", value_parser = humantime::parse_duration)]
-    election_timeout: Duration,
+    /// Shortest election timeout of a node; each is drawn between it and its double
+    /// [default: 500ms]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    election_timeout: Option<Duration>,
 
-    /// Time between two heartbeats of a leader.
-    #[arg(long, default_value = "100ms", value_parser = humantime::parse_duration)]
-    heartbeat_interval: Duration,
+    /// Time between two heartbeats of a leader [default: 100ms]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    heartbeat_interval: Option<Duration>,
 
     /// Where nodes keep their data.
     #[arg(long, value_enum, default_value_t)]
     storage: Storage,
 }
 
-/// None: unique.
-type Values = Option<u32>;
+/// Written values: unique ones, or drawn from a domain.
+#[derive(Clone, Copy, Debug, Default)]
+struct Values(Option<u32>);
 
 fn values(text: &str) -> Result<Values, String> {
     match text {
-        "unique" => Ok(None),
+        "unique" => Ok(Values(None)),
         _ => text
             .parse()
-            .map(Some)
+            .map(|size| Values(Some(size)))
             .map_err(|_| "choose `unique`, or the size of a domain, such as 5".to_owned()),
     }
 }
 
+/// What differs between a test and a campaign where the user asks for nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Defaults {
+    /// Faults, as `--faults` takes them.
+    pub(super) faults: &'static str,
+    /// Operations per second.
+    pub(super) rate: u64,
+}
+
 impl PlanOptions {
-    /// The plan of a seed. `rate` is that of a user who asks for none.
-    pub(super) fn plan(&self, cluster: ClusterKind, seed: u64, rate: u64) -> anyhow::Result<Plan> {
+    /// The plan of a seed. What the user did not ask for has its default.
+    pub(super) fn plan(
+        &self,
+        cluster: ClusterKind,
+        seed: u64,
+        defaults: Defaults,
+    ) -> anyhow::Result<Plan> {
         let WorkloadName::Register = self.workload;
+        let menu = match &self.faults {
+            Some(menu) => menu.clone(),
+            None => defaults.faults.parse().map_err(anyhow::Error::msg)?,
+        };
         Plan::generate(plan::Options {
             system: System::RaftNode,
             cluster,
-            nodes: self.nodes,
+            nodes: self.nodes.unwrap_or(5),
             seed,
-            time: self.time,
+            time: self.time.unwrap_or(Duration::from_secs(60)),
             interval: self.interval,
-            menu: self.faults.clone(),
+            menu,
             workload: Workload::Register(register::Options {
-                keys: self.keys,
-                values: self.values,
+                keys: self.keys.unwrap_or(20),
+                values: self.values.unwrap_or_default().0,
             }),
             load: Load {
-                concurrency: self.concurrency,
-                rate: self.rate.unwrap_or(rate),
-                operation_timeout: self.operation_timeout,
+                concurrency: self.concurrency.unwrap_or(10),
+                rate: self.rate.unwrap_or(defaults.rate),
+                operation_timeout: self.operation_timeout.unwrap_or(Duration::from_secs(1)),
             },
             timings: Timings {
-                election_timeout: self.election_timeout,
-                heartbeat_interval: self.heartbeat_interval,
+                election_timeout: self.election_timeout.unwrap_or(Duration::from_millis(500)),
+                heartbeat_interval: self.heartbeat_interval.unwrap_or(Duration::from_millis(100)),
             },
             storage: self.storage,
             world: World::default(),
         })
+    }
+
+    /// The plan of a seed of a campaign. What the user did not ask for is drawn from the seed.
+    pub(super) fn drawn(&self, seed: u64) -> anyhow::Result<Plan> {
+        let WorkloadName::Register = self.workload;
+        let given = Given {
+            nodes: self.nodes,
+            time: self.time,
+            menu: self.faults.clone(),
+            interval: self.interval,
+            concurrency: self.concurrency,
+            rate: self.rate,
+            keys: self.keys,
+            values: self.values.map(|values| values.0),
+            operation_timeout: self.operation_timeout,
+            election_timeout: self.election_timeout,
+            heartbeat_interval: self.heartbeat_interval,
+            storage: self.storage,
+        };
+        swarm::plan(&given, seed)
     }
 }

@@ -16,17 +16,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     exit::{Exit, Usage},
-    plan::PlanOptions,
+    plan::{Defaults, PlanOptions},
     test::{line, plural},
 };
 use crate::{
     campaign::{self, Campaign, Failure, Total, Watch},
-    plan::ClusterKind,
+    plan::{ClusterKind, Plan},
     run::{Stop, directory},
 };
 
-/// Operations per second of a campaign: enough to see what happens, few enough for many seeds.
-pub(super) const RATE: u64 = 20;
+/// Of a campaign whose seeds are all alike. The rate is enough to see what happens, and low enough
+/// for many seeds.
+const ALIKE: Defaults = Defaults { faults: "kill,pause,partition,network,disk,clock", rate: 20 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -57,8 +58,24 @@ pub(super) struct Args {
     #[arg(long)]
     out: Option<PathBuf>,
 
+    /// Give every seed the same options, each with its default. Without this, what is not asked for
+    /// is drawn for each seed: faults and how often they come, the network, disks and clocks, the
+    /// number of nodes, clients and keys.
+    #[arg(long)]
+    no_swarm: bool,
+
     #[command(flatten)]
     options: PlanOptions,
+}
+
+impl Args {
+    fn plan(&self, seed: u64) -> anyhow::Result<Plan> {
+        if self.no_swarm {
+            self.options.plan(ClusterKind::Sim, seed, ALIKE)
+        } else {
+            self.options.drawn(seed)
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +111,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         return Err(Usage(anyhow!("seeds without end need an end in time: add --minutes")).into());
     }
     // What is impossible for one seed is so for all: found out before any runs.
-    args.options.plan(ClusterKind::Sim, first, RATE).map_err(Usage)?;
+    args.plan(first).map_err(Usage)?;
     let jobs =
         args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let began = Instant::now();
@@ -113,7 +130,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let work = {
         let over = Arc::clone(&over);
         tokio::task::spawn_blocking(move || {
-            let plan = |seed| args.options.plan(ClusterKind::Sim, seed, RATE);
+            let plan = |seed| args.plan(seed);
             let place = || directory::create(args.out.as_deref(), "sim", first);
             let total = campaign::run(&campaign, &plan, &place, &command, &screen, &over);
             screen.bar.finish_and_clear();

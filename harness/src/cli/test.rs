@@ -7,7 +7,7 @@ use checker::verdict::{Outcome, Verdict};
 
 use super::{
     exit::{Exit, Usage},
-    plan::PlanOptions,
+    plan::{Defaults, PlanOptions},
 };
 use crate::{
     cluster::docker::{self, NoDaemon},
@@ -71,7 +71,8 @@ impl Args {
     fn to_plan(&self) -> anyhow::Result<Plan> {
         // Short enough to be typed.
         let seed = self.seed.unwrap_or_else(|| rand::random::<u32>().into());
-        self.options.plan(self.cluster.unwrap_or(ClusterKind::Docker), seed, 0)
+        let defaults = Defaults { faults: "kill,pause,partition", rate: 0 };
+        self.options.plan(self.cluster.unwrap_or(ClusterKind::Docker), seed, defaults)
     }
 }
 

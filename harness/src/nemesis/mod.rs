@@ -8,16 +8,21 @@
 //! - [`shape`]: a [`Shape`] becomes [`Link`]s to cut;
 //! - [`schedule`]: a seed becomes a list of [`Injection`]s;
 //! - [`spec`]: the text of `--faults` becomes the list of faults to choose from;
-//! - [`overlap`]: what a fault may do while others are active.
+//! - [`overlap`]: what a fault may do while others are active;
+//! - [`trouble`]: what can be wrong with a network, a disk or a clock.
+//!
+//! Kills, pauses and partitions happen on containers and in simulation alike. Faults of the network,
+//! of disks and of clocks are simulated only.
 //!
 //! To add a fault: a variant of [`Fault`], its name in [`spec`], how to install, prove and heal
-//! it in `run::faults`.
+//! it in `run::faults` and in `cluster::sim`.
 
 pub mod overlap;
 pub mod schedule;
 pub mod shape;
 pub mod spec;
 pub mod target;
+pub mod trouble;
 
 use std::{fmt, time::Duration};
 
@@ -26,6 +31,8 @@ use serde::{Deserialize, Serialize};
 pub use shape::{Cut, Link, Shape};
 pub use spec::Menu;
 pub use target::Target;
+use trouble::Variants;
+pub use trouble::{ClockTrouble, DiskTrouble, NetworkTrouble};
 
 /// Names a node, from 1.
 pub type NodeId = u64;
@@ -52,6 +59,27 @@ pub enum Fault {
         #[serde(default = "one", skip_serializing_if = "is_one")]
         target: Target,
     },
+    /// All links of the target misbehave. Simulated only.
+    Network {
+        /// How.
+        how: NetworkTrouble,
+        /// Whose links.
+        target: Target,
+    },
+    /// The target's disks misbehave. Simulated only.
+    Disk {
+        /// How.
+        how: DiskTrouble,
+        /// Whose disks.
+        target: Target,
+    },
+    /// The target's clocks go wrong. Simulated only.
+    Clock {
+        /// How.
+        how: ClockTrouble,
+        /// Whose clocks.
+        target: Target,
+    },
 }
 
 fn one() -> Target {
@@ -63,21 +91,32 @@ fn is_one(target: &Target) -> bool {
 }
 
 impl Fault {
-    /// `kill`, `pause` or `partition`.
+    /// `kill`, `pause`, `partition`, `network`, `disk` or `clock`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Kill { .. } => "kill",
             Self::Pause { .. } => "pause",
             Self::Partition { .. } => "partition",
+            Self::Network { .. } => NetworkTrouble::KIND,
+            Self::Disk { .. } => DiskTrouble::KIND,
+            Self::Clock { .. } => ClockTrouble::KIND,
         }
     }
 
-    /// The target or shape in words: `leader`, `leader alone`, `deaf: leader`.
+    /// Whether only a simulated cluster can suffer it.
+    pub fn is_simulated_only(&self) -> bool {
+        matches!(self, Self::Network { .. } | Self::Disk { .. } | Self::Clock { .. })
+    }
+
+    /// The target or shape in words: `leader`, `leader alone`, `deaf: leader`, `fail-sync: one`.
     pub fn what(&self) -> String {
         match self {
             Self::Kill { target } | Self::Pause { target } => target.to_string(),
             Self::Partition { shape, target: Target::One } => shape.words().to_owned(),
             Self::Partition { shape, target } => format!("{}: {target}", shape.words()),
+            Self::Network { how, target } => format!("{}: {target}", how.name()),
+            Self::Disk { how, target } => format!("{}: {target}", how.name()),
+            Self::Clock { how, target } => format!("{}: {target}", how.name()),
         }
     }
 
@@ -95,9 +134,12 @@ impl Fault {
 
     fn target_mut(&mut self) -> &mut Target {
         match self {
-            Self::Kill { target } | Self::Pause { target } | Self::Partition { target, .. } => {
-                target
-            }
+            Self::Kill { target }
+            | Self::Pause { target }
+            | Self::Partition { target, .. }
+            | Self::Network { target, .. }
+            | Self::Disk { target, .. }
+            | Self::Clock { target, .. } => target,
         }
     }
 
@@ -105,7 +147,11 @@ impl Fault {
     pub fn needs_leader(&self) -> bool {
         let relative = |target: &Target| matches!(target, Target::Leader | Target::Followers);
         match self {
-            Self::Kill { target } | Self::Pause { target } => relative(target),
+            Self::Kill { target }
+            | Self::Pause { target }
+            | Self::Network { target, .. }
+            | Self::Disk { target, .. }
+            | Self::Clock { target, .. } => relative(target),
             Self::Partition { shape, target } => {
                 matches!(shape, Shape::LeaderAlone | Shape::LeaderMinority)
                     || (shape.takes_target() && relative(target))
@@ -127,8 +173,12 @@ impl Fault {
             _ => None,
         };
         match self {
-            Self::Kill { target } | Self::Pause { target } => {
-                too_small(target.least()).or_else(|| absent(target))
+            Self::Kill { target }
+            | Self::Pause { target }
+            | Self::Disk { target, .. }
+            | Self::Clock { target, .. } => too_small(target.least()).or_else(|| absent(target)),
+            Self::Network { target, .. } => {
+                too_small(target.least().max(2)).or_else(|| absent(target))
             }
             Self::Partition { shape, target } if !shape.takes_target() => (*target != Target::One)
                 .then(|| format!("`{self}`: the shape {shape} takes no target"))
@@ -148,7 +198,7 @@ fn count(nodes: u64) -> String {
 }
 
 impl fmt::Display for Fault {
-    /// As `--faults` takes it: `kill:leader`, `partition:deaf:leader`.
+    /// As `--faults` takes it: `kill:leader`, `partition:deaf:leader`, `disk:flip:one`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill { target } | Self::Pause { target } => {
@@ -156,6 +206,9 @@ impl fmt::Display for Fault {
             }
             Self::Partition { shape, target: Target::One } => write!(f, "partition:{shape}"),
             Self::Partition { shape, target } => write!(f, "partition:{shape}:{target}"),
+            Self::Network { how, target } => write!(f, "network:{}:{target}", how.name()),
+            Self::Disk { how, target } => write!(f, "disk:{}:{target}", how.name()),
+            Self::Clock { how, target } => write!(f, "clock:{}:{target}", how.name()),
         }
     }
 }
@@ -193,13 +246,15 @@ mod tests {
 
     #[test]
     fn a_fault_needs_a_leader_exactly_if_it_is_skipped_without_one() {
-        let menu: Menu = "kill,pause,partition".parse().unwrap();
+        let menu: Menu = "kill,pause,partition,network,disk,clock".parse().unwrap();
         let nodes = [1, 2, 3, 4, 5];
         for fault in menu.items.into_iter().flatten() {
             let resolved = match fault {
-                Fault::Kill { target } | Fault::Pause { target } => {
-                    target.resolve(&nodes, None, 0).map(drop)
-                }
+                Fault::Kill { target }
+                | Fault::Pause { target }
+                | Fault::Network { target, .. }
+                | Fault::Disk { target, .. }
+                | Fault::Clock { target, .. } => target.resolve(&nodes, None, 0).map(drop),
                 Fault::Partition { shape, target } => {
                     shape.resolve(target, &nodes, None, 0).map(drop)
                 }

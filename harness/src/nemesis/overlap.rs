@@ -5,6 +5,10 @@
 //!   only on the nodes that are free for it; where none is, it is skipped.
 //! - A kill acts on a paused node too, and thereby ends that pause: a frozen process can be killed,
 //!   and a dead one is not frozen. A pause does not act on a node that is down.
+//! - A fault that makes a node stop by itself (a failing disk) acts on nodes that are neither down nor
+//!   paused, and they count as down from then on: they may stop at any moment.
+//! - A disk is slowed, and a clock set wrong, by one fault at a time. These last through kills and
+//!   pauses of the node, as the machine is the same.
 //! - Cuts add up: a link is whole again when the last cut that holds it is healed. So the heal of a
 //!   cut is proved on the links that no other cut holds in either direction.
 
@@ -15,11 +19,21 @@ use super::{Link, NodeId};
 /// A fault's position in its schedule.
 pub type FaultId = usize;
 
+/// A part of a node's machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// How fast its disk is.
+    Disk,
+    /// Its clock.
+    Clock,
+}
+
 /// Who holds what.
 #[derive(Debug, Default)]
 pub struct Holds {
     down: BTreeMap<NodeId, FaultId>,
     paused: BTreeMap<NodeId, FaultId>,
+    parts: BTreeMap<(Part, NodeId), FaultId>,
     cuts: BTreeMap<FaultId, BTreeSet<Link>>,
 }
 
@@ -69,6 +83,40 @@ impl Holds {
         granted
     }
 
+    /// Asks for nodes that will stop by themselves.
+    pub fn stop(&mut self, fault: FaultId, nodes: &BTreeSet<NodeId>) -> Granted {
+        let mut granted = Granted::default();
+        for &node in nodes {
+            match self.down.get(&node).or_else(|| self.paused.get(&node)) {
+                Some(&by) => {
+                    granted.taken.insert(node, by);
+                }
+                None => {
+                    self.down.insert(node, fault);
+                    granted.nodes.insert(node);
+                }
+            }
+        }
+        granted
+    }
+
+    /// Asks for a part of nodes' machines.
+    pub fn claim(&mut self, fault: FaultId, part: Part, nodes: &BTreeSet<NodeId>) -> Granted {
+        let mut granted = Granted::default();
+        for &node in nodes {
+            match self.parts.get(&(part, node)) {
+                Some(&by) => {
+                    granted.taken.insert(node, by);
+                }
+                None => {
+                    self.parts.insert((part, node), fault);
+                    granted.nodes.insert(node);
+                }
+            }
+        }
+        granted
+    }
+
     /// Holds links cut.
     pub fn cut(&mut self, fault: FaultId, links: &BTreeSet<Link>) {
         self.cuts.insert(fault, links.clone());
@@ -99,6 +147,7 @@ impl Holds {
     pub fn release(&mut self, fault: FaultId) {
         self.down.retain(|_, by| *by != fault);
         self.paused.retain(|_, by| *by != fault);
+        self.parts.retain(|_, by| *by != fault);
         self.cuts.remove(&fault);
     }
 }
@@ -149,6 +198,29 @@ mod tests {
         let pause = holds.pause(2, &nodes([1, 2, 3]));
         assert_eq!(pause.nodes, nodes([3]));
         assert_eq!(pause.taken, [(1, 0), (2, 1)].into());
+    }
+
+    #[test]
+    fn a_node_that_will_stop_by_itself_counts_as_down() {
+        let mut holds = Holds::default();
+        holds.pause(0, &nodes([1]));
+        holds.kill(1, &nodes([2]));
+        let stop = holds.stop(2, &nodes([1, 2, 3]));
+        assert_eq!((stop.nodes, stop.taken), (nodes([3]), [(1, 0), (2, 1)].into()));
+        assert!(holds.kill(3, &nodes([3])).nodes.is_empty());
+        holds.release(2);
+        assert_eq!(holds.kill(3, &nodes([3])).nodes, nodes([3]));
+    }
+
+    #[test]
+    fn a_part_has_one_fault_at_a_time_whatever_the_node_does() {
+        let mut holds = Holds::default();
+        holds.kill(0, &nodes([1]));
+        assert_eq!(holds.claim(1, Part::Clock, &nodes([1, 2])).nodes, nodes([1, 2]));
+        assert_eq!(holds.claim(2, Part::Clock, &nodes([2, 3])).taken, [(2, 1)].into());
+        assert_eq!(holds.claim(3, Part::Disk, &nodes([2])).nodes, nodes([2]));
+        holds.release(1);
+        assert_eq!(holds.claim(4, Part::Clock, &nodes([2])).nodes, nodes([2]));
     }
 
     #[test]

@@ -12,12 +12,18 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{Fault, Injection, Menu};
 
-/// No fault is shorter, so that it can be seen to bite before it is healed.
+/// No fault on containers is shorter, so that it can be seen to bite before it is healed.
 pub const SHORTEST: Duration = Duration::from_millis(500);
 
-/// A schedule for a run of `time`, with a fault about every `interval`; each ends within the run.
-/// A pure function of its arguments.
-pub fn generate(menu: &Menu, time: Duration, interval: Duration, seed: u64) -> Vec<Injection> {
+/// A schedule for a run of `time`, with a fault about every `interval`, none shorter than
+/// `shortest`; each ends within the run. A pure function of its arguments.
+pub fn generate(
+    menu: &Menu,
+    time: Duration,
+    interval: Duration,
+    shortest: Duration,
+    seed: u64,
+) -> Vec<Injection> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut decks: Vec<Deck<Fault>> = menu.items.iter().cloned().map(Deck::new).collect();
     let mut turns = Deck::new((0..decks.len()).collect());
@@ -27,23 +33,23 @@ pub fn generate(menu: &Menu, time: Duration, interval: Duration, seed: u64) -> V
     let mut slot = step / 2;
     loop {
         let at = milliseconds(slot.mul_f64(rng.random_range(0.85..1.15)));
-        let Some(left) = time.checked_sub(at).filter(|left| *left >= SHORTEST) else {
+        let Some(left) = time.checked_sub(at).filter(|left| *left >= shortest) else {
             return injections;
         };
         let fault = turns.deal(&mut rng).and_then(|turn| decks.get_mut(turn)?.deal(&mut rng));
         let Some(fault) = fault else {
             return injections;
         };
-        let lasts = duration(fault, step, &mut rng).clamp(SHORTEST, left);
+        let lasts = duration(fault, step, shortest, &mut rng).clamp(shortest, left);
         injections.push(Injection { at, lasts: milliseconds(lasts), fault, pick: rng.random() });
         slot += step;
     }
 }
 
 /// From half an interval to one and a half. Some kills end at once: a restart without an election.
-fn duration(fault: Fault, interval: Duration, rng: &mut impl Rng) -> Duration {
+fn duration(fault: Fault, interval: Duration, shortest: Duration, rng: &mut impl Rng) -> Duration {
     let quick = matches!(fault, Fault::Kill { .. }) && rng.random_bool(0.3);
-    if quick { SHORTEST } else { interval.mul_f64(rng.random_range(0.5..1.5)) }
+    if quick { shortest } else { interval.mul_f64(rng.random_range(0.5..1.5)) }
 }
 
 fn milliseconds(time: Duration) -> Duration {
@@ -81,7 +87,7 @@ mod tests {
 
     fn schedule(text: &str, time: Duration, seed: u64) -> Vec<Injection> {
         let menu: Menu = text.parse().unwrap();
-        generate(&menu.for_nodes(5).unwrap(), time, FIVE, seed)
+        generate(&menu.for_nodes(5).unwrap(), time, FIVE, SHORTEST, seed)
     }
 
     #[test]

@@ -1,9 +1,12 @@
-//! The text of `--faults`: `kill,pause,partition`, narrower `kill:leader,partition:deaf:leader`,
-//! or `none`.
+//! The text of `--faults`: `kill,pause,partition`, narrower `kill:leader,partition:deaf:leader`, of
+//! simulated clusters also `network,disk,clock`, narrower `disk:flip,clock:fast:leader`; or `none`.
 
 use std::{fmt, str::FromStr};
 
-use super::{Fault, Shape, Target};
+use super::{
+    Fault, Shape, Target,
+    trouble::{ClockTrouble, DiskTrouble, NetworkTrouble, Variants},
+};
 
 /// What a schedule may choose from: an item for each part of the text, each with its faults. Items
 /// take turns, so that none is starved; within an item a fault that is listed twice comes twice
@@ -29,6 +32,10 @@ const TARGETS: [Target; 10] = [
     Target::Random,
     Target::All,
 ];
+
+/// Targets of a fault of the network, of disks or of clocks that names none.
+const TROUBLED: [Target; 6] =
+    [Target::Leader, Target::Leader, Target::One, Target::Minority, Target::Majority, Target::All];
 
 impl Menu {
     /// Leaves out what a cluster of so many nodes cannot suffer, unless it was asked for by name:
@@ -97,11 +104,21 @@ fn item(text: &str) -> Result<Vec<Fault>, String> {
             }
             vec![Fault::Partition { shape, target }]
         }
+        (NetworkTrouble::KIND, how, target) => {
+            troubles(how, target, |how, target| Fault::Network { how, target })?
+        }
+        (DiskTrouble::KIND, how, target) => {
+            troubles(how, target, |how, target| Fault::Disk { how, target })?
+        }
+        (ClockTrouble::KIND, how, target) => {
+            troubles(how, target, |how, target| Fault::Clock { how, target })?
+        }
         ("none", ..) => return Err("`none` stands alone: it means no faults".to_owned()),
         _ => {
             return Err(format!(
-                "unknown fault `{kind}`: choose from kill, pause, partition, each alone or with a \
-                 target or shape (kill:leader, partition:bridge), or none"
+                "unknown fault `{kind}`: choose from kill, pause, partition and, simulated, \
+                 network, disk, clock, each alone or narrower (kill:leader, partition:bridge, \
+                 disk:full), or none"
             ));
         }
     };
@@ -110,6 +127,24 @@ fn item(text: &str) -> Result<Vec<Fault>, String> {
 
 fn targets(text: Option<&str>) -> Result<Vec<Target>, String> {
     text.map_or(Ok(TARGETS.to_vec()), |text| Ok(vec![text.parse()?]))
+}
+
+fn troubles<T: Variants>(
+    how: Option<&str>,
+    target: Option<&str>,
+    fault: impl Fn(T, Target) -> Fault,
+) -> Result<Vec<Fault>, String> {
+    let all = || T::ALL.iter().map(|(how, _)| *how).collect();
+    let hows: Vec<T> = how.map_or_else(|| Ok(all()), |how| T::parse(how).map(|how| vec![how]))?;
+    let targets = match target {
+        Some(target) => vec![target.parse()?],
+        None => TROUBLED.to_vec(),
+    };
+    let fault = &fault;
+    Ok(hows
+        .into_iter()
+        .flat_map(|how| targets.iter().map(move |target| fault(how, *target)))
+        .collect())
 }
 
 fn any_partition() -> Vec<Fault> {
@@ -150,8 +185,22 @@ mod tests {
     }
 
     #[test]
+    fn troubles_narrow_from_a_kind_to_one_fault() {
+        let troubles: Vec<usize> = menu("network,disk,clock").items.iter().map(Vec::len).collect();
+        assert_eq!(troubles, [5 * TROUBLED.len(), 4 * TROUBLED.len(), 3 * TROUBLED.len()]);
+        assert_eq!(menu("disk:flip").items[0].len(), TROUBLED.len());
+        let fault = Fault::Disk { how: DiskTrouble::FailSync, target: Target::Leader };
+        assert_eq!(menu("disk:fail-sync:leader").items, [[fault]]);
+        let text = serde_json::to_string(&fault).unwrap();
+        assert_eq!(text, r#"{"fault":"disk","how":"fail-sync","target":"leader"}"#);
+        assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), fault);
+        assert!(menu("network").for_nodes(1).unwrap_err().contains("at least 2 nodes"));
+        assert!(menu("disk,clock").for_nodes(1).is_ok());
+    }
+
+    #[test]
     fn a_fault_reads_back_from_how_it_is_shown() {
-        for item in menu("kill,pause,partition").items {
+        for item in menu("kill,pause,partition,network,disk,clock").items {
             for fault in item {
                 assert_eq!(menu(&fault.to_string()).items, [[fault]]);
             }
@@ -167,6 +216,9 @@ mod tests {
             ("kill:nobody", "unknown target `nobody`"),
             ("kill:leader:one", "not `one`"),
             ("partition:star", "unknown shape `star`"),
+            ("network:down", "unknown network fault `down`: choose one of slow, lossy"),
+            ("disk:flip:nobody", "unknown target `nobody`"),
+            ("clock:jump:one:two", "too many parts"),
             ("partition:bridge:leader", "takes no target"),
             ("kill,none", "stands alone"),
             ("a:b:c:d", "too many parts"),

@@ -190,7 +190,9 @@ impl Plan {
         };
         plan.validate()?;
         let menu = options.menu.for_nodes(plan.nodes).map_err(anyhow::Error::msg)?;
-        plan.faults = schedule::generate(&menu, plan.time, plan.interval, plan.seed);
+        // The same schedule in simulation as on containers, unless it is too fast for them.
+        let shortest = schedule::SHORTEST.min(plan.interval / 2).max(plan.fault_min());
+        plan.faults = schedule::generate(&menu, plan.time, plan.interval, shortest, plan.seed);
         ensure!(
             menu.items.is_empty() || !plan.faults.is_empty(),
             "no fault fits into {}: the first of --interval {} would come too late; make --time \
@@ -238,6 +240,14 @@ impl Plan {
     /// The nodes' ids.
     pub fn node_ids(&self) -> Vec<NodeId> {
         (1..=self.nodes).collect()
+    }
+
+    /// No fault is shorter.
+    fn fault_min(&self) -> Duration {
+        match self.cluster {
+            ClusterKind::Docker => schedule::SHORTEST,
+            ClusterKind::Sim => Duration::from_millis(10),
+        }
     }
 
     /// Checks that the plan is possible.
@@ -305,9 +315,14 @@ impl Plan {
                 bail!("fault {number}: {why}");
             }
             ensure!(
-                injection.lasts >= schedule::SHORTEST,
+                self.cluster == ClusterKind::Sim || !fault.is_simulated_only(),
+                "fault {number}: `{fault}` exists in simulation only, containers cannot suffer it; \
+                 run the plan with --cluster sim"
+            );
+            ensure!(
+                injection.lasts >= self.fault_min(),
                 "fault {number} ({fault}) must last at least {}",
-                humantime::format_duration(schedule::SHORTEST)
+                humantime::format_duration(self.fault_min())
             );
             ensure!(
                 injection.at + injection.lasts <= self.time,

@@ -73,6 +73,9 @@ pub struct Disk {
     /// Longest time that a slow sync takes.
     #[serde(with = "humantime_serde")]
     pub slow_max: Duration,
+    /// Bytes of a full-grown segment of the write-ahead log, from 1024; the first has a quarter of
+    /// it. Small ones are filled soon.
+    pub segment_bytes: u32,
     /// Whether disks keep their word.
     pub honesty: Honesty,
 }
@@ -85,6 +88,8 @@ impl Default for Disk {
             sync_max: Duration::from_millis(2),
             slow: 0.01,
             slow_max: Duration::from_millis(40),
+            // A run of a minute fills some.
+            segment_bytes: 64 << 10,
             honesty: Honesty::Honest,
         }
     }
@@ -150,6 +155,11 @@ impl World {
         range("a sync's time", disk.sync_min, disk.sync_max, USUAL_MAX)?;
         range("a slow sync's time", disk.sync_min, disk.slow_max, RARE_MAX)?;
         share("slow syncs", disk.slow)?;
+        ensure!(
+            disk.segment_bytes >= 1024,
+            "a segment has at least 1024 bytes, not {}",
+            disk.segment_bytes
+        );
         ensure!(
             (0.0..=0.5).contains(&clocks.rate_error),
             "the error of the clocks' rate is 0 to 0.5, not {}",
@@ -218,6 +228,7 @@ mod tests {
             (refused(&|world| world.disk.sync_max = Duration::ZERO), "a sync's time"),
             (refused(&|world| world.disk.slow = 2.0), "slow syncs"),
             (refused(&|world| world.disk.slow_max = Duration::ZERO), "a slow sync's time"),
+            (refused(&|world| world.disk.segment_bytes = 100), "at least 1024 bytes"),
             (refused(&|world| world.clocks.rate_error = 0.6), "0 to 0.5, not 0.6"),
             (refused(&|world| world.limits.append_bytes = 0), "must send something"),
             (refused(&|world| world.limits.append_window = 0), "must send something"),

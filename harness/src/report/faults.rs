@@ -53,10 +53,11 @@ impl Fault {
     }
 
     /// The time in which it may have had an effect: from its installation to the moment it was
-    /// seen healed, or `end`. `None` if it never was installed.
+    /// seen healed or given up for want of an effect, or `end`. `None` if it never was installed.
     pub(super) fn active(&self, end: u64) -> Option<(u64, u64)> {
         let start = self.at(Phase::Installed).or_else(|| self.at(Phase::Bitten))?;
-        Some((start, self.at(Phase::Healed).unwrap_or(end).max(start)))
+        let over = self.at(Phase::Healed).or_else(|| self.at(Phase::Skipped));
+        Some((start, over.unwrap_or(end).max(start)))
     }
 
     /// The first and the last moment the record speaks of.

@@ -25,6 +25,7 @@ pub use self::{
     error::Error,
     file::FileDisk,
     memory::{Failure, MemoryDisk, Piece, SECTOR_BYTES},
+    recovery::{Place, guarded},
     wal::{Options, Wal},
 };
 

@@ -17,6 +17,47 @@ use super::{
     segment::{self, BadHeader, Body, FORMAT, HEADER_BYTES, Header},
 };
 
+/// Where a record lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Name of the file.
+    pub file: String,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+    /// Length in bytes.
+    pub len: u64,
+}
+
+/// The records whose damage every later start must notice, oldest first: each was synced before a
+/// record behind it was written. For a simulator, that lets bits decay.
+///
+/// # Errors
+///
+/// The disk fails; the log is corrupt already, or another node's.
+pub fn guarded(disk: &impl Disk, identity: Identity) -> Result<Vec<Place>, Error> {
+    let files = disk.list().map_err(|why| Error::io("list", disk.describe(""), why))?;
+    let mut sequences: Vec<u64> =
+        files.iter().filter_map(|file| segment::parse_name(file)).collect();
+    sequences.sort_unstable();
+    let mut places = Vec::new();
+    for sequence in &sequences {
+        let segment = Segment::read(disk, *sequence, identity)?;
+        let salt = segment.header.salt();
+        let (mut last_batch, mut offset) = (HEADER_BYTES, HEADER_BYTES);
+        let before = places.len();
+        while let Some(frame) = segment::decode(&segment.file, salt, offset, HEADER_BYTES) {
+            let len = (frame.end - offset) as u64;
+            places.push(Place { file: segment::name(*sequence), offset: offset as u64, len });
+            (last_batch, offset) = (frame.batch, frame.end);
+        }
+        if Some(sequence) == sequences.last() {
+            let kept = places.iter().skip(before).filter(|at| at.offset < last_batch as u64);
+            places.truncate(before + kept.count());
+        }
+    }
+    Ok(places)
+}
+
 /// Where the log goes on.
 #[derive(Debug)]
 pub(super) struct Tail {

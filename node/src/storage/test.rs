@@ -190,6 +190,39 @@ fn a_flipped_bit_in_what_was_synced_before_is_refused_with_file_and_offset() {
 }
 
 #[test]
+fn a_flipped_bit_in_any_guarded_record_is_refused_with_file_and_offset() {
+    let (mut wal, _) = open(MemoryDisk::new()).unwrap();
+    for index in 1..=40 {
+        wal.append(&[Record::HardState { term: index, vote: Some(2) }]).unwrap();
+        wal.append(&entries(index, index, &[&[index as u8; 150]])).unwrap();
+        if index % 3 == 0 {
+            wal.sync().unwrap();
+        }
+    }
+    wal.append(&entries(41, 41, &[b"the last batch", b"is never guarded"])).unwrap();
+    wal.sync().unwrap();
+    let disk = wal.into_disk();
+    let places = guarded(&disk, ME).unwrap();
+    let files: std::collections::BTreeSet<_> = places.iter().map(|at| &at.file).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    // The last batch has the 40th hard state and the entries from the 40th on.
+    assert_eq!(places.len(), 1 + 39 + 39, "{places:?}");
+    for Place { file, offset, len } in places {
+        for byte in offset..offset + len {
+            let mut damaged = disk.clone();
+            assert!(damaged.flip_bit(&file, byte as usize, (byte % 8) as u8));
+            match open(damaged) {
+                Err(Error::Corrupt { file: named, offset: at, .. }) => {
+                    assert_eq!((named, at), (file.clone(), offset), "byte {byte}");
+                }
+                other => panic!("byte {byte} of {file}: {other:?}"),
+            }
+        }
+    }
+    assert!(guarded(&MemoryDisk::new(), ME).unwrap().is_empty());
+}
+
+#[test]
 fn a_flipped_bit_in_the_last_batch_or_behind_it_never_changes_a_record() {
     let (disk, last_batch) = three_batches();
     let (_, whole) = open(disk.clone()).unwrap();

@@ -129,18 +129,47 @@ impl World<'_> {
 
     /// The clients of a process that dies notice it.
     pub(super) fn reset_clients(&mut self, id: NodeId) {
-        let begun =
-            |client: &Client| client.operation.is_some() && client.progress != Progress::Planned;
-        let tokens: Vec<(ClientId, u64)> = self
-            .clients
-            .iter()
-            .enumerate()
-            .filter(|(_, client)| begun(client) && client.at + 1 == id as usize)
-            .map(|(number, client)| (number, client.token))
-            .collect();
-        for (number, token) in tokens {
+        for number in self.waiting_at(id) {
+            let token = self.clients[number].token;
             self.tell(number, token, News::Reset);
         }
+    }
+
+    /// The connections of a node's clients break, and what was in flight on them is lost. Returns
+    /// how many clients waited for something.
+    pub(super) fn break_clients(&mut self, id: NodeId) -> usize {
+        let of_client = |work: &Work| matches!(work, Work::Hello(..) | Work::Ask(..));
+        self.queue.lose(|event| match event {
+            Event::Arrives { node, work, .. } => *node == id && of_client(work),
+            _ => false,
+        });
+        self.process(id).lose_held(of_client);
+        let waiting = self.waiting_at(id);
+        for &number in &waiting {
+            // Nothing else that is on its way to it counts any more.
+            self.clients[number].token += 1;
+            let token = self.clients[number].token;
+            self.tell(number, token, News::Reset);
+        }
+        for client in self.clients.iter_mut().filter(|client| client.at + 1 == id as usize) {
+            client.connection = None;
+        }
+        waiting.len()
+    }
+
+    /// The clients that have an operation open at a node.
+    fn waiting_at(&self, id: NodeId) -> Vec<ClientId> {
+        let waits = |client: &Client| {
+            client.operation.is_some()
+                && client.progress != Progress::Planned
+                && client.at + 1 == id as usize
+        };
+        self.clients
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| waits(c))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     fn wait(&mut self, id: ClientId, time: Duration, news: News) {

@@ -1,29 +1,57 @@
 //! A node's disk in the simulated world: [`MemoryDisk`], which forgets what was not synced.
+//!
+//! # Why every default plan must be survived
+//!
+//! Faults on disks never destroy the last good copy of anything that was acknowledged, unless the
+//! plan asks for disks that lie or data in memory:
+//! - a crash loses only what was not synced, and nobody acknowledges that;
+//! - a sync that fails, or a disk that is full, stops the node before it acknowledges anything that
+//!   the disk did not keep;
+//! - a bit flips only in a record that was synced before a later one was written
+//!   ([`node::storage::guarded`]), never in what could be taken for a torn tail: the node must refuse
+//!   to start, and the heal puts the bit back, so that all copies are as they were.
 
-use std::io;
+use std::{io, mem};
 
-use node::storage::{Disk, MemoryDisk};
+use node::storage::{Disk, Failure, MemoryDisk};
 use rand::Rng;
 
 use crate::plan::Honesty;
 
 /// The disk.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SimulatedDisk {
     memory: MemoryDisk,
     honesty: Honesty,
+    /// The next sync fails.
+    fails_sync: bool,
 }
 
 impl SimulatedDisk {
     /// An empty disk.
     pub(super) fn new(honesty: Honesty) -> Self {
-        Self { memory: MemoryDisk::new(), honesty }
+        Self { memory: MemoryDisk::new(), honesty, fails_sync: false }
     }
 
     /// The power fails: any subset of the unsynced sectors is kept, one of the last write may be
     /// torn.
     pub(super) fn crash(&mut self, rng: &mut impl Rng) {
         self.memory.crash(rng);
+    }
+
+    /// Whether the next sync fails.
+    pub(super) fn set_fails_sync(&mut self, fails: bool) {
+        self.fails_sync = fails;
+    }
+
+    /// Whether there is no space for another file.
+    pub(super) fn set_full(&mut self, full: bool) {
+        self.memory.set_capacity(full.then_some(0));
+    }
+
+    /// Flips a bit. False: there is no such byte.
+    pub(super) fn flip_bit(&mut self, file: &str, offset: usize, bit: u8) -> bool {
+        self.memory.flip_bit(file, offset, bit)
     }
 
     /// Sectors that a crash now may keep or lose.
@@ -54,6 +82,10 @@ impl Disk for SimulatedDisk {
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
+        if mem::take(&mut self.fails_sync) {
+            self.memory.fail(Failure::Sync);
+            return self.memory.sync(name);
+        }
         // Even a liar's files exist: a log that lost its header would be refused, not believed.
         let being_made = name.ends_with(".tmp");
         match self.honesty {

@@ -6,7 +6,8 @@
 //! everything is kept in ordered collections.
 //!
 //! - `world`, `queue`: time, and what happens in it; `stages`: the course of a run;
-//! - `process`: a replica, driven as the server drives it; `disk`, `network`: what it lives on;
+//! - `process`: a replica, driven as the server drives it; `disk`, `network`, `clock`: what it lives
+//!   on;
 //! - `client`: the load; `nemesis`: the faults, with their proof;
 //! - `record`: the evidence, checked for Raft's safety step by step;
 //! - [`Observer`]: is told of all that happens.
@@ -20,6 +21,7 @@
 //! - Not simulated is the shell around the replica: gRPC, sockets, files, their errors and limits.
 
 mod client;
+mod clock;
 mod disk;
 mod nemesis;
 mod network;

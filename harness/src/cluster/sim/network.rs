@@ -3,6 +3,7 @@
 //! Every message has a delay of its own, so messages overtake each other. A cut drops what is sent
 //! and what arrives while it holds, and counts it. A message to a process that dies before it
 //! arrives is lost with the connection; so is the connection itself, which the sender notices.
+//! [`Troubles`] delay, lose and double messages on top of what the world does by itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,7 @@ use rand::{Rng, RngExt};
 
 use super::queue::nanoseconds;
 use crate::{
-    nemesis::{Link, overlap::FaultId},
+    nemesis::{Link, NetworkTrouble, overlap::FaultId},
     plan::Network,
 };
 
@@ -62,8 +63,94 @@ impl Cuts {
     }
 }
 
+/// What faults make of a message, beside what the network does by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fate {
+    /// It is lost.
+    pub(super) lost: bool,
+    /// It comes so much later.
+    pub(super) delay: Duration,
+    /// It comes again, each time so much later than it might.
+    pub(super) again: Vec<Duration>,
+}
+
+/// How bad a trouble is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Strength {
+    /// Share of messages that are struck, 0 to 1. Of a slow network all are.
+    pub(super) share: f64,
+    /// Longest time by which one comes later.
+    pub(super) most: Duration,
+}
+
+#[derive(Debug)]
+struct Trouble {
+    how: NetworkTrouble,
+    strength: Strength,
+    struck: BTreeMap<Link, u64>,
+}
+
+/// The troubles that hold, and how many messages each struck, by link.
+#[derive(Debug, Default)]
+pub(super) struct Troubles(BTreeMap<FaultId, Trouble>);
+
+impl Troubles {
+    /// Makes trouble on links.
+    pub(super) fn install(
+        &mut self,
+        fault: FaultId,
+        how: NetworkTrouble,
+        strength: Strength,
+        links: &BTreeSet<Link>,
+    ) {
+        let struck = links.iter().map(|link| (*link, 0)).collect();
+        self.0.insert(fault, Trouble { how, strength, struck });
+    }
+
+    /// Ends a trouble.
+    pub(super) fn remove(&mut self, fault: FaultId) {
+        self.0.remove(&fault);
+    }
+
+    /// What becomes of a message on this link now. Every trouble that strikes it counts it.
+    pub(super) fn fate(&mut self, link: Link, rng: &mut impl Rng) -> Fate {
+        let mut fate = Fate::default();
+        for Trouble { how, strength: Strength { share, most }, struck } in self.0.values_mut() {
+            let Some(count) = struck.get_mut(&link) else { continue };
+            if *how != NetworkTrouble::Slow && !rng.random_bool(*share) {
+                continue;
+            }
+            *count += 1;
+            match how {
+                NetworkTrouble::Slow => fate.delay += between(rng, *most / 4, *most),
+                NetworkTrouble::Lossy => fate.lost = true,
+                NetworkTrouble::Duplicating => {
+                    fate.again.push(between(rng, Duration::ZERO, *most));
+                }
+                NetworkTrouble::Reordering => fate.delay += between(rng, Duration::ZERO, *most),
+                // Over as soon as it happened.
+                NetworkTrouble::Reset => {}
+            }
+        }
+        fate
+    }
+
+    /// The messages that a trouble struck so far, by link.
+    pub(super) fn counters(&self, fault: FaultId) -> BTreeMap<Link, u64> {
+        self.0.get(&fault).map(|trouble| trouble.struck.clone()).unwrap_or_default()
+    }
+
+    /// Whether another trouble than `fault` holds on a link.
+    pub(super) fn strikes(&self, fault: FaultId, link: Link) -> bool {
+        self.0.iter().any(|(by, trouble)| *by != fault && trouble.struck.contains_key(&link))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     #[test]
@@ -78,5 +165,41 @@ mod tests {
         assert_eq!(cuts.counters(0), BTreeMap::from([(there, 2)]));
         cuts.remove(0);
         assert!(!cuts.drops(there));
+    }
+
+    #[test]
+    fn troubles_add_up_on_their_links_and_count() {
+        let (here, elsewhere) = (Link { from: 1, to: 2 }, Link { from: 2, to: 1 });
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let most = Duration::from_millis(80);
+        let sure = Strength { share: 1.0, most };
+        let mut troubles = Troubles::default();
+        assert_eq!(troubles.fate(here, &mut rng), Fate::default());
+        let links = BTreeSet::from([here]);
+        troubles.install(0, NetworkTrouble::Slow, Strength { share: 0.0, most }, &links);
+        troubles.install(1, NetworkTrouble::Duplicating, sure, &links);
+        let fate = troubles.fate(here, &mut rng);
+        assert!(!fate.lost && fate.delay >= most / 4 && fate.delay <= most, "{fate:?}");
+        assert_eq!(fate.again.len(), 1);
+        assert_eq!(troubles.fate(elsewhere, &mut rng), Fate::default());
+        troubles.install(2, NetworkTrouble::Lossy, sure, &links);
+        assert!(troubles.fate(here, &mut rng).lost);
+        assert_eq!(troubles.counters(0), BTreeMap::from([(here, 2)]));
+        assert_eq!(troubles.counters(2), BTreeMap::from([(here, 1)]));
+        assert!(troubles.strikes(2, here) && !troubles.strikes(2, elsewhere));
+        (0..3).for_each(|fault| troubles.remove(fault));
+        assert!(!troubles.strikes(9, here));
+    }
+
+    #[test]
+    fn a_share_of_messages_is_struck() {
+        let link = Link { from: 1, to: 2 };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let strength = Strength { share: 0.25, most: Duration::ZERO };
+        let mut troubles = Troubles::default();
+        troubles.install(0, NetworkTrouble::Lossy, strength, &BTreeSet::from([link]));
+        let lost = (0..1000).filter(|_| troubles.fate(link, &mut rng).lost).count() as u64;
+        assert!((200..300).contains(&lost), "{lost}");
+        assert_eq!(troubles.counters(0)[&link], lost);
     }
 }

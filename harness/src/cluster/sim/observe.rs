@@ -135,7 +135,7 @@ pub enum Loss {
     Cut,
     /// The receiver was down when it left, when it arrived, or before it was taken in.
     Down,
-    /// The receiver was started anew meanwhile.
+    /// The connection broke, or the receiver was started anew meanwhile.
     Reset,
 }
 

@@ -23,28 +23,33 @@ use proto::trace;
 use rand::RngExt;
 
 use super::{
+    clock::Clock,
     disk::SimulatedDisk,
-    network::between,
+    network::{Fate, between},
     observe::{Ending, Happening, Loss, MessageId},
-    queue::{ClientId, Event, News, Work},
+    queue::{ClientId, Event, Moment, News, Work},
     world::World,
 };
 use crate::{
-    nemesis::{Link, NodeId},
+    nemesis::{DiskTrouble, Link, NodeId, overlap::FaultId},
     plan::{self, Storage},
 };
 
 const CLUSTER: u64 = 0x51_4d;
 /// How long a round keeps a process busy.
 const ROUND: Duration = Duration::from_micros(20);
-/// Small segments, so that runs of a minute fill some.
-const SEGMENTS: Options = Options { first_segment_bytes: 16 << 10, segment_bytes: 64 << 10 };
 
 /// A node: what survives a crash, and the process while it runs.
 #[derive(Debug)]
 pub(super) struct Process {
     /// None while a process has it open.
     disk: Option<SimulatedDisk>,
+    /// The machine's clock; it outlives the process.
+    pub(super) time: Clock,
+    /// A fault slows its syncs: which one, and by how much at most.
+    pub(super) slowed: Option<(FaultId, Duration)>,
+    /// A fault of the disk will stop the process.
+    pub(super) doomed: Option<(FaultId, DiskTrouble)>,
     running: Option<Running>,
     /// Counts the starts, failed ones included.
     pub(super) incarnation: u64,
@@ -71,16 +76,29 @@ struct Running {
     /// The earliest timer that is scheduled.
     timer: Option<Time>,
     queued: Vec<(WriteId, Vec<storage::Record>)>,
-    syncing: Option<WriteId>,
+    syncing: Option<Syncing>,
     requests: BTreeMap<RequestId, (ClientId, u64)>,
     last_request: RequestId,
 }
 
+/// What the disk is at work with.
+#[derive(Clone, Copy, Debug)]
+struct Syncing {
+    /// The last write that it takes with it.
+    write: WriteId,
+    took: Duration,
+    /// The fault that slows it.
+    slowed: Option<FaultId>,
+}
+
 impl Process {
     /// A node that was never started.
-    pub(super) fn new(disk: SimulatedDisk) -> Self {
+    pub(super) fn new(disk: SimulatedDisk, time: Clock) -> Self {
         Self {
             disk: Some(disk),
+            time,
+            slowed: None,
+            doomed: None,
             running: None,
             incarnation: 0,
             clock: 0,
@@ -104,6 +122,25 @@ impl Process {
         self.running.as_ref().map_or(0, |running| running.boot)
     }
 
+    /// The disk, whoever has it open.
+    pub(super) fn disk_mut(&mut self) -> Option<&mut SimulatedDisk> {
+        match &mut self.running {
+            Some(running) => Some(running.wal.disk_mut()),
+            None => self.disk.as_mut(),
+        }
+    }
+
+    /// Whether the disk is at work with a sync that a fault slows. One of a paused process ends unseen.
+    pub(super) fn is_slowed_by(&self, fault: FaultId) -> bool {
+        let syncing = self.running.as_ref().and_then(|running| running.syncing);
+        !self.paused && syncing.is_some_and(|syncing| syncing.slowed == Some(fault))
+    }
+
+    /// Loses what reached the process while it was paused and it has not taken yet.
+    pub(super) fn lose_held(&mut self, mut lost: impl FnMut(&Work) -> bool) {
+        self.held.retain(|work| !lost(work));
+    }
+
     /// Revision and hash of the store.
     pub(super) fn hash(&self) -> Option<(i64, u32)> {
         let store = self.running.as_ref().filter(|_| !self.paused)?.replica.store();
@@ -114,19 +151,28 @@ impl Process {
 impl World<'_> {
     /// Starts a process with what its disk holds.
     pub(super) fn start(&mut self, id: NodeId) {
-        let now = self.now;
+        if let Err(why) = self.try_start(id) {
+            self.record.incomplete(format!("n{id} did not start: {why}"));
+        }
+    }
+
+    /// Starts a process, which may refuse to with what its disk holds. The disk is then as before.
+    pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), storage::Error> {
+        let true_now = self.now;
         let seed = self.rng.random();
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
         let plan::Limits { append_bytes, append_window } = self.plan.world.limits;
         let limits = Limits { append_bytes, append_window, ..Limits::default() };
+        let segment_bytes = self.plan.world.disk.segment_bytes;
+        let segments = Options { first_segment_bytes: segment_bytes / 4, segment_bytes };
         let process = self.process(id);
-        let Some(disk) = process.disk.take() else { return };
+        let Some(disk) = process.disk.take() else { return Ok(()) };
         process.incarnation += 1;
-        let identity = Identity { cluster: CLUSTER, node: id };
-        let (wal, recovered) = match Wal::open_with(disk, identity, SEGMENTS) {
-            Ok(opened) => opened,
-            Err(why) => return self.ended(id, &format!("did not start: {why}")),
-        };
+        // To open a log takes the disk; the copy stays where the log is refused.
+        process.disk = Some(disk.clone());
+        let (wal, recovered) = Wal::open_with(disk, identity(id), segments)?;
+        process.disk = None;
+        let now = process.time.read(true_now);
         let (boot, cut) = (recovered.boot, recovered.cut);
         let config = Config {
             id,
@@ -149,7 +195,7 @@ impl World<'_> {
             inbox: VecDeque::new(),
             outputs,
             refusals: Vec::new(),
-            busy_until: now,
+            busy_until: true_now,
             awaited: false,
             timer: None,
             queued: Vec::new(),
@@ -157,17 +203,19 @@ impl World<'_> {
             requests: BTreeMap::new(),
             last_request: 0,
         });
-        self.watch.see(now, Happening::Started { node: id, boot, cut });
+        self.watch.see(true_now, Happening::Started { node: id, boot, cut });
         self.round(id);
+        Ok(())
     }
 
     /// The process ends at once, and the machine with it: of what was not synced, the disk keeps any
     /// part. Returns how many sectors were at stake.
     pub(super) fn crash(&mut self, id: NodeId) -> usize {
-        self.end(id, Ending::Killed)
+        self.end(id, Ending::Killed, true)
     }
 
-    fn end(&mut self, id: NodeId, ending: Ending<'_>) -> usize {
+    /// Ends a process, and where its machine loses power, what its disk was not told to keep.
+    fn end(&mut self, id: NodeId, ending: Ending<'_>, power_fails: bool) -> usize {
         let now = self.now;
         let honesty = self.plan.world.disk.honesty;
         let forgets = self.plan.storage == Storage::Memory;
@@ -185,7 +233,7 @@ impl World<'_> {
         }
         if forgets {
             disk = SimulatedDisk::new(honesty);
-        } else {
+        } else if power_fails {
             disk.crash(&mut self.rng);
         }
         process.disk = Some(disk);
@@ -248,7 +296,7 @@ impl World<'_> {
     /// A timer that was scheduled goes off; the replica may have moved its deadline meanwhile.
     pub(super) fn timer(&mut self, id: NodeId) {
         let now = self.now;
-        let Process { paused, running: Some(running), .. } = self.process(id) else { return };
+        let Process { paused, time, running: Some(running), .. } = self.process(id) else { return };
         if running.timer != Some(now) {
             return;
         }
@@ -256,7 +304,7 @@ impl World<'_> {
         if *paused {
             return;
         }
-        if running.replica.deadline() > now {
+        if running.replica.deadline() > time.read(now) {
             return self.wind(id);
         }
         self.watch.see(now, Happening::Timer { node: id });
@@ -266,14 +314,26 @@ impl World<'_> {
     /// Sees to it that a timer goes off no later than the replica's deadline.
     fn wind(&mut self, id: NodeId) {
         let now = self.now;
-        let Some(running) = &mut self.process(id).running else { return };
+        let Process { time, running: Some(running), .. } = self.process(id) else { return };
         let deadline = running.replica.deadline();
-        if deadline == Time::MAX || running.timer.is_some_and(|timer| timer <= deadline) {
+        if deadline == Time::MAX {
+            return;
+        }
+        let deadline = time.when(deadline);
+        if running.timer.is_some_and(|timer| timer <= deadline) {
             return;
         }
         let deadline = deadline.max(now + Duration::from_nanos(1));
         running.timer = Some(deadline);
         self.queue.push(deadline, Event::Timer(id));
+    }
+
+    /// A node's clock goes otherwise than before, so its timer goes off at another time.
+    pub(super) fn rewind(&mut self, id: NodeId) {
+        if let Some(running) = &mut self.process(id).running {
+            running.timer = None;
+            self.wind(id);
+        }
     }
 
     /// Deals with what waits, and with the time.
@@ -293,7 +353,7 @@ impl World<'_> {
         }
         match done {
             Ok(Ok(())) => self.wind(id),
-            Ok(Err(why)) => self.ended(id, &format!("stopped: {why}")),
+            Ok(Err(why)) => self.stopped(id, &why),
             Err(panic) => {
                 let how = format!("it panicked: {}", words(&*panic));
                 self.crash(id);
@@ -303,7 +363,7 @@ impl World<'_> {
     }
 
     fn work(&mut self, id: NodeId, work: &mut VecDeque<Work>) -> Result<(), storage::Error> {
-        let now = self.now;
+        let now = self.processes[id as usize - 1].time.read(self.now);
         // Any input makes a replica look at the time as well.
         let mut looked = false;
         while let Some(item) = work.pop_front() {
@@ -323,9 +383,14 @@ impl World<'_> {
                 }
                 Work::Synced => {
                     running.wal.sync()?;
-                    let Some(last) = running.syncing.take() else { continue };
-                    self.watch.see(now, Happening::Synced { node: id });
-                    Input::Durable(last)
+                    let Some(synced) = running.syncing.take() else { continue };
+                    if let Some(fault) = synced.slowed
+                        && self.nemesis.synced_slowly(fault, id, synced.took)
+                    {
+                        self.queue.push(self.now, Event::Fault(fault, Moment::Check));
+                    }
+                    self.watch.see(self.now, Happening::Synced { node: id });
+                    Input::Durable(synced.write)
                 }
                 Work::Hello(client, token) => {
                     let incarnation = self.process(id).incarnation;
@@ -401,24 +466,30 @@ impl World<'_> {
     /// The disk takes what is queued, unless it is at work.
     fn write(&mut self, id: NodeId) -> Result<(), storage::Error> {
         let process = &mut self.processes[id as usize - 1];
-        let incarnation = process.incarnation;
+        let (incarnation, slowed) = (process.incarnation, process.slowed);
         let Some(running) = &mut process.running else { return Ok(()) };
         if running.syncing.is_some() {
             return Ok(());
         }
         let size = running.wal.size();
+        let mut last = None;
         for (write, records) in running.queued.drain(..) {
             running.wal.append(&records)?;
-            running.syncing = Some(write);
+            last = Some(write);
         }
         if running.wal.size() > size {
             self.watch.see(self.now, Happening::Rolled { node: id });
         }
-        if running.syncing.is_some() {
+        if let Some(write) = last {
             let disk = &self.plan.world.disk;
             let slow = self.rng.random_bool(disk.slow);
             let most = if slow { disk.slow_max } else { disk.sync_max };
-            let took = between(&mut self.rng, disk.sync_min, most);
+            let mut took = between(&mut self.rng, disk.sync_min, most);
+            if let Some((_, most)) = slowed {
+                took += between(&mut self.rng, most / 4, most);
+            }
+            running.syncing = Some(Syncing { write, took, slowed: slowed.map(|(fault, _)| fault) });
+            let slow = slow || slowed.is_some();
             self.watch.see(self.now, Happening::Syncing { node: id, takes: took, slow });
             self.queue.push(self.now + took, Event::Synced { node: id, incarnation });
         }
@@ -443,22 +514,26 @@ impl World<'_> {
             };
         }
         let network = &self.plan.world.network;
-        let lost = if self.cuts.drops(Link { from, to }) {
+        let link = Link { from, to };
+        let mut fate = Fate::default();
+        let lost = if self.cuts.drops(link) {
             Some(Loss::Cut)
         } else {
-            self.rng.random_bool(network.loss).then_some(Loss::Chance)
+            fate = self.troubles.fate(link, &mut self.rng);
+            (fate.lost || self.rng.random_bool(network.loss)).then_some(Loss::Chance)
         };
         if let Some(why) = lost {
             self.watch.see(self.now, Happening::Lost { id, message: &message, why });
             return None;
         }
-        if self.rng.random_bool(network.duplication) {
-            let again = self.now + self.message_delay();
+        let doubled = self.rng.random_bool(network.duplication).then_some(Duration::ZERO);
+        for later in doubled.into_iter().chain(fate.again) {
+            let again = self.now + self.message_delay() + later;
             let copy = self.sent(&message, Some(id));
             let work = Work::Message(copy, message.clone());
             self.queue.push(again, Event::Arrives { node: to, incarnation, work });
         }
-        let at = self.now + self.message_delay();
+        let at = self.now + self.message_delay() + fate.delay;
         let work = Work::Message(id, message);
         self.queue.push(at, Event::Arrives { node: to, incarnation, work });
         None
@@ -488,9 +563,30 @@ impl World<'_> {
         }
     }
 
+    /// A process stopped as its log cannot go on. Where a fault of its disk is the cause, that is on
+    /// record there; else nobody has done it.
+    fn stopped(&mut self, id: NodeId, why: &storage::Error) {
+        let by = match (self.process(id).doomed, why) {
+            (Some((fault, DiskTrouble::FailSync)), storage::Error::Io { .. })
+            | (Some((fault, DiskTrouble::Full)), storage::Error::DiskFull { .. }) => Some(fault),
+            _ => None,
+        };
+        match by {
+            Some(fault) => {
+                let boot = self.process(id).boot();
+                // The machine may go on, and keep in memory what the disk did not take.
+                let power_fails = self.rng.random_bool(0.5);
+                let how = format!("stopped: {why}");
+                self.end(id, Ending::Itself(&how), power_fails);
+                self.stopped_by(fault, id, boot, why.to_string());
+            }
+            None => self.ended(id, &format!("stopped: {why}")),
+        }
+    }
+
     /// A process ended that nobody killed.
     fn ended(&mut self, id: NodeId, how: &str) {
-        self.end(id, Ending::Itself(how));
+        self.end(id, Ending::Itself(how), true);
         self.record.incomplete(format!("n{id} {how}"));
     }
 
@@ -508,8 +604,13 @@ impl World<'_> {
         }
         let clock = running.replica.clock() + 1;
         self.trace(id, clock, trace::Event::Stopped {});
-        self.end(id, Ending::Stopped);
+        self.end(id, Ending::Stopped, true);
     }
+}
+
+/// Whose log a node's is.
+pub(super) fn identity(id: NodeId) -> Identity {
+    Identity { cluster: CLUSTER, node: id }
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {

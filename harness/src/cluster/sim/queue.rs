@@ -131,6 +131,21 @@ impl Queue {
         self.heap.push(Reverse((nanoseconds(time), self.scheduled, slot)));
     }
 
+    /// Removes what is lost. Returns how many events were.
+    pub(super) fn lose(&mut self, mut lost: impl FnMut(&Event) -> bool) -> usize {
+        let Self { heap, slots, free, .. } = self;
+        let before = heap.len();
+        heap.retain(|Reverse((_, _, slot))| {
+            let gone = slots[*slot].as_ref().is_some_and(&mut lost);
+            if gone {
+                slots[*slot] = None;
+                free.push(*slot);
+            }
+            !gone
+        });
+        before - heap.len()
+    }
+
     /// Takes the next event and its time.
     pub(super) fn pop(&mut self) -> Option<(Time, Event)> {
         let Reverse((time, _, slot)) = self.heap.pop()?;
@@ -160,5 +175,19 @@ mod tests {
             order.push((time, node));
         }
         assert_eq!(order, [(at(1), 2), (at(1), 4), (at(2), 1), (at(2), 3)]);
+    }
+
+    #[test]
+    fn what_is_lost_does_not_happen() {
+        let mut queue = Queue::default();
+        for node in 1..=4 {
+            queue.push(Time::from_millis(5 - node), Event::Timer(node));
+        }
+        assert_eq!(queue.lose(|event| matches!(event, Event::Timer(2 | 4))), 2);
+        let mut left = Vec::new();
+        while let Some((_, Event::Timer(node))) = queue.pop() {
+            left.push(node);
+        }
+        assert_eq!(left, [3, 1]);
     }
 }

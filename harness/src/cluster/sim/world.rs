@@ -6,14 +6,15 @@ use std::{
 };
 
 use node::{raft::Role, replica::Time};
-use rand::{SeedableRng, rngs::Xoshiro256PlusPlus};
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
     Simulation,
     client::{Client, Pace},
+    clock::{Clock, TRUE_RATE},
     disk::SimulatedDisk,
     nemesis::Nemesis,
-    network::{self, Cuts},
+    network::{self, Cuts, Troubles},
     observe::{MessageId, Observer, Stage, Watch},
     process::Process,
     queue::{Event, Queue},
@@ -34,6 +35,7 @@ pub(super) struct World<'a> {
     pub(super) rng: Xoshiro256PlusPlus,
     pub(super) processes: Vec<Process>,
     pub(super) cuts: Cuts,
+    pub(super) troubles: Troubles,
     pub(super) clients: Vec<Client>,
     pub(super) workload: Generator,
     pub(super) keys: Vec<String>,
@@ -54,7 +56,14 @@ impl<'a> World<'a> {
     /// The world of a plan, at its beginning.
     pub(super) fn new(plan: &'a Plan, observer: Option<&'a mut dyn Observer>) -> Self {
         let ids = plan.node_ids();
+        let clock = |rng: &mut Xoshiro256PlusPlus| match plan.world.clocks.rate_error {
+            0.0 => Clock::new(TRUE_RATE),
+            error => {
+                Clock::new((TRUE_RATE as f64 * rng.random_range(1.0 - error..=1.0 + error)) as u64)
+            }
+        };
         let disk = || SimulatedDisk::new(plan.world.disk.honesty);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
         let mut record = Recorder::new(ids.len());
         let run = record.run();
         run.nodes = ids.len();
@@ -70,9 +79,10 @@ impl<'a> World<'a> {
             now: Time::ZERO,
             start: Time::ZERO,
             queue,
-            rng: Xoshiro256PlusPlus::seed_from_u64(plan.seed),
-            processes: ids.iter().map(|_| Process::new(disk())).collect(),
+            processes: ids.iter().map(|_| Process::new(disk(), clock(&mut rng))).collect(),
+            rng,
             cuts: Cuts::default(),
+            troubles: Troubles::default(),
             clients: Vec::new(),
             workload: plan.workload.generator(plan.seed),
             keys: plan.workload.keys(),

@@ -205,6 +205,10 @@ impl Nemesis {
                 account.nodes = nodes;
                 partition::install(self, id, links, account).await.map(Active::Partition)
             }
+            // No valid plan for containers has these.
+            Fault::Network { .. } | Fault::Disk { .. } | Fault::Clock { .. } => {
+                Err(anyhow!("containers cannot suffer `{}`", injection.fault).into())
+            }
         }
     }
 

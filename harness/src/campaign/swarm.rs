@@ -1,0 +1,333 @@
+//! Draws the plan of each seed of a campaign: which faults, how often and how long, the weather, the
+//! size of the cluster and of the load.
+//!
+//! A test that does everything at once does nothing for long: with all faults on, no cluster stays up
+//! long enough for what needs a quiet minute before the blow. So each seed leaves most things out, at
+//! random, and many seeds together see more than one kind of test could (swarm testing: Groce et al.,
+//! ISSTA 2012). Some seeds are quiet, some savage, some have one kind of fault only, and some repeat
+//! one of the patterns that known bugs of Raft need.
+//!
+//! What the user gave stays as it is given.
+
+use std::time::Duration;
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{
+    nemesis::Menu,
+    plan::{
+        Clocks, ClusterKind, Disk, Limits, Load, Network, Options, Plan, Storage, Timings, World,
+    },
+    system::System,
+    workload::{Workload, register},
+};
+
+/// What the user of a campaign fixed; the rest is drawn for each seed.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// Number of nodes.
+    pub nodes: Option<u64>,
+    /// How long clients and faults run.
+    pub time: Option<Duration>,
+    /// The faults to choose from.
+    pub menu: Option<Menu>,
+    /// Time between faults.
+    pub interval: Option<Duration>,
+    /// Number of clients.
+    pub concurrency: Option<u64>,
+    /// Operations per second.
+    pub rate: Option<u64>,
+    /// Number of keys.
+    pub keys: Option<u32>,
+    /// The size of the domain of written values; within, none: unique ones.
+    pub values: Option<Option<u32>>,
+    /// When a client gives up.
+    pub operation_timeout: Option<Duration>,
+    /// Shortest election timeout.
+    pub election_timeout: Option<Duration>,
+    /// Time between heartbeats.
+    pub heartbeat_interval: Option<Duration>,
+    /// Where nodes keep their data.
+    pub storage: Storage,
+}
+
+/// The kinds of faults.
+const KINDS: [&str; 6] = ["kill", "pause", "partition", "network", "disk", "clock"];
+
+/// What known bugs need. A seed that has one of these has nothing else.
+const PATTERNS: [&[&str]; 14] = [
+    // Leaders change term after term, each with entries that it could not commit: the paper's
+    // figure 8.
+    &["partition:leader-alone", "kill:leader"],
+    &["partition:leader-alone"],
+    &["partition:leader-minority", "kill:leader"],
+    // A laggard comes back when the leader goes.
+    &["partition:one", "partition:one", "kill:leader"],
+    &["partition:minority", "pause:leader", "kill:leader"],
+    // A leader with clients and without a quorum.
+    &["partition:leader-minority", "partition:leader-alone", "pause:leader"],
+    // Crashes between votes, and between a write and its sync.
+    &["kill:all", "kill:majority"],
+    &["kill:leader", "kill:one", "disk:slow"],
+    // Two sides of one size, or none that sees all.
+    &["partition:halves", "kill:one"],
+    &["partition:majorities-ring", "partition:bridge", "partition:halves"],
+    // Who hears is not heard.
+    &["partition:deaf:leader", "partition:mute:leader", "partition:mute"],
+    // Answers of the past.
+    &["network:duplicating", "network:reordering", "partition:leader-alone"],
+    &["network:slow", "network:duplicating", "kill:leader"],
+    // Time passes unevenly.
+    &["clock", "pause:leader", "partition:leader-alone"],
+];
+
+/// The plan of a seed: a pure function.
+///
+/// # Errors
+/// What the user gave is impossible; says which and what is possible.
+pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
+    // Not the numbers that the schedule and the world are drawn from.
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(1);
+    let rng = &mut rng;
+
+    // Everything is drawn, whatever is given, so that what is given changes nothing else.
+    let nodes = given.nodes.unwrap_or(one_of(rng, &[3, 3, 3, 3, 5, 5, 5, 5, 4, 4, 7]));
+    let time = given.time.unwrap_or(Duration::from_secs(rng.random_range(10..=60)));
+    let timings = timings(given, rng);
+    let election = timings.election_timeout;
+    let menu = menu(given, nodes, rng)?;
+    let interval = given.interval.unwrap_or(interval(election, rng).min(time / 3));
+    let stretch = one_of(rng, &[0.5, 1.0, 1.0, 1.0, 2.0, 3.0]);
+    let load = load(given, rng);
+    let workload = workload(given, rng);
+    let world = World {
+        network: network(election, rng),
+        disk: disk(election, rng),
+        clocks: Clocks { rate_error: one_of(rng, &[0.0, 0.0, 0.001, 0.02, 0.1]) },
+        limits: limits(rng),
+    };
+    let mut plan = Plan::generate(Options {
+        system: System::RaftNode,
+        cluster: ClusterKind::Sim,
+        nodes,
+        seed,
+        time,
+        interval: Some(interval),
+        menu,
+        workload,
+        load,
+        timings,
+        storage: given.storage,
+        world,
+    })?;
+    for fault in &mut plan.faults {
+        let lasts = fault.lasts.mul_f64(stretch).max(Duration::from_millis(50));
+        fault.lasts = milliseconds(lasts).min(plan.time - fault.at);
+    }
+    plan.validate()?;
+    Ok(plan)
+}
+
+/// Which faults are on.
+fn menu(given: &Given, nodes: u64, rng: &mut impl Rng) -> anyhow::Result<Menu> {
+    let items: Vec<&str> = match rng.random_range(0..100) {
+        0..4 => Vec::new(),
+        4..30 => vec![one_of(rng, &KINDS)],
+        30..60 => one_of(rng, &PATTERNS).to_vec(),
+        60..85 => KINDS.into_iter().filter(|_| rng.random_bool(0.5)).collect(),
+        _ => KINDS.to_vec(),
+    };
+    if let Some(menu) = &given.menu {
+        return Ok(menu.clone());
+    }
+    let parse = |text: &str| text.parse::<Menu>().map_err(anyhow::Error::msg);
+    let mut possible = Vec::new();
+    for item in items {
+        if parse(item)?.for_nodes(nodes).is_ok() {
+            possible.push(item);
+        }
+    }
+    if possible.is_empty() { parse("none") } else { parse(&possible.join(",")) }
+}
+
+/// From one fault in an election timeout to a rare one.
+fn interval(election: Duration, rng: &mut impl Rng) -> Duration {
+    let doublings = rng.random_range(0.0..5.5);
+    milliseconds(election.mul_f64(f64::exp2(doublings)).max(Duration::from_millis(100)))
+}
+
+fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
+    let election = one_of(rng, &[100, 150, 200, 300, 500]);
+    let beats = one_of(rng, &[3, 5, 10]);
+    let election_timeout = given.election_timeout.unwrap_or(Duration::from_millis(election));
+    let heartbeat_interval = given
+        .heartbeat_interval
+        .unwrap_or(milliseconds(election_timeout / beats).max(Duration::from_millis(1)));
+    Timings { election_timeout, heartbeat_interval }
+}
+
+fn workload(given: &Given, rng: &mut impl Rng) -> Workload {
+    let keys = one_of(rng, &[1, 1, 2, 3, 5, 5, 10, 20]);
+    let values = given.values.unwrap_or(one_of(rng, &[None, None, None, Some(2), Some(5)]));
+    // Where values repeat, a history with many unknown outcomes for one key can be explained in so
+    // many ways that none can be ruled out in time.
+    let keys = if values.is_some() { 5.max(keys) } else { keys };
+    Workload::Register(register::Options { keys: given.keys.unwrap_or(keys), values })
+}
+
+fn load(given: &Given, rng: &mut impl Rng) -> Load {
+    let concurrency = one_of(rng, &[1, 2, 3, 5, 5, 5, 8, 10]);
+    let rate = one_of(rng, &[5, 10, 20, 20, 30, 50]);
+    let timeout = one_of(rng, &[300, 1000, 1000, 2000]);
+    Load {
+        concurrency: given.concurrency.unwrap_or(concurrency),
+        rate: given.rate.unwrap_or(rate),
+        operation_timeout: given.operation_timeout.unwrap_or(Duration::from_millis(timeout)),
+    }
+}
+
+/// The weather of the network: bearable, so that a cluster can be asked to serve in it.
+fn network(election: Duration, rng: &mut impl Rng) -> Network {
+    let calm = Network::default();
+    let jitter = (election / 10).min(Duration::from_millis(20));
+    match rng.random_range(0..10) {
+        0..4 => calm,
+        4..6 => Network {
+            delay_max: jitter,
+            late: 0.05,
+            late_max: election / 2,
+            loss: one_of(rng, &[0.0, 0.001, 0.01]),
+            ..calm
+        },
+        6..8 => Network {
+            loss: one_of(rng, &[0.01, 0.03, 0.08]),
+            duplication: one_of(rng, &[0.0, 0.02, 0.1]),
+            ..calm
+        },
+        _ => Network {
+            delay_max: jitter / 2,
+            late: one_of(rng, &[0.01, 0.03, 0.08]),
+            late_max: election * one_of(rng, &[1, 2, 4]),
+            duplication: one_of(rng, &[0.0, 0.02, 0.1]),
+            ..calm
+        },
+    }
+}
+
+/// The weather of the disks. Small segments are filled soon.
+fn disk(election: Duration, rng: &mut impl Rng) -> Disk {
+    let usual = Disk::default();
+    let segment_bytes = one_of(rng, &[1, 1, 2, 4, 16, 64]) << 10;
+    let usual = Disk { segment_bytes, ..usual };
+    match rng.random_range(0..10) {
+        0..5 => usual,
+        5..8 => Disk { sync_max: (election / 20).max(usual.sync_max), ..usual },
+        _ => Disk {
+            sync_max: (election / 10).max(usual.sync_max),
+            slow: one_of(rng, &[0.01, 0.03]),
+            slow_max: election,
+            ..usual
+        },
+    }
+}
+
+/// How much a leader sends at once: often an entry at a time.
+fn limits(rng: &mut impl Rng) -> Limits {
+    let usual = Limits::default();
+    match rng.random_range(0..10) {
+        0..5 => usual,
+        5..7 => Limits { append_bytes: 1, append_window: one_of(rng, &[8, 64]) },
+        _ => Limits { append_bytes: 300, append_window: one_of(rng, &[2, 8]) },
+    }
+}
+
+/// One of some choices, all alike.
+fn one_of<T: Copy>(rng: &mut impl Rng, choices: &[T]) -> T {
+    choices[rng.random_range(0..choices.len())]
+}
+
+/// A plan is read by people.
+fn milliseconds(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+
+    #[test]
+    fn it_is_a_function_of_the_seed_and_most_things_differ() {
+        let given = Given::default();
+        let plans: Vec<Plan> = (0..500).map(|seed| plan(&given, seed).unwrap()).collect();
+        assert_eq!(plans[7], plan(&given, 7).unwrap());
+        let nodes: BTreeSet<u64> = plans.iter().map(|plan| plan.nodes).collect();
+        assert_eq!(nodes, [3, 4, 5, 7].into());
+        let mut kinds: BTreeMap<Vec<&str>, u64> = BTreeMap::new();
+        for plan in &plans {
+            let set: BTreeSet<&str> = plan.faults.iter().map(|it| it.fault.kind()).collect();
+            *kinds.entry(set.into_iter().collect()).or_default() += 1;
+        }
+        assert!(kinds.contains_key(&Vec::new()), "no quiet seed");
+        for kind in KINDS {
+            assert!(kinds.contains_key(&vec![kind]), "none with {kind} alone: {kinds:?}");
+        }
+        let mut all = KINDS.to_vec();
+        all.sort_unstable();
+        assert!(kinds[&all] >= 10, "{kinds:?}");
+        let worlds = plans.iter().filter(|plan| plan.world != World::default()).count();
+        assert!(worlds > 400);
+        let operations: u64 =
+            plans.iter().map(|plan| plan.load.rate * plan.time.as_secs()).sum::<u64>() / 500;
+        assert!((400..1200).contains(&operations), "{operations} operations in the mean");
+        let least = plans.iter().map(|plan| plan.interval).min().unwrap();
+        assert!(least < Duration::from_millis(200), "{least:?}");
+    }
+
+    #[test]
+    fn what_is_given_stays_and_changes_nothing_else() {
+        let free = Given::default();
+        for seed in 0..50 {
+            let given = Given {
+                time: Some(Duration::from_secs(20)),
+                keys: Some(3),
+                rate: Some(7),
+                storage: Storage::Memory,
+                ..Given::default()
+            };
+            let (fixed, drawn) = (plan(&given, seed).unwrap(), plan(&free, seed).unwrap());
+            assert_eq!(fixed.time, Duration::from_secs(20));
+            assert_eq!((fixed.load.rate, fixed.storage), (7, Storage::Memory));
+            let Workload::Register(register) = &fixed.workload else { panic!() };
+            assert_eq!(register.keys, 3);
+            assert_eq!((fixed.world, fixed.nodes), (drawn.world, drawn.nodes));
+            assert_eq!(fixed.load.concurrency, drawn.load.concurrency);
+        }
+        let given = Given {
+            menu: Some("kill:n2".parse().unwrap()),
+            nodes: Some(2),
+            interval: Some(Duration::from_secs(1)),
+            ..Given::default()
+        };
+        for seed in 0..50 {
+            let plan = plan(&given, seed).unwrap();
+            assert_eq!((plan.nodes, plan.interval), (2, Duration::from_secs(1)));
+            assert!(plan.faults.iter().all(|it| it.fault.to_string() == "kill:n2"));
+        }
+    }
+
+    #[test]
+    fn every_size_of_cluster_has_plans_and_the_impossible_is_refused() {
+        for nodes in 1..=9 {
+            for seed in 0..100 {
+                let given = Given { nodes: Some(nodes), ..Given::default() };
+                plan(&given, seed).unwrap();
+            }
+        }
+        let given = Given { nodes: Some(10), ..Given::default() };
+        assert!(plan(&given, 1).unwrap_err().to_string().contains("not 10"));
+    }
+}
