@@ -183,6 +183,10 @@ fn the_command_writes_a_run_that_every_other_command_takes() {
         assert!(page.contains(part), "{page}");
     }
     assert!(minimal.join("report.html").exists());
+    let story = fs::read_to_string(minimal.join("story.txt")).unwrap();
+    assert!(story.contains("survives-restart"), "{story}");
+    let diagram = fs::read_to_string(minimal.join("spacetime.svg")).unwrap();
+    assert!(diagram.starts_with("<svg") || diagram.starts_with("<?xml"), "{diagram}");
     let minimal = minimal.to_str().unwrap();
     let replayed = harness(&["replay", minimal]);
     assert_eq!(replayed.status.code(), Some(1), "{}", said(&replayed));

@@ -23,6 +23,7 @@ use crate::{
     cluster::sim::simulate,
     plan::Plan,
     run::{Stop, directory, simulation},
+    story,
 };
 
 /// Seeds that may save a fault or an operation from being taken away.
@@ -123,11 +124,17 @@ fn keep(out: &Path, minimal: &Minimal, command: &[String]) -> anyhow::Result<Str
             minimal.property
         );
     };
+    write(out, "story.txt", story::story(&plan))?;
+    write(out, "spacetime.svg", story::diagram(&plan))?;
     let program = command.first().map_or("harness", String::as_str);
-    let path = out.join("minimal.md");
     let page = page::page(minimal, &violation, program, &out.display().to_string());
-    fs::write(&path, page).with_context(|| path.display().to_string())?;
+    write(out, "minimal.md", page)?;
     Ok(violation)
+}
+
+fn write(dir: &Path, name: &str, text: String) -> anyhow::Result<()> {
+    let path = dir.join(name);
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// What is said of a violated property.

@@ -209,7 +209,8 @@ fn failing(
     if search::is_over(stop) {
         return Err(Refused::Stopped);
     }
-    let verdict = verdict::check(&simulation.evidence, &Limits::default());
+    let passed = simulation.passed.as_ref();
+    let verdict = verdict::check_after(&simulation.evidence, passed, &Limits::default());
     if verdict.outcome == Outcome::Violated {
         let property = search::first_violated(&simulation, &verdict).unwrap_or_default();
         if let Some(finding) = search::finding(&plan, &simulation, &verdict, &property) {

@@ -2,9 +2,10 @@
 
 use std::{fmt::Write, time::Duration};
 
-use super::{Extent, Minimal};
+use super::{Extent, Minimal, size::leaves};
 use crate::{
     nemesis::Injection,
+    plan::{ClusterKind, Plan, Storage},
     workload::{Workload, script::Step},
 };
 
@@ -24,6 +25,11 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
     }
     if events.is_empty() {
         page += "Nothing: a cluster that is left alone does it.\n";
+    }
+    let conditions = conditions(plan);
+    if !conditions.is_empty() {
+        let _ =
+            writeln!(page, "\nIn a world that is calm but for this: {}.", conditions.join("; "));
     }
     page += "\n## What was taken away\n\n| | before | after |\n|---|---:|---:|\n";
     for (what, before, after) in rows(before, after) {
@@ -46,17 +52,36 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
     }
     let _ = write!(
         page,
-        "\n## Again\n\n\
-         ```sh\n\
-         # in simulation, byte for byte\n\
-         {program} replay {dir}\n\
-         # in containers\n\
-         {program} test --plan {dir}/plan.json --cluster docker\n\
-         ```\n\n\
-         Containers have their own timing and network, and what was written survives a kill: the \
-         same events may need more than one attempt there, or do no harm.\n"
+        "\n`story.txt` tells the run, `spacetime.svg` draws its end, `report.html` has the evidence.\n\n\
+         ## Again\n\n\
+         In simulation, byte for byte:\n\n    {program} replay {dir}\n\n"
     );
+    page += &match on_containers(plan) {
+        None => format!(
+            "In containers:\n\n    {program} test --plan {dir}/plan.json --cluster docker\n\n\
+             They have their own timing and network, and what was written survives a kill: the \
+             same events may need more than one attempt there, or do no harm.\n"
+        ),
+        Some(why) => format!("Not in containers: {why}.\n"),
+    };
     page
+}
+
+/// What is not as it should be all the time.
+fn conditions(plan: &Plan) -> Vec<String> {
+    let mutant = plan.mutant.map(|mutant| format!("the nodes are the mutant `{mutant}`"));
+    let forget = (plan.storage == Storage::Memory)
+        .then(|| "nodes keep their data in memory, and lose it with each kill".to_owned());
+    let weather = leaves(&plan.world).into_iter().filter(|leaf| !leaf.is_calm()).map(|leaf| {
+        format!("{} is {}", leaf.path.trim_start_matches('/').replace('/', "."), leaf.value)
+    });
+    mutant.into_iter().chain(forget).chain(weather).collect()
+}
+
+/// Why a plan cannot be run there, if it cannot.
+fn on_containers(plan: &Plan) -> Option<String> {
+    let plan = Plan { cluster: ClusterKind::Docker, ..plan.clone() };
+    plan.validate().err().map(|error| format!("{error:#}"))
 }
 
 /// How much there was of everything, and how much is left.

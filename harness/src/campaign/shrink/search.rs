@@ -150,7 +150,8 @@ impl<'a> Search<'a> {
         if self.ends_run && simulation.violation.is_none() {
             return None;
         }
-        let verdict = verdict::check(&simulation.evidence, &Limits::default());
+        let passed = simulation.passed.as_ref();
+        let verdict = verdict::check_after(&simulation.evidence, passed, &Limits::default());
         let property = match &self.property {
             Some(property) => property.clone(),
             None => first_violated(&simulation, &verdict)?,

@@ -73,11 +73,8 @@ impl Size {
 fn weather(world: &World) -> u64 {
     leaves(world)
         .iter()
-        .map(|leaf| match &leaf.value {
-            value if *value == leaf.calm => 0,
-            value if *value == leaf.usual => 1,
-            _ => 2,
-        })
+        .filter(|leaf| !leaf.is_calm())
+        .map(|leaf| 1 + u64::from(leaf.value != leaf.usual))
         .sum()
 }
 
@@ -86,11 +83,18 @@ pub(super) struct Leaf {
     /// Where it is, as a JSON pointer.
     pub(super) path: String,
     /// What it is.
-    value: Json,
+    pub(super) value: Json,
     /// What it usually is.
     pub(super) usual: Json,
     /// What it is where nothing bad happens: no share of anything bad, all else as usual.
     pub(super) calm: Json,
+}
+
+impl Leaf {
+    /// Whether nothing bad comes of it.
+    pub(super) fn is_calm(&self) -> bool {
+        self.value == self.calm
+    }
 }
 
 /// All values of a world, whatever there will be: from its JSON.

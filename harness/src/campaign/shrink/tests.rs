@@ -204,6 +204,8 @@ fn the_page_tells_what_happens_in_order() {
     assert!(page.starts_with(expected), "{page}");
     assert!(page.contains("| operations | 900 | 3 |"), "{page}");
     assert!(page.contains("Of 100 seeds 12 violate election-safety"), "{page}");
+    assert!(page.contains("calm but for this: disk.slow is 0.01; network.duplication"), "{page}");
+    assert!(page.contains("--plan some/minimal/plan.json --cluster docker"), "{page}");
     let cut_short = page::page(&Minimal { cut_short: true, ..minimal }, "", "harness", "d");
     assert!(cut_short.contains("ended early, after 77 runs"), "{cut_short}");
 }
