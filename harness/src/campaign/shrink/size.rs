@@ -120,6 +120,8 @@ pub(super) fn leaves(world: &World) -> Vec<Leaf> {
 fn fault(injection: &Injection) -> u64 {
     let shape = match injection.fault {
         Fault::Partition { shape, .. } => shape_rank(shape),
+        // Simulation alone can show these.
+        fault if fault.is_simulated_only() => 20,
         _ => 0,
     };
     shape + target_rank(injection.fault.target()) + u64::from(injection.pick != 0)

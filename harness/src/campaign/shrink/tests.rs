@@ -6,7 +6,7 @@ use checker::history::{Function, Value};
 
 use super::{page, pieces, search::Finding, size::Size, times, variants, *};
 use crate::{
-    nemesis::{Fault, Injection, Shape, Target},
+    nemesis::{DiskTrouble, Fault, Injection, Shape, Target},
     plan::{self, Load, Storage, Timings, World},
     system::System,
     workload::{
@@ -180,6 +180,16 @@ fn a_shape_becomes_plainer_and_its_chance_goes() {
         assert!(first.contains(plainer), "{first:?}");
     }
     assert!(variants.iter().any(|variant| variant.faults[1].pick == 0));
+}
+
+#[test]
+fn a_fault_that_only_simulation_has_becomes_one_that_containers_have() {
+    let mut plan = plan();
+    plan.faults[1].fault = Fault::Disk { how: DiskTrouble::FailSync, target: Target::Leader };
+    let size = Size::of(&plan);
+    let variants = variants::plainer_faults(&finding(plan, Duration::ZERO));
+    let kill = Fault::Kill { target: Target::Leader };
+    assert!(variants.iter().any(|plan| plan.faults[1].fault == kill && Size::of(plan) < size));
 }
 
 #[test]

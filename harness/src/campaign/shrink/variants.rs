@@ -213,6 +213,12 @@ pub(super) fn plainer_faults(finding: &Finding) -> Vec<Plan> {
             }));
         }
         let target = injection.fault.target();
+        if injection.fault.is_simulated_only() {
+            for target in [target].into_iter().chain(targets.iter().copied()) {
+                let cut = Fault::Partition { shape: Shape::One, target };
+                faults.extend([Fault::Kill { target }, Fault::Pause { target }, cut]);
+            }
+        }
         let plainer = targets.iter().filter(|other| target_rank(**other) < target_rank(target));
         faults.extend(plainer.map(|target| injection.fault.aimed_at(*target)));
         let mut change = |fault: Fault, pick: u64| {
