@@ -21,7 +21,10 @@ use checker::verdict::Outcome;
 use node::mutants::Mutant;
 use serde::Serialize;
 
-use super::judged;
+use super::{
+    judged,
+    shrink::{self, Refused, Settings},
+};
 use crate::plan::Plan;
 
 /// Makes the plan of a seed, of the correct node.
@@ -31,6 +34,8 @@ pub type Planner<'a> = &'a (dyn Fn(u64) -> anyhow::Result<Plan> + Sync);
 const APART: u64 = 1_000_000;
 /// At least so many seeds of a start the correct node must survive.
 const SURVIVES: u64 = 50;
+/// How long a failing seed is shrunk at most.
+const SHRINKS: Duration = Duration::from_secs(60);
 
 /// How much is tried.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +46,8 @@ pub struct Trial {
     pub limit: Duration,
     /// Seeds side by side, from 1.
     pub jobs: usize,
+    /// Whether to shrink a failing seed of each bug.
+    pub shrink: bool,
 }
 
 /// What one campaign came to.
@@ -77,6 +84,27 @@ pub struct Row {
     pub mutant: Option<Mutant>,
     /// One a start.
     pub hunts: Vec<Hunt>,
+    /// What became of the first failing seed, where asked for.
+    pub shrunk: Option<Shrunk>,
+}
+
+/// A failing seed, shrunk.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shrunk {
+    /// The seed.
+    pub seed: u64,
+    /// The property that the minimal plan violates, as the seed's did.
+    pub property: String,
+    /// Faults that are left.
+    pub faults: usize,
+    /// Operations of clients that are left; none: they are still generated.
+    pub operations: Option<usize>,
+    /// Nodes that are left.
+    pub nodes: u64,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Time was up before nothing single could be taken away.
+    pub cut_short: bool,
 }
 
 fn name<S: serde::Serializer>(mutant: &Option<Mutant>, to: S) -> Result<S::Ok, S::Error> {
@@ -147,7 +175,7 @@ pub fn run(
     // Seeds that the longest campaign of a start took: what the others must survive.
     let mut longest = vec![SURVIVES; trial.starts as usize];
     for mutant in nodes {
-        let mut row = Row { mutant, hunts: Vec::new() };
+        let mut row = Row { mutant, hunts: Vec::new(), shrunk: None };
         for (start, longest) in (0..).zip(&mut longest) {
             watch.begins(mutant, start);
             let first = start * APART;
@@ -160,6 +188,13 @@ pub fn run(
                 *longest = hunt.seeds.max(*longest);
             }
             row.hunts.push(hunt);
+        }
+        let failing = row.found().next().map(|found| found.seed);
+        if trial.shrink
+            && row.is_bug()
+            && let Some(seed) = failing
+        {
+            row.shrunk = shrunk(trial, plan, mutant, seed, stop)?;
         }
         if !row.hunts.is_empty() {
             watch.done(&row);
@@ -234,6 +269,32 @@ fn hunt(
     })
 }
 
+/// Shrinks a failing seed; none when a stop was asked for.
+fn shrunk(
+    trial: &Trial,
+    plan: Planner<'_>,
+    mutant: Option<Mutant>,
+    seed: u64,
+    stop: &AtomicBool,
+) -> anyhow::Result<Option<Shrunk>> {
+    let began = Instant::now();
+    let plan = Plan { mutant, ..plan(seed)? };
+    let settings = Settings { jobs: trial.jobs, seeds: shrink::SEEDS, budget: SHRINKS };
+    Ok(match shrink::shrink(&plan, &settings, &|_| (), stop) {
+        Ok(minimal) => Some(Shrunk {
+            seed,
+            property: minimal.property,
+            faults: minimal.after.faults,
+            operations: minimal.after.operations,
+            nodes: minimal.after.nodes,
+            seconds: began.elapsed().as_secs_f64(),
+            cut_short: minimal.cut_short,
+        }),
+        Err(Refused::Stopped) => None,
+        Err(refused) => return Err(refused.into()),
+    })
+}
+
 /// Three bugs and an equivalent mutant: others with each `turn`, all of them after a few turns.
 pub fn rotation(turn: u64) -> Vec<Mutant> {
     let (bugs, equivalent): (Vec<Mutant>, Vec<Mutant>) =
@@ -262,7 +323,7 @@ mod tests {
             }),
             unknown: Vec::new(),
         };
-        Row { mutant, hunts: found.iter().map(hunt).collect() }
+        Row { mutant, hunts: found.iter().map(hunt).collect(), shrunk: None }
     }
 
     #[test]

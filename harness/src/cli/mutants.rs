@@ -19,10 +19,10 @@ use super::{
     exit::{Exit, Usage},
     plan::PlanOptions,
     sim::minutes,
-    test::line,
+    test::{line, plural},
 };
 use crate::{
-    campaign::mutants::{self, Row, Trial, Watch},
+    campaign::mutants::{self, Row, Shrunk, Trial, Watch},
     run::Stop,
 };
 
@@ -48,6 +48,10 @@ pub(super) struct Args {
     #[arg(long)]
     jobs: Option<usize>,
 
+    /// Shrink a failing seed of each bug, for a minute at most.
+    #[arg(long)]
+    shrink: bool,
+
     /// Write the table into this directory too, as mutants.md and mutants.json.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -68,7 +72,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.unwrap_or_else(processors).max(1);
-    let trial = Trial { starts: args.starts, limit: args.minutes, jobs };
+    let trial = Trial { starts: args.starts, limit: args.minutes, jobs, shrink: args.shrink };
     let stop = Stop::listen()?;
     let over = Arc::new(AtomicBool::new(false));
     let screen = Screen::new(&trial, chosen.len());
@@ -152,6 +156,7 @@ fn table(rows: &[Row], style: TableStyle) -> Table {
         "right",
         "seeds: median, worst",
         "seconds: median, worst",
+        "shrunk to",
     ]);
     for row in rows {
         let about = row.mutant.map(Mutant::about);
@@ -181,9 +186,21 @@ fn table(rows: &[Row], style: TableStyle) -> Table {
             if row.is_bug() { format!("{right} of {caught}") } else { "–".to_owned() },
             format!("{:.0}, {:.0}", seeds.0, seeds.1),
             format!("{:.2}, {:.2}", seconds.0, seconds.1),
+            or_dash(row.shrunk.as_ref().map(size).unwrap_or_default()),
         ]);
     }
     table
+}
+
+/// What is left of a seed, and after how long.
+fn size(shrunk: &Shrunk) -> String {
+    let faults = plural(shrunk.faults as u64, "fault");
+    let operations = match shrunk.operations {
+        Some(operations) => plural(operations as u64, "operation"),
+        None => "generated operations".to_owned(),
+    };
+    let unfinished = if shrunk.cut_short { ", unfinished" } else { "" };
+    format!("{faults}, {operations}, {} nodes in {:.0} s{unfinished}", shrunk.nodes, shrunk.seconds)
 }
 
 /// Median and largest; 0 of nothing.
@@ -268,8 +285,20 @@ mod tests {
         };
         let hunts =
             vec![hunt(Some("survives-restart"), 3), hunt(Some("liveness"), 9), hunt(None, 40)];
-        let bug = Row { mutant: Some(Mutant::ForgetsVote), hunts };
-        let correct = Row { mutant: None, hunts: vec![hunt(None, 40)] };
+        let bug = Row {
+            mutant: Some(Mutant::ForgetsVote),
+            hunts,
+            shrunk: Some(Shrunk {
+                seed: 2,
+                property: "survives-restart".to_owned(),
+                faults: 1,
+                operations: Some(2),
+                nodes: 3,
+                seconds: 4.4,
+                cut_short: false,
+            }),
+        };
+        let correct = Row { mutant: None, hunts: vec![hunt(None, 40)], shrunk: None };
         let text = table(&[bug, correct], presets::ASCII_MARKDOWN).to_string();
         let lines: Vec<Vec<&str>> = text
             .lines()
@@ -285,9 +314,13 @@ mod tests {
                 "liveness (1), survives-restart (1)",
                 "1 of 2",
                 "9, 40",
-                "0.50, 0.50"
+                "0.50, 0.50",
+                "1 fault, 2 operations, 3 nodes in 4 s"
             ]
         );
-        assert_eq!(lines[3], ["correct", "–", "–", "0 of 1", "–", "–", "40, 40", "0.50, 0.50"]);
+        assert_eq!(
+            lines[3],
+            ["correct", "–", "–", "0 of 1", "–", "–", "40, 40", "0.50, 0.50", "–"]
+        );
     }
 }

@@ -19,15 +19,12 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::shrink::{Minimal, Progress, Refused, Settings, page, shrink},
+    campaign::shrink::{Minimal, Progress, Refused, SEEDS, Settings, page, shrink},
     cluster::sim::simulate,
     plan::Plan,
     run::{Stop, directory, simulation},
     story,
 };
-
-/// Seeds that may save a fault or an operation from being taken away.
-const SEEDS: u64 = 100;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -56,6 +56,9 @@ const LEVELS: [u64; 2] = [4, 20];
 /// A run on containers has its own timing: so many seeds are simulated to find one that fails.
 const SEEDS_FOR_CONTAINERS: u64 = 200;
 
+/// Seeds that may save a fault or an operation from being taken away.
+pub const SEEDS: u64 = 100;
+
 /// How to shrink.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
