@@ -21,17 +21,19 @@ use checker::{
 };
 
 use crate::{
-    cluster::sim::{Simulation, simulate},
+    cluster::sim::{Simulation, simulate_observed},
     plan::Plan,
     run::simulation,
 };
 
 pub use digest::Digest;
+pub use situations::{Detector, Situation, Tally};
 
 mod digest;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod shrink;
+mod situations;
 pub mod swarm;
 
 /// Which seeds, and how.
@@ -76,6 +78,8 @@ pub struct Total {
     pub events: u64,
     /// Virtual time of all seeds.
     pub virtual_time: Duration,
+    /// What the seeds met.
+    pub situations: Tally,
     /// Of everything recorded, where asked for.
     pub digest: Option<Digest>,
 }
@@ -106,12 +110,10 @@ pub struct Failure {
     pub directory: PathBuf,
 }
 
-/// Simulates and judges a plan.
-fn judged(plan: &Plan, over: &AtomicBool) -> (Simulation, Verdict) {
-    let simulation = simulate(plan, over);
+/// Judges a simulated run.
+fn verdict_of(simulation: &Simulation) -> Verdict {
     let passed = simulation.passed.as_ref();
-    let verdict = verdict::check_after(&simulation.evidence, passed, &Limits::default());
-    (simulation, verdict)
+    verdict::check_after(&simulation.evidence, passed, &Limits::default())
 }
 
 /// Runs a campaign. `plan` makes the plan of a seed; `place` the directory for failing seeds, and
@@ -134,7 +136,9 @@ pub fn run(
     let root: Mutex<Option<PathBuf>> = Mutex::new(None);
     let one = |seed| -> anyhow::Result<()> {
         let plan = plan(seed)?;
-        let (simulation, verdict) = judged(&plan, over);
+        let mut detector = Detector::new(&plan);
+        let simulation = simulate_observed(&plan, over, &mut detector);
+        let verdict = verdict_of(&simulation);
         if over.load(Ordering::Relaxed) {
             // Perhaps cut short: another seed ended the campaign.
             return Ok(());
@@ -154,6 +158,7 @@ pub fn run(
             total.operations += begun.count() as u64;
             total.steps += evidence.traces.iter().map(Vec::len).sum::<usize>() as u64;
             total.events += simulation.events;
+            total.situations += detector.finish();
             total.virtual_time += simulation.virtual_time;
             total.digest = total.digest.map(|sum| sum + digest);
             *total

@@ -22,10 +22,10 @@ use node::mutants::Mutant;
 use serde::Serialize;
 
 use super::{
-    judged,
     shrink::{self, Refused, Settings},
+    verdict_of,
 };
-use crate::plan::Plan;
+use crate::{cluster::sim::simulate, plan::Plan};
 
 /// Makes the plan of a seed, of the correct node.
 pub type Planner<'a> = &'a (dyn Fn(u64) -> anyhow::Result<Plan> + Sync);
@@ -228,7 +228,7 @@ fn hunt(
                 break;
             }
             let plan = Plan { mutant, ..plan(seed)? };
-            let (_, verdict) = judged(&plan, stop);
+            let verdict = verdict_of(&simulate(&plan, stop));
             done.fetch_add(1, Ordering::Relaxed);
             match verdict.outcome {
                 Outcome::Ok => {}

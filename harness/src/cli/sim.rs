@@ -20,7 +20,7 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::{self, Campaign, Failure, Total, Watch},
+    campaign::{self, Campaign, Failure, Situation, Tally, Total, Watch},
     plan::{ClusterKind, Plan},
     run::{Stop, directory},
 };
@@ -244,7 +244,23 @@ fn summary(total: &Total, began: Instant) {
         plural(total.steps, "step"),
         humantime::format_duration(Duration::from_secs(total.virtual_time.as_secs())),
     ));
+    situations(&total.situations);
     if let Some(digest) = total.digest {
         line(&format!("digest: {digest}"));
+    }
+}
+
+/// What the seeds met, in a fixed order, and what none of them did.
+fn situations(met: &Tally) {
+    line("situations met:");
+    let width =
+        Situation::ALL.iter().map(|situation| met.times(*situation).to_string().len()).max();
+    let width = width.unwrap_or(0);
+    for situation in Situation::ALL.into_iter().filter(|situation| met.times(*situation) > 0) {
+        let (times, runs) = (met.times(situation), plural(met.runs(situation), "seed"));
+        line(&format!("  {times:>width$}  {} (in {runs})", situation.name()));
+    }
+    for situation in met.never_met() {
+        line(&format!("  {:>width$}  {}: never met", 0, situation.name()));
     }
 }

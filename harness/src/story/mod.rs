@@ -17,6 +17,7 @@ use checker::{linear::Limits, verdict};
 
 pub use spacetime::{Extent, Spacetime};
 pub use tell::{Shown, Teller};
+pub(crate) use words::links;
 
 use crate::{cluster::sim::simulate_observed, plan::Plan};
 

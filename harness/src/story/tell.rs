@@ -222,7 +222,9 @@ impl Observer for Teller {
                 let what = format!("waits for its disk: a sync takes {}", length(takes));
                 self.node(now, node, what);
             }
-            Happening::Syncing { slow: false, .. } | Happening::Synced { .. } => {}
+            Happening::Syncing { slow: false, .. }
+            | Happening::Synced { .. }
+            | Happening::Compared { .. } => {}
             Happening::Rolled { node } => self.node(now, node, "begins a new segment of its log"),
             Happening::Step(record) => self.step(now, record),
             Happening::Client { client, event } => {

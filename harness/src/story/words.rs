@@ -77,7 +77,7 @@ fn cut(detail: &serde_json::Value) -> String {
 }
 
 /// The links of which a fault's account says that it drops what is sent: from, to.
-pub(super) fn links(detail: &serde_json::Value) -> BTreeSet<(&str, &str)> {
+pub(crate) fn links(detail: &serde_json::Value) -> BTreeSet<(&str, &str)> {
     let rules = detail.get("rules").and_then(serde_json::Value::as_array);
     rules
         .into_iter()

@@ -145,6 +145,15 @@ impl History {
         self.live(interval, i64::MAX).map(|(key, version)| version.to_key_value(key))
     }
 
+    /// Every value of a key, oldest first.
+    pub(super) fn values(&self, key: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let versions = self.keys.get(key).map_or(&[][..], Vec::as_slice);
+        versions
+            .iter()
+            .filter(|version| !version.is_deletion())
+            .map(|version| version.value.as_ref())
+    }
+
     fn latest_of(&self, key: &Bytes) -> Option<&Version> {
         self.keys.get(key)?.last().filter(|version| !version.is_deletion())
     }

@@ -120,6 +120,11 @@ impl Store {
         }
     }
 
+    /// Every value that a key ever had, oldest first. A deletion has none.
+    pub fn values(&self, key: &[u8]) -> impl Iterator<Item = &[u8]> {
+        self.history.values(key)
+    }
+
     /// The latest revision; 1 for an empty store, as in etcd.
     pub fn revision(&self) -> i64 {
         self.history.revision()

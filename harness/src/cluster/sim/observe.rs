@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use checker::{fault, history};
-use node::{raft::Message, replica::Time};
+use node::{kv::Store, raft::Message, replica::Time};
 use proto::trace;
 
 use crate::nemesis::NodeId;
@@ -106,6 +106,11 @@ pub enum Happening<'a> {
     Fault(&'a fault::Record),
     /// The run goes on to its next stage.
     Stage(Stage),
+    /// All nodes have applied the same, and will not apply more.
+    Compared {
+        /// One node's store, which is equal to all others.
+        store: &'a Store,
+    },
     /// The step before broke a rule of Raft's safety; the run ends.
     Violation {
         /// Whose step.

@@ -15,6 +15,7 @@ use std::{
 
 use checker::evidence::Crash;
 use node::{
+    kv::Store,
     raft::{Body, Message},
     replica::{Config, Input, Limits, Outputs, Replica, RequestId, Status, Time, WriteId},
     storage::{self, Identity, Options, Wal},
@@ -143,8 +144,13 @@ impl Process {
 
     /// Revision and hash of the store.
     pub(super) fn hash(&self) -> Option<(i64, u32)> {
-        let store = self.running.as_ref().filter(|_| !self.paused)?.replica.store();
+        let store = self.store()?;
         Some((store.revision(), store.hash_kv(0).ok()?))
+    }
+
+    /// The store; none while the process is down or paused and would not answer.
+    pub(super) fn store(&self) -> Option<&Store> {
+        Some(self.running.as_ref().filter(|_| !self.paused)?.replica.store())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{
     client::{Client, Job},
     observe::{Happening, Stage},
+    process::Process,
     queue::Event,
     world::World,
 };
@@ -134,6 +135,9 @@ impl World<'_> {
                 Some((format!("n{node}"), revision, hash))
             });
             self.record.run().final_hashes = hashes.collect();
+            if let Some(store) = self.processes.first().and_then(Process::store) {
+                self.watch.see(self.now, Happening::Compared { store });
+            }
         } else if self.now < self.stage_since + limits::CATCH_UP {
             return self.look_later();
         } else {

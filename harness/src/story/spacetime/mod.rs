@@ -412,6 +412,7 @@ impl Observer for Spacetime {
             | Happening::Syncing { .. }
             | Happening::Synced { .. }
             | Happening::Rolled { .. }
+            | Happening::Compared { .. }
             | Happening::Stage(_) => {}
         }
     }

@@ -1,0 +1,419 @@
+//! Recognizes situations in what a run's observer is told.
+
+use std::collections::BTreeMap;
+
+use checker::{
+    fault::{self, Phase},
+    history::{self, Function, Kind, Value},
+};
+use node::{
+    kv::Store,
+    raft::{Body, Message},
+    replica::Time,
+};
+use proto::trace::{Event, Position, Record, Role};
+
+use super::{Counts, Situation};
+use crate::{
+    cluster::sim::{Ending, Happening, MessageId, Observer},
+    nemesis::NodeId,
+    plan::{NODES_MAX, Plan},
+    workload::Workload,
+};
+
+const NODES: usize = NODES_MAX as usize + 1;
+
+/// A node, as far as situations go.
+#[derive(Clone, Copy, Debug, Default)]
+struct Node {
+    up: bool,
+    term: u64,
+    leads: bool,
+    stands: bool,
+    last: Position,
+    /// The vote in memory, while it is not known to be on disk: term and candidate.
+    vote_at_stake: Option<(u64, NodeId)>,
+    /// It led when it was asked for a read, and another led already.
+    asked_while_stale: bool,
+    /// Since when it is paused, if it led then.
+    paused: Option<Time>,
+    /// The candidate and term of a request that it must refuse because its own log is ahead.
+    ahead_of: Option<(NodeId, u64)>,
+    /// It leads and has been seen in a minority.
+    in_minority: bool,
+    /// The last message that it took in from each node.
+    heard: [MessageId; NODES],
+}
+
+/// A term, as far as situations go.
+#[derive(Clone, Debug, Default)]
+struct Term {
+    /// Bit sets of nodes.
+    candidates: u16,
+    leader: Option<NodeId>,
+    /// The last entry of the leader's log when it was elected: an earlier term's.
+    inherited: u64,
+    /// How far each node acknowledged.
+    acknowledged: [u64; NODES],
+    figure_8: bool,
+    read: bool,
+}
+
+/// Watches a run and counts what it meets.
+#[derive(Debug)]
+pub struct Detector {
+    counts: Counts,
+    size: u64,
+    election_timeout: Time,
+    /// Written values name their writes.
+    unique: bool,
+    nodes: [Node; NODES],
+    terms: BTreeMap<u64, Term>,
+    /// The latest term that has a leader.
+    led: u64,
+    /// The highest index that any node knows to be committed.
+    committed: u64,
+    /// Messages that are copies and those that have copies, until both have arrived.
+    twins: BTreeMap<MessageId, MessageId>,
+    /// The links that each cut drops.
+    cuts: BTreeMap<usize, Vec<(NodeId, NodeId)>>,
+    /// Writes of unknown outcome: key and value.
+    unknown: Vec<(String, i64)>,
+}
+
+impl Detector {
+    /// Nothing has happened yet in the run of a plan.
+    pub fn new(plan: &Plan) -> Self {
+        let unique = match &plan.workload {
+            Workload::Register(options) => options.values.is_none(),
+            Workload::Script(_) => false,
+        };
+        Self {
+            counts: Counts::default(),
+            size: plan.nodes.min(NODES_MAX),
+            election_timeout: plan.timings.election_timeout,
+            unique,
+            nodes: [Node::default(); NODES],
+            terms: BTreeMap::new(),
+            led: 0,
+            committed: 0,
+            twins: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// What was met. The run is over: a term that has no leader never gets one.
+    pub fn finish(mut self) -> Counts {
+        for term in self.terms.values() {
+            if term.candidates.count_ones() > 1 && term.leader.is_none() {
+                self.counts.met(Situation::SplitVote);
+            }
+        }
+        self.counts
+    }
+
+    fn node(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id as usize % NODES]
+    }
+
+    fn is_stale(&self, id: NodeId) -> bool {
+        let node = &self.nodes[id as usize % NODES];
+        node.leads && node.term < self.led
+    }
+
+    fn is_majority(&self, count: usize) -> bool {
+        2 * count as u64 > self.size
+    }
+
+    fn sent(&mut self, id: MessageId, message: &Message, copy_of: Option<MessageId>) {
+        if let Some(original) = copy_of {
+            self.twins.insert(id, original);
+            self.twins.insert(original, id);
+        }
+        if let Body::VoteReply { granted: false } = message.body
+            && self.node(message.from).ahead_of == Some((message.to, message.term))
+        {
+            self.node(message.from).ahead_of = None;
+            self.counts.met(Situation::VoteRefusedForLog);
+        }
+    }
+
+    fn delivered(&mut self, id: MessageId, message: &Message) {
+        let twin = if self.twins.is_empty() { None } else { self.twins.remove(&id) };
+        let receiver = &mut self.nodes[message.to as usize % NODES];
+        let heard = &mut receiver.heard[message.from as usize % NODES];
+        match twin {
+            // The second of the two: the first has removed itself.
+            Some(twin) if !self.twins.contains_key(&twin) => {
+                self.counts.met(Situation::Doubled);
+            }
+            // Which of the two comes first means nothing.
+            Some(_) => {}
+            None if *heard > id => self.counts.met(Situation::Overtaken),
+            None => *heard = id,
+        }
+        match &message.body {
+            Body::Append { entries, .. } => {
+                if !entries.is_empty() && message.term < receiver.term {
+                    self.counts.met(Situation::StaleAppend);
+                }
+            }
+            Body::RequestVote { last_index, last_term } => {
+                let ahead = (receiver.last.term, receiver.last.index) > (*last_term, *last_index);
+                receiver.ahead_of = (ahead && message.term >= receiver.term)
+                    .then_some((message.from, message.term));
+            }
+            Body::ReadIndex { .. } => self.asked_for_read(message.to),
+            Body::ProposeRefused { .. } => self.counts.met(Situation::CommandRefused),
+            _ => {}
+        }
+    }
+
+    fn asked_for_read(&mut self, id: NodeId) {
+        if self.is_stale(id) {
+            self.node(id).asked_while_stale = true;
+        }
+    }
+
+    fn ended(&mut self, id: NodeId, unsynced: usize) {
+        if unsynced > 0 {
+            self.counts.met(Situation::CrashUnsynced);
+        }
+        let node = self.node(id);
+        *node = Node { vote_at_stake: node.vote_at_stake, heard: node.heard, ..Node::default() };
+    }
+
+    fn step(&mut self, record: &Record) {
+        let id = record.node;
+        match &record.event {
+            Event::Started { term, vote, last, .. } => self.started(id, (*term, *vote), *last),
+            Event::Term { term } => {
+                if self.is_stale(id) {
+                    self.counts.met(Situation::StaleLeaderDeposed);
+                    if self.node(id).asked_while_stale {
+                        self.counts.met(Situation::StaleLeaderAsked);
+                    }
+                }
+                let node = self.node(id);
+                (node.term, node.leads, node.stands) = (*term, false, false);
+                (node.asked_while_stale, node.in_minority) = (false, false);
+                node.vote_at_stake = None;
+            }
+            Event::Voted { term, candidate } => {
+                self.node(id).vote_at_stake = Some((*term, *candidate));
+            }
+            Event::Durable { term, vote, .. } => {
+                let node = self.node(id);
+                if node.vote_at_stake.is_some_and(|(of, _)| *term >= of && vote.is_some()) {
+                    node.vote_at_stake = None;
+                }
+            }
+            Event::Role { term, role, last, .. } => self.role(id, *term, *role, *last),
+            Event::Appended { prev, entries } => {
+                if let Some((term, hash)) = entries.last() {
+                    let index = prev.index + entries.len() as u64;
+                    self.node(id).last = Position { index, term: *term, hash: *hash };
+                }
+            }
+            Event::Truncated { last } => {
+                self.node(id).last = *last;
+                self.counts.met(Situation::TailTruncated);
+            }
+            Event::Acknowledged { term, last, .. } => self.acknowledged(id, *term, last.index),
+            Event::Committed { term, last, matched } => {
+                let inherited = self.terms.get(term).map_or(0, |term| term.inherited);
+                if matched.is_some() && self.committed < inherited && inherited < last.index {
+                    self.counts.met(Situation::CommittedThroughNoOp);
+                }
+                self.committed = self.committed.max(last.index);
+            }
+            Event::ReadConfirmed { term, .. } => self.read_confirmed(*term),
+            Event::Granted { .. }
+            | Event::Applied { .. }
+            | Event::Answered { .. }
+            | Event::Stopped {} => {}
+        }
+    }
+
+    fn started(&mut self, id: NodeId, hard: (u64, Option<NodeId>), last: Position) {
+        let node = self.node(id);
+        let voted = node.vote_at_stake.take();
+        (node.up, node.term, node.last) = (true, hard.0, last);
+        if voted.is_some_and(|(term, candidate)| hard != (term, Some(candidate)) && hard.0 <= term)
+        {
+            self.counts.met(Situation::VoteLost);
+        }
+        let open = self.terms.last_key_value().is_some_and(|(_, term)| term.leader.is_none());
+        if open && self.nodes.iter().any(|node| node.up && node.stands) {
+            self.counts.met(Situation::RestartInElection);
+        }
+    }
+
+    fn role(&mut self, id: NodeId, number: u64, role: Role, last: Position) {
+        let node = self.node(id);
+        node.term = number;
+        (node.leads, node.stands) = (role == Role::Leader, role == Role::Candidate);
+        let term = match role {
+            Role::Follower => return,
+            Role::Candidate | Role::Leader => self.terms.entry(number).or_default(),
+        };
+        if role == Role::Candidate {
+            let others = term.candidates & !(1 << id);
+            if others != 0 && term.candidates & (1 << id) == 0 && others.count_ones() == 1 {
+                self.counts.met(Situation::TwoCandidates);
+            }
+            term.candidates |= 1 << id;
+            return;
+        }
+        (term.leader, term.inherited) = (Some(id), last.index);
+        let before = self.terms.range(..number).rev().find_map(|(_, term)| term.leader);
+        if before.is_some_and(|before| before != id) {
+            self.counts.met(Situation::LeaderChange);
+        }
+        self.led = self.led.max(number);
+        self.look_for_minorities();
+    }
+
+    /// A follower holds the leader's log up to an index.
+    fn acknowledged(&mut self, id: NodeId, number: u64, index: u64) {
+        let Some(term) = self.terms.get_mut(&number) else { return };
+        let known = &mut term.acknowledged[id as usize % NODES];
+        *known = index.max(*known);
+        if term.figure_8 || term.inherited <= self.committed || term.leader.is_none() {
+            return;
+        }
+        // The highest index that a majority holds: the leader itself, and others.
+        let mut held = term.acknowledged;
+        held.sort_unstable();
+        let others = self.size as usize / 2;
+        let on_majority = held[NODES - others.clamp(1, NODES)];
+        if others > 0 && self.committed < on_majority && on_majority <= term.inherited {
+            term.figure_8 = true;
+            self.counts.met(Situation::Figure8);
+        }
+    }
+
+    fn read_confirmed(&mut self, number: u64) {
+        let Some(term) = self.terms.get_mut(&number).filter(|term| !term.read) else { return };
+        term.read = true;
+        let leader = term.leader;
+        let reader = |(_, term): (_, &Term)| term.leader.filter(|_| term.read);
+        let before = self.terms.range(..number).rev().find_map(reader);
+        if before.is_some_and(|before| leader != Some(before)) {
+            self.counts.met(Situation::ReadAfterChange);
+        }
+    }
+
+    fn fault(&mut self, record: &fault::Record) {
+        match record.phase {
+            Phase::Installed => {
+                let node = |name: &str| name.strip_prefix('n')?.parse().ok();
+                let links: Vec<(NodeId, NodeId)> = crate::story::links(&record.detail)
+                    .into_iter()
+                    .filter_map(|(from, to)| Some((node(from)?, node(to)?)))
+                    .collect();
+                if !links.is_empty() {
+                    self.cuts.insert(record.fault, links);
+                    self.look_for_minorities();
+                }
+            }
+            Phase::HealRequested | Phase::Failed => {
+                self.cuts.remove(&record.fault);
+                self.look_for_minorities();
+            }
+            Phase::Requested | Phase::Bitten | Phase::Healed | Phase::Skipped => {}
+        }
+    }
+
+    /// Looks which leaders the present cuts leave with a minority.
+    fn look_for_minorities(&mut self) {
+        for id in 1..=self.size {
+            let whole = |other: &NodeId| {
+                let cut = |link| self.cuts.values().any(|links| links.contains(&link));
+                !cut((id, *other)) && !cut((*other, id))
+            };
+            let connected = (1..=self.size).filter(whole).count();
+            let minority = self.nodes[id as usize].leads && !self.is_majority(connected);
+            if minority && !self.nodes[id as usize].in_minority {
+                self.counts.met(Situation::LeaderInMinority);
+            }
+            self.nodes[id as usize].in_minority = minority;
+        }
+    }
+
+    fn resumed(&mut self, now: Time, id: NodeId) {
+        if let Some(since) = self.node(id).paused.take()
+            && now - since > self.election_timeout
+        {
+            self.counts.met(Situation::LeaderPaused);
+        }
+    }
+
+    fn client(&mut self, event: &history::Event) {
+        match (event.kind, event.f, event.value) {
+            (Kind::Invoke, Function::Read, _) if self.led > 0 => {
+                let node = event.node.as_deref().and_then(|name| name.strip_prefix('n'));
+                if let Some(Ok(id)) = node.map(str::parse) {
+                    self.asked_for_read(id);
+                }
+            }
+            (Kind::Info, _, Value::Int(value) | Value::Pair(_, value)) if self.unique => {
+                self.unknown.push((event.key.clone(), value));
+            }
+            _ => {}
+        }
+    }
+
+    /// What became of the writes whose clients never learnt it.
+    fn compared(&mut self, store: &Store) {
+        for (key, value) in std::mem::take(&mut self.unknown) {
+            let text = value.to_string();
+            let happened = store.values(key.as_bytes()).any(|known| known == text.as_bytes());
+            self.counts.met(match happened {
+                true => Situation::UnknownHappened,
+                false => Situation::UnknownDidNot,
+            });
+        }
+    }
+}
+
+impl Observer for Detector {
+    fn observe(&mut self, now: Time, what: Happening<'_>) {
+        match what {
+            Happening::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
+            Happening::Delivered { id, message } => self.delivered(id, message),
+            // Its twin is now alone.
+            Happening::Lost { id, .. } if !self.twins.is_empty() => {
+                if let Some(twin) = self.twins.remove(&id) {
+                    self.twins.remove(&twin);
+                }
+            }
+            Happening::Started { cut, .. } => {
+                if cut > 0 {
+                    self.counts.met(Situation::TornTail);
+                }
+            }
+            Happening::Ended { node, ending, unsynced } => {
+                let unsynced = if ending == Ending::Stopped { 0 } else { unsynced };
+                self.ended(node, unsynced);
+            }
+            Happening::Paused { node } => {
+                let node = self.node(node);
+                node.paused = node.leads.then_some(now);
+            }
+            Happening::Resumed { node } => self.resumed(now, node),
+            Happening::Rolled { .. } => self.counts.met(Situation::SegmentRolled),
+            Happening::Step(record) => self.step(record),
+            Happening::Client { event, .. } => self.client(event),
+            Happening::Fault(record) => self.fault(record),
+            Happening::Compared { store } => self.compared(store),
+            Happening::Lost { .. }
+            | Happening::Timer { .. }
+            | Happening::Syncing { .. }
+            | Happening::Synced { .. }
+            | Happening::Stage(_)
+            | Happening::Violation { .. } => {}
+        }
+    }
+}
