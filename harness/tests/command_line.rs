@@ -111,6 +111,18 @@ fn without_a_daemon_the_plan_runs_in_simulation_and_replays() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("byte by byte"), "{said}");
 
+    let diagram = dir.path().join("diagram.svg");
+    let story = ["--verbose", "--from", "1s", "--to", "2s", "--diagram", diagram.to_str().unwrap()];
+    let output = harness(&[&["replay", run], &story[..]].concat());
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains(" s  client ") && said.contains("properties held."), "{said}");
+    assert!(said.contains("before and after this part left out."), "{said}");
+    assert!(std::fs::read_to_string(&diagram).unwrap().starts_with("<svg"));
+    expect(&["replay", run, "--verbose", "--from", "soon"], 64, "no time of a run");
+    expect(&["replay", run, "--verbose", "--from", "2s", "--to", "1s"], 64, "ends before");
+    expect(&["replay", run, "--from", "2s"], 64, "--verbose");
+
     let plan = out.join("plan.json");
     let asked = ["test", "--plan", plan.to_str().unwrap(), "--cluster", "docker"];
     expect(&asked, 3, "Docker daemon");
@@ -126,6 +138,8 @@ fn a_campaign_of_seeds_needs_no_daemon() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("4 seeds") && said.contains("0 violated, 0 unknown"), "{said}");
+    assert!(said.contains("  a new leader (in "), "{said}");
+    assert!(said.contains(": never met\n"), "four short seeds cannot meet everything: {said}");
     expect(&["sim", "--seeds", "4..4"], 64, "no range of seeds");
     expect(&["sim", "--nodes", "10"], 64, "1 to 9 nodes, not 10");
     expect(&["replay", "/nowhere"], 64, "/nowhere");

@@ -16,6 +16,7 @@ use checker::{
     verdict,
 };
 use harness::{
+    campaign::{Detector, Situation, Tally},
     cluster::sim::{Happening, Loss, Observer, Stage, simulate, simulate_observed},
     nemesis::{Fault, Injection, Target},
     plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
@@ -274,4 +275,53 @@ fn a_diagram_marks_the_operations_of_a_violation() {
     assert!(svg.contains(r#"<rect class="guilty""#), "{}", verdict.summary);
     let (_, texts) = parsed(&svg);
     assert!(texts.iter().any(|text| text.contains("99")), "{texts:?}");
+}
+
+/// What so many seeds of a plan meet.
+fn tally(seeds: std::ops::Range<u64>, plan: impl Fn(u64) -> Plan) -> Tally {
+    let mut tally = Tally::default();
+    for seed in seeds {
+        let plan = plan(seed);
+        let mut detector = Detector::new(&plan);
+        simulate_observed(&plan, &AtomicBool::new(false), &mut detector);
+        tally += detector.finish();
+    }
+    tally
+}
+
+#[test]
+fn seeds_under_faults_meet_what_quiet_ones_do_not() {
+    use Situation as S;
+    let savage = tally(0..30, |seed| plan(5, seed));
+    let usual = [
+        S::LeaderChange,
+        S::TwoCandidates,
+        S::VoteRefusedForLog,
+        S::LeaderInMinority,
+        S::StaleLeaderDeposed,
+        S::LeaderPaused,
+        S::TailTruncated,
+        S::Overtaken,
+        S::ReadAfterChange,
+        S::UnknownHappened,
+        S::UnknownDidNot,
+        S::CrashUnsynced,
+    ];
+    for situation in usual {
+        let (times, runs) = (savage.times(situation), savage.runs(situation));
+        assert!(times > 0, "30 seeds under faults never met {}", situation.name());
+        assert!(runs <= 30 && runs <= times, "{}: {times} in {runs}", situation.name());
+    }
+    let quiet = tally(0..10, |seed| Plan { faults: Vec::new(), ..plan(5, seed) });
+    let of_faults = [
+        S::VoteLost,
+        S::RestartInElection,
+        S::LeaderInMinority,
+        S::LeaderPaused,
+        S::CrashUnsynced,
+        S::TornTail,
+    ];
+    for situation in of_faults {
+        assert_eq!(quiet.times(situation), 0, "without faults: {}", situation.name());
+    }
 }

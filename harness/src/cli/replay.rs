@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::atomic::AtomicBool, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use checker::{linear::Limits, verdict};
 
 use super::{
@@ -54,6 +54,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let window = window(args)?;
     let recorded = args.run.is_dir();
     let path = if recorded { args.run.join("plan.json") } else { args.run.clone() };
     let mut plan = Plan::load(&path).map_err(Usage)?;
@@ -91,7 +92,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         None => verdict::check(&simulation.evidence, &Limits::default()),
     };
-    let window = Window { from: args.from, to: args.to };
     if let Some(file) = &args.diagram {
         let extent = Extent { window, ..Extent::default() };
         let svg = picture.draw(&verdict, &simulation.evidence, &extent);
@@ -104,6 +104,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         print_verdict(&verdict);
     }
     Ok(verdict.outcome.into())
+}
+
+/// The part of the run that is asked for.
+fn window(args: &Args) -> Result<Window, Usage> {
+    let shown = args.verbose || args.diagram.is_some();
+    if !shown && (args.from.is_some() || args.to.is_some()) {
+        return Err(Usage(anyhow!("--from and --to are for --verbose and --diagram: add one")));
+    }
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && to < from
+    {
+        return Err(Usage(anyhow!("the part from {from:?} to {to:?} ends before it begins")));
+    }
+    Ok(Window { from: args.from, to: args.to })
 }
 
 /// A moment of a run: `4.2`, `4.2s`, or as other times on the command line: `1m 4s`.

@@ -154,10 +154,8 @@ impl Detector {
             None => *heard = id,
         }
         match &message.body {
-            Body::Append { entries, .. } => {
-                if !entries.is_empty() && message.term < receiver.term {
-                    self.counts.met(Situation::StaleAppend);
-                }
+            Body::Append { entries, .. } if !entries.is_empty() && message.term < receiver.term => {
+                self.counts.met(Situation::StaleAppend);
             }
             Body::RequestVote { last_index, last_term } => {
                 let ahead = (receiver.last.term, receiver.last.index) > (*last_term, *last_index);
