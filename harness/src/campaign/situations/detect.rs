@@ -1,6 +1,6 @@
 //! Recognizes situations in what a run's observer is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use checker::{
     fault::{self, Phase},
@@ -73,8 +73,10 @@ pub struct Detector {
     led: u64,
     /// The highest index that any node knows to be committed.
     committed: u64,
-    /// Messages that are copies and those that have copies, until both have arrived.
+    /// Copies of messages in flight, and the messages that were copied, each with the latter.
     twins: BTreeMap<MessageId, MessageId>,
+    /// Messages of which the original or a copy has arrived.
+    arrived: BTreeSet<MessageId>,
     /// The links that each cut drops.
     cuts: BTreeMap<usize, Vec<(NodeId, NodeId)>>,
     /// Writes of unknown outcome: key and value.
@@ -98,6 +100,7 @@ impl Detector {
             led: 0,
             committed: 0,
             twins: BTreeMap::new(),
+            arrived: BTreeSet::new(),
             cuts: BTreeMap::new(),
             unknown: Vec::new(),
         }
@@ -129,7 +132,7 @@ impl Detector {
     fn sent(&mut self, id: MessageId, message: &Message, copy_of: Option<MessageId>) {
         if let Some(original) = copy_of {
             self.twins.insert(id, original);
-            self.twins.insert(original, id);
+            self.twins.insert(original, original);
         }
         if let Body::VoteReply { granted: false } = message.body
             && self.node(message.from).ahead_of == Some((message.to, message.term))
@@ -144,11 +147,10 @@ impl Detector {
         let receiver = &mut self.nodes[message.to as usize % NODES];
         let heard = &mut receiver.heard[message.from as usize % NODES];
         match twin {
-            // The second of the two: the first has removed itself.
-            Some(twin) if !self.twins.contains_key(&twin) => {
+            Some(original) if !self.arrived.insert(original) => {
                 self.counts.met(Situation::Doubled);
             }
-            // Which of the two comes first means nothing.
+            // Which of them comes first means nothing.
             Some(_) => {}
             None if *heard > id => self.counts.met(Situation::Overtaken),
             None => *heard = id,
@@ -381,11 +383,8 @@ impl Observer for Detector {
         match what {
             Happening::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
             Happening::Delivered { id, message } => self.delivered(id, message),
-            // Its twin is now alone.
             Happening::Lost { id, .. } if !self.twins.is_empty() => {
-                if let Some(twin) = self.twins.remove(&id) {
-                    self.twins.remove(&twin);
-                }
+                self.twins.remove(&id);
             }
             Happening::Started { cut, .. } => {
                 if cut > 0 {

@@ -362,7 +362,7 @@ impl World<'_> {
             Ok(Err(why)) => self.stopped(id, &why),
             Err(panic) => {
                 let how = format!("it panicked: {}", words(&*panic));
-                self.crash(id);
+                self.end(id, Ending::Itself(&how), true);
                 self.record.run().crashes.push(Crash { node: id, how });
             }
         }
@@ -378,7 +378,7 @@ impl World<'_> {
             };
             let input = match item {
                 Work::Message(id, message) => {
-                    self.watch.see(now, Happening::Delivered { id, message: &message });
+                    self.watch.see(self.now, Happening::Delivered { id, message: &message });
                     Input::Message(message)
                 }
                 Work::Ask(client, token, request) => {
