@@ -50,7 +50,7 @@ fn plan(seed: u64) -> anyhow::Result<Plan> {
     })
 }
 
-const FAULTS: &str = "kill,pause,partition";
+const FAULTS: &str = "kill,pause,partition,network,disk";
 
 /// What a batch took and did.
 #[derive(Default)]

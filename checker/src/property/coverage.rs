@@ -67,22 +67,46 @@ fn terms_led(evidence: &Evidence) -> usize {
     terms.len()
 }
 
-/// Faults that took the leader of that moment from the majority for at least [`DEPOSING`].
+/// Faults that took the leader of that moment from the majority, for at least [`DEPOSING`] in which
+/// no other fault was in force: several together may leave nobody who could elect another.
 fn attacks_on_leaders(records: &[Record], nodes: usize) -> usize {
-    let mut faults: BTreeMap<usize, (Option<u64>, Option<u64>)> = BTreeMap::new();
-    for record in records.iter().filter(|record| deposes(record, nodes)) {
-        let (bitten, healing) = faults.entry(record.fault).or_default();
-        match record.phase {
-            Phase::Bitten => *bitten = Some(record.time),
-            Phase::HealRequested => *healing = Some(record.time),
-            _ => {}
-        }
+    let mut lives: BTreeMap<usize, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        lives.entry(record.fault).or_default().push(record);
     }
+    let at = |fault: usize, wanted: &[Phase]| {
+        let life = lives.get(&fault)?;
+        life.iter().find(|record| wanted.contains(&record.phase)).map(|record| record.time)
+    };
     let long = u64::try_from(DEPOSING.as_nanos()).unwrap_or(u64::MAX);
-    faults
-        .into_values()
-        .filter(|life| matches!(life, (Some(from), Some(to)) if to.saturating_sub(*from) >= long))
-        .count()
+    let alone_for_long = |fault: usize| {
+        let (Some(from), Some(to)) =
+            (at(fault, &[Phase::Bitten]), at(fault, &[Phase::HealRequested]))
+        else {
+            return false;
+        };
+        let mut others: Vec<(u64, u64)> = lives
+            .keys()
+            .filter(|other| **other != fault)
+            .filter_map(|other| {
+                let over = [Phase::Healed, Phase::Failed, Phase::Skipped];
+                Some((at(*other, &[Phase::Installed])?, at(*other, &over).unwrap_or(u64::MAX)))
+            })
+            .collect();
+        others.sort_unstable();
+        let mut free_from = from;
+        for (installed, over) in others {
+            if installed.min(to).saturating_sub(free_from) >= long {
+                return true;
+            }
+            free_from = free_from.max(over);
+        }
+        to.saturating_sub(free_from) >= long
+    };
+    let takes_leader = |life: &[&Record]| {
+        life.iter().any(|record| record.phase == Phase::Bitten && deposes(record, nodes))
+    };
+    lives.iter().filter(|(fault, life)| takes_leader(life) && alone_for_long(**fault)).count()
 }
 
 /// Whether a fault leaves the others able, and with reason, to elect a leader.
@@ -158,6 +182,29 @@ mod tests {
     fn leaders_that_are_attacked_must_change() {
         assert_eq!(outcome(attack(&["n1"], 5), &[1]), verdict::Outcome::Unknown);
         assert_eq!(outcome(attack(&["n1"], 5), &[1, 2]), verdict::Outcome::Ok);
+    }
+
+    #[test]
+    fn an_attack_beside_another_fault_proves_nothing_until_it_is_alone() {
+        let beside = |from: u64, to: u64| {
+            let mut records = attack(&["n1"], 5);
+            let (first, last) = (records[0].clone(), records[1].clone());
+            let other = |phase, seconds: u64| Record {
+                fault: 1,
+                time: seconds * 1_000_000_000,
+                phase,
+                nodes: vec!["n2".into(), "n3".into()],
+                ..first.clone()
+            };
+            records = vec![other(Phase::Installed, from), first.clone(), last];
+            records.push(other(Phase::Healed, to));
+            outcome(records, &[1])
+        };
+        assert_eq!(beside(0, 9), verdict::Outcome::Ok);
+        assert_eq!(beside(0, 3), verdict::Outcome::Ok);
+        assert_eq!(beside(2, 9), verdict::Outcome::Ok);
+        assert_eq!(beside(0, 2), verdict::Outcome::Unknown);
+        assert_eq!(beside(3, 9), verdict::Outcome::Unknown);
     }
 
     #[test]

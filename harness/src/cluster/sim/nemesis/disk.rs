@@ -292,3 +292,59 @@ impl World<'_> {
         json!(shown)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{campaign::swarm, plan::Plan};
+
+    fn plan() -> Plan {
+        let given = swarm::Given {
+            nodes: Some(3),
+            menu: Some("disk:flip:n1".parse().unwrap()),
+            interval: Some(Duration::from_secs(1)),
+            ..swarm::Given::default()
+        };
+        swarm::plan(&given, 1).unwrap()
+    }
+
+    /// A world in which node 1 was started and killed twice, so that the record of its first start,
+    /// right behind the header of its log, is followed by one that was synced later.
+    fn killed_twice(plan: &Plan) -> World<'_> {
+        let mut world = World::new(plan, None);
+        for _ in 0..2 {
+            world.start(1);
+            assert!(world.process(1).is_up());
+            world.crash(1);
+        }
+        world
+    }
+
+    #[test]
+    fn a_start_that_does_not_notice_the_damage_proves_nothing() {
+        let plan = plan();
+        let mut world = killed_twice(&plan);
+        let file = "0000000000000001.wal".to_owned();
+        // Claimed, and not done: as good as overlooked.
+        let damage = Damage::Flipped { file, byte: 70, bit: 3, record: 64 };
+        world.nemesis.faults[0].damage.insert(1, damage);
+        let why = world.refusal(0, 1).unwrap_err();
+        assert!(why.starts_with("n1 started although byte 70 of 0000000000000001.wal"), "{why}");
+    }
+
+    #[test]
+    fn a_refusal_names_the_damage_and_the_bit_goes_back() {
+        let plan = plan();
+        let mut world = killed_twice(&plan);
+        let damage = world.flip(1, &mut ChaCha8Rng::seed_from_u64(3)).unwrap();
+        world.nemesis.faults[0].nodes.insert(1);
+        world.nemesis.faults[0].damage.insert(1, damage);
+        let refusal = world.refusal(0, 1).unwrap();
+        assert_eq!(refusal, "0000000000000001.wal is damaged at offset 64");
+        // A start that is refused changes nothing, so the next is refused as well.
+        assert_eq!(world.refusal(0, 1).unwrap(), refusal);
+        world.undo_disk(0, DiskTrouble::Flip);
+        world.try_start(1).unwrap();
+        assert_eq!(world.process(1).boot(), 3);
+    }
+}
