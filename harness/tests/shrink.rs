@@ -133,6 +133,18 @@ fn disks_that_lie_come_down_to_little_and_every_time_to_the_same() {
 }
 
 #[test]
+fn a_cluster_that_does_not_come_back_comes_down_to_the_kill_of_its_leader() {
+    let mut from = plan(Storage::Durable, "kill:leader", 1);
+    // Patience beyond what is asked of a cluster after the last heal.
+    from.timings.election_timeout = Duration::from_secs(15);
+    from.faults.truncate(3);
+    let minimal = shrunk(&from, 2);
+    assert_eq!(minimal.property, "liveness");
+    assert_minimal(&from, &minimal);
+    assert_eq!((minimal.after.faults, minimal.after.operations), (1, Some(0)));
+}
+
+#[test]
 fn what_does_not_fail_is_refused() {
     let settings = Settings { jobs: 1, seeds: 1, budget: Duration::from_secs(60) };
     let fine = plan(Storage::Durable, "kill", 1);
@@ -196,6 +208,11 @@ fn the_command_writes_a_run_that_every_other_command_takes() {
     let again = harness(&["shrink", dir]);
     assert_eq!(again.status.code(), Some(3), "{}", said(&again));
     assert!(said(&again).contains("is not empty"), "{}", said(&again));
+    let hasty = root.path().join("hasty");
+    let output = harness(&["shrink", dir, "--seconds", "0", "--out", hasty.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("ended early by --seconds"), "{}", said(&output));
+    assert!(fs::read_to_string(hasty.join("minimal.md")).unwrap().contains("ended early"));
     // A plan alone is enough.
     let (from, to) = (root.path().join("plan.json"), root.path().join("other"));
     let output = harness(&["shrink", from.to_str().unwrap(), "--out", to.to_str().unwrap()]);

@@ -308,13 +308,13 @@ impl Reduction<'_> {
     /// The result, with the smallest seed that shows it, and how many do.
     fn end(self, before: Extent, seeds: u64) -> Minimal {
         let Self { search, best, .. } = self;
+        let finished = !search.is_over();
+        let failing = if finished { search.failing(&best.plan, seeds) } else { Vec::new() };
+        // The count is of no use either where time was up meanwhile.
         let cut_short = search.is_over();
-        let (plan, failing, tried) = if cut_short {
-            (best.plan, 0, 0)
-        } else {
-            let failing = search.failing(&best.plan, seeds);
-            let seed = failing.first().copied().unwrap_or(best.plan.seed);
-            (Plan { seed, ..best.plan }, failing.len() as u64, seeds)
+        let (plan, failing, tried) = match failing.first() {
+            Some(&seed) if !cut_short => (Plan { seed, ..best.plan }, failing.len() as u64, seeds),
+            _ => (best.plan, 0, if cut_short { 0 } else { seeds }),
         };
         Minimal {
             after: Extent::of(&plan),

@@ -147,7 +147,8 @@ impl<'a> Search<'a> {
         let plan = Plan { seed, ..plan.clone() };
         let simulation = simulate(&plan, self.stop);
         self.runs.fetch_add(1, Ordering::Relaxed);
-        if self.ends_run && simulation.violation.is_none() {
+        // A run that was cut short is not the plan's.
+        if is_over(self.stop) || (self.ends_run && simulation.violation.is_none()) {
             return None;
         }
         let passed = simulation.passed.as_ref();
