@@ -342,10 +342,10 @@ fn draw_arrow(svg: &mut Svg, arrow: &Arrow, part: &Part, columns: &Columns, take
     if arrow.copy {
         hint.push_str(" (a copy)");
     }
-    let width = arrow.label.chars().count() as f64 * 4.6;
+    let width = arrow.label.chars().count() as f64 * 5.0 + 4.0;
     let label = [0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78].into_iter().find_map(|part| {
         let at = (begin.0 + (end.0 - begin.0) * part, begin.1 + (end.1 - begin.1) * part);
-        let free = taken.take([at.0 - width / 2.0, at.1 - 7.5, width, 8.5]);
+        let free = taken.take([at.0 - width / 2.0, at.1 - 8.0, width, 9.5]);
         free.then_some((at.0, at.1 - 0.5))
     });
     svg.group(&class, &hint, |svg| {
