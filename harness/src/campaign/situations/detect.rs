@@ -51,11 +51,6 @@ struct Term {
     /// Bit sets of nodes.
     candidates: u16,
     leader: Option<NodeId>,
-    /// The last entry of the leader's log when it was elected: an earlier term's.
-    inherited: u64,
-    /// How far each node acknowledged.
-    acknowledged: [u64; NODES],
-    figure_8: bool,
     read: bool,
 }
 
@@ -71,6 +66,12 @@ pub struct Detector {
     terms: BTreeMap<u64, Term>,
     /// The latest term that has a leader.
     led: u64,
+    /// The last entry of that leader's log when it was elected: an earlier term's.
+    inherited: u64,
+    /// How far each node acknowledged that leader's log, until what it inherited is committed.
+    acknowledged: [u64; NODES],
+    /// The window of figure 8 was seen in that term.
+    figure_8: bool,
     /// The highest index that any node knows to be committed.
     committed: u64,
     /// Copies of messages in flight, and the messages that were copied, each with the latter.
@@ -98,6 +99,9 @@ impl Detector {
             nodes: [Node::default(); NODES],
             terms: BTreeMap::new(),
             led: 0,
+            inherited: 0,
+            acknowledged: [0; NODES],
+            figure_8: false,
             committed: 0,
             twins: BTreeMap::new(),
             arrived: BTreeSet::new(),
@@ -222,8 +226,9 @@ impl Detector {
             }
             Event::Acknowledged { term, last, .. } => self.acknowledged(id, *term, last.index),
             Event::Committed { term, last, matched } => {
-                let inherited = self.terms.get(term).map_or(0, |term| term.inherited);
-                if matched.is_some() && self.committed < inherited && inherited < last.index {
+                let inherited = self.inherited;
+                let own = matched.is_some() && *term == self.led;
+                if own && self.committed < inherited && inherited < last.index {
                     self.counts.met(Situation::CommittedThroughNoOp);
                 }
                 self.committed = self.committed.max(last.index);
@@ -266,30 +271,32 @@ impl Detector {
             term.candidates |= 1 << id;
             return;
         }
-        (term.leader, term.inherited) = (Some(id), last.index);
+        term.leader = Some(id);
         let before = self.terms.range(..number).rev().find_map(|(_, term)| term.leader);
         if before.is_some_and(|before| before != id) {
             self.counts.met(Situation::LeaderChange);
         }
-        self.led = self.led.max(number);
+        if number > self.led {
+            (self.led, self.inherited, self.figure_8) = (number, last.index, false);
+            self.acknowledged = [0; NODES];
+        }
         self.look_for_minorities();
     }
 
     /// A follower holds the leader's log up to an index.
     fn acknowledged(&mut self, id: NodeId, number: u64, index: u64) {
-        let Some(term) = self.terms.get_mut(&number) else { return };
-        let known = &mut term.acknowledged[id as usize % NODES];
-        *known = index.max(*known);
-        if term.figure_8 || term.inherited <= self.committed || term.leader.is_none() {
+        if number != self.led || self.inherited <= self.committed || self.figure_8 {
             return;
         }
+        let known = &mut self.acknowledged[id as usize % NODES];
+        *known = index.max(*known);
         // The highest index that a majority holds: the leader itself, and others.
-        let mut held = term.acknowledged;
+        let mut held = self.acknowledged;
         held.sort_unstable();
         let others = self.size as usize / 2;
         let on_majority = held[NODES - others.clamp(1, NODES)];
-        if others > 0 && self.committed < on_majority && on_majority <= term.inherited {
-            term.figure_8 = true;
+        if others > 0 && self.committed < on_majority && on_majority <= self.inherited {
+            self.figure_8 = true;
             self.counts.met(Situation::Figure8);
         }
     }
