@@ -61,8 +61,17 @@ pub struct Hunt {
     pub seconds: f64,
     /// The first seed that was violated.
     pub found: Option<Found>,
-    /// Seeds that were undecided, before that.
-    pub unknown: Vec<u64>,
+    /// Seeds before that which were undecided.
+    pub unknown: Vec<Undecided>,
+}
+
+/// A seed that was undecided.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Undecided {
+    /// The seed.
+    pub seed: u64,
+    /// The verdict in a sentence.
+    pub summary: String,
 }
 
 /// A seed that was violated.
@@ -233,7 +242,8 @@ fn hunt(
             match verdict.outcome {
                 Outcome::Ok => {}
                 Outcome::Unknown => {
-                    unknown.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
+                    let undecided = Undecided { seed, summary: verdict.summary };
+                    unknown.lock().unwrap_or_else(PoisonError::into_inner).push(undecided);
                 }
                 Outcome::Violated => {
                     end.fetch_min(seed, Ordering::Relaxed);
@@ -257,7 +267,7 @@ fn hunt(
     })?;
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut unknown = unknown.into_inner().unwrap_or_else(PoisonError::into_inner);
-    unknown.retain(|seed| found.as_ref().is_none_or(|found| *seed < found.seed));
+    unknown.retain(|it: &Undecided| found.as_ref().is_none_or(|found| it.seed < found.seed));
     unknown.sort_unstable();
     let seeds_until = found.as_ref().map(|found| found.seed - seeds.start + 1);
     Ok(Hunt {
@@ -342,7 +352,8 @@ mod tests {
             assert!(row(mutant, &[None, None]).is_fine());
             assert!(!row(mutant, &[None, Some("liveness")]).is_fine());
             let mut undecided = row(mutant, &[None]);
-            undecided.hunts[0].unknown.push(7);
+            let seven = Undecided { seed: 7, summary: String::new() };
+            undecided.hunts[0].unknown.push(seven);
             assert!(!undecided.is_fine());
         }
     }

@@ -22,7 +22,7 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::mutants::{self, Row, Shrunk, Trial, Watch},
+    campaign::mutants::{self, Row, Shrunk, Trial, Undecided, Watch},
     run::Stop,
 };
 
@@ -137,8 +137,8 @@ fn reported(row: &Row) {
             }
             _ => {}
         }
-        if !row.is_bug() && !hunt.unknown.is_empty() {
-            line(&format!("undecided: {name}, seeds {:?}", hunt.unknown));
+        for Undecided { seed, summary } in &hunt.unknown {
+            line(&format!("undecided: {name}, seed {seed}: {summary}"));
         }
     }
 }
