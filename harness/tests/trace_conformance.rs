@@ -305,10 +305,15 @@ fn lines_without_their_evidence_are_rejected() {
 
 #[test]
 fn falsified_lines_are_rejected() {
-    // Falsifies the last line of the last node for which `lie` finds something to falsify.
+    // Falsifies the last line of the last node for which `lie` finds something to falsify, among
+    // those that others have answered: what the run ended upon, nobody could contradict yet.
     let with = |lie: fn(&mut Event) -> bool| {
         let mut traces = quiet();
-        let last = traces.iter_mut().flatten().rev().find_map(|r| lie(&mut r.event).then_some(()));
+        let answered = traces.iter_mut().flat_map(|trace| {
+            let len = trace.len();
+            trace.iter_mut().take(len * 9 / 10)
+        });
+        let last = answered.rev().find_map(|r| lie(&mut r.event).then_some(()));
         assert!(last.is_some(), "there is no such line");
         violated(&traces)
     };
