@@ -1,8 +1,9 @@
 //! The history: operation events in Jepsen's vocabulary, one JSON object a line.
 //!
 //! An [`Event`] is one line; [`operation::pair`] turns events into [`Operation`]s. [`jepsen_log`]
-//! reads the lines that Jepsen itself logs.
+//! reads the lines that Jepsen itself logs. [`generic`] holds histories of all other models.
 
+pub mod generic;
 pub mod jepsen_log;
 pub mod operation;
 
