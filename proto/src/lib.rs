@@ -5,41 +5,15 @@
 //! - [`inspect`]: a node's own account of its state;
 //! - [`trace`]: the schema of the trace, a node's account of every step that safety depends on.
 //!
-//! The gRPC types are generated from the `.proto` files beside `src/`.
+//! The gRPC types are generated from the `.proto` files beside `src/`; all but [`trace`] needs the
+//! feature `grpc`, which is on unless turned off.
 
+#[cfg(feature = "grpc")]
+mod grpc;
 pub mod trace;
 
-macro_rules! generated {
-    ($(#[$doc:meta])* $name:ident, $package:literal) => {
-        $(#[$doc])*
-        #[allow(missing_docs, unreachable_pub, clippy::all)]
-        pub mod $name {
-            tonic::include_proto!($package);
-        }
-    };
-}
-
-// The generated code refers to its sibling packages by their protobuf names.
-generated!(
-    /// Package `etcdserverpb`: requests, replies, clients and servers of etcd's v3 API.
-    etcdserverpb, "etcdserverpb"
-);
-generated!(
-    /// Package `mvccpb`: etcd's key-value type.
-    mvccpb, "mvccpb"
-);
-/// Packages below `raftlab`, which are this project's own.
-pub mod raftlab {
-    generated!(
-        /// Package `raftlab.peer`: messages between nodes.
-        peer, "raftlab.peer"
-    );
-    generated!(
-        /// Package `raftlab.inspect`: a node's own account of its state.
-        inspect, "raftlab.inspect"
-    );
-}
-
-pub use etcdserverpb as etcd;
-pub use mvccpb as mvcc;
-pub use raftlab::{inspect, peer};
+#[cfg(feature = "grpc")]
+pub use grpc::{
+    etcdserverpb, etcdserverpb as etcd, mvccpb, mvccpb as mvcc, raftlab,
+    raftlab::{inspect, peer},
+};
