@@ -5,14 +5,17 @@
 //! in, its reader makes generic [`Event`]s of it, [`pair`] makes [`Operation`]s of those, and a
 //! model takes from an operation what it understands, or says what it does not.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Kind, operation::Malformed};
+use super::{
+    Kind,
+    pairing::{self, Malformed, Place, Recorded},
+};
 
 /// A value of a history: what JSON and EDN can both say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -218,59 +221,43 @@ pub enum Outcome<'a> {
 /// The first rule of well-formed histories that an event breaks: as [`super::operation::pair`],
 /// but values are the models' concern.
 pub fn pair(history: &[Event]) -> Result<Vec<Operation<'_>>, Malformed> {
-    let mut operations: Vec<Operation> = Vec::with_capacity(history.len() / 2);
-    let mut open: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut unknown: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut before = 0;
-    for (expected, event) in (0..).zip(history) {
-        let (index, process, time) = (event.index, event.process, event.time);
-        if index != expected {
-            return Err(Malformed::Gap { index, expected });
-        }
-        if time < before {
-            return Err(Malformed::Backwards { index, time, before });
-        }
-        before = time;
-        if event.kind == Kind::Invoke {
-            if let Some(&position) = open.get(&process) {
-                let open = operations[position].index;
-                return Err(Malformed::Concurrent { index, process, open });
-            }
-            if let Some(&unknown) = unknown.get(&process) {
-                return Err(Malformed::Reused { index, process, unknown });
-            }
-            open.insert(process, operations.len());
-            operations.push(Operation {
-                index,
-                process,
-                f: &event.f,
-                key: &event.key,
-                node: event.node.as_deref(),
-                argument: &event.value,
-                call: time,
-                outcome: Outcome::Unknown { error: None },
-            });
-            continue;
-        }
-        let Some(position) = open.remove(&process) else {
-            return Err(Malformed::NotInvoked { index, process });
-        };
-        let operation = &mut operations[position];
-        if *event.f != *operation.f || event.key != *operation.key {
-            return Err(Malformed::Different { index, process, open: operation.index });
-        }
-        operation.node = event.node.as_deref().or(operation.node);
-        let (value, error) = (&event.value, event.error.as_deref());
-        operation.outcome = match event.kind {
-            Kind::Ok => Outcome::Ok { time, index, value, revision: event.revision },
-            Kind::Fail => Outcome::Failed { time, index, value, error },
-            Kind::Info | Kind::Invoke => {
-                unknown.insert(process, index);
-                Outcome::Unknown { error }
-            }
-        };
+    pairing::pair(history)
+}
+
+impl Recorded for Event {
+    type Operation<'a> = Operation<'a>;
+
+    fn place(&self) -> Place {
+        Place { index: self.index, time: self.time, process: self.process, kind: self.kind }
     }
-    Ok(operations)
+
+    fn invoke(&self) -> Result<Operation<'_>, Malformed> {
+        Ok(Operation {
+            index: self.index,
+            process: self.process,
+            f: &self.f,
+            key: &self.key,
+            node: self.node.as_deref(),
+            argument: &self.value,
+            call: self.time,
+            outcome: Outcome::Unknown { error: None },
+        })
+    }
+
+    fn complete<'a>(&'a self, operation: &mut Operation<'a>) -> Result<bool, Malformed> {
+        if *self.f != *operation.f || self.key != *operation.key {
+            return Ok(false);
+        }
+        operation.node = self.node.as_deref().or(operation.node);
+        let (time, index, value) = (self.time, self.index, &self.value);
+        let error = self.error.as_deref();
+        operation.outcome = match self.kind {
+            Kind::Ok => Outcome::Ok { time, index, value, revision: self.revision },
+            Kind::Fail => Outcome::Failed { time, index, value, error },
+            Kind::Info | Kind::Invoke => Outcome::Unknown { error },
+        };
+        Ok(true)
+    }
 }
 
 #[cfg(test)]

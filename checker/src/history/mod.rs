@@ -6,6 +6,7 @@
 pub mod generic;
 pub mod jepsen_log;
 pub mod operation;
+mod pairing;
 
 use std::fmt;
 

@@ -1,8 +1,12 @@
 //! Operations: an invocation and its completion, paired.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::{Event, Function, Kind, Value};
+pub use super::pairing::Malformed;
+use super::{
+    Event, Function, Kind, Value,
+    pairing::{self, Place, Recorded},
+};
 
 /// What one client asked, and what it was told. Borrows names from the history.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,152 +65,60 @@ pub enum Outcome<'a> {
 /// The error of a compare-and-set that found another value than it expected.
 pub const MISMATCH: &str = "mismatch";
 
-/// A rule of well-formed histories that an event breaks: the fault of whoever recorded it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// Two operations of one process were open at once.
-    #[error(
-        "event {index}: process {process} invokes an operation while that of event {open} is open"
-    )]
-    Concurrent {
-        /// The second invocation.
-        index: u64,
-        /// The process.
-        process: u64,
-        /// The first invocation.
-        open: u64,
-    },
-    /// An operation ended that had not begun.
-    #[error("event {index}: process {process} completes an operation that it has not invoked")]
-    NotInvoked {
-        /// The completion.
-        index: u64,
-        /// The process.
-        process: u64,
-    },
-    /// A process went on after an unknown outcome, so two of its operations may overlap.
-    #[error(
-        "event {index}: process {process} is used again after the unknown outcome of event {unknown}"
-    )]
-    Reused {
-        /// The second invocation.
-        index: u64,
-        /// The process.
-        process: u64,
-        /// The `info` event.
-        unknown: u64,
-    },
-    /// Time ran backwards.
-    #[error("event {index}: its time {time} ns is before that of the event before, {before} ns")]
-    Backwards {
-        /// The later event.
-        index: u64,
-        /// Its time.
-        time: u64,
-        /// The time of the event before.
-        before: u64,
-    },
-    /// Indices are not 0, 1, 2, …
-    #[error("event {expected} has index {index}: events are missing or out of order")]
-    Gap {
-        /// The index that stands there.
-        index: u64,
-        /// The index that should.
-        expected: u64,
-    },
-    /// A completion names another function or key than its invocation.
-    #[error(
-        "event {index}: process {process} completes another operation than it invoked in event {open}"
-    )]
-    Different {
-        /// The completion.
-        index: u64,
-        /// The process.
-        process: u64,
-        /// The invocation.
-        open: u64,
-    },
-    /// A value that the operation cannot have.
-    #[error("event {index}: expected {expected}, found {found}")]
-    Value {
-        /// The event.
-        index: u64,
-        /// What belongs there.
-        expected: &'static str,
-        /// What stands there.
-        found: Value,
-    },
-}
-
 /// Pairs the events of a history into operations, in order of invocation.
 ///
-/// An operation without a completion has an unknown outcome. The first broken rule is an error.
+/// An operation without a completion has an unknown outcome.
+///
+/// # Errors
+/// The first rule of well-formed histories that an event breaks.
 pub fn pair(history: &[Event]) -> Result<Vec<Operation<'_>>, Malformed> {
-    let mut operations: Vec<Operation> = Vec::with_capacity(history.len() / 2);
-    let mut open: BTreeMap<u64, usize> = BTreeMap::new();
-    let mut unknown: BTreeMap<u64, u64> = BTreeMap::new();
-    let mut before = 0;
-    for (expected, event) in (0..).zip(history) {
-        let (index, process) = (event.index, event.process);
-        if index != expected {
-            return Err(Malformed::Gap { index, expected });
-        }
-        if event.time < before {
-            return Err(Malformed::Backwards { index, time: event.time, before });
-        }
-        before = event.time;
-        if event.kind == Kind::Invoke {
-            if let Some(&position) = open.get(&process) {
-                let open = operations[position].index;
-                return Err(Malformed::Concurrent { index, process, open });
-            }
-            if let Some(&unknown) = unknown.get(&process) {
-                return Err(Malformed::Reused { index, process, unknown });
-            }
-            check_argument(event)?;
-            open.insert(process, operations.len());
-            operations.push(Operation {
-                index,
-                process,
-                f: event.f,
-                key: &event.key,
-                node: event.node.as_deref(),
-                argument: event.value,
-                call: event.time,
-                outcome: Outcome::Unknown { error: None },
-            });
-            continue;
-        }
-        let Some(position) = open.remove(&process) else {
-            return Err(Malformed::NotInvoked { index, process });
-        };
-        let operation = &mut operations[position];
-        if event.f != operation.f || event.key != operation.key {
-            return Err(Malformed::Different { index, process, open: operation.index });
+    pairing::pair(history)
+}
+
+impl Recorded for Event {
+    type Operation<'a> = Operation<'a>;
+
+    fn place(&self) -> Place {
+        Place { index: self.index, time: self.time, process: self.process, kind: self.kind }
+    }
+
+    fn invoke(&self) -> Result<Operation<'_>, Malformed> {
+        check_argument(self)?;
+        Ok(Operation {
+            index: self.index,
+            process: self.process,
+            f: self.f,
+            key: &self.key,
+            node: self.node.as_deref(),
+            argument: self.value,
+            call: self.time,
+            outcome: Outcome::Unknown { error: None },
+        })
+    }
+
+    fn complete<'a>(&'a self, operation: &mut Operation<'a>) -> Result<bool, Malformed> {
+        if self.f != operation.f || self.key != operation.key {
+            return Ok(false);
         }
         // The client may have moved on to another node; the one that answered is what matters.
-        operation.node = event.node.as_deref().or(operation.node);
-        let error = event.error.as_deref();
-        operation.outcome = match event.kind {
+        operation.node = self.node.as_deref().or(operation.node);
+        let (time, index, error) = (self.time, self.index, self.error.as_deref());
+        operation.outcome = match self.kind {
             Kind::Ok => {
-                if event.f == Function::Read && matches!(event.value, Value::Pair(..)) {
+                if self.f == Function::Read && matches!(self.value, Value::Pair(..)) {
                     let expected = "the value that was read";
-                    return Err(Malformed::Value { index, expected, found: event.value });
+                    return Err(Malformed::Value { index, expected, found: self.value });
                 }
-                let (time, value, revision) = (event.time, event.value, event.revision);
-                Outcome::Ok { time, index, value, revision }
+                Outcome::Ok { time, index, value: self.value, revision: self.revision }
             }
-            Kind::Fail if event.f == Function::Cas && error == Some(MISMATCH) => {
-                Outcome::Mismatch { time: event.time, index }
+            Kind::Fail if self.f == Function::Cas && error == Some(MISMATCH) => {
+                Outcome::Mismatch { time, index }
             }
             Kind::Fail => Outcome::Failed { error },
-            Kind::Info | Kind::Invoke => {
-                unknown.insert(process, index);
-                Outcome::Unknown { error }
-            }
+            Kind::Info | Kind::Invoke => Outcome::Unknown { error },
         };
+        Ok(true)
     }
-    Ok(operations)
 }
 
 fn check_argument(event: &Event) -> Result<(), Malformed> {
