@@ -62,6 +62,14 @@ impl<R: BufRead> Reader<R> {
 
     /// The next value; `None` at the end. After [`Error::Malformed`] the next line can be asked for.
     pub fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
+        self.read_with(|line| serde_json::from_slice(line))
+    }
+
+    /// The same, where `parse` says what a line means.
+    pub fn read_with<T>(
+        &mut self,
+        parse: impl FnOnce(&[u8]) -> serde_json::Result<T>,
+    ) -> Result<Option<T>, Error> {
         loop {
             self.buffer.clear();
             let read = self
@@ -77,7 +85,7 @@ impl<R: BufRead> Reader<R> {
             if line.is_empty() {
                 continue;
             }
-            return match serde_json::from_slice(line) {
+            return match parse(line) {
                 Ok(value) => Ok(Some(value)),
                 Err(_) if !ended => Err(Error::Torn { file: self.file.clone(), line: self.line }),
                 Err(error) => Err(Error::Malformed {

@@ -7,6 +7,7 @@
 //! - [`linear`]: whether the history could be one of the model's;
 //! - [`raft`]: the Raft safety properties, from the nodes' traces;
 //! - [`property`]: what else a run must show, a small file each;
+//! - [`judge`]: which model a bare history is checked against;
 //! - [`verdict`]: what a check says.
 
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ pub mod evidence;
 pub mod fault;
 pub mod history;
 pub mod jsonl;
+pub mod judge;
 pub mod linear;
 pub mod model;
 pub mod property;

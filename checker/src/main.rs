@@ -1,8 +1,9 @@
 //! The `checker` command: checks recorded evidence and says what it is worth.
 
 use std::{
+    borrow::Cow,
     fs::File,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufReader, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -10,26 +11,48 @@ use std::{
 
 use checker::{
     evidence,
-    history::{Event, jepsen_log, operation},
-    linear::{self, Limits},
-    property::completeness,
-    verdict::{self, Outcome, Verdict},
+    history::read::{self, Format, Numbering, Numbers},
+    jsonl,
+    judge::{
+        self, Found,
+        models::{MODELS, Model},
+    },
+    linear::Limits,
+    verdict::{self, Outcome, Verdict, Violation},
 };
-use clap::{Parser, error::ErrorKind};
+use clap::{
+    Parser,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+    error::ErrorKind,
+};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 
-/// Checks recorded evidence of a replicated register store: linearizability of what clients saw,
-/// Raft's safety from the nodes' traces, and whether the run tested anything.
+/// Checks recorded evidence of a replicated store: whether what clients saw could be, Raft's safety
+/// from the nodes' traces, and whether the run tested anything.
+///
+/// A bare history may be our JSON Lines, Jepsen's history.edn or jepsen.log, or Porcupine's
+/// key-value text. Its first bytes tell which, and its functions tell the model.
 ///
 /// Exit code: 0 every property held, 1 one was violated, 2 undecided, 3 evidence could not be
-/// read, 64 wrong usage. Of several runs the weightiest counts: a violation outranks everything.
+/// read, 64 wrong usage. Of several inputs the weightiest counts: a violation outranks everything.
 #[derive(Debug, Parser)]
 #[command(name = "checker", version)]
 struct Arguments {
-    /// Run directories; or bare histories, which are checked for linearizability alone: our JSON
-    /// Lines, or the lines of a jepsen.log. `-` reads a history from standard input.
+    /// Run directories, Jepsen's too; or bare histories. `-` reads a history from standard input.
     #[arg(required = true, value_name = "FILE|DIR")]
     inputs: Vec<PathBuf>,
+
+    /// What a history is checked against; of a run directory, the history alone.
+    #[arg(long, value_name = "MODEL", default_value = AUTO, value_parser = models())]
+    model: String,
+
+    /// How a history is written, where its first bytes do not tell.
+    #[arg(long, value_name = "FORMAT", value_parser = formats())]
+    format: Option<Format>,
+
+    /// The values of a Jepsen history are the `[key value]` of jepsen.independent.
+    #[arg(long)]
+    independent: bool,
 
     /// Print the verdicts as JSON, one a line.
     #[arg(long)]
@@ -43,6 +66,19 @@ struct Arguments {
     #[arg(long, value_name = "MIB", default_value_t = 1024,
           value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     memory: u64,
+}
+
+/// The model that a history's functions tell.
+const AUTO: &str = "auto";
+
+fn models() -> PossibleValuesParser {
+    let auto = PossibleValue::new(AUTO).help("the one that the history's functions tell");
+    let named = MODELS.iter().map(|model| PossibleValue::new(model.name).help(model.about));
+    PossibleValuesParser::new([auto].into_iter().chain(named))
+}
+
+fn formats() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(Format::ALL.map(Format::name)).try_map(|name| name.parse::<Format>())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -67,27 +103,19 @@ fn main() -> ExitCode {
             };
         }
     };
-    let limits = Limits {
-        timeout: Duration::from_secs_f64(arguments.timeout),
-        memory: usize::try_from(arguments.memory << 20).unwrap_or(usize::MAX),
-    };
     let mut worst = Outcome::Ok;
     let mut unreadable = false;
     for input in &arguments.inputs {
-        let verdict = match check(input, &limits) {
-            Ok(verdict) => verdict,
+        let judged = match check(input, &arguments) {
+            Ok(judged) => judged,
             Err(error) => {
                 eprintln!("checker: {error}");
                 unreadable = true;
                 continue;
             }
         };
-        worst = worst.max(verdict.outcome);
-        let printed = if arguments.json {
-            print_json(input, &verdict)
-        } else {
-            print_text(input, &verdict, arguments.inputs.len() > 1)
-        };
+        worst = worst.max(judged.verdict.outcome);
+        let printed = if arguments.json { judged.print_json(input) } else { judged.print_text() };
         if let Err(error) = printed {
             if error.kind() != io::ErrorKind::BrokenPipe {
                 eprintln!("checker: cannot write to standard output: {error}");
@@ -104,80 +132,138 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(input: &Path, limits: &Limits) -> Result<Verdict, evidence::Error> {
-    if input.as_os_str() != "-" && input.is_dir() {
-        let evidence = evidence::load(input)?;
-        return Ok(verdict::check(&evidence, limits));
-    }
-    let io = |source| checker::jsonl::Error::Io { file: input.into(), source };
-    let (events, gaps) = if input.as_os_str() == "-" {
-        history(io::stdin().lock(), Path::new("standard input"))?
-    } else {
-        history(BufReader::new(File::open(input).map_err(io)?), input)?
+/// One input, judged.
+struct Judged {
+    /// What it is called: a path, `standard input`.
+    name: String,
+    /// What the history is; `None` for a run directory.
+    found: Option<Found>,
+    numbering: Numbering,
+    verdict: Verdict,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Evidence(#[from] evidence::Error),
+    #[error(transparent)]
+    Lines(#[from] jsonl::Error),
+    #[error("{name}: {source}")]
+    Judge { name: String, source: judge::Error },
+}
+
+fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
+    let limits = Limits {
+        timeout: Duration::from_secs_f64(arguments.timeout),
+        memory: usize::try_from(arguments.memory << 20).unwrap_or(usize::MAX),
     };
-    let mut evidence = evidence::Evidence { history: events, ..Default::default() };
-    evidence.run.incomplete = gaps;
-    let (operations, malformed) = match operation::pair(&evidence.history) {
-        Ok(operations) => (operations, None),
-        Err(malformed) => (Vec::new(), Some(malformed)),
-    };
-    Ok(Verdict::of(vec![
-        linear::check(&operations, limits),
-        completeness::check(&evidence, malformed.as_ref()),
-    ]))
-}
-
-/// Reads a history of either format, told apart by the first byte that is not blank.
-fn history(
-    mut input: impl BufRead,
-    file: &Path,
-) -> Result<(Vec<Event>, Vec<String>), evidence::Error> {
-    let mut start = Vec::new();
-    let io = |source| checker::jsonl::Error::Io { file: file.into(), source };
-    // The first line is kept, so that a pipe is read once.
-    input.read_until(b'\n', &mut start).map_err(io)?;
-    let is_json = start.trim_ascii_start().first().is_none_or(|&byte| byte == b'{');
-    let whole = start.as_slice().chain(input);
-    if is_json {
-        evidence::load::history(whole, file)
-    } else {
-        Ok((jepsen_log::read(whole, file)?, Vec::new()))
-    }
-}
-
-fn print_json(input: &Path, verdict: &Verdict) -> io::Result<()> {
-    #[derive(serde::Serialize)]
-    struct Line<'a> {
-        input: std::borrow::Cow<'a, str>,
-        #[serde(flatten)]
-        verdict: &'a Verdict,
-    }
-    checker::jsonl::write(io::stdout().lock(), &Line { input: input.to_string_lossy(), verdict })
-}
-
-fn print_text(input: &Path, verdict: &Verdict, several: bool) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    if several {
-        writeln!(output, "{}", input.display())?;
-    }
-    let mut table = Table::new();
-    table
-        .load_style(UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(["property", "outcome", "detail"]);
-    for property in &verdict.properties {
-        table.add_row([&property.name, &property.outcome.to_string(), &property.detail]);
-    }
-    writeln!(output, "{table}")?;
-    for violation in verdict.properties.iter().flat_map(|property| &property.violations) {
-        writeln!(output, "\n{}: {}", violation.rule, violation.summary)?;
-        if !violation.operations.is_empty() {
-            let indices: Vec<String> = violation.operations.iter().map(u64::to_string).collect();
-            writeln!(output, "  events of the history: {}", indices.join(", "))?;
-        }
-        for record in &violation.trace {
-            writeln!(output, "  {}", serde_json::to_string(record)?)?;
+    let mut file = input.to_owned();
+    if input.as_os_str() == "-" {
+        file = "standard input".into();
+    } else if input.is_dir() {
+        let of_jepsen = input.join("history.edn");
+        if of_jepsen.exists() && !input.join("history.jsonl").exists() {
+            file = of_jepsen;
+        } else if arguments.model != AUTO && input.join("history.jsonl").exists() {
+            file = input.join("history.jsonl");
+        } else {
+            let evidence = evidence::load(input)?;
+            return Ok(Judged {
+                name: input.display().to_string(),
+                found: None,
+                numbering: Numbering::default(),
+                verdict: verdict::check(&evidence, &limits),
+            });
         }
     }
-    writeln!(output, "\n{}", verdict.summary)
+    let (format, independent) = (arguments.format, arguments.independent);
+    let history = if input.as_os_str() == "-" {
+        read::read(io::stdin().lock(), &file, format, independent)?
+    } else {
+        let io = |source| jsonl::Error::Io { file: file.clone(), source };
+        let opened = BufReader::with_capacity(1 << 16, File::open(&file).map_err(io)?);
+        read::read(opened, &file, format, independent)?
+    };
+    let name = file.display().to_string();
+    let numbering = history.numbering.clone();
+    match judge::judge(history, Model::named(&arguments.model), &limits) {
+        Ok((found, verdict)) => Ok(Judged { name, found: Some(found), numbering, verdict }),
+        Err(source) => Err(Error::Judge { name, source }),
+    }
+}
+
+impl Judged {
+    fn print_json(&self, input: &Path) -> io::Result<()> {
+        #[derive(serde::Serialize)]
+        struct Line<'a> {
+            input: Cow<'a, str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            format: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            model: Option<&'a str>,
+            #[serde(flatten)]
+            verdict: &'a Verdict,
+        }
+        let mut verdict = self.verdict.clone();
+        for violation in verdict.properties.iter_mut().flat_map(|property| &mut property.violations)
+        {
+            for index in &mut violation.operations {
+                if let Numbers::Events(number) = self.numbering.of(*index) {
+                    *index = number;
+                }
+            }
+        }
+        let found = self.found.as_ref();
+        let line = Line {
+            input: input.to_string_lossy(),
+            format: found.map(|found| found.format.name()),
+            model: found.map(|found| found.model.name),
+            verdict: &verdict,
+        };
+        jsonl::write(io::stdout().lock(), &line)
+    }
+
+    fn print_text(&self) -> io::Result<()> {
+        let mut output = io::stdout().lock();
+        match &self.found {
+            Some(found) => writeln!(output, "{}: {found}", self.name)?,
+            None => writeln!(output, "{}: a run directory", self.name)?,
+        }
+        let mut table = Table::new();
+        table
+            .load_style(UTF8_FULL_CONDENSED)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_header(["property", "outcome", "detail"]);
+        for property in &self.verdict.properties {
+            table.add_row([&property.name, &property.outcome.to_string(), &property.detail]);
+        }
+        writeln!(output, "{table}")?;
+        for violation in self.verdict.properties.iter().flat_map(|property| &property.violations) {
+            writeln!(output, "\n{}: {}", violation.rule, violation.summary)?;
+            if !violation.operations.is_empty() {
+                writeln!(output, "  {}", self.places(violation))?;
+            }
+            for record in &violation.trace {
+                writeln!(output, "  {}", serde_json::to_string(record)?)?;
+            }
+        }
+        writeln!(output, "\n{}", self.verdict.summary)
+    }
+
+    /// Where the events of a violation stand.
+    fn places(&self, violation: &Violation) -> String {
+        let mut what = "events";
+        let numbers: Vec<String> = violation
+            .operations
+            .iter()
+            .map(|&index| match self.numbering.of(index) {
+                Numbers::Events(number) => number.to_string(),
+                Numbers::Lines(number) => {
+                    what = "lines";
+                    number.to_string()
+                }
+            })
+            .collect();
+        format!("{what} of the history: {}", numbers.join(", "))
+    }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use checker::{
-    history::{Event, Function, Kind, Outcome, Value, jepsen_log, operation},
+    history::{Event, Function, Kind, Outcome, Value, operation, read, register},
     linear::{
         self, Key, Limits,
         search::{Budget, Found, Interval, search},
@@ -182,7 +182,9 @@ fn public_histories_have_their_known_verdict() {
     ] {
         let path = directory.join(format!("{name}.log"));
         let text = std::fs::read(&path).unwrap();
-        let history = jepsen_log::read(text.as_slice(), &path).unwrap();
+        let history = read::read(text.as_slice(), &path, None, false).unwrap();
+        let read::Events::Generic(events) = history.events else { panic!("{name} has types") };
+        let history = register::from_generic(events).unwrap();
         assert_eq!(check(&history).outcome, expected, "{name}");
     }
 }

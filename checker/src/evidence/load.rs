@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Evidence, Run};
 use crate::{
-    history,
+    history::lines::EXPECTED,
     jsonl::{self, Reader},
 };
 
@@ -42,8 +42,6 @@ pub enum Error {
     NotARun(PathBuf),
 }
 
-const EVENT: &str =
-    "an operation event {index, time, process, type, f, key, value, error?, node?, revision?}";
 const FAULT: &str = "a fault record {fault, time, phase, kind, what, nodes, leader?, detail?}";
 const TRACE: &str = "a trace record {node, boot, seq, clock, time, event, …}";
 
@@ -71,7 +69,7 @@ pub fn load(directory: &Path) -> Result<Evidence, Error> {
     };
     match open(&file("history.jsonl"))? {
         Some(input) => {
-            evidence.history = lines(input, &file("history.jsonl"), EVENT, &mut gaps)?;
+            evidence.history = lines(input, &file("history.jsonl"), EXPECTED, &mut gaps)?;
         }
         None if present => gaps.push("history.jsonl is missing".into()),
         None => return Err(Error::NotARun(directory.into())),
@@ -126,16 +124,6 @@ pub(super) fn evidence_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = harness.into_iter().filter(|path| path.exists()).collect();
     files.extend(traces(&directory.join("trace"))?);
     Ok(files)
-}
-
-/// Reads a bare history; `file` is its name in errors. A torn last line is dropped and told.
-pub fn history(
-    input: impl BufRead,
-    file: &Path,
-) -> Result<(Vec<history::Event>, Vec<String>), Error> {
-    let mut gaps = Vec::new();
-    let events = lines(input, file, EVENT, &mut gaps)?;
-    Ok((events, gaps))
 }
 
 /// `None` where there is no such file.

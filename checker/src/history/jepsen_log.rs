@@ -1,58 +1,105 @@
-//! Reads the operation lines of a `jepsen.log`: histories of one compare-and-set register.
+//! Reads the operation lines of a `jepsen.log`.
 //!
-//! A line is `INFO  jepsen.util - PROCESS :invoke|:ok|:fail|:info :read|:write|:cas VALUE`, fields
-//! separated by blanks. The lines carry no time, so an event's place is its time. Lines of other
-//! loggers are skipped.
+//! A line is `INFO  jepsen.util - PROCESS :invoke|:ok|:fail|:info FUNCTION VALUE`, fields separated
+//! by blanks. The lines carry no time, so an event's place is its time. Lines of other loggers and
+//! of the nemesis are skipped. A keyword in the place of a completion's value says why it did not
+//! succeed; a compare-and-set that failed for no such reason found another value.
 
-use std::{
-    io::BufRead,
-    path::{Path, PathBuf},
+use std::{io::BufRead, path::Path};
+
+use super::{
+    Kind, edn,
+    generic::{Datum, Event},
+    operation::MISMATCH,
+    read::{Format, History, Numbers},
 };
-
-use super::{Event, Function, Kind, Value, operation::MISMATCH};
 use crate::jsonl::Error;
 
-const EXPECTED: &str = "`PROCESS :invoke|:ok|:fail|:info :read|:write|:cas VALUE`";
+/// Who writes the lines of operations.
+pub(super) const LOGGER: &[u8] = b"jepsen.util";
 
-/// Reads a whole history. All operations are on a key named `register`.
-pub fn read(input: impl BufRead, file: &Path) -> Result<Vec<Event>, Error> {
-    let file: PathBuf = file.into();
-    let mut history = Vec::new();
-    let mut arguments = std::collections::BTreeMap::new();
-    for (number, line) in (1..).zip(input.lines()) {
-        let line = line.map_err(|source| Error::Io { file: file.clone(), source })?;
-        let Some((_, operation)) = line.split_once("jepsen.util - ") else { continue };
-        let (process, kind, f, mut value, error) = parse(operation).map_err(|problem| {
-            Error::Malformed { file: file.clone(), line: number, expected: EXPECTED, problem }
-        })?;
-        if kind == Kind::Invoke {
-            arguments.insert(process, value);
-        } else if error.as_deref() != Some(MISMATCH) && kind != Kind::Ok {
-            value = arguments.get(&process).copied().unwrap_or(Value::Nil);
+const EXPECTED: &str = "`PROCESS :invoke|:ok|:fail|:info FUNCTION VALUE`";
+
+/// Reads a whole history. Where `independent`, values are the `[key value]` of jepsen.independent.
+pub(super) fn read(
+    mut input: impl BufRead,
+    file: &Path,
+    independent: bool,
+) -> Result<History, Error> {
+    let mut history = History::new(Format::JepsenLog);
+    let mut buffer = Vec::new();
+    for number in 1.. {
+        buffer.clear();
+        let read = input
+            .read_until(b'\n', &mut buffer)
+            .map_err(|source| Error::Io { file: file.into(), source })?;
+        if read == 0 {
+            break;
         }
-        let index = history.len() as u64;
-        history.push(Event {
-            index,
-            time: index,
-            process,
-            kind,
-            f,
-            key: "register".into(),
-            value,
-            error,
-            node: None,
-            revision: None,
-        });
+        let malformed = |problem| Error::Malformed {
+            file: file.into(),
+            line: number,
+            expected: EXPECTED,
+            problem,
+        };
+        let Some(operation) = operation(&buffer) else { continue };
+        let line = std::str::from_utf8(operation)
+            .map_err(|_| "the line is not UTF-8".to_owned())
+            .and_then(|text| parse(text, independent));
+        match line {
+            Ok(Some(line)) => history.push(Numbers::Lines(number), |index, _| Event {
+                index,
+                time: index,
+                process: line.process,
+                kind: line.kind,
+                f: line.f.into(),
+                key: line.key,
+                value: line.value,
+                error: line.error,
+                node: None,
+                revision: None,
+            }),
+            Ok(None) => history.skipped += 1,
+            // A writer that was killed leaves half a line.
+            Err(_) if !buffer.ends_with(b"\n") => {
+                history.gaps.push(Error::Torn { file: file.into(), line: number }.to_string());
+            }
+            Err(problem) => return Err(malformed(problem)),
+        }
     }
     Ok(history)
 }
 
-type Line = (u64, Kind, Function, Value, Option<String>);
+/// What follows the logger's name, if it is the right one.
+fn operation(line: &[u8]) -> Option<&[u8]> {
+    let at = line.windows(LOGGER.len()).position(|window| window == LOGGER)?;
+    let rest = line[at + LOGGER.len()..].trim_ascii_start();
+    Some(rest.strip_prefix(b"- ").or(rest.strip_prefix(b": ")).unwrap_or(rest))
+}
 
-fn parse(text: &str) -> Result<Line, String> {
-    let mut fields = text.split_ascii_whitespace();
-    let mut next = |what: &str| fields.next().ok_or(format!("{what} is missing"));
+struct Line<'a> {
+    process: u64,
+    kind: Kind,
+    f: &'a str,
+    key: Datum,
+    value: Datum,
+    error: Option<Box<str>>,
+}
+
+/// One line's operation; `None` where it is the nemesis's.
+fn parse(text: &str, independent: bool) -> Result<Option<Line<'_>>, String> {
+    let mut rest = text;
+    let mut next = |what: &str| {
+        let field = rest.trim_ascii_start();
+        let end = field.find(|c: char| c.is_ascii_whitespace()).unwrap_or(field.len());
+        let (field, after) = field.split_at(end);
+        rest = after;
+        Some(field).filter(|field| !field.is_empty()).ok_or(format!("{what} is missing"))
+    };
     let process = next("the process")?;
+    if process == ":nemesis" {
+        return Ok(None);
+    }
     let process = process.parse().map_err(|_| format!("{process} is no process number"))?;
     let kind = match next("the type")? {
         ":invoke" => Kind::Invoke,
@@ -61,54 +108,79 @@ fn parse(text: &str) -> Result<Line, String> {
         ":info" => Kind::Info,
         other => return Err(format!("{other} is no type of event")),
     };
-    let f = match next("the function")? {
-        ":read" => Function::Read,
-        ":write" => Function::Write,
-        ":cas" => Function::Cas,
-        other => return Err(format!("{other} is no function of a register")),
+    let f = next("the function")?;
+    let f = f.strip_prefix(':').ok_or(format!("{f} is no name of a function"))?;
+    let rest = rest.trim_ascii();
+    let mut values = edn::Reader::of(rest);
+    let mut value = || {
+        values.read().map_err(|error| match error {
+            edn::Error::Malformed { problem, .. } => problem,
+            edn::Error::Torn { form, .. } => format!("{form} does not end"),
+            edn::Error::Io(error) => error.to_string(),
+        })
     };
-    let value = fields.collect::<Vec<_>>().join(" ");
-    let int = |text: &str| text.parse().map_err(|_| format!("{text} is no value"));
+    let mut key = Datum::Nil;
     let mut error = None;
-    let value = if value == "nil" {
-        Value::Nil
-    } else if let Some(reason) = value.strip_prefix(':') {
-        error = Some(reason.to_owned());
-        Value::Nil
-    } else if let Some(pair) = value.strip_prefix('[').and_then(|v| v.strip_suffix(']')) {
-        let (expected, new) = pair.split_once(' ').ok_or(format!("[{pair}] is no pair"))?;
-        Value::Pair(if expected == "nil" { None } else { Some(int(expected)?) }, int(new)?)
-    } else {
-        Value::Int(int(&value)?)
-    };
-    if kind == Kind::Fail && f == Function::Cas && error.is_none() {
-        error = Some(MISMATCH.into());
+    let mut answer = value()?.ok_or("the value is missing")?;
+    if rest.starts_with(':') && matches!(kind, Kind::Fail | Kind::Info) {
+        error = Some(std::mem::take(&mut answer));
+    } else if let Some(reason) = value()? {
+        error = Some(reason);
     }
-    Ok((process, kind, f, value, error))
+    if independent && error.is_none() {
+        (key, answer) = match answer {
+            Datum::List(pair) if pair.len() == 2 => {
+                let mut pair = pair.into_iter();
+                (pair.next().unwrap_or_default(), pair.next().unwrap_or_default())
+            }
+            other => return Err(format!("{other} is no [key value] of an independent key")),
+        };
+    }
+    let error = error.map(|reason| match reason {
+        Datum::Text(text) => text,
+        other => other.to_string().into(),
+    });
+    let refused = kind == Kind::Fail && f == "cas" && error.is_none();
+    let error = error.or(refused.then(|| MISMATCH.into()));
+    Ok(Some(Line { process, kind, f, key, value: answer, error }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::read::Events;
+
+    fn read(text: &str) -> Result<History, String> {
+        super::read(text.as_bytes(), Path::new("x.log"), false).map_err(|error| error.to_string())
+    }
 
     #[test]
     fn lines_become_events() {
         let text = "INFO  jepsen.core - hello\n\
             INFO  jepsen.util - 0\t:invoke\t:write\t4\n\
-            INFO  jepsen.util - 1\t:invoke\t:cas\t[3 0]\n\
+            INFO [2018-11-05 15:54:47,577] jepsen worker 1 - jepsen.util 1\t:invoke\t:cas\t[3 0]\n\
+            INFO  jepsen.util - :nemesis\t:info\t:start\tnil\n\
             INFO  jepsen.util - 1\t:fail\t:cas\t[3 0]\n\
             INFO  jepsen.util - 0\t:info\t:write\t:timed-out\n";
-        let history = read(text.as_bytes(), Path::new("x")).unwrap();
-        let lines: Vec<_> =
-            history.iter().map(|e| (e.process, e.kind, e.value, e.error.as_deref())).collect();
+        let history = read(text).unwrap();
+        let Events::Generic(events) = &history.events else { panic!("a register") };
+        let lines: Vec<_> = events
+            .iter()
+            .map(|e| (e.process, e.kind, e.value.to_string(), e.error.as_deref()))
+            .collect();
         assert_eq!(
             lines,
             [
-                (0, Kind::Invoke, Value::Int(4), None),
-                (1, Kind::Invoke, Value::Pair(Some(3), 0), None),
-                (1, Kind::Fail, Value::Pair(Some(3), 0), Some("mismatch")),
-                (0, Kind::Info, Value::Int(4), Some("timed-out")),
+                (0, Kind::Invoke, "4".into(), None),
+                (1, Kind::Invoke, "[3 0]".into(), None),
+                (1, Kind::Fail, "[3 0]".into(), Some("mismatch")),
+                (0, Kind::Info, "nil".into(), Some("timed-out")),
             ]
+        );
+        assert_eq!(history.skipped, 1);
+        assert_eq!(
+            [0, 1, 2, 3].map(|at| history.numbering.of(at)),
+            [2, 3, 5, 6].map(Numbers::Lines)
         );
     }
 
@@ -117,13 +189,26 @@ mod tests {
         for (line, problem) in [
             ("jepsen.util - x :ok :read 1", "x is no process number"),
             ("jepsen.util - 1 :done :read 1", ":done is no type of event"),
-            ("jepsen.util - 1 :ok :lock 1", ":lock is no function of a register"),
-            ("jepsen.util - 1 :ok :cas [1]", "[1] is no pair"),
-            ("jepsen.util - 1 :ok :read one", "one is no value"),
+            ("jepsen.util - 1 :ok read 1", "read is no name of a function"),
+            ("jepsen.util - 1 :ok :cas [1", "the list does not end"),
+            ("jepsen.util - 1 :ok :read ]", "`]` closes nothing here"),
+            ("jepsen.util - 1 :ok :read", "the value is missing"),
             ("jepsen.util - 1 :ok", "the function is missing"),
         ] {
-            let error = read(line.as_bytes(), Path::new("x.log")).unwrap_err().to_string();
-            assert_eq!(error, format!("x.log:1: expected {EXPECTED}, but {problem}"));
+            let error = read(&format!("\n{line}\n")).unwrap_err();
+            assert_eq!(error, format!("x.log:2: expected {EXPECTED}, but {problem}"));
         }
+    }
+
+    #[test]
+    fn half_a_line_at_the_end_is_a_gap() {
+        let history =
+            read("jepsen.util - 1 :invoke :read nil\njepsen.util - 1 :ok :cas [1").unwrap();
+        assert_eq!(history.events.len(), 1);
+        assert!(
+            history.gaps[0].starts_with("x.log:2: the last line is torn"),
+            "{:?}",
+            history.gaps
+        );
     }
 }

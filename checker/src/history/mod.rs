@@ -1,12 +1,18 @@
-//! The history: operation events in Jepsen's vocabulary, one JSON object a line.
+//! The history: operation events in Jepsen's vocabulary.
 //!
-//! An [`Event`] is one line; [`operation::pair`] turns events into [`Operation`]s. [`jepsen_log`]
-//! reads the lines that Jepsen itself logs. [`generic`] holds histories of all other models.
+//! An [`Event`] is one line of our own `history.jsonl`, an operation on a register;
+//! [`operation::pair`] turns events into [`Operation`]s. [`generic`] holds histories of all other
+//! models. [`read::read`] reads any format: our lines, Jepsen's [`edn`] and log, Porcupine's text.
 
+pub mod edn;
 pub mod generic;
-pub mod jepsen_log;
+mod jepsen;
+mod jepsen_log;
+pub mod lines;
 pub mod operation;
 mod pairing;
+pub mod read;
+pub mod register;
 
 use std::fmt;
 

@@ -47,6 +47,16 @@ pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
     unknown(NAME, gaps.join("; "))
 }
 
+/// The same of a history alone, of which `gaps` are known.
+pub fn check_history(events: usize, gaps: &[String], malformed: Option<&Malformed>) -> Property {
+    let contradicts = malformed.map(|rule| format!("the history contradicts itself, {rule}"));
+    let gaps: Vec<String> = gaps.iter().cloned().chain(contradicts).collect();
+    if gaps.is_empty() {
+        return ok(NAME, format!("{}, no gap", count(events, "event")));
+    }
+    unknown(NAME, gaps.join("; "))
+}
+
 fn writes(history: &[history::Event]) -> usize {
     let done = |e: &&history::Event| e.kind == Kind::Ok && e.f != Function::Read;
     history.iter().filter(done).count()

@@ -19,6 +19,7 @@ mod term_monotonic;
 use proto::trace::{Event, Position};
 
 use super::checker::{Report, Step};
+use crate::verdict::grouped;
 
 /// A rule that every line must keep.
 pub(super) trait Rule {
@@ -116,14 +117,7 @@ fn hashed(position: Position) -> String {
 
 /// `12,345 entries`; a noun that ends in `y` or takes an `s`.
 pub(super) fn counted(n: u64, noun: &str) -> String {
-    let digits = n.to_string();
-    let mut number = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            number.push(',');
-        }
-        number.push(digit);
-    }
+    let number = grouped(n);
     match (n, noun.strip_suffix("ry")) {
         (1, _) => format!("{number} {noun}"),
         (_, Some(stem)) => format!("{number} {stem}ries"),

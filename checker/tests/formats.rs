@@ -1,0 +1,55 @@
+//! Each format through the command: what it is found to be, what it is found to hold, and what is
+//! said of one that is damaged. `UPDATE_GOLDENFILES=1` writes what is said, to be read.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, path::Path, process::Command};
+
+/// Runs the command where the histories are, and compares with a file beside them.
+fn golden(name: &str, arguments: &[&str]) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/formats");
+    let output = Command::new(env!("CARGO_BIN_EXE_checker"))
+        .args(arguments)
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    let text = format!(
+        "$ checker {}\n{}{}exit code {}\n",
+        arguments.join(" "),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+        output.status.code().unwrap(),
+    );
+    let file = directory.join(format!("{name}.golden"));
+    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
+        fs::write(&file, &text).unwrap();
+    }
+    let expected = fs::read_to_string(&file).unwrap();
+    assert!(text == expected, "{}:\n{text}\nis not\n{expected}", file.display());
+}
+
+#[test]
+fn json_lines() {
+    golden("register.jsonl", &["register.jsonl"]);
+}
+
+#[test]
+fn jepsens_edn() {
+    golden("register.edn", &["register.edn"]);
+    golden("register.edn.json", &["--json", "register.edn"]);
+}
+
+#[test]
+fn independent_keys() {
+    golden("independent.edn", &["--independent", "independent.edn"]);
+}
+
+#[test]
+fn jepsens_log() {
+    golden("jepsen.log", &["jepsen.log"]);
+}
+
+#[test]
+fn a_format_that_is_told() {
+    golden("told", &["--format", "edn", "register.jsonl"]);
+}
