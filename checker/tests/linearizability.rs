@@ -14,8 +14,8 @@ use std::{
 use checker::{
     history::{Event, Function, Kind, Outcome, Value, operation, read, register},
     linear::{
-        self, Key, Limits,
-        search::{Budget, Found, Interval, search},
+        self, Budget, Core, Decision, Interval, Key, Limits, certificate, decide, decide_register,
+        search::{Found, Stuck, search},
     },
     model::{
         Model,
@@ -93,17 +93,27 @@ fn budget() -> Budget {
     Budget { memory: 1 << 28, deadline: Instant::now() + Duration::from_secs(60) }
 }
 
-/// The same as operations of a history, with revisions that are sometimes right.
-fn through_history(intervals: &[Interval<Operation>], random: &mut ChaCha8Rng) -> Key {
+/// Revisions that are sometimes right.
+fn revisions(intervals: &[Interval<Operation>], random: &mut ChaCha8Rng) -> Vec<Option<i64>> {
     let lies = random.random_bool(0.5);
-    let operations: Vec<operation::Operation> = (0..)
-        .zip(intervals)
-        .map(|(index, interval)| {
-            let revision = match interval.operation.looked_for().or(interval.operation.written()) {
+    intervals
+        .iter()
+        .map(|interval| {
+            interval.ret?;
+            match interval.operation.looked_for().or(interval.operation.written()) {
                 _ if lies => Some(random.random_range(1..8)),
                 Some(Some(value)) => Some(value + 1),
                 _ => None,
-            };
+            }
+        })
+        .collect()
+}
+
+/// The same as operations of a history.
+fn through_history(intervals: &[Interval<Operation>], revisions: &[Option<i64>]) -> Key {
+    let operations: Vec<operation::Operation> = (0..)
+        .zip(intervals.iter().zip(revisions))
+        .map(|(index, (interval, &revision))| {
             let (f, argument, value) = match interval.operation {
                 Operation::Read(value) => (Function::Read, Value::Nil, value.into()),
                 Operation::Write(Some(value)) => (Function::Write, Value::Int(value), Value::Nil),
@@ -120,49 +130,111 @@ fn through_history(intervals: &[Interval<Operation>], random: &mut ChaCha8Rng) -
                 (Some(time), Operation::Mismatch(_)) => Outcome::Mismatch { time, index },
                 (Some(time), _) => Outcome::Ok { time, index, value, revision },
             };
-            let (process, key, node) = (index, "k", None);
-            operation::Operation {
-                index,
-                process,
-                f,
-                key,
-                node,
-                argument,
-                call: interval.call,
-                outcome,
-            }
+            let (process, key, node, call) = (index, "k", None, interval.call);
+            operation::Operation { index, process, f, key, node, argument, call, outcome }
         })
         .collect();
     linear::check_key("k", &operations.iter().collect::<Vec<_>>(), &budget())
 }
 
+/// The operations of a core as they stand there: what returned later counts as unanswered.
+fn cut<S>(intervals: &[Interval<Operation>], core: &Core<S>) -> Vec<Interval<Operation>> {
+    let cut = |&at: &usize| Interval {
+        ret: intervals[at].ret.filter(|ret| *ret <= core.until),
+        ..intervals[at].clone()
+    };
+    core.operations.iter().map(cut).collect()
+}
+
+/// Whether a decision is right, and its proof one.
+fn is_proved(
+    intervals: &[Interval<Operation>],
+    decision: &Decision<Option<i64>>,
+    expected: bool,
+) -> Result<usize, String> {
+    match decision {
+        Decision::Linearizable { order } if expected => {
+            let valid = certificate::verify(&Register, intervals, order);
+            valid.then_some(0).ok_or_else(|| "not an order".into())
+        }
+        Decision::Illegal(core) if !expected => {
+            let few = cut(intervals, core);
+            if brute_force(&few, &mut vec![false; few.len()], None) {
+                return Err("the core has an order".into());
+            }
+            if core.doubt.is_some() || !core.operations.contains(&core.stuck) {
+                return Err("a core without proof".into());
+            }
+            Ok(few.len())
+        }
+        _ => Err("the wrong verdict".into()),
+    }
+}
+
+fn histories(otherwise: u64) -> u64 {
+    match std::env::var("CHECKER_HISTORIES") {
+        Ok(count) => count.parse().expect("CHECKER_HISTORIES is the number of histories to try"),
+        Err(_) => otherwise,
+    }
+}
+
 #[test]
 fn agrees_with_brute_force_on_small_histories() {
-    let histories: u64 = match std::env::var("CHECKER_HISTORIES") {
-        Ok(count) => count.parse().expect("CHECKER_HISTORIES is the number of histories to try"),
-        Err(_) => 120_000,
-    };
-    let mut linearizable = 0;
+    let histories = histories(60_000);
+    let (mut linearizable, mut core_sizes) = (0, 0);
     for seed in 0..histories {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let intervals = small(&mut random);
         let expected = brute_force(&intervals, &mut vec![false; intervals.len()], None);
         linearizable += u64::from(expected);
-        let found = search(&Register, &intervals, &budget());
-        assert_eq!(
-            matches!(found, Found::Linearizable),
-            expected,
-            "seed {seed}: the search says {found:?} of {intervals:#?}"
-        );
-        let found = through_history(&intervals, &mut random);
-        assert_eq!(
-            matches!(found, Key::Linearizable),
-            expected,
-            "seed {seed}: the whole check says {found:?} of {intervals:#?}"
-        );
+        // The search alone, with what any model gets; and the whole cascade, with revisions that
+        // are sometimes right.
+        let found = decide(&Register, &intervals, &budget());
+        match is_proved(&intervals, &found, expected) {
+            Ok(size) => core_sizes += size,
+            Err(why) => panic!("seed {seed}: {why}: the search says {found:?} of {intervals:#?}"),
+        }
+        let revisions = revisions(&intervals, &mut random);
+        let (found, _) = decide_register(&intervals, &revisions, &budget());
+        if let Err(why) = is_proved(&intervals, &found, expected) {
+            panic!("seed {seed}: {why}: all deciders say {found:?} of {intervals:#?}");
+        }
+        if seed % 16 == 0 {
+            let found = through_history(&intervals, &revisions);
+            assert!(
+                matches!(found, Key::Linearizable) == expected
+                    && matches!(found, Key::Illegal(_)) != expected,
+                "seed {seed}: the check of a history says {found:?} of {intervals:#?}"
+            );
+        }
     }
-    println!("{histories} histories, {linearizable} of them linearizable, no mismatch");
+    let size = core_sizes as f64 / (histories - linearizable) as f64;
+    println!(
+        "{histories} histories, {linearizable} of them linearizable, no mismatch; a core has \
+         {size:.2} operations"
+    );
     assert!(linearizable > histories / 10 && linearizable < histories * 9 / 10);
+}
+
+#[test]
+fn what_refutes_a_history_has_no_order() {
+    // Any operations at all, as a core: where the verifier takes them for a proof, it must be one.
+    let histories = histories(60_000);
+    let mut refuted = 0;
+    for seed in 0..histories {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let intervals = small(&mut random);
+        let until = random.random_range(0..20);
+        let some = random.random_range(0.3..=1.0);
+        let core: Vec<usize> = (0..intervals.len()).filter(|_| random.random_bool(some)).collect();
+        if certificate::refutes(&Register, &intervals, &core, until, 1 << 20).is_ok() {
+            refuted += 1;
+            let legal = brute_force(&intervals, &mut vec![false; intervals.len()], None);
+            assert!(!legal, "seed {seed}: {core:?} until {until} proves nothing of {intervals:#?}");
+        }
+    }
+    println!("{histories} sets of operations, {refuted} of them a proof");
+    assert!(refuted > histories / 50, "the sets prove little");
 }
 
 fn check(history: &[Event]) -> verdict::Property {
@@ -215,17 +287,21 @@ fn read(value: i64, call: u64, ret: u64) -> Interval<Operation> {
     Interval { operation: Operation::Read(Some(value)), call, ret: Some(ret) }
 }
 
+fn is_linearizable(intervals: &[Interval<Operation>]) -> bool {
+    matches!(decide(&Register, intervals, &budget()), Decision::Linearizable { .. })
+}
+
 #[test]
 fn more_operations_than_a_machine_word_may_be_open() {
     let mut intervals: Vec<_> = (0..150).map(|value| write(value, 0, Some(1000))).collect();
     // The reads force an order on all writes, the last of them included.
     intervals
         .extend((0..150).map(|value| read(value, 10 + 2 * value as u64, 11 + 2 * value as u64)));
-    assert_eq!(search(&Register, &intervals, &budget()), Found::Linearizable);
+    assert!(is_linearizable(&intervals));
     // Each write can be seen but once.
     intervals.push(read(3, 500, 501));
     let found = search(&Register, &intervals, &budget());
-    assert!(matches!(found, Found::Illegal { stuck: 300, .. }), "{found:?}");
+    assert!(matches!(found, Found::Illegal(Stuck { at: 300, .. })), "{found:?}");
 }
 
 #[test]
@@ -236,10 +312,10 @@ fn crashed_writes_take_effect_late_or_never_but_once() {
     intervals.push(read(70, 5, 6));
     intervals.push(read(1000, 7, 8));
     let found = search(&Register, &intervals, &budget());
-    assert!(matches!(found, Found::Illegal { stuck: 103, .. }), "{found:?}");
+    assert!(matches!(found, Found::Illegal(Stuck { at: 103, .. })), "{found:?}");
     intervals.pop();
     intervals.push(read(20, 7, 8));
-    assert_eq!(search(&Register, &intervals, &budget()), Found::Linearizable);
+    assert!(is_linearizable(&intervals));
 }
 
 /// Crashed compare-and-sets on few values: hard on purpose.

@@ -1,8 +1,33 @@
-//! Certificates: an order of the operations that a decider claims is a linearization, and the
-//! check of that claim, which shares nothing with the deciders.
+//! Certificates: what a decider claims in proof of its verdict, and the check of that claim, which
+//! shares nothing with the deciders.
+//!
+//! *Linearizable* is proved by an order of the operations: [`verify`]. *Not linearizable* is proved
+//! by a core, a few operations that are illegal by themselves: [`refutes`]. That these few have no
+//! order must imply that the whole history has none, and this is why it does.
+//!
+//! Suppose that the history has an order. What is cut away leaves an order of the core:
+//!
+//! 1. *Everything after a moment*: later calls are left out, and what returns later counts as
+//!    unanswered. The beginning of an order is an order of the beginning.
+//! 2. *An operation that only observes*: it changes no state, so the others do not miss it.
+//! 3. *A write*, which is anything that changes the state, if each write leaves behind a state that
+//!    does not depend on the one before. Then a kept operation that is not possible in every state
+//!    saw what the last write before it had left. That write must be kept; so a write `w` may be
+//!    left out if it cannot be the last before any kept operation `o` that looks at the state:
+//!    - `o` is impossible in the state that `w` leaves; or
+//!    - `o` had returned when `w` was called; or
+//!    - a kept write was called after `w` had returned, and returned before `o` was called.
+//!
+//!    With the last write before each of them still in its place, all kept operations find the
+//!    states that they found. This covers a compare-and-set that was refused, which any other value
+//!    than one satisfies: the writes that it may have seen are those of all other values. A
+//!    successful one is a write and looks at the state: kept, it needs the write that it saw; to be
+//!    left out, it must not be what a kept one saw.
+
+use std::{collections::HashSet, fmt};
 
 use super::search::Interval;
-use crate::model::Model;
+use crate::model::{Effect, Model};
 
 /// Whether `order`, positions in `intervals`, is a linearization (Herlihy and Wing, 1990): the
 /// model gives each operation its answer in this order, no operation stands before one that had
@@ -28,6 +53,116 @@ pub fn verify<M: Model>(model: &M, intervals: &[Interval<M::Operation>], order: 
         }
     }
     taken.iter().zip(intervals).all(|(taken, interval)| *taken || interval.ret.is_none())
+}
+
+/// Why a core proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Its operations have an order.
+    Legal,
+    /// It lacks this operation of the history, by position, which one that it has may have seen.
+    Lacks(usize),
+    /// It is no set of positions.
+    Malformed,
+    /// It is too large to try all orders.
+    TooLarge,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Legal => f.write_str("its operations have an order"),
+            Self::Lacks(position) => write!(f, "it lacks operation {position}"),
+            Self::Malformed => f.write_str("it names operations that are not there"),
+            Self::TooLarge => f.write_str("it is too large to try all orders"),
+        }
+    }
+}
+
+/// Whether `core`, positions in `intervals`, shows that the history up to the moment `until` has no
+/// linearization: tries all orders of the core, in so many steps at most, and checks that what was
+/// left out could be left out.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn refutes<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    core: &[usize],
+    until: u64,
+    steps: usize,
+) -> Result<(), Flaw> {
+    let ret = |interval: &Interval<_>| interval.ret.filter(|ret| *ret <= until);
+    let mut kept = vec![false; intervals.len()];
+    let mut few = Vec::with_capacity(core.len());
+    for &position in core {
+        let interval =
+            intervals.get(position).filter(|i| i.call <= until).ok_or(Flaw::Malformed)?;
+        if std::mem::replace(&mut kept[position], true) {
+            return Err(Flaw::Malformed);
+        }
+        few.push(Interval { ret: ret(interval), ..interval.clone() });
+    }
+    // Each kept operation that looks at the state, and the last call of a kept write that returned
+    // before it was called: what returned before that is hidden from it.
+    let writes = |interval: &Interval<_>| model.effect(&interval.operation) != Effect::Observe;
+    let hiding = few.iter().filter(|i| writes(i)).filter_map(|i| Some((i.ret?, i.call)));
+    let looking: Vec<(&Interval<_>, u64)> = few
+        .iter()
+        .filter(|i| model.effect(&i.operation) != Effect::Overwrite)
+        .map(|o| (o, hiding.clone().filter(|w| w.0 < o.call).map(|w| w.1).max().unwrap_or(0)))
+        .collect();
+    let constant = !intervals
+        .iter()
+        .any(|i| i.call <= until && writes(i) && model.leaves(&i.operation).is_none());
+    let mut left = steps;
+    for (position, write) in intervals.iter().enumerate() {
+        if kept[position] || write.call > until || !writes(write) {
+            continue;
+        }
+        left = left.checked_sub(looking.len()).ok_or(Flaw::TooLarge)?;
+        let state = model.leaves(&write.operation).filter(|_| constant);
+        let harmless = |(o, hidden): &(&Interval<_>, u64)| {
+            o.ret.is_some_and(|ret| ret < write.call)
+                || write.ret.is_some_and(|ret| ret < *hidden)
+                || state.as_ref().is_some_and(|s| model.apply(s, &o.operation).is_none())
+        };
+        if state.is_none() || !looking.iter().all(harmless) {
+            return Err(Flaw::Lacks(position));
+        }
+    }
+    exhaust(model, &few, left)
+}
+
+/// Tries all orders. Two beginnings with the same operations and the same state are tried once.
+fn exhaust<M: Model>(
+    model: &M,
+    few: &[Interval<M::Operation>],
+    mut left: usize,
+) -> Result<(), Flaw> {
+    let mut tried = HashSet::new();
+    let mut open = vec![(vec![false; few.len()], model.initial())];
+    while let Some((taken, state)) = open.pop() {
+        let missing = taken.iter().zip(few).filter(|(taken, _)| !**taken);
+        let Some(first) = missing.filter_map(|(_, interval)| interval.ret).min() else {
+            return Err(Flaw::Legal);
+        };
+        for (at, interval) in few.iter().enumerate() {
+            left = left.checked_sub(1).ok_or(Flaw::TooLarge)?;
+            // Nothing goes before what had returned when it was called.
+            if taken[at] || first < interval.call {
+                continue;
+            }
+            if let Some(state) = model.apply(&state, &interval.operation) {
+                let mut taken = taken.clone();
+                taken[at] = true;
+                if tried.insert((taken.clone(), state.clone())) {
+                    open.push((taken, state));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

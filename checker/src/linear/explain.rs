@@ -1,8 +1,10 @@
-//! Says in a sentence why a key's operations are not linearizable.
+//! Says why operations are not linearizable: in a sentence, and as data for a picture.
 
 use std::collections::BTreeSet;
 
-use super::{search::Interval, zones::Conflict};
+use serde::{Deserialize, Serialize};
+
+use super::{decide::Core, search::Interval};
 use crate::{
     history::{self, Outcome, Value, operation},
     model::register::Operation,
@@ -15,7 +17,78 @@ pub(super) const RULE: &str = "linearizability";
 /// States that are listed before "others" stands for the rest.
 const LISTED: usize = 5;
 
-/// The operations of one key that were searched; `intervals` and `sources` belong by place.
+/// Why an object's operations are not linearizable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// What they are operations of: `key k4`.
+    pub object: String,
+    /// One sentence: who, what, when, against what.
+    pub summary: String,
+    /// The operations of the core by call, then others that help to understand them.
+    pub operations: Vec<Told>,
+    /// The moment from which no order was left. What returned later counts as unanswered.
+    pub until: u64,
+    /// The place in `operations` of the one whose return it is.
+    pub stuck: usize,
+    /// Places in `operations`: an order that explains the core until then, as far as that goes.
+    pub tried: Vec<usize>,
+    /// The states that were possible until then, as far as known.
+    pub possible: Vec<String>,
+    /// Why the core could not be verified, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+}
+
+/// An operation as it is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Indices of its events in the history.
+    pub events: Vec<u64>,
+    /// The logical client.
+    pub process: u64,
+    /// The node that was asked, or that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What it did: `read 7`.
+    pub what: String,
+    /// When it was called, nanoseconds since the start of the run.
+    pub call: u64,
+    /// When it was answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ret: Option<u64>,
+    /// Whether it belongs to the core: what does not only helps to understand it.
+    pub core: bool,
+}
+
+impl<S> Core<S> {
+    /// The core as data for a picture. `tell` says what the operation of a position did, `name`
+    /// names a state; `beside` are positions of operations that help to understand the core.
+    pub fn explain(
+        &self,
+        object: String,
+        summary: String,
+        beside: &[usize],
+        mut tell: impl FnMut(usize) -> Told,
+        name: impl FnMut(&S) -> String,
+    ) -> Explanation {
+        let place = |position: &usize| self.operations.iter().position(|at| at == position);
+        let core = self.operations.iter().map(|&at| Told { core: true, ..tell(at) });
+        let mut operations: Vec<Told> = core.collect();
+        operations.extend(beside.iter().map(|&at| Told { core: false, ..tell(at) }));
+        Explanation {
+            object,
+            summary,
+            operations,
+            until: self.until,
+            stuck: place(&self.stuck).unwrap_or(0),
+            tried: self.tried.iter().filter_map(place).collect(),
+            possible: self.possible.iter().map(name).collect(),
+            doubt: self.doubt.clone(),
+        }
+    }
+}
+
+/// The operations of one key that were decided; `intervals` and `sources` belong by place.
 pub(super) struct Case<'a> {
     /// The key.
     pub(super) key: &'a str,
@@ -26,86 +99,72 @@ pub(super) struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The violation: `stuck` is the operation at whose return no order was left; `possible` are
-    /// the values that the key could have had until then. `unseen` among them stands for every
-    /// value that nobody looked for.
+    /// The violation that a core shows. `unseen` among the values that were possible stands for
+    /// every value that nobody looked for.
     pub(super) fn violation(
         &self,
-        stuck: usize,
-        possible: &[Option<i64>],
+        core: &Core<Option<i64>>,
         unseen: Option<i64>,
-    ) -> Violation {
-        let (reason, witnesses) = self.reason(stuck).unzip();
-        let mut witnesses = witnesses.unwrap_or_default();
-        witnesses.push(stuck);
-        let possible = list(possible, unseen);
-        let summary = match reason {
-            Some(reason) => {
-                format!("{} although {reason}; the value could only be {possible}", self.say(stuck))
+    ) -> (Violation, Explanation) {
+        let (reason, beside) = self.reason(core);
+        let mut summary = self.say(core.stuck);
+        summary += &match (reason, core.possible.is_empty()) {
+            (Some(reason), true) => format!(" although {reason}"),
+            (Some(reason), false) => format!(
+                " although {reason}; the value could only be {}",
+                list(&core.possible, unseen)
+            ),
+            (None, false) => {
+                format!(" although the value could only be {}", list(&core.possible, unseen))
             }
-            None => format!("{} although the value could only be {possible}", self.say(stuck)),
+            (None, true) => match core.operations.len() {
+                1 => ", which is impossible".into(),
+                count => format!(", which no order of it and {} others allows", count - 1),
+            },
         };
-        self.told(summary, &witnesses)
-    }
-
-    /// The violation that zones found.
-    pub(super) fn conflict(&self, conflict: &Conflict) -> Violation {
-        let say = |position| self.say(position);
-        let (summary, witnesses) = match *conflict {
-            Conflict::NeverWritten(position) => {
-                (format!("{} although nobody ever wrote that value", say(position)), vec![position])
-            }
-            Conflict::SetTwice(first, second) => (
-                format!(
-                    "{} although that value, written once, was gone: {}",
-                    say(second),
-                    say(first)
-                ),
-                vec![first, second],
-            ),
-            Conflict::Circle(position) => (
-                format!("{}, one of a circle of which each needs the one before", say(position)),
-                vec![position],
-            ),
-            Conflict::Backwards(first, second) => (
-                format!(
-                    "{} although that can only have followed what was asked for later: {}",
-                    say(second),
-                    say(first)
-                ),
-                vec![first, second],
-            ),
-            Conflict::Interrupted { from, to, by } => {
-                let mut between = say(by.0);
-                if by.1 != by.0 {
-                    between += &format!(", and {}", say(by.1));
-                }
-                let summary = format!(
-                    "{} although in between {between}, which no order allows: {}",
-                    say(to),
-                    say(from)
-                );
-                (summary, vec![from, by.0, by.1, to])
-            }
-        };
-        self.told(summary, &witnesses)
-    }
-
-    fn told(&self, summary: String, witnesses: &[usize]) -> Violation {
-        let sources = witnesses.iter().map(|&position| self.sources[position]);
-        let mut operations = BTreeSet::new();
-        for source in sources.clone() {
-            operations.insert(source.index);
-            if let Outcome::Ok { index, .. } | Outcome::Mismatch { index, .. } = source.outcome {
-                operations.insert(index);
+        let beside: Vec<usize> =
+            beside.into_iter().filter(|at| !core.operations.contains(at)).collect();
+        let name = |value: &Option<i64>| Value::from(*value).to_string();
+        let object = format!("key {}", self.key);
+        let mut explanation =
+            core.explain(object, summary.clone(), &beside, |at| self.tell(at), name);
+        if unseen.is_some() {
+            let seen = core.possible.iter().filter(|value| **value != unseen);
+            explanation.possible = seen.map(name).collect();
+            if explanation.possible.len() < core.possible.len() {
+                explanation.possible.push("others that nobody looked for".into());
             }
         }
-        Violation {
+        let told = core.operations.iter().chain(&beside).map(|&at| self.sources[at]);
+        let events: BTreeSet<u64> = told.clone().flat_map(events).collect();
+        let violation = Violation {
             rule: RULE.into(),
             summary,
-            nodes: operation::nodes(sources),
-            operations: operations.into_iter().collect(),
+            nodes: operation::nodes(told),
+            operations: events.into_iter().collect(),
             trace: Vec::new(),
+        };
+        (violation, explanation)
+    }
+
+    fn tell(&self, position: usize) -> Told {
+        let source = self.sources[position];
+        let Interval { operation, call, ret } = self.intervals[position];
+        let what = match operation {
+            Operation::Read(value) => format!("read {}", Value::from(value)),
+            Operation::Write(Some(value)) => format!("write {value}"),
+            Operation::Write(None) => "delete".into(),
+            Operation::Cas(expected, new) => format!("set {} to {new}", Value::from(expected)),
+            Operation::Mismatch(expected) => format!("not {}", Value::from(expected)),
+        };
+        Told {
+            events: events(source).collect(),
+            process: source.process,
+            node: source.node.map(str::to_owned),
+            what,
+            call,
+            ret,
+            core: true,
         }
     }
 
@@ -118,9 +177,8 @@ impl Case<'_> {
             Operation::Read(value) => {
                 format!("{who} answered {} for key {key} at {at}", Value::from(value))
             }
-            Operation::Write(value) => {
-                format!("{who} wrote {} to key {key} at {at}", Value::from(value))
-            }
+            Operation::Write(Some(value)) => format!("{who} wrote {value} to key {key} at {at}"),
+            Operation::Write(None) => format!("{who} deleted key {key} at {at}"),
             Operation::Cas(expected, new) => {
                 format!("{who} set key {key} from {} to {new} at {at}", Value::from(expected))
             }
@@ -131,55 +189,66 @@ impl Case<'_> {
         }
     }
 
-    /// A simple reason, where there is one, and the operations it rests on.
-    fn reason(&self, stuck: usize) -> Option<(String, Vec<usize>)> {
-        let interval = &self.intervals[stuck];
-        let value = match interval.operation {
-            Operation::Read(value) | Operation::Cas(value, _) => value,
-            Operation::Write(_) | Operation::Mismatch(_) => return None,
+    /// A simple reason, where the core has one, and an operation beside the core that helps to
+    /// understand it: the one that wrote what was found.
+    fn reason(&self, core: &Core<Option<i64>>) -> (Option<String>, Option<usize>) {
+        let stuck = &self.intervals[core.stuck];
+        let (Operation::Read(value) | Operation::Cas(value, _)) = stuck.operation else {
+            return (None, None);
         };
-        let mut writers = (0..self.intervals.len()).filter(|&position| {
-            position != stuck && self.intervals[position].operation.written() == Some(value)
+        let mut writers = (0..self.intervals.len()).filter(|&at| {
+            at != core.stuck && self.intervals[at].operation.written() == Some(value)
         });
         let writer = writers.next();
-        if writers.next().is_some() {
-            return None;
-        }
-        let since = match (writer, value) {
-            (None, Some(value)) => return Some((format!("nobody ever wrote {value}"), Vec::new())),
-            (None, None) => None,
-            (Some(writer), _) => {
-                let written = &self.intervals[writer];
-                if interval.ret.is_some_and(|ret| ret < written.call) {
-                    let value = Value::from(value);
-                    let at = seconds(written.call);
-                    return Some((format!("{value} was written only from {at} on"), vec![writer]));
-                }
-                // Absence is also where every key starts, so only its writer's end counts.
-                Some(written.ret?)
+        let beside = if writers.next().is_some() { None } else { writer };
+        match (writer.map(|at| self.intervals[at].call), value) {
+            (None, Some(value)) => return (Some(format!("nobody ever wrote {value}")), None),
+            // Absence is also where every key starts.
+            (Some(call), Some(value)) if stuck.ret.is_some_and(|ret| ret < call) => {
+                let at = seconds(call);
+                return (Some(format!("{value} was written only from {at} on")), beside);
             }
-        };
-        let (over, by, ret) = self
-            .intervals
-            .iter()
-            .enumerate()
-            .filter_map(|(position, other)| {
-                let by = other.operation.written()?;
-                let ret = other.ret?;
-                let after = since.is_none_or(|since| since < other.call);
-                (position != stuck && by != value && after && ret < interval.call)
-                    .then_some((position, by, ret))
-            })
-            .max_by_key(|&(_, _, ret)| ret)?;
-        let mut reason = match by {
-            Some(by) => format!("{by} had been written and acknowledged by {}", seconds(ret)),
-            None => format!("it had been deleted by {}", seconds(ret)),
-        };
-        if let Some(node) = self.sources[over].node {
-            reason += &format!(" ({node})");
+            _ => {}
         }
-        Some((reason, writer.into_iter().chain([over]).collect()))
+        // Another value that a write of the core had left, after all of those that left this one.
+        let mut since = Some(0);
+        for &at in &core.operations {
+            let other = &self.intervals[at];
+            if at != core.stuck && other.operation.written() == Some(value) {
+                since = since.zip(other.ret).map(|(since, ret)| since.max(ret));
+            }
+        }
+        let over = core
+            .operations
+            .iter()
+            .filter_map(|&at| {
+                let other = &self.intervals[at];
+                let by = other.operation.written().filter(|by| *by != value)?;
+                let ret = other.ret.filter(|ret| *ret < stuck.call)?;
+                (at != core.stuck && (since? == 0 || since? < other.call)).then_some((ret, at, by))
+            })
+            .max();
+        let reason = over.map(|(ret, at, by)| {
+            let mut reason = match by {
+                Some(by) => format!("{by} had been written and acknowledged by {}", seconds(ret)),
+                None => format!("it had been deleted by {}", seconds(ret)),
+            };
+            if let Some(node) = self.sources[at].node {
+                reason += &format!(" ({node})");
+            }
+            reason
+        });
+        (reason, beside)
     }
+}
+
+/// Indices of an operation's events.
+fn events(source: &history::Operation<'_>) -> impl Iterator<Item = u64> + use<> {
+    let end = match source.outcome {
+        Outcome::Ok { index, .. } | Outcome::Mismatch { index, .. } => Some(index),
+        Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
+    };
+    std::iter::once(source.index).chain(end)
 }
 
 fn list(possible: &[Option<i64>], unseen: Option<i64>) -> String {

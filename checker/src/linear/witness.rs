@@ -5,7 +5,7 @@
 //! gives a linearization or fails. A linearization is a proof whatever the revisions are
 //! worth; a failure proves nothing, and the search decides.
 
-use std::collections::BTreeMap;
+use rustc_hash::FxHashMap;
 
 use super::search::Interval;
 use crate::model::{
@@ -13,101 +13,89 @@ use crate::model::{
     register::{Operation, Register},
 };
 
-/// A write of the presumed order, and the reads that say they saw it.
-#[derive(Debug, Default)]
-struct Block {
-    writer: Option<usize>,
-    readers: Vec<usize>,
+/// An operation of the presumed order. Sorted, they are that order: by revision, the write before
+/// those who saw it, and those by call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    revision: i64,
+    saw: bool,
+    call: u64,
+    position: usize,
 }
 
-/// Whether the order of revisions is a linearization. `revisions` belong to `intervals` by place.
-pub(super) fn explains(intervals: &[Interval<Operation>], revisions: &[Option<i64>]) -> bool {
-    let Some((blocks, free)) = arrange(intervals, revisions) else { return false };
-    let mut state = Register.initial();
-    let mut time = 0;
-    // When each state began.
-    let mut states = vec![(0, state)];
-    let take = |time: &mut u64, state: &mut Option<i64>, position: usize| {
-        let interval = &intervals[position];
-        *time = (*time).max(interval.call);
-        let next = Register.apply(state, &interval.operation);
-        match next {
-            Some(next) if interval.ret.is_none_or(|ret| *time <= ret) => *state = next,
-            _ => return false,
-        }
-        true
-    };
-    for block in blocks.into_values() {
-        if let Some(writer) = block.writer {
-            if !take(&mut time, &mut state, writer) {
-                return false;
-            }
-            states.push((time, state));
-        }
-        for reader in block.readers {
-            if !take(&mut time, &mut state, reader) {
-                return false;
-            }
-        }
-    }
-    free.into_iter().all(|position| fits(&intervals[position], &states))
-}
+/// The revision of what every key starts from.
+const FIRST: i64 = i64::MIN;
 
-/// Blocks by revision, and the observations that belong to none. `None` where an acknowledged
-/// write has no revision of its own.
-fn arrange(
+/// The order that the revisions tell, if they tell one. `revisions` belong to `intervals` by place.
+/// It is a linearization if [`verify`](super::certificate::verify) says so.
+pub(super) fn order(
     intervals: &[Interval<Operation>],
     revisions: &[Option<i64>],
-) -> Option<(BTreeMap<i64, Block>, Vec<usize>)> {
-    let mut blocks: BTreeMap<i64, Block> = BTreeMap::new();
-    // Writes without an answer, by value: a read may tell when one of them took place.
-    let mut unanswered: BTreeMap<Option<i64>, Vec<usize>> = BTreeMap::new();
-    let mut observers = Vec::new();
-    for (position, interval) in intervals.iter().enumerate() {
-        match (Register.effect(&interval.operation), interval.ret) {
-            (Effect::Observe, Some(_)) => observers.push(position),
-            (Effect::Observe, None) => {}
-            (_, None) => {
-                unanswered
-                    .entry(interval.operation.written().flatten())
-                    .or_default()
-                    .push(position);
-            }
-            (_, Some(_)) => {
-                let block = blocks.entry(revisions[position]?).or_default();
-                if block.writer.replace(position).is_some() {
-                    return None;
-                }
-            }
-        }
-    }
-    observers.sort_by_key(|&position| intervals[position].call);
+) -> Option<Vec<usize>> {
+    // Where answers carry none there is nothing to believe.
+    revisions.iter().find(|revision| revision.is_some())?;
+    let mut entries = Vec::with_capacity(intervals.len());
+    // Observations that no revision puts in a place; writes without an answer, by value: a read
+    // may tell when one of them took place.
     let mut free = Vec::new();
-    for position in observers {
-        let Operation::Read(value) = intervals[position].operation else {
-            free.push(position);
-            continue;
-        };
-        let Some(revision) = revisions[position] else {
-            free.push(position);
-            continue;
-        };
-        let block = blocks.entry(revision).or_default();
-        if block.writer.is_none() {
-            block.writer = unanswered.get_mut(&value).and_then(Vec::pop);
+    let mut unanswered: FxHashMap<Option<i64>, Vec<usize>> = FxHashMap::default();
+    for (position, interval) in intervals.iter().enumerate() {
+        let Interval { operation, call, ret } = *interval;
+        let saw = Register.effect(&operation) == Effect::Observe;
+        match (ret, revisions[position]) {
+            (None, _) if saw => {}
+            (None, _) => {
+                unanswered.entry(operation.written().flatten()).or_default().push(position);
+            }
+            (Some(_), Some(revision)) if !saw || matches!(operation, Operation::Read(_)) => {
+                entries.push(Entry { revision, saw, call, position });
+            }
+            (Some(_), _) if saw => free.push(position),
+            (Some(_), _) => return None,
         }
-        block.readers.push(position);
     }
-    Some((blocks, free))
+    entries.sort_unstable();
+    let mut found = Vec::new();
+    // When each state began, and its revision.
+    let mut states = vec![(0, None, FIRST)];
+    let mut time = 0;
+    for block in entries.chunk_by(|one, other| one.revision == other.revision) {
+        let Entry { revision, saw, position, .. } = block[0];
+        let writer = match intervals[position].operation {
+            Operation::Read(value) if saw => unanswered.get_mut(&value).and_then(Vec::pop),
+            _ => Some(position),
+        };
+        if let Some(writer) = writer {
+            let call = intervals[writer].call;
+            if saw {
+                found.push(Entry { revision, saw: false, call, position: writer });
+            }
+            time = time.max(call);
+            states.push((time, intervals[writer].operation.written().flatten(), revision));
+        }
+        // In order of calls, so the last one is the latest.
+        time = time.max(block[block.len() - 1].call);
+    }
+    if !found.is_empty() || !free.is_empty() {
+        entries.append(&mut found);
+        for position in free {
+            let revision = fits(&intervals[position], &states)?;
+            let call = intervals[position].call;
+            entries.push(Entry { revision, saw: true, call, position });
+        }
+        entries.sort_unstable();
+    }
+    Some(entries.into_iter().map(|entry| entry.position).collect())
 }
 
-/// Whether an observation is possible in one of the states that its time touches.
-fn fits(interval: &Interval<Operation>, states: &[(u64, Option<i64>)]) -> bool {
-    let first = states.partition_point(|&(start, _)| start < interval.call).saturating_sub(1);
+/// The revision of the first state that an observation touches and that it is possible in.
+fn fits(interval: &Interval<Operation>, states: &[(u64, Option<i64>, i64)]) -> Option<i64> {
+    let first = states.partition_point(|&(start, ..)| start < interval.call).saturating_sub(1);
     states[first..]
         .iter()
-        .take_while(|&&(start, _)| interval.ret.is_none_or(|ret| start <= ret))
-        .any(|(_, state)| Register.apply(state, &interval.operation).is_some())
+        .take_while(|&&(start, ..)| interval.ret.is_none_or(|ret| start <= ret))
+        .find(|(_, state, _)| Register.apply(state, &interval.operation).is_some())
+        .map(|&(_, _, revision)| revision)
 }
 
 #[cfg(test)]
@@ -115,6 +103,7 @@ mod tests {
     use Operation::{Mismatch, Read, Write};
 
     use super::*;
+    use crate::linear::certificate::verify;
 
     fn decide(operations: &[(Operation, u64, Option<u64>, Option<i64>)]) -> bool {
         let intervals: Vec<_> = operations
@@ -122,7 +111,7 @@ mod tests {
             .map(|&(operation, call, ret, _)| Interval { operation, call, ret })
             .collect();
         let revisions: Vec<_> = operations.iter().map(|o| o.3).collect();
-        explains(&intervals, &revisions)
+        order(&intervals, &revisions).is_some_and(|order| verify(&Register, &intervals, &order))
     }
 
     #[test]

@@ -24,6 +24,24 @@ pub trait Model {
     /// What `operation` can do to a state. [`Effect::Update`] is always right; the others make
     /// the search fast, and a wrong claim makes its verdict wrong.
     fn effect(&self, operation: &Self::Operation) -> Effect;
+
+    /// The state that `operation` leaves behind wherever it is possible, if that is always the
+    /// same. Where each operation that changes the state says so, an illegal history can be cut
+    /// down to less: see [`core`](crate::linear::core).
+    fn leaves(&self, _operation: &Self::Operation) -> Option<Self::State> {
+        None
+    }
+
+    /// The only state in which `operation` is possible, if there is just one. Saves time where
+    /// [`leaves`](Self::leaves) is given, and nothing else.
+    fn needs(&self, _operation: &Self::Operation) -> Option<Self::State> {
+        None
+    }
+
+    /// Bytes that a state owns beside itself, so that a search can keep its memory budget.
+    fn heap(&self, _state: &Self::State) -> usize {
+        0
+    }
 }
 
 /// What an operation can do to a state.

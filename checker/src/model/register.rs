@@ -45,6 +45,17 @@ impl Model for Register {
             Operation::Cas(..) => Effect::Update,
         }
     }
+
+    fn leaves(&self, operation: &Operation) -> Option<Option<i64>> {
+        operation.written()
+    }
+
+    fn needs(&self, operation: &Operation) -> Option<Option<i64>> {
+        match *operation {
+            Operation::Read(value) | Operation::Cas(value, _) => Some(value),
+            Operation::Write(_) | Operation::Mismatch(_) => None,
+        }
+    }
 }
 
 impl Operation {

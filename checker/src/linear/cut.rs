@@ -1,0 +1,276 @@
+//! Cuts an illegal history down to its core: a few operations that are illegal by themselves.
+//!
+//! What may be left out, and why the core then speaks for the whole history, is said in
+//! [`certificate`](super::certificate), which checks every core. Here one is looked for: first in
+//! the operations just before the search got stuck, in ever longer stretches, so that the work
+//! depends on how far back the reason lies and not on the length of the history; then what is left
+//! is halved and thinned out as long as it stays illegal (Zeller and Hildebrandt, "Simplifying and
+//! isolating failure-inducing input", 2002).
+
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+use super::search::Interval;
+use crate::model::{Effect, Model};
+
+/// The shortest stretch that is looked at.
+const STRETCH_MIN: usize = 8;
+
+/// Writes that are added for the sake of one observation.
+const ADDED_MAX: usize = 2;
+
+/// Operations tried, all attempts together: so many, and so many for each of the history.
+const TRIED_MAX: usize = 1 << 18;
+const TRIED_MAX_EACH: usize = 16;
+
+/// A history up to the moment at which it became illegal.
+pub(super) struct Cut<'a, M: Model> {
+    model: &'a M,
+    until: u64,
+    deadline: Instant,
+    /// The operations, by call, with what had been answered; and their positions.
+    operations: Vec<Interval<M::Operation>>,
+    positions: Vec<usize>,
+    /// Whether every write leaves a state of its own, so that some can be left out.
+    constant: bool,
+    /// Who may have left a state; and all writes.
+    writers: FxHashMap<M::State, Writers>,
+    all: Writers,
+}
+
+/// Writes by call.
+#[derive(Default)]
+struct Writers {
+    /// Those that were answered, each with the last return up to it.
+    answered: Vec<(usize, u64)>,
+    unanswered: Vec<usize>,
+}
+
+impl Writers {
+    fn push(&mut self, at: usize, ret: Option<u64>) {
+        match ret {
+            Some(ret) => {
+                let last = self.answered.last().map_or(0, |&(_, last)| last);
+                self.answered.push((at, last.max(ret)));
+            }
+            None => self.unanswered.push(at),
+        }
+    }
+}
+
+impl<'a, M: Model> Cut<'a, M> {
+    pub(super) fn new(
+        model: &'a M,
+        intervals: &[Interval<M::Operation>],
+        until: u64,
+        deadline: Instant,
+    ) -> Self {
+        let mut positions: Vec<usize> =
+            (0..intervals.len()).filter(|&at| intervals[at].call <= until).collect();
+        positions.sort_by_key(|&at| intervals[at].call);
+        let mut cut = Self {
+            model,
+            until,
+            deadline,
+            operations: Vec::with_capacity(positions.len()),
+            positions: Vec::with_capacity(positions.len()),
+            constant: true,
+            writers: FxHashMap::default(),
+            all: Writers::default(),
+        };
+        for position in positions {
+            let interval = &intervals[position];
+            let ret = interval.ret.filter(|ret| *ret <= until);
+            let at = cut.operations.len();
+            if model.effect(&interval.operation) != Effect::Observe {
+                cut.all.push(at, ret);
+                match model.leaves(&interval.operation) {
+                    Some(state) => cut.writers.entry(state).or_default().push(at, ret),
+                    None => cut.constant = false,
+                }
+            } else if ret.is_none() {
+                continue;
+            }
+            cut.operations.push(Interval { ret, ..interval.clone() });
+            cut.positions.push(position);
+        }
+        cut
+    }
+
+    /// The positions of a core that has `stuck`, in order of call. `illegal` may be wrong only in
+    /// saying no. The operations of `hint` are tried first.
+    pub(super) fn core(
+        &self,
+        stuck: usize,
+        hint: &[usize],
+        mut illegal: impl FnMut(&[Interval<M::Operation>]) -> bool,
+    ) -> Vec<usize> {
+        let place = |position| self.positions.iter().position(|&at| at == position);
+        let Some(stuck) = place(stuck) else { return self.positions.clone() };
+        let all = self.operations.len();
+        let mut left = TRIED_MAX + TRIED_MAX_EACH * all;
+        let mut tries = |kept: &[usize]| {
+            let Some(rest) = left.checked_sub(kept.len()) else { return false };
+            left = rest;
+            let few: Vec<_> = kept.iter().map(|&at| self.operations[at].clone()).collect();
+            Instant::now() < self.deadline && illegal(&few)
+        };
+        let mut core = None;
+        let mut stretch = STRETCH_MIN;
+        if !hint.is_empty() {
+            let hint = hint.iter().filter_map(|&position| place(position)).chain([stuck]);
+            core = self.whole(hint, stuck, ADDED_MAX).filter(|kept| tries(kept));
+        }
+        while core.is_none() && stretch < all {
+            // What was called last, up to the one that is stuck and those that overlap it.
+            let window = (all - stretch..all).chain([stuck]);
+            core = self.whole(window, stuck, ADDED_MAX).filter(|kept| tries(kept));
+            stretch *= 4;
+        }
+        let mut core = core.unwrap_or_else(|| (0..all).collect());
+        self.thin(&mut core, stuck, tries);
+        core.into_iter().map(|at| self.positions[at]).collect()
+    }
+
+    /// An operation as it is until then.
+    pub(super) fn interval(
+        &self,
+        intervals: &[Interval<M::Operation>],
+        position: usize,
+    ) -> Interval<M::Operation> {
+        let interval = &intervals[position];
+        Interval { ret: interval.ret.filter(|ret| *ret <= self.until), ..interval.clone() }
+    }
+
+    /// Leaves out what can be left out: chunks of half the size, of a quarter, down to single
+    /// operations, until no single one can.
+    fn thin(&self, core: &mut Vec<usize>, stuck: usize, mut tries: impl FnMut(&[usize]) -> bool) {
+        let mut chunk = core.len().div_ceil(2);
+        while chunk > 0 {
+            let mut start = 0;
+            let before = core.len();
+            while start < core.len() {
+                let end = core.len().min(start + chunk);
+                let rest = core[..start].iter().chain(&core[end..]).copied();
+                let fewer = self
+                    .whole(rest.chain([stuck]), stuck, 0)
+                    .filter(|kept| kept.len() < core.len() && tries(kept));
+                match fewer {
+                    Some(fewer) => *core = fewer,
+                    None => start = end,
+                }
+            }
+            if chunk > 1 || core.len() == before {
+                chunk /= 2;
+            }
+        }
+    }
+
+    /// These operations, made whole: an observation that may have seen a write that is not among
+    /// them is left out, or the write is added, if at most `added` are needed. What cannot be left
+    /// out gets all the writes it may have seen. Ascending.
+    fn whole(
+        &self,
+        these: impl Iterator<Item = usize>,
+        stuck: usize,
+        added: usize,
+    ) -> Option<Vec<usize>> {
+        let mut kept = vec![false; self.operations.len()];
+        let mut core: Vec<usize> =
+            these.filter(|&at| !std::mem::replace(&mut kept[at], true)).collect();
+        if !self.constant {
+            let unanswered = self.all.unanswered.iter();
+            for at in self.all.answered.iter().map(|(at, _)| at).chain(unanswered) {
+                if !std::mem::replace(&mut kept[*at], true) {
+                    core.push(*at);
+                }
+            }
+            core.sort_unstable();
+            return Some(core);
+        }
+        loop {
+            let hiding = self.hiding(&core);
+            let mut more = Vec::new();
+            core.retain(|&at| {
+                let observer = &self.operations[at];
+                let effect = self.model.effect(&observer.operation);
+                if effect == Effect::Overwrite {
+                    return true;
+                }
+                let optional = effect == Effect::Observe && at != stuck;
+                let limit = if optional { added } else { usize::MAX };
+                let seen = hiding.partition_point(|&(ret, _)| ret < observer.call);
+                let hidden = seen.checked_sub(1).map_or(0, |last| hiding[last].1);
+                match self.sources(observer, hidden, &kept, limit) {
+                    Some(sources) => more.extend(sources),
+                    None => kept[at] = false,
+                }
+                kept[at]
+            });
+            if more.is_empty() {
+                core.sort_unstable();
+                return kept[stuck].then_some(core);
+            }
+            core.extend(more.into_iter().filter(|&at| !std::mem::replace(&mut kept[at], true)));
+        }
+    }
+
+    /// Returns of kept writes in order, each with the last call of a write that returned by then.
+    fn hiding(&self, core: &[usize]) -> Vec<(u64, u64)> {
+        let writes =
+            |at: &&usize| self.model.effect(&self.operations[**at].operation) != Effect::Observe;
+        let mut hiding: Vec<(u64, u64)> = core
+            .iter()
+            .filter(writes)
+            .filter_map(|&at| Some((self.operations[at].ret?, self.operations[at].call)))
+            .collect();
+        hiding.sort_unstable();
+        let mut last = 0;
+        for (_, call) in &mut hiding {
+            last = last.max(*call);
+            *call = last;
+        }
+        hiding
+    }
+
+    /// The writes not kept that `observer` may have seen, but none that returned before `hidden`;
+    /// `None` where there are more than `limit`.
+    fn sources(
+        &self,
+        observer: &Interval<M::Operation>,
+        hidden: u64,
+        kept: &[bool],
+        limit: usize,
+    ) -> Option<Vec<usize>> {
+        let mut sources = Vec::new();
+        let writers = match self.model.needs(&observer.operation) {
+            Some(state) => match self.writers.get(&state) {
+                Some(writers) => writers,
+                None => return Some(sources),
+            },
+            None => &self.all,
+        };
+        let early = |at: usize| observer.ret.is_none_or(|ret| self.operations[at].call <= ret);
+        let answered = writers.answered.partition_point(|&(at, _)| early(at));
+        let unanswered = writers.unanswered.partition_point(|&at| early(at));
+        let candidates = writers.answered[..answered]
+            .iter()
+            .rev()
+            .take_while(|(_, last)| *last >= hidden)
+            .map(|&(at, _)| at)
+            .filter(|&at| self.operations[at].ret.is_none_or(|ret| ret >= hidden))
+            .chain(writers.unanswered[..unanswered].iter().copied());
+        for at in candidates {
+            let state = self.model.leaves(&self.operations[at].operation);
+            let seen = state.is_none_or(|s| self.model.apply(&s, &observer.operation).is_some());
+            if !kept[at] && seen {
+                if sources.len() == limit {
+                    return None;
+                }
+                sources.push(at);
+            }
+        }
+        Some(sources)
+    }
+}

@@ -1,0 +1,191 @@
+//! Decides the operations of one object, whatever its model, and proves what it says.
+
+use std::time::Instant;
+
+use super::{
+    certificate::{self, Flaw},
+    cut::Cut,
+    search::{self, Budget, Found, Interval, Stuck},
+};
+use crate::model::Model;
+
+/// What was found, with its proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision<S> {
+    /// The operations are linearizable.
+    Linearizable {
+        /// In this order of positions, which has been verified: all that were answered, and those
+        /// unanswered that took place.
+        order: Vec<usize>,
+    },
+    /// They are not.
+    Illegal(Box<Core<S>>),
+    /// A budget ran out, or the checker has a bug.
+    Undecided {
+        /// Which, in words.
+        reason: String,
+    },
+}
+
+/// A few operations that show that a history is illegal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Core<S> {
+    /// Their positions, by call. Illegal by themselves, and what was left out could be left out:
+    /// [`certificate::refutes`] has checked it unless there is a [doubt](Self::doubt).
+    pub operations: Vec<usize>,
+    /// What was called later is no part of it, and what returned later counts as unanswered.
+    pub until: u64,
+    /// The operation of the core at whose return no order was left.
+    pub stuck: usize,
+    /// An order of its operations that explains all until then, as far as they took place.
+    pub tried: Vec<usize>,
+    /// The states in which the whole history could have been until then; none if nobody knows.
+    pub possible: Vec<S>,
+    /// Why the core could not be verified. The history is illegal all the same: the decider that
+    /// said so is sound, but nobody has looked over its shoulder.
+    pub doubt: Option<String>,
+}
+
+/// Bytes of configurations for a search that only explains what another has decided.
+pub(super) const TO_EXPLAIN: usize = 1 << 18;
+
+/// Steps to verify a core: so many, and so many for each operation of the history.
+const TO_VERIFY: usize = 1 << 20;
+const TO_VERIFY_EACH: usize = 64;
+
+/// Whether the operations of one object are linearizable.
+///
+/// A verdict comes with its proof: an order of the operations, or a core of them that has none. The
+/// proof has been checked by [`certificate`], and one that fails is a reason to be undecided.
+///
+/// ```
+/// use checker::{
+///     linear::{Budget, Decision, Interval, decide},
+///     model::register::{Operation::{Read, Write}, Register},
+/// };
+/// use std::time::{Duration, Instant};
+///
+/// let interval = |operation, call, ret| Interval { operation, call, ret: Some(ret) };
+/// let history = [
+///     interval(Write(Some(1)), 0, 1),
+///     interval(Read(Some(1)), 2, 3),
+///     interval(Write(Some(2)), 4, 5),
+///     interval(Read(Some(1)), 6, 7),
+/// ];
+/// let budget = Budget { memory: 1 << 20, deadline: Instant::now() + Duration::from_secs(1) };
+/// match decide(&Register, &history, &budget) {
+///     // The stale read and the write that it ought to have seen are enough to show it.
+///     Decision::Illegal(core) => assert_eq!(core.operations, [2, 3]),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
+pub fn decide<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    budget: &Budget,
+) -> Decision<M::State> {
+    match search::search(model, intervals, budget) {
+        Found::Linearizable(order) => accept(model, intervals, order),
+        Found::Undecided { reason } => Decision::Undecided { reason },
+        Found::Illegal(Stuck { at, possible, .. }) => {
+            refute(model, intervals, Reason { stuck: at, possible, hint: &[] }, budget, |_| None)
+        }
+    }
+}
+
+/// The decision that an order proves, if it does.
+pub(super) fn accept<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    order: Vec<usize>,
+) -> Decision<M::State> {
+    if certificate::verify(model, intervals, &order) {
+        return Decision::Linearizable { order };
+    }
+    let reason = "a bug of the checker: the order that the search found is no linearization".into();
+    Decision::Undecided { reason }
+}
+
+/// Why a decider says that a history is illegal.
+pub(super) struct Reason<'a, S> {
+    /// An operation at whose return no order was left.
+    pub(super) stuck: usize,
+    /// The states that were possible until then, if the decider knows.
+    pub(super) possible: Vec<S>,
+    /// Operations that are likely to show it.
+    pub(super) hint: &'a [usize],
+}
+
+/// The decision that a history is illegal, with a core that shows it. `quick` says whether a few
+/// operations are linearizable, where it can tell faster than the search.
+pub(super) fn refute<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    reason: Reason<'_, M::State>,
+    budget: &Budget,
+    quick: impl Fn(&[Interval<M::Operation>]) -> Option<bool>,
+) -> Decision<M::State> {
+    let brief = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
+    let illegal = |few: &[Interval<M::Operation>]| match quick(few) {
+        Some(linearizable) => !linearizable,
+        None => matches!(search::search(model, few, &brief), Found::Illegal(_)),
+    };
+    let Reason { mut stuck, possible, hint } = reason;
+    let mut hint = hint.to_vec();
+    let mut possible = Some(possible);
+    loop {
+        let until = intervals[stuck].ret.map_or(u64::MAX, |ret| ret.max(intervals[stuck].call));
+        let cut = Cut::new(model, intervals, until, budget.deadline);
+        let operations = cut.core(stuck, &hint, illegal);
+        let few: Vec<_> = operations.iter().map(|&at| cut.interval(intervals, at)).collect();
+        let mut core = Core {
+            operations,
+            until,
+            stuck,
+            tried: Vec::new(),
+            possible: possible.take().unwrap_or_default(),
+            doubt: None,
+        };
+        // Even out of time there is a moment to look at a few operations.
+        let deadline = brief.deadline.max(Instant::now() + TO_LOOK);
+        match search::search(model, &few, &Budget { deadline, ..brief }) {
+            Found::Illegal(found) => {
+                let at = core.operations[found.at];
+                if few[found.at].ret < intervals[stuck].ret {
+                    // It shows already earlier, so less is needed.
+                    (stuck, hint) = (at, core.operations);
+                    continue;
+                }
+                core.stuck = at;
+                core.tried = found.tried.into_iter().map(|at| core.operations[at]).collect();
+            }
+            Found::Undecided { .. } => {}
+            Found::Linearizable(_) => {
+                return bug(format!(
+                    "operations {:?} are no core: they have an order",
+                    core.operations
+                ));
+            }
+        }
+        let steps = TO_VERIFY + TO_VERIFY_EACH * intervals.len();
+        match certificate::refutes(model, intervals, &core.operations, until, steps) {
+            Ok(()) => {}
+            Err(flaw @ Flaw::TooLarge) => {
+                let count = core.operations.len();
+                core.doubt =
+                    Some(format!("the core of {count} operations was not verified: {flaw}"));
+            }
+            Err(flaw) => {
+                return bug(format!("operations {:?} are no core: {flaw}", core.operations));
+            }
+        }
+        return Decision::Illegal(Box::new(core));
+    }
+}
+
+/// Time to look at a core when all other time is used up.
+const TO_LOOK: std::time::Duration = std::time::Duration::from_millis(100);
+
+fn bug<S>(what: String) -> Decision<S> {
+    Decision::Undecided { reason: format!("a bug of the checker: {what}") }
+}

@@ -1,0 +1,194 @@
+//! Decides one key of the store.
+
+use std::collections::BTreeSet;
+
+use super::{
+    certificate,
+    decide::{Decision, Reason, TO_EXPLAIN, accept, refute},
+    explain::{Case, Explanation},
+    search::{self, Budget, Found, Interval, Stuck},
+    witness, zones,
+};
+use crate::{
+    history::{Operation, Outcome},
+    model::register::{self, Register},
+    verdict::Violation,
+};
+
+/// What was found for one key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Key {
+    /// Linearizable: an order has been verified.
+    Linearizable,
+    /// Not linearizable, and why.
+    Illegal(Box<Illegal>),
+    /// A budget ran out; which, in words.
+    Undecided(String),
+}
+
+/// Why a key's operations are not linearizable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Illegal {
+    /// For the verdict.
+    pub violation: Violation,
+    /// For a picture.
+    pub explanation: Explanation,
+}
+
+/// Decides the operations of one key, given in order of invocation.
+pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> Key {
+    let mut subject = Subject::default();
+    for &operation in operations {
+        subject.push(operation);
+    }
+    subject.decide(key, budget)
+}
+
+/// The operations of one key that say something about it.
+#[derive(Default)]
+pub(super) struct Subject<'a> {
+    intervals: Vec<Interval<register::Operation>>,
+    /// Of each of them, the operation of the history, and its revision.
+    sources: Vec<&'a Operation<'a>>,
+    revisions: Vec<Option<i64>>,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn push(&mut self, source: &'a Operation<'a>) {
+        let Some(operation) = register::Operation::of(source) else { return };
+        let (ret, revision) = match source.outcome {
+            Outcome::Ok { time, revision, .. } => (Some(time), revision),
+            Outcome::Mismatch { time, .. } => (Some(time), None),
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => (None, None),
+        };
+        self.intervals.push(Interval { operation, call: source.call, ret });
+        self.sources.push(source);
+        self.revisions.push(revision);
+    }
+
+    pub(super) fn decide(&self, key: &str, budget: &Budget) -> Key {
+        let (decision, unseen) = decide(&self.intervals, &self.revisions, budget);
+        match decision {
+            Decision::Linearizable { .. } => Key::Linearizable,
+            Decision::Undecided { reason } => Key::Undecided(reason),
+            Decision::Illegal(core) => {
+                let case = Case { key, intervals: &self.intervals, sources: &self.sources };
+                let (violation, explanation) = case.violation(&core, unseen);
+                Key::Illegal(Box::new(Illegal { violation, explanation }))
+            }
+        }
+    }
+}
+
+/// Decides a register; and the value that stands, among those that were possible, for all that
+/// nobody looks for. `revisions` are those of the answers, by place: hints that prove nothing.
+pub fn decide(
+    intervals: &[Interval<register::Operation>],
+    revisions: &[Option<i64>],
+    budget: &Budget,
+) -> (Decision<Option<i64>>, Option<i64>) {
+    let verify = |order: &[usize]| certificate::verify(&Register, intervals, order);
+    if let Some(order) = witness::order(intervals, revisions)
+        && verify(&order)
+    {
+        return (Decision::Linearizable { order }, None);
+    }
+    let conflict = match zones::decide(intervals) {
+        zones::Found::Linearizable(order) if verify(&order) => {
+            return (Decision::Linearizable { order }, None);
+        }
+        // The order was a guess: it proves nothing that there might not be a better one.
+        zones::Found::Linearizable(_) | zones::Found::Undecided => None,
+        zones::Found::Illegal(conflict) => Some(conflict),
+    };
+    // Names the values that were possible, where a short search of the history as it is can
+    // tell. Its limit is one of memory, so that the same history always gets the same words.
+    let brief = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
+    let explain = || search::search(&Register, intervals, &brief);
+    let refute = |stuck, possible, hint: &[usize]| {
+        refute(&Register, intervals, Reason { stuck, possible, hint }, budget, quick)
+    };
+    if let Some(conflict) = conflict {
+        let hint = conflict.operations();
+        let decision = match explain() {
+            Found::Illegal(Stuck { at, possible, .. }) => refute(at, possible, &hint),
+            Found::Undecided { .. } => {
+                let last = |at: &&usize| (intervals[**at].ret.unwrap_or(0), **at);
+                let last = hint.iter().max_by_key(last).copied().unwrap_or(0);
+                refute(last, Vec::new(), &hint)
+            }
+            Found::Linearizable(_) => Decision::Undecided {
+                reason: format!(
+                    "a bug of the checker: zones found {conflict:?}, the search an order"
+                ),
+            },
+        };
+        return (decision, None);
+    }
+    let (simple, positions, unseen) = simplify(intervals);
+    match search::search(&Register, &simple, budget) {
+        Found::Linearizable(order) => {
+            let order = order.into_iter().map(|at| positions[at]).collect();
+            (accept(&Register, intervals, order), None)
+        }
+        Found::Undecided { reason } => (Decision::Undecided { reason }, None),
+        Found::Illegal(Stuck { at, possible, .. }) => match explain() {
+            Found::Illegal(Stuck { at, possible, .. }) => (refute(at, possible, &[]), None),
+            _ => (refute(positions[at], possible, &[]), unseen),
+        },
+    }
+}
+
+/// Whether a few operations are linearizable, where zones can tell.
+fn quick(few: &[Interval<register::Operation>]) -> Option<bool> {
+    match zones::decide(few) {
+        zones::Found::Illegal(_) => Some(false),
+        zones::Found::Linearizable(order) if certificate::verify(&Register, few, &order) => {
+            Some(true)
+        }
+        zones::Found::Linearizable(_) | zones::Found::Undecided => None,
+    }
+}
+
+type Simple = (Vec<Interval<register::Operation>>, Vec<usize>, Option<i64>);
+
+/// An equivalent history that is easier to search; the place in `intervals` of each operation
+/// left; and the value that stands for all that nobody looks for.
+///
+/// Values that nobody looks for are one value: no answer tells them apart. And where no
+/// compare-and-set was refused, so that no operation is served by just *any other* value, an
+/// unanswered write of such a value explains nothing and can be left out.
+fn simplify(intervals: &[Interval<register::Operation>]) -> Simple {
+    let refused = intervals.iter().any(|i| matches!(i.operation, register::Operation::Mismatch(_)));
+    let mut positions: Vec<usize> = (0..intervals.len()).collect();
+    let looked_for = loop {
+        let looked_for: BTreeSet<Option<i64>> =
+            positions.iter().filter_map(|&at| intervals[at].operation.looked_for()).collect();
+        let before = positions.len();
+        if !refused {
+            positions.retain(|&at| {
+                intervals[at].ret.is_some()
+                    || intervals[at].operation.written().is_some_and(|v| looked_for.contains(&v))
+            });
+        }
+        // What was left out may have been all that looked for another value.
+        if positions.len() == before {
+            break looked_for;
+        }
+    };
+    let mut unseen = None;
+    let simple = positions
+        .iter()
+        .map(|&at| {
+            let mut interval = intervals[at].clone();
+            if let Some(Some(value)) = interval.operation.written()
+                && !looked_for.contains(&Some(value))
+            {
+                let unseen = *unseen.get_or_insert(value);
+                interval.operation = interval.operation.with_written(unseen);
+            }
+            interval
+        })
+        .collect();
+    (simple, positions, unseen)
+}
