@@ -16,7 +16,7 @@ use super::{Fault, Injection, Menu};
 pub const SHORTEST: Duration = Duration::from_millis(500);
 
 /// A schedule for a run of `time`, with a fault about every `interval`, none shorter than
-/// `shortest`; each ends within the run. A pure function of its arguments.
+/// `shortest`; each ends within the run. In order of time. A pure function of its arguments.
 pub fn generate(
     menu: &Menu,
     time: Duration,
@@ -34,16 +34,19 @@ pub fn generate(
     loop {
         let at = milliseconds(slot.mul_f64(rng.random_range(0.85..1.15)));
         let Some(left) = time.checked_sub(at).filter(|left| *left >= shortest) else {
-            return injections;
+            break;
         };
         let fault = turns.deal(&mut rng).and_then(|turn| decks.get_mut(turn)?.deal(&mut rng));
         let Some(fault) = fault else {
-            return injections;
+            break;
         };
         let lasts = duration(fault, step, shortest, &mut rng).clamp(shortest, left);
         injections.push(Injection { at, lasts: milliseconds(lasts), fault, pick: rng.random() });
         slot += step;
     }
+    // In a long run chance moves a fault by more than an interval.
+    injections.sort_by_key(|injection| injection.at);
+    injections
 }
 
 /// From half an interval to one and a half. Some kills end at once: a restart without an election.
@@ -98,11 +101,13 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_lies_within_the_run_and_is_long_enough() {
+    fn every_fault_lies_within_the_run_in_order_and_is_long_enough() {
         for seed in 0..100 {
-            for seconds in [1, 5, 30, 60] {
+            for seconds in [1, 5, 30, 60, 300] {
                 let time = Duration::from_secs(seconds);
-                for injection in schedule("kill,pause,partition", time, seed) {
+                let schedule = schedule("kill,pause,partition", time, seed);
+                assert!(schedule.is_sorted_by_key(|injection| injection.at), "{schedule:?}");
+                for injection in schedule {
                     assert!(injection.at + injection.lasts <= time, "{injection:?}");
                     assert!(injection.lasts >= SHORTEST, "{injection:?}");
                 }

@@ -22,6 +22,9 @@ pub use world::{Clocks, Disk, Honesty, Limits, Network, World};
 /// The version of the format that this harness writes and reads.
 pub const VERSION: u32 = 1;
 
+/// No time in a plan is longer, so that sums of times are times.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// The largest cluster.
 pub const NODES_MAX: u64 = 9;
 
@@ -265,6 +268,20 @@ impl Plan {
             "a test takes at least 1s, not {}",
             humantime::format_duration(self.time)
         );
+        for (what, time) in [
+            ("a test", self.time),
+            ("the time between faults", self.interval),
+            ("a client's patience", self.load.operation_timeout),
+            ("an election timeout", self.timings.election_timeout),
+            ("the heartbeat interval", self.timings.heartbeat_interval),
+        ] {
+            ensure!(
+                time <= LONGEST,
+                "{what} is at most {}, not {}",
+                humantime::format_duration(LONGEST),
+                humantime::format_duration(time)
+            );
+        }
         ensure!(
             self.interval >= Duration::from_millis(100),
             "there are at least 100ms between faults, not {}",
@@ -309,6 +326,7 @@ impl Plan {
             humantime::format_duration(heartbeat_interval)
         );
         self.world.validate()?;
+        let mut before = Duration::ZERO;
         for (number, injection) in self.faults.iter().enumerate() {
             let fault = injection.fault;
             if let Some(why) = fault.impossible(self.nodes) {
@@ -324,12 +342,18 @@ impl Plan {
                 "fault {number} ({fault}) must last at least {}",
                 humantime::format_duration(self.fault_min())
             );
+            let end = injection.at.saturating_add(injection.lasts);
             ensure!(
-                injection.at + injection.lasts <= self.time,
+                end <= self.time,
                 "fault {number} ({fault}) would end {} after the start of a test of {}",
-                humantime::format_duration(injection.at + injection.lasts),
+                humantime::format_duration(end),
                 humantime::format_duration(self.time)
             );
+            ensure!(
+                before <= injection.at,
+                "fault {number} ({fault}) is earlier than the fault before it: order them by time"
+            );
+            before = injection.at;
         }
         Ok(())
     }
@@ -455,6 +479,14 @@ mod tests {
         assert!(error.contains("names node n6"), "{error}");
         let error = refused(&|plan| plan["faults"][0]["for"] = "2m".into());
         assert!(error.contains("would end"), "{error}");
+        let error = refused(&|plan| plan["faults"][0]["at"] = "18446744073709551615s".into());
+        assert!(error.contains("would end"), "{error}");
+        let error = refused(&|plan| plan["faults"].as_array_mut().unwrap().reverse());
+        assert!(error.contains("is earlier than the fault before it"), "{error}");
+        let error = refused(&|plan| plan["time"] = "18446744073709551615s".into());
+        assert!(error.contains("a test is at most 30days"), "{error}");
+        let error = refused(&|plan| plan["timings"]["heartbeat_interval"] = "1y".into());
+        assert!(error.contains("the heartbeat interval is at most 30days"), "{error}");
         let error = refused(&|plan| plan["version"] = 99.into());
         assert!(error.contains("version 99"), "{error}");
         let error = refused(&|plan| plan["nodes"] = 12.into());

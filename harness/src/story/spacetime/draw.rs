@@ -13,6 +13,7 @@ use super::{
 use crate::{
     nemesis::NodeId,
     report::svg::{Anchor, Svg},
+    story::words::count,
 };
 
 const STYLE: &str = include_str!("spacetime.css");
@@ -168,12 +169,13 @@ fn head(
     columns: &Columns,
 ) {
     let (from, to) = (moment(picture, part.first), moment(picture, part.last));
-    let title = format!("Seed {}: {} nodes from {from} to {to}", picture.seed, picture.cluster);
+    let nodes = count(picture.cluster as usize, "node");
+    let title = format!("Seed {}: {nodes} from {from} to {to}", picture.seed);
     svg.text("title", Anchor::Start, (MARGIN, 22.0), &title);
     let mut left = Vec::new();
-    for (count, what) in [(part.before, "moments before"), (part.after, "moments after")] {
-        if count > 0 {
-            left.push(format!("{count} {what}"));
+    for (moments, side) in [(part.before, "before"), (part.after, "after")] {
+        if moments > 0 {
+            left.push(format!("{} {side}", count(moments, "moment")));
         }
     }
     if part.idle > 0 {
