@@ -5,7 +5,7 @@ use std::time::Duration;
 use checker::evidence::Expect;
 
 use crate::{
-    plan::{ClusterKind, Plan},
+    plan::{ClusterKind, Disk, Network, Plan},
     workload::Workload,
 };
 
@@ -22,17 +22,34 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
     let operations = match &plan.workload {
         Workload::Register(_) => {
             let asked = if plan.load.rate == 0 { u64::MAX } else { plan.load.rate };
-            let served = match plan.cluster {
-                ClusterKind::Docker => plan.time.as_secs(),
+            let (served, possible) = match plan.cluster {
+                ClusterKind::Docker => (plan.time.as_secs(), u64::MAX),
                 // Simulated faults may come so thick that nothing is served while they last.
-                ClusterKind::Sim => calm(plan).as_secs(),
+                ClusterKind::Sim => {
+                    let calm = calm(plan);
+                    (calm.as_secs(), performed(plan, calm))
+                }
             };
-            served.saturating_mul(asked).div_euclid(4).min(5 * served)
+            served.saturating_mul(asked).min(possible).div_euclid(4).min(5 * served)
         }
         // Few, and begun under faults: what matters is that any succeeded.
         Workload::Script(_) => 1,
     };
     Expect { recovery: RECOVERY, operations, faults: plan.faults.len() }
+}
+
+/// How many operations clients perform in a time, each one after the other, in this weather.
+fn performed(plan: &Plan, time: Duration) -> u64 {
+    let Network { delay_min, delay_max, late, late_max, .. } = plan.world.network;
+    let mean = |least: Duration, most: Duration| (least + most).as_secs_f64() / 2.0;
+    let message = mean(delay_min, delay_max) * (1.0 - late) + mean(delay_min, late_max) * late;
+    let Disk { sync_min, sync_max, slow, slow_max, .. } = plan.world.disk;
+    let sync = mean(sync_min, sync_max) * (1.0 - slow) + mean(sync_min, slow_max) * slow;
+    // There and back from client to node, from node to leader, from leader to followers; and a
+    // sync on both of these.
+    let operation = 6.0 * message + 2.0 * sync;
+    // The conversion saturates.
+    (plan.load.concurrency as f64 * time.as_secs_f64() / operation) as u64
 }
 
 /// How much of a run's time no fault holds, nor has held so shortly before that clients may still
