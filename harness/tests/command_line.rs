@@ -140,7 +140,19 @@ fn a_campaign_of_seeds_needs_no_daemon() {
     assert!(said.contains("4 seeds") && said.contains("0 violated, 0 unknown"), "{said}");
     assert!(said.contains("  a new leader (in "), "{said}");
     assert!(said.contains(": never met\n"), "four short seeds cannot meet everything: {said}");
+    assert!(said.contains("faults that took effect, with proof: kill "), "{said}");
+    assert!(!dir.path().join("failing").exists(), "no seed failed");
+    expect(&["sim", "--out", "/dev/null/runs"], 3, "cannot create");
     expect(&["sim", "--seeds", "4..4"], 64, "no range of seeds");
+    expect(&["sim", "--seeds", "4.."], 64, "add --minutes");
+    expect(&["sim", "--jobs", "0"], 64, "--jobs");
+    expect(&["sim", "--minutes", "1e300"], 64, "no number of minutes");
+    expect(&["shrink", ".", "--seconds", "99999999999"], 64, "--seconds");
+    let sim = ["sim", "--seeds", "0..1", "--storage", "memory", "--faults", "kill", "--out", out];
+    assert_eq!(harness(&sim).status.code(), Some(1));
+    for command in ["replay", "shrink"] {
+        expect(&[command, out], 64, "is no run directory, but has a run below it: name one");
+    }
     expect(&["sim", "--nodes", "10"], 64, "1 to 9 nodes, not 10");
     expect(&["replay", "/nowhere"], 64, "/nowhere");
 }

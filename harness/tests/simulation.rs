@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -327,10 +328,30 @@ fn a_run_directory_is_whole_and_replays() {
     let saved = Plan::load(&directory.path().join("plan.json")).unwrap();
     assert_eq!(saved, plan);
     let again = run(&saved);
-    assert!(compare(directory.path(), &again.evidence).unwrap() > 1000);
+    let same = compare(directory.path(), &again.evidence).unwrap();
+    assert!(same.whole && same.lines > 1000, "{same:?}");
     let other = run(&Plan { seed: 99, ..plan });
     let error = compare(directory.path(), &other.evidence).unwrap_err().to_string();
     assert!(error.contains("differs from") && error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn a_run_that_was_stopped_is_the_beginning_of_its_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let time = Duration::from_secs(60);
+    let plan = Plan::generate(plan::Options { time, ..options(1) }).unwrap();
+    let stopped = simulate(&plan, &AtomicBool::new(true));
+    assert!(!stopped.evidence.history.is_empty(), "it was stopped before it began");
+    keep(directory.path(), &plan, &stopped, &[]).unwrap().1.unwrap();
+    let whole = run(&plan).evidence;
+    let same = compare(directory.path(), &whole).unwrap();
+    assert!(!same.whole && same.lines > 0, "{same:?}");
+    // Without its own word for it, evidence that lacks its end is damaged.
+    let path = directory.path().join("run.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("the run was stopped", "the run went well")).unwrap();
+    let error = compare(directory.path(), &whole).unwrap_err().to_string();
+    assert!(error.contains("differs from"), "{error}");
 }
 
 #[test]
@@ -345,7 +366,7 @@ fn a_campaign_counts_its_seeds_and_keeps_the_failing_ones() {
     let failures = Failures::default();
     let campaign = Campaign { keep_going: true, ..seeds(0, 6) };
     let goes_on = AtomicBool::new(false);
-    let total = campaign::run(&campaign, &broken, &place, &[], &failures, &goes_on).unwrap();
+    let total = finished(campaign::run(&campaign, &broken, &place, &[], &failures, &goes_on));
     assert_eq!((total.seeds, total.violated, total.unknown), (6, 1, 0));
     assert_eq!(total.outcome(), Outcome::Violated);
     assert!(total.operations > 500 && total.steps > 1000, "{total:?}");
@@ -353,15 +374,16 @@ fn a_campaign_counts_its_seeds_and_keeps_the_failing_ones() {
     let failures = failures.0.into_inner().unwrap();
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].seed, 3);
-    let plan = Plan::load(&failures[0].directory.join("plan.json")).unwrap();
-    assert!(compare(&failures[0].directory, &run(&plan).evidence).is_ok());
+    let kept = failures[0].kept.as_ref().unwrap();
+    let plan = Plan::load(&kept.join("plan.json")).unwrap();
+    assert!(compare(kept, &run(&plan).evidence).unwrap().whole);
 
     let elsewhere = tempfile::tempdir().unwrap();
     let place = || Ok(elsewhere.path().to_owned());
     let over = AtomicBool::new(false);
     let campaign = Campaign { jobs: 1, ..seeds(3, 1_000_000) };
     let failures = Failures::default();
-    let total = campaign::run(&campaign, &broken, &place, &[], &failures, &over).unwrap();
+    let total = finished(campaign::run(&campaign, &broken, &place, &[], &failures, &over));
     assert_eq!((total.seeds, total.violated), (1, 1), "it stops at the first failure");
     assert!(over.into_inner());
 }
@@ -373,7 +395,8 @@ fn a_campaign_has_one_digest_whatever_the_order_of_its_seeds() {
         let never = AtomicBool::new(false);
         let place = || panic!("a seed failed");
         let plan = |seed| Ok(short(seed));
-        campaign::run(&campaign, &plan, &place, &[], &Failures::default(), &never).unwrap().digest
+        let failures = Failures::default();
+        finished(campaign::run(&campaign, &plan, &place, &[], &failures, &never)).digest
     };
     let alone = digest(0, 6, 1);
     assert!(alone.is_some());
@@ -386,21 +409,79 @@ fn a_campaign_ends_in_time_and_when_it_is_stopped() {
     let place = || panic!("a seed failed");
     let plan = |seed| Ok(short(seed));
     let run = |campaign: &Campaign, over: &AtomicBool| {
-        campaign::run(campaign, &plan, &place, &[], &Failures::default(), over).unwrap()
+        finished(campaign::run(campaign, &plan, &place, &[], &Failures::default(), over))
     };
     let deadline = Some(Instant::now() + Duration::from_millis(500));
-    let total = run(&Campaign { deadline, ..seeds(0, u64::MAX) }, &AtomicBool::new(false));
+    let total = run(&Campaign { deadline, end: None, ..seeds(0, 0) }, &AtomicBool::new(false));
     assert!(total.seeds > 0);
     assert_eq!(total.outcome(), Outcome::Ok);
 
     let over = AtomicBool::new(false);
     let total = thread::scope(|scope| {
-        let running = scope.spawn(|| run(&seeds(0, u64::MAX), &over));
+        let running = scope.spawn(|| run(&Campaign { end: None, ..seeds(0, 0) }, &over));
         thread::sleep(Duration::from_millis(500));
         over.store(true, Ordering::Relaxed);
         running.join().unwrap()
     });
     assert_eq!(total.violated + total.unknown, 0, "a seed that was cut short was judged");
+}
+
+#[test]
+fn the_last_seed_of_all_is_not_followed_by_the_first() {
+    let plan = |seed| Ok(short(seed));
+    let place = || panic!("a seed failed");
+    let campaign = Campaign { end: None, ..seeds(u64::MAX - 2, 0) };
+    let (failures, never) = (Failures::default(), AtomicBool::new(false));
+    let total = finished(campaign::run(&campaign, &plan, &place, &[], &failures, &never));
+    assert_eq!(total.seeds, 2);
+}
+
+#[test]
+fn a_violation_outranks_a_place_that_cannot_be_written() {
+    let place = || anyhow::bail!("the disk is full");
+    let broken = |seed| {
+        let menu = "kill:all".parse().unwrap();
+        Plan::generate(plan::Options { storage: Storage::Memory, menu, ..options(seed) })
+    };
+    let campaign = Campaign { keep_going: true, ..seeds(0, 2) };
+    let (failures, never) = (Failures::default(), AtomicBool::new(false));
+    let total = finished(campaign::run(&campaign, &broken, &place, &[], &failures, &never));
+    assert_eq!((total.violated, total.unkept), (2, 2));
+    assert_eq!(total.outcome(), Outcome::Violated);
+    let failures = failures.0.into_inner().unwrap();
+    assert_eq!(failures[0].kept.as_ref().unwrap_err(), "the disk is full");
+}
+
+/// The disk is full for some time, and the log of none of these few operations needs another segment.
+fn in_vain(seed: u64) -> Plan {
+    let load = Load { rate: 5, ..options(0).load };
+    let menu = "disk:full".parse().unwrap();
+    let time = Duration::from_secs(4);
+    Plan::generate(plan::Options { time, menu, load, ..options(seed) }).unwrap()
+}
+
+#[test]
+fn a_seed_whose_faults_find_nobody_is_quiet_and_a_campaign_of_them_is_undecided() {
+    assert_eq!(judge(&run(&in_vain(1))).outcome, Outcome::Unknown, "as a test of its own");
+    let place = || panic!("a seed failed");
+    let (failures, never) = (Failures::default(), AtomicBool::new(false));
+    let total = |plan: &(dyn Fn(u64) -> anyhow::Result<Plan> + Sync)| {
+        finished(campaign::run(&seeds(0, 4), plan, &place, &[], &failures, &never))
+    };
+    let alone = total(&|seed| Ok(in_vain(seed)));
+    assert_eq!((alone.seeds, alone.unknown), (4, 0));
+    assert!(alone.faults.all_in_vain());
+    assert_eq!(alone.outcome(), Outcome::Unknown);
+    let among = total(&|seed| Ok(if seed == 2 { in_vain(seed) } else { short(seed) }));
+    assert_eq!(among.outcome(), Outcome::Ok);
+    let kinds: Vec<&str> = among.faults.tried().map(|(kind, ..)| kind).collect();
+    assert_eq!(kinds, ["kill", "pause", "disk"]);
+}
+
+/// A campaign that nothing kept from its end.
+fn finished((total, ended): (Total, anyhow::Result<()>)) -> Total {
+    ended.unwrap();
+    total
 }
 
 /// A plan that debug builds simulate in no time.
@@ -411,7 +492,7 @@ fn short(seed: u64) -> Plan {
 }
 
 fn seeds(first: u64, end: u64) -> Campaign {
-    Campaign { first, end, jobs: 2, keep_going: false, deadline: None, digest: false }
+    Campaign { first, end: Some(end), jobs: 2, keep_going: false, deadline: None, digest: false }
 }
 
 #[derive(Default)]

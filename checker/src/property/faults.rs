@@ -21,14 +21,25 @@ const LIFE: [(Phase, &str); 4] = [
     (Phase::Healed, "was never seen healed"),
 ];
 
+/// What became of the faults of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fates<'a> {
+    /// The kind of each that took effect and healed, with proof.
+    pub proved: Vec<&'a str>,
+    /// The kind of each that had nobody to act on.
+    pub skipped: Vec<&'a str>,
+    /// What is wrong with the others, in sentences.
+    pub inert: Vec<String>,
+}
+
 /// Looks at each fault's life; there must be as many as the run expects.
-pub fn check(records: &[Record], run: &Run) -> Property {
+pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
     let mut faults: BTreeMap<usize, Vec<&Record>> = BTreeMap::new();
     for record in records {
         faults.entry(record.fault).or_default().push(record);
     }
-    let mut inert = Vec::new();
-    let mut skipped = 0;
+    let mut fates = Fates::default();
+    let Fates { proved, skipped, inert } = &mut fates;
     for (number, life) in &faults {
         let first = life[0];
         // A target is resolved after the fault is asked for, and not at all where that fails.
@@ -39,9 +50,10 @@ pub fn check(records: &[Record], run: &Run) -> Property {
         if let Some(failed) = has(Phase::Failed) {
             inert.push(format!("{name} failed: {}", reason(failed)));
         } else if let Some(record) = has(Phase::Skipped) {
-            skipped += 1;
             if record.detail.is_null() {
                 inert.push(format!("{name} was skipped and nobody said why"));
+            } else {
+                skipped.push(first.kind.as_str());
             }
         } else if let Some((_, what)) = LIFE.iter().find(|(phase, _)| has(*phase).is_none()) {
             inert.push(format!("{name} {what}"));
@@ -49,6 +61,8 @@ pub fn check(records: &[Record], run: &Run) -> Property {
             || !life.is_sorted_by_key(|record| record.time)
         {
             inert.push(format!("the records of {name} are out of order"));
+        } else {
+            proved.push(first.kind.as_str());
         }
     }
     let (told, planned) = (faults.len(), run.expect.faults);
@@ -56,22 +70,27 @@ pub fn check(records: &[Record], run: &Run) -> Property {
         let told = count(told, "fault");
         inert.push(format!("there are records of {told}, and {planned} were planned"));
     }
-    let took_effect = faults.len() - skipped;
+    fates
+}
+
+/// Whether every fault of a run proved itself, and any did where there were some.
+pub fn check(records: &[Record], run: &Run) -> Property {
+    let Fates { proved, skipped, inert } = fates(records, run);
     if !inert.is_empty() {
         unknown(NAME, inert.join("; "))
-    } else if took_effect == 0 && skipped > 0 {
+    } else if proved.is_empty() && !skipped.is_empty() {
         unknown(
             NAME,
             format!(
                 "nothing was tested: skipped for want of a target, {}",
-                count(skipped, "fault")
+                count(skipped.len(), "fault")
             ),
         )
     } else {
         let mut detail =
-            format!("{} took effect and healed, with proof", count(took_effect, "fault"));
-        if skipped > 0 {
-            detail += &format!("; {skipped} had no target and were skipped");
+            format!("{} took effect and healed, with proof", count(proved.len(), "fault"));
+        if !skipped.is_empty() {
+            detail += &format!("; {} had no target and were skipped", skipped.len());
         }
         ok(NAME, detail)
     }
@@ -177,5 +196,8 @@ mod tests {
             records.push(record);
         }
         assert_eq!(judge(&records).outcome, Outcome::Ok);
+        let fates = fates(&records, &Run::default());
+        assert_eq!((fates.proved, fates.skipped), (vec!["partition"], vec!["partition"]));
+        assert!(fates.inert.is_empty());
     }
 }

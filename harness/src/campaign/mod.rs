@@ -13,10 +13,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use checker::{
     history::Kind,
     linear::Limits,
+    property::faults::{self, Fates},
     verdict::{self, Outcome, Verdict},
 };
 
@@ -27,9 +28,11 @@ use crate::{
 };
 
 pub use digest::Digest;
+pub use fault_tally::FaultTally;
 pub use situations::{Detector, Situation, Tally};
 
 mod digest;
+mod fault_tally;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 pub mod shrink;
@@ -41,8 +44,8 @@ pub mod swarm;
 pub struct Campaign {
     /// The first seed.
     pub first: u64,
-    /// Behind the last seed.
-    pub end: u64,
+    /// Behind the last seed; none: there is none.
+    pub end: Option<u64>,
     /// Seeds side by side, from 1.
     pub jobs: usize,
     /// Whether to go on after a seed that failed.
@@ -70,6 +73,8 @@ pub struct Total {
     pub violated: u64,
     /// Those that were undecided.
     pub unknown: u64,
+    /// Those of both that could not be kept as run directories.
+    pub unkept: u64,
     /// Operations that clients began.
     pub operations: u64,
     /// Steps that nodes traced.
@@ -78,6 +83,8 @@ pub struct Total {
     pub events: u64,
     /// Virtual time of all seeds.
     pub virtual_time: Duration,
+    /// Their faults.
+    pub faults: FaultTally,
     /// What the seeds met.
     pub situations: Tally,
     /// Of everything recorded, where asked for.
@@ -85,11 +92,11 @@ pub struct Total {
 }
 
 impl Total {
-    /// The weightiest outcome.
+    /// The weightiest outcome. Where no fault of any seed took effect, nothing was tested.
     pub fn outcome(&self) -> Outcome {
         if self.violated > 0 {
             Outcome::Violated
-        } else if self.unknown > 0 || self.seeds == 0 {
+        } else if self.unknown > 0 || self.seeds == 0 || self.faults.all_in_vain() {
             Outcome::Unknown
         } else {
             Outcome::Ok
@@ -106,8 +113,8 @@ pub struct Failure {
     pub outcome: Outcome,
     /// The verdict in one sentence.
     pub summary: String,
-    /// Its run directory.
-    pub directory: PathBuf,
+    /// Its run directory, or why there is none.
+    pub kept: Result<PathBuf, String>,
 }
 
 /// Judges a simulated run.
@@ -116,12 +123,39 @@ fn verdict_of(simulation: &Simulation) -> Verdict {
     verdict::check_after(&simulation.evidence, passed, &Limits::default())
 }
 
+/// A simulated run as one seed of many.
+struct Judged<'a> {
+    verdict: Verdict,
+    fates: Fates<'a>,
+    /// Whether its faults found anybody to act on is a question to the campaign as a whole: a seed
+    /// in which none did is as good as one that was drawn without faults, where nothing else is in
+    /// doubt.
+    outcome: Outcome,
+}
+
+impl<'a> Judged<'a> {
+    fn of(simulation: &'a Simulation) -> Self {
+        let verdict = verdict_of(simulation);
+        let evidence = &simulation.evidence;
+        let fates = faults::fates(&evidence.faults, &evidence.run);
+        let in_vain = fates.proved.is_empty() && fates.inert.is_empty();
+        let mut doubts = verdict.properties.iter().filter(|it| it.outcome != Outcome::Ok);
+        let nothing_else = doubts.all(|it| it.name == faults::NAME);
+        let outcome = match verdict.outcome {
+            Outcome::Unknown if in_vain && nothing_else => Outcome::Ok,
+            outcome => outcome,
+        };
+        Self { verdict, fates, outcome }
+    }
+}
+
 /// Runs a campaign. `plan` makes the plan of a seed; `place` the directory for failing seeds, and
 /// is called for the first. It ends early when `over` becomes true, and makes it so at the first
-/// failure unless it is to go on. A seed that is cut short counts for nothing.
+/// failure unless it is to go on. A seed that is cut short counts for nothing, unless what it did
+/// until then violates a property.
 ///
-/// # Errors
-/// A plan cannot be made, or a run cannot be written.
+/// The error is why it ended early: a plan could not be made. What was found until then is told
+/// nevertheless.
 pub fn run(
     campaign: &Campaign,
     plan: &(dyn Fn(u64) -> anyhow::Result<Plan> + Sync),
@@ -129,52 +163,63 @@ pub fn run(
     command: &[String],
     watch: &dyn Watch,
     over: &AtomicBool,
-) -> anyhow::Result<Total> {
+) -> (Total, anyhow::Result<()>) {
     let next = AtomicU64::new(campaign.first);
     let digest = campaign.digest.then(Digest::default);
     let total = Mutex::new(Total { digest, ..Total::default() });
     let root: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let keep = |seed, plan: &Plan, simulation: &Simulation| -> anyhow::Result<PathBuf> {
+        let mut root = root.lock().unwrap_or_else(PoisonError::into_inner);
+        let below = match root.take() {
+            Some(below) => below,
+            None => place()?,
+        };
+        let directory = below.join(format!("seed-{seed}"));
+        *root = Some(below);
+        std::fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        // A page that cannot be drawn now can be later, from the same directory.
+        let (_, _page) = simulation::keep(&directory, plan, simulation, command)?;
+        Ok(directory)
+    };
     let one = |seed| -> anyhow::Result<()> {
         let plan = plan(seed)?;
         let mut detector = Detector::new(&plan);
         let simulation = simulate_observed(&plan, over, &mut detector);
-        let verdict = verdict_of(&simulation);
-        if over.load(Ordering::Relaxed) {
+        let evidence = &simulation.evidence;
+        let Judged { verdict, fates, outcome } = Judged::of(&simulation);
+        if over.load(Ordering::Relaxed) && outcome != Outcome::Violated {
             // Perhaps cut short: another seed ended the campaign.
             return Ok(());
         }
-        let outcome = verdict.outcome;
         let digest = match campaign.digest {
-            true => Digest::of(seed, &simulation.evidence)?,
+            true => Digest::of(seed, evidence)?,
             false => Digest::default(),
         };
+        let failure = (outcome != Outcome::Ok).then(|| Failure {
+            seed,
+            outcome,
+            summary: verdict.summary,
+            kept: keep(seed, &plan, &simulation).map_err(|error| format!("{error:#}")),
+        });
         let sum = {
-            let evidence = &simulation.evidence;
             let begun = evidence.history.iter().filter(|event| event.kind == Kind::Invoke);
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             total.seeds += 1;
             total.violated += u64::from(outcome == Outcome::Violated);
             total.unknown += u64::from(outcome == Outcome::Unknown);
+            total.unkept += u64::from(failure.as_ref().is_some_and(|it| it.kept.is_err()));
             total.operations += begun.count() as u64;
             total.steps += evidence.traces.iter().map(Vec::len).sum::<usize>() as u64;
             total.events += simulation.events;
+            total.faults += &fates;
             total.situations += detector.finish();
             total.virtual_time += simulation.virtual_time;
             total.digest = total.digest.map(|sum| sum + digest);
             *total
         };
-        if outcome != Outcome::Ok {
-            let mut root = root.lock().unwrap_or_else(PoisonError::into_inner);
-            let below = match root.take() {
-                Some(below) => below,
-                None => place()?,
-            };
-            let directory = below.join(format!("seed-{seed}"));
-            *root = Some(below);
-            std::fs::create_dir_all(&directory)?;
-            // A page that cannot be drawn now can be later, from the same directory.
-            let (_, _page) = simulation::keep(&directory, &plan, &simulation, command)?;
-            watch.failed(&Failure { seed, outcome, summary: verdict.summary, directory });
+        if let Some(failure) = failure {
+            watch.failed(&failure);
             if !campaign.keep_going {
                 over.store(true, Ordering::Relaxed);
             }
@@ -183,12 +228,16 @@ pub fn run(
         Ok(())
     };
     let time_is_up = || campaign.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    let take = || {
+        let taken =
+            next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |seed| seed.checked_add(1));
+        taken.ok().filter(|seed| campaign.end.is_none_or(|end| *seed < end))
+    };
     let work = || -> anyhow::Result<()> {
-        while !over.load(Ordering::Relaxed) && !time_is_up() {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= campaign.end {
-                break;
-            }
+        while !over.load(Ordering::Relaxed)
+            && !time_is_up()
+            && let Some(seed) = take()
+        {
             if let Err(error) = one(seed) {
                 over.store(true, Ordering::Relaxed);
                 return Err(error.context(format!("seed {seed}")));
@@ -196,11 +245,13 @@ pub fn run(
         }
         Ok(())
     };
-    thread::scope(|scope| {
+    let ended = thread::scope(|scope| {
         let workers: Vec<_> = (0..campaign.jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
             worker.join().unwrap_or_else(|_| Err(anyhow!("a simulation panicked")))
-        })
-    })?;
-    Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner))
+        };
+        // All of them, before the first error.
+        workers.into_iter().map(join).fold(Ok(()), anyhow::Result::and)
+    });
+    (total.into_inner().unwrap_or_else(PoisonError::into_inner), ended)
 }

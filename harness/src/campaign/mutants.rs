@@ -22,8 +22,8 @@ use node::mutants::Mutant;
 use serde::Serialize;
 
 use super::{
+    Judged,
     shrink::{self, Refused, Settings},
-    verdict_of,
 };
 use crate::{cluster::sim::simulate, plan::Plan};
 
@@ -237,9 +237,10 @@ fn hunt(
                 break;
             }
             let plan = Plan { mutant, ..plan(seed)? };
-            let verdict = verdict_of(&simulate(&plan, stop));
+            let simulation = simulate(&plan, stop);
+            let Judged { verdict, outcome, .. } = Judged::of(&simulation);
             done.fetch_add(1, Ordering::Relaxed);
-            match verdict.outcome {
+            match outcome {
                 Outcome::Ok => {}
                 Outcome::Unknown => {
                     let undecided = Undecided { seed, summary: verdict.summary };

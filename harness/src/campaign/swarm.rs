@@ -15,7 +15,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    nemesis::Menu,
+    nemesis::{KINDS, Menu},
     plan::{
         Clocks, ClusterKind, Disk, Limits, Load, Network, Options, Plan, Storage, Timings, World,
     },
@@ -51,9 +51,6 @@ pub struct Given {
     /// Where nodes keep their data.
     pub storage: Storage,
 }
-
-/// The kinds of faults.
-const KINDS: [&str; 6] = ["kill", "pause", "partition", "network", "disk", "clock"];
 
 /// What known bugs need. A seed that has one of these has nothing else.
 const PATTERNS: [&[&str]; 14] = [

@@ -92,6 +92,12 @@ fn command_line() -> Vec<String> {
     std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
+/// Work side by side: as much as was asked for, else as there are processors.
+fn jobs(asked: Option<u16>) -> usize {
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    asked.map_or_else(processors, usize::from)
+}
+
 /// One thread for everything that waits: clients, faults, observation. Work that computes has
 /// threads of its own, and the nodes need the processors more than their harness.
 fn in_runtime(work: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {

@@ -45,8 +45,8 @@ pub(super) struct Args {
     minutes: Duration,
 
     /// Seeds simulated side by side [default: as many as there are processors]
-    #[arg(long)]
-    jobs: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
 
     /// Shrink a failing seed of each bug, for a minute at most.
     #[arg(long)]
@@ -70,8 +70,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         None if args.only.is_empty() => Mutant::ALL.to_vec(),
         None => args.only,
     };
-    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.unwrap_or_else(processors).max(1);
+    let jobs = super::jobs(args.jobs);
     let trial = Trial { starts: args.starts, limit: args.minutes, jobs, shrink: args.shrink };
     let stop = Stop::listen()?;
     let over = Arc::new(AtomicBool::new(false));

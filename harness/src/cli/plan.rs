@@ -1,10 +1,16 @@
 //! The options of which a plan is made, shared by `test` and `sim`. What is not given has a default
 //! in a test, and is drawn for each seed of a campaign.
 
-use std::time::Duration;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use anyhow::anyhow;
 use clap::ValueEnum;
 
+use super::exit::Usage;
 use crate::{
     campaign::swarm::{self, Given},
     nemesis::Menu,
@@ -101,6 +107,32 @@ fn values(text: &str) -> Result<Values, String> {
             .map(|size| Values(Some(size)))
             .map_err(|_| "choose `unique`, or the size of a domain, such as 5".to_owned()),
     }
+}
+
+/// The plan of a run directory, or of a file.
+pub(super) fn load(path: &Path) -> Result<Plan, Usage> {
+    if !path.is_dir() {
+        return Ok(Plan::load(path)?);
+    }
+    let file = path.join("plan.json");
+    let runs = if file.exists() { Vec::new() } else { runs_below(path) };
+    if let Some(run) = runs.first() {
+        let some = if runs.len() == 1 { "a run" } else { "runs" };
+        return Err(Usage(anyhow!(
+            "{} is no run directory, but has {some} below it: name one, such as {}",
+            path.display(),
+            run.display()
+        )));
+    }
+    Ok(Plan::load(&file)?)
+}
+
+/// The run directories in a directory, as a campaign makes them.
+fn runs_below(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut runs: Vec<PathBuf> = entries.filter(|path| path.join("plan.json").exists()).collect();
+    runs.sort();
+    runs
 }
 
 /// What differs between a test and a campaign where the user asks for nothing.

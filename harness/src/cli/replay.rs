@@ -7,11 +7,12 @@ use checker::{linear::Limits, verdict};
 
 use super::{
     exit::{Exit, Usage},
+    plan,
     test::{line, plural, print_verdict},
 };
 use crate::{
     cluster::sim::{simulate, simulate_observed},
-    plan::{ClusterKind, Plan},
+    plan::ClusterKind,
     run::{directory, simulation},
     story::{Extent, Shown, Spacetime, Teller, Window},
 };
@@ -55,11 +56,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let window = window(args)?;
-    let recorded = args.run.is_dir();
-    let path = if recorded { args.run.join("plan.json") } else { args.run.clone() };
-    let mut plan = Plan::load(&path).map_err(Usage)?;
-    // A run on containers has its own timing, and other seeds have other ones.
-    let comparable = recorded && plan.cluster == ClusterKind::Sim && args.seed.is_none();
+    let mut plan = plan::load(&args.run)?;
+    let recorded = args.run.is_dir() && args.seed.is_none();
+    let comparable = recorded && plan.cluster == ClusterKind::Sim;
+    if recorded && !comparable {
+        line(
+            "recorded on containers, which have their own timing: what follows is a simulation of \
+             the same plan, and another run",
+        );
+    }
     plan.cluster = ClusterKind::Sim;
     plan.seed = args.seed.unwrap_or(plan.seed);
     let out = match &args.out {
@@ -75,16 +80,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     let (teller, picture) = watched;
     if comparable {
-        let lines = simulation::compare(&args.run, &simulation.evidence)?;
-        line(&format!(
-            "identical: {} of history, faults and traces, byte by byte",
-            plural(lines as u64, "line")
-        ));
+        let same = simulation::compare(&args.run, &simulation.evidence)?;
+        let lines = plural(same.lines as u64, "line");
+        line(&match same.whole {
+            true => format!("identical: {lines} of history, faults and traces, byte by byte"),
+            false => format!(
+                "identical as far as it was recorded: {lines} of history, faults and traces, byte by \
+                 byte; the recorded run was stopped then, what follows is of the whole one"
+            ),
+        });
     }
     let verdict = match &out {
         Some(out) => {
             let command = super::command_line();
-            let (judgement, page) = simulation::keep(out, &plan, &simulation, &command)?;
+            let (judgement, page) = simulation::keep_or_tell(out, &plan, &simulation, &command)?;
             if let Ok(page) = page {
                 line(&format!("report: {}", page.display()));
             }

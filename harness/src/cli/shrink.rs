@@ -16,6 +16,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     exit::{Exit, Usage},
+    plan,
     test::{line, plural},
 };
 use crate::{
@@ -37,29 +38,25 @@ pub(super) struct Args {
     out: Option<PathBuf>,
 
     /// Try nothing more after so many seconds, and keep the smallest plan so far.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
     seconds: u64,
 
     /// Seeds tried side by side; the result does not depend on it [default: as many as there are
     /// processors]
-    #[arg(long)]
-    jobs: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let (dir, path) = if args.from.is_dir() {
-        (args.from.clone(), args.from.join("plan.json"))
-    } else {
-        let beside = args.from.parent().map_or_else(PathBuf::new, Path::to_owned);
-        (beside, args.from.clone())
+    let plan = plan::load(&args.from)?;
+    let beside = match args.from.is_dir() {
+        true => Some(args.from.as_path()),
+        false => args.from.parent(),
     };
-    let plan = Plan::load(&path).map_err(Usage)?;
-    let out = args.out.unwrap_or_else(|| dir.join("minimal"));
+    let out = args.out.unwrap_or_else(|| beside.unwrap_or(Path::new("")).join("minimal"));
     directory::create(Some(&out), plan.workload.name(), plan.seed)?;
-    let jobs =
-        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let budget = Duration::from_secs(args.seconds);
-    let settings = Settings { jobs: jobs.max(1), seeds: SEEDS, budget };
+    let settings = Settings { jobs: super::jobs(args.jobs), seeds: SEEDS, budget };
     let stop = Stop::listen()?;
     let over = Arc::new(AtomicBool::new(false));
     let began = Instant::now();

@@ -1,10 +1,12 @@
 //! `harness sim`.
 
 use std::{
+    fs,
+    io::Write,
     path::PathBuf,
     str::FromStr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -20,7 +22,7 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::{self, Campaign, Failure, Situation, Tally, Total, Watch},
+    campaign::{self, Campaign, Failure, FaultTally, Situation, Tally, Total, Watch},
     plan::{ClusterKind, Plan},
     run::{Stop, directory},
 };
@@ -41,8 +43,8 @@ pub(super) struct Args {
     minutes: Option<Duration>,
 
     /// Seeds simulated side by side [default: as many as there are processors]
-    #[arg(long)]
-    jobs: Option<usize>,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
 
     /// Go on after a seed that failed.
     #[arg(long)]
@@ -81,7 +83,8 @@ impl Args {
 #[derive(Clone, Copy, Debug)]
 struct Seeds {
     first: u64,
-    end: u64,
+    /// Behind the last; none: there is none.
+    end: Option<u64>,
 }
 
 impl FromStr for Seeds {
@@ -90,13 +93,13 @@ impl FromStr for Seeds {
     fn from_str(text: &str) -> Result<Self, String> {
         let seeds = text.split_once("..").and_then(|(first, end)| {
             let end = match end.trim() {
-                "" => u64::MAX,
-                end => end.parse().ok()?,
+                "" => None,
+                end => Some(end.parse().ok()?),
             };
             Some(Self { first: first.trim().parse().ok()?, end })
         });
         seeds
-            .filter(|seeds| seeds.first < seeds.end)
+            .filter(|seeds| seeds.end.is_none_or(|end| seeds.first < end))
             .ok_or_else(|| format!("`{text}` is no range of seeds: write it like 0..1000"))
     }
 }
@@ -104,21 +107,24 @@ impl FromStr for Seeds {
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let Seeds { first, end } = match (args.seeds, args.minutes) {
         (Some(seeds), _) => seeds,
-        (None, None) => Seeds { first: 0, end: 100 },
-        (None, Some(_)) => Seeds { first: 0, end: u64::MAX },
+        (None, None) => Seeds { first: 0, end: Some(100) },
+        (None, Some(_)) => Seeds { first: 0, end: None },
     };
-    if end == u64::MAX && args.minutes.is_none() {
+    if end.is_none() && args.minutes.is_none() {
         return Err(Usage(anyhow!("seeds without end need an end in time: add --minutes")).into());
     }
     // What is impossible for one seed is so for all: found out before any runs.
     args.plan(first).map_err(Usage)?;
-    let jobs =
-        args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    // Found out now rather than after hours, with the first failure.
+    let out = match &args.out {
+        Some(out) => Some(directory::create(Some(out), "sim", first)?),
+        None => None,
+    };
     let began = Instant::now();
     let campaign = Campaign {
         first,
         end,
-        jobs: jobs.max(1),
+        jobs: super::jobs(args.jobs),
         keep_going: args.keep_going,
         deadline: args.minutes.map(|minutes| began + minutes),
         digest: args.digest,
@@ -128,10 +134,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let command = super::command_line();
     let screen = Screen::new(&campaign);
     let work = {
-        let over = Arc::clone(&over);
+        let (over, out) = (Arc::clone(&over), out.clone());
         tokio::task::spawn_blocking(move || {
             let plan = |seed| args.plan(seed);
-            let place = || directory::create(args.out.as_deref(), "sim", first);
+            let place = || match &out {
+                Some(out) => Ok(out.clone()),
+                None => directory::create(None, "sim", first),
+            };
             let total = campaign::run(&campaign, &plan, &place, &command, &screen, &over);
             screen.bar.finish_and_clear();
             total
@@ -145,26 +154,55 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             work.await
         }
     };
-    let total = total.context("the campaign panicked")??;
-    summary(&total, began);
-    let failed = total.violated + total.unknown > 0;
-    match stop.asked() {
-        Some(signal) => line(&format!("ended early by {signal}")),
-        None if failed && !campaign.keep_going => {
-            line("ended at the first failure; --keep-going goes on");
-        }
-        None => {}
+    let (total, ended) = total.context("the campaign panicked")?;
+    if let Some(out) = out {
+        // Where no seed failed it is empty.
+        let _ = fs::remove_dir(out);
     }
-    // A campaign that was cut short found no violation, but did not do what it was asked for.
+    summary(&total, began);
+    if let Some(why) = ended_early(&campaign, &total, stop.asked()) {
+        line(&why);
+    }
     let outcome = total.outcome();
-    let cut_short = stop.asked().is_some() && outcome == Outcome::Ok;
-    Ok(if cut_short { Outcome::Unknown } else { outcome }.into())
+    match ended {
+        // A violation outranks everything.
+        Err(error) if outcome == Outcome::Violated => line(&format!("ended early: {error:#}")),
+        ended => ended?,
+    }
+    Ok(match outcome {
+        // What failed cannot be looked at; no evidence is the environment's failure.
+        Outcome::Unknown if total.unkept > 0 => Exit::Failed,
+        // It found no violation, but did not do what it was asked for.
+        Outcome::Ok if stop.asked().is_some() => Exit::Unknown,
+        outcome => outcome.into(),
+    })
 }
+
+/// Why not all seeds were simulated, in a sentence.
+fn ended_early(campaign: &Campaign, total: &Total, signal: Option<&str>) -> Option<String> {
+    let asked = campaign.end.map(|end| end - campaign.first);
+    let failed = total.violated + total.unknown > 0;
+    match (signal, asked) {
+        (Some(signal), _) => Some(format!("ended early by {signal}")),
+        (None, _) if failed && !campaign.keep_going => {
+            Some("ended at the first failure; --keep-going goes on".to_owned())
+        }
+        (None, Some(asked)) if total.seeds < asked && campaign.deadline.is_some() => {
+            Some(format!("ended early by --minutes: {asked} seeds were asked for"))
+        }
+        _ => None,
+    }
+}
+
+/// How often a line is printed where no bar can be drawn.
+const EVERY: Duration = Duration::from_secs(60);
 
 /// The progress bar, and failures above it.
 struct Screen {
     bar: ProgressBar,
     began: Instant,
+    /// When a line was last printed, where no bar can be drawn.
+    printed: Mutex<Instant>,
     /// How long the campaign may take, where that is what ends it.
     time: Option<Duration>,
 }
@@ -172,11 +210,10 @@ struct Screen {
 impl Screen {
     fn new(campaign: &Campaign) -> Self {
         let began = Instant::now();
-        let time = campaign
-            .deadline
-            .filter(|_| campaign.end == u64::MAX)
-            .map(|deadline| deadline.saturating_duration_since(began));
-        let length = time.map_or(campaign.end - campaign.first, milliseconds);
+        // A campaign that has an end in time and many seeds mostly ends in time.
+        let time = campaign.deadline.map(|deadline| deadline.saturating_duration_since(began));
+        let seeds = campaign.end.map(|end| end - campaign.first);
+        let length = time.map(milliseconds).or(seeds).unwrap_or(0);
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
         let template = match time {
             Some(_) => "{wide_bar} {msg}, {elapsed}",
@@ -185,7 +222,7 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, began, time }
+        Self { bar, began, printed: Mutex::new(began), time }
     }
 }
 
@@ -197,7 +234,10 @@ impl Watch for Screen {
         };
         self.bar.suspend(|| {
             line(&format!("{word}: seed {}: {}", failure.seed, failure.summary));
-            line(&format!("  kept in {}", failure.directory.display()));
+            line(&match &failure.kept {
+                Ok(directory) => format!("  kept in {}", directory.display()),
+                Err(why) => format!("  not kept: {why}"),
+            });
         });
     }
 
@@ -212,7 +252,16 @@ impl Watch for Screen {
             0 => String::new(),
             failed => format!(", {failed} failed"),
         };
-        self.bar.set_message(format!("{} ({rate:.0}/s){failed}", plural(total.seeds, "seed")));
+        let message = format!("{} ({rate:.0}/s){failed}", plural(total.seeds, "seed"));
+        if self.bar.is_hidden() {
+            let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+            if printed.elapsed() >= EVERY {
+                *printed = Instant::now();
+                let elapsed = humantime::format_duration(Duration::from_secs(elapsed.as_secs()));
+                let _ = writeln!(std::io::stderr(), "{message}, {elapsed}");
+            }
+        }
+        self.bar.set_message(message);
     }
 }
 
@@ -221,9 +270,11 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 pub(super) fn minutes(text: &str) -> Result<Duration, String> {
-    let minutes = text.parse::<f64>().ok().filter(|minutes| *minutes > 0.0);
+    const YEAR: f64 = 365.0 * 24.0 * 60.0;
+    let minutes = text.parse::<f64>().ok().filter(|minutes| (0.0..=YEAR).contains(minutes));
     minutes
         .and_then(|minutes| Duration::try_from_secs_f64(minutes * 60.0).ok())
+        .filter(|time| !time.is_zero())
         .ok_or_else(|| format!("`{text}` is no number of minutes: write it like 10 or 0.5"))
 }
 
@@ -244,9 +295,25 @@ fn summary(total: &Total, began: Instant) {
         plural(total.steps, "step"),
         humantime::format_duration(Duration::from_secs(total.virtual_time.as_secs())),
     ));
+    faults(&total.faults);
     situations(&total.situations);
     if let Some(digest) = total.digest {
         line(&format!("digest: {digest}"));
+    }
+}
+
+/// What was done to the nodes.
+fn faults(tally: &FaultTally) {
+    let words = tally.tried().map(|(kind, proved, skipped)| match skipped {
+        0 => format!("{kind} {proved}"),
+        _ => format!("{kind} {proved} (and {skipped} skipped for want of a target)"),
+    });
+    let words: Vec<String> = words.collect();
+    if !words.is_empty() {
+        line(&format!("faults that took effect, with proof: {}", words.join(", ")));
+    }
+    if tally.all_in_vain() {
+        line("unknown: faults were asked for, and none took effect in any seed");
     }
 }
 

@@ -162,7 +162,9 @@ fn print_end(settings: &Settings, finished: &Finished) {
     line(&format!("again: {program} test --plan {directory}/plan.json"));
     match &finished.page {
         Ok(page) => line(&format!("report: {}", page.display())),
-        Err(why) => line(&format!("report: none, {why}; the evidence is in {directory}")),
+        Err(why) => {
+            line(&format!("report: none, {why}; what there is of the evidence is in {directory}"))
+        }
     }
     if let Some(left) = &finished.left {
         line(&format!("not cleaned up: {left}; run `{program} gc`"));

@@ -34,6 +34,10 @@ pub use target::Target;
 use trouble::Variants;
 pub use trouble::{ClockTrouble, DiskTrouble, NetworkTrouble};
 
+/// The kinds of faults.
+pub const KINDS: [&str; 6] =
+    ["kill", "pause", "partition", NetworkTrouble::KIND, DiskTrouble::KIND, ClockTrouble::KIND];
+
 /// Names a node, from 1.
 pub type NodeId = u64;
 
@@ -91,7 +95,7 @@ fn is_one(target: &Target) -> bool {
 }
 
 impl Fault {
-    /// `kill`, `pause`, `partition`, `network`, `disk` or `clock`.
+    /// One of [`KINDS`].
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Kill { .. } => "kill",
@@ -249,6 +253,7 @@ mod tests {
         let menu: Menu = "kill,pause,partition,network,disk,clock".parse().unwrap();
         let nodes = [1, 2, 3, 4, 5];
         for fault in menu.items.into_iter().flatten() {
+            assert!(KINDS.contains(&fault.kind()), "{fault}");
             let resolved = match fault {
                 Fault::Kill { target }
                 | Fault::Pause { target }

@@ -36,12 +36,19 @@ pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
     let evidence = evidence::load(dir)?;
     let verdict = verdict::check(&evidence, &Limits::default());
     save(dir, &verdict)?;
-    Ok(Judgement {
-        verdict,
-        counts: counts(&evidence),
-        faults: bitten(&evidence),
-        leaders: leaders(&evidence),
-    })
+    Ok(Judgement::of(verdict, &evidence))
+}
+
+impl Judgement {
+    /// A verdict, and what it rests on.
+    pub(crate) fn of(verdict: Verdict, evidence: &Evidence) -> Self {
+        Self {
+            verdict,
+            counts: counts(evidence),
+            faults: bitten(evidence),
+            leaders: leaders(evidence),
+        }
+    }
 }
 
 /// Writes `verdict.json`. That a violation cannot be written is only printed: it outranks

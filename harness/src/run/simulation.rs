@@ -10,16 +10,27 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use checker::evidence::{self, Evidence, Run};
+use checker::{
+    evidence::{self, Evidence, Run},
+    linear::Limits,
+    verdict::{self, Outcome},
+};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Finished, Judgement, Settings, Stop, directory, judge, progress::Progress, save};
+use super::{
+    Finished, Judgement, Settings, Stop, directory, judge,
+    progress::{self, Progress},
+    save,
+};
 use crate::{
     cluster::sim::{Simulation, simulate},
     plan::{ClusterKind, Plan},
     report,
 };
+
+/// How a run that a stop cut short begins to say so.
+pub(crate) const STOPPED: &str = "the run was stopped after";
 
 /// Simulates a plan, and writes and judges the run directory.
 pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
@@ -33,7 +44,7 @@ pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Fini
         let stopped = Arc::clone(&stopped);
         tokio::task::spawn_blocking(move || {
             let simulation = simulate(&plan, &stopped);
-            keep(&dir, &plan, &simulation, &command)
+            keep_or_tell(&dir, &plan, &simulation, &command)
         })
     };
     tokio::pin!(work);
@@ -41,8 +52,11 @@ pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Fini
         kept = &mut work => kept,
         () = stop.first() => {
             stopped.store(true, Ordering::Relaxed);
-            progress.step("Stopping");
-            work.await
+            progress.step("Stopping, and judging what was recorded until now");
+            tokio::select! {
+                kept = work => kept,
+                () = stop.second() => bail!("stopped at once; the run was not judged"),
+            }
         }
     };
     progress.end();
@@ -85,6 +99,28 @@ pub fn keep(
     Ok((judgement, report::write(dir).map_err(|error| format!("{error:#}"))))
 }
 
+/// The same, but that a violation cannot be written is only printed: it outranks everything, a full
+/// disk included.
+///
+/// # Errors
+/// The directory cannot be written to, and nothing was violated.
+pub fn keep_or_tell(
+    dir: &Path,
+    plan: &Plan,
+    simulation: &Simulation,
+    command: &[String],
+) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
+    keep(dir, plan, simulation, command).or_else(|error| {
+        let verdict = verdict::check(&simulation.evidence, &Limits::default());
+        if verdict.outcome != Outcome::Violated {
+            return Err(error);
+        }
+        progress::print(&format!("{error:#}"));
+        let none = "the run could not be written".to_owned();
+        Ok((Judgement::of(verdict, &simulation.evidence), Err(none)))
+    })
+}
+
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
     let path = dir.join(name);
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
@@ -114,25 +150,45 @@ fn lines(values: &[impl Serialize]) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Compares evidence with what a run directory holds. Returns the number of lines.
+/// How far a run that was recorded is the same as one that was simulated again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Same {
+    /// Lines that are the same.
+    pub lines: usize,
+    /// Whether that is all of both. Else the recorded run was cut short, and says so.
+    pub whole: bool,
+}
+
+/// Compares evidence with what a run directory holds.
 ///
 /// # Errors
 /// A file cannot be read or differs: says which, and in which line first.
-pub fn compare(dir: &Path, evidence: &Evidence) -> anyhow::Result<usize> {
-    let mut count = 0;
+pub fn compare(dir: &Path, evidence: &Evidence) -> anyhow::Result<Same> {
+    let mut same = Same { lines: 0, whole: true };
     for (name, bytes) in files(evidence)? {
         let path = dir.join(&name);
         let recorded = fs::read(&path).with_context(|| path.display().to_string())?;
         if recorded != bytes {
-            let pairs = recorded.split(|b| *b == b'\n').zip(bytes.split(|b| *b == b'\n'));
-            let line = pairs.take_while(|(old, new)| old == new).count() + 1;
-            bail!(
-                "the replay differs from {} from line {line} on: the run was recorded by another \
-                 build, or simulation is not deterministic, which would be a bug",
-                path.display()
-            );
+            if !bytes.starts_with(&recorded) || !was_cut_short(dir)? {
+                let pairs = recorded.split(|b| *b == b'\n').zip(bytes.split(|b| *b == b'\n'));
+                let line = pairs.take_while(|(old, new)| old == new).count() + 1;
+                bail!(
+                    "the replay differs from {} from line {line} on: the run was recorded by \
+                     another build, or simulation is not deterministic, which would be a bug",
+                    path.display()
+                );
+            }
+            same.whole = false;
         }
-        count += bytes.iter().filter(|byte| **byte == b'\n').count();
+        same.lines += recorded.iter().filter(|byte| **byte == b'\n').count();
     }
-    Ok(count)
+    Ok(same)
+}
+
+/// Whether a recorded run says that it did not go on to its end.
+fn was_cut_short(dir: &Path) -> anyhow::Result<bool> {
+    let path = dir.join("run.json");
+    let text = fs::read(&path).with_context(|| path.display().to_string())?;
+    let run: Run = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+    Ok(run.incomplete.iter().any(|why| why.starts_with(STOPPED)))
 }

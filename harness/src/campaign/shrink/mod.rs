@@ -34,15 +34,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use checker::{
-    linear::Limits,
-    verdict::{self, Outcome},
-};
+use checker::verdict::Outcome;
 
 use self::{
     search::{Finding, Search},
     size::Size,
 };
+use super::verdict_of;
 use crate::{
     cluster::sim::simulate,
     plan::{ClusterKind, Plan},
@@ -212,8 +210,7 @@ fn failing(
     if search::is_over(stop) {
         return Err(Refused::Stopped);
     }
-    let passed = simulation.passed.as_ref();
-    let verdict = verdict::check_after(&simulation.evidence, passed, &Limits::default());
+    let verdict = verdict_of(&simulation);
     if verdict.outcome == Outcome::Violated {
         let property = search::first_violated(&simulation, &verdict).unwrap_or_default();
         if let Some(finding) = search::finding(&plan, &simulation, &verdict, &property) {

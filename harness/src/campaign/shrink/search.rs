@@ -10,12 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use checker::{
-    linear::Limits,
-    verdict::{self, Outcome, Verdict},
-};
+use checker::verdict::{Outcome, Verdict};
 
 use crate::{
+    campaign::verdict_of,
     cluster::sim::{Simulation, simulate},
     nemesis::NodeId,
     plan::Plan,
@@ -151,8 +149,7 @@ impl<'a> Search<'a> {
         if is_over(self.stop) || (self.ends_run && simulation.violation.is_none()) {
             return None;
         }
-        let passed = simulation.passed.as_ref();
-        let verdict = verdict::check_after(&simulation.evidence, passed, &Limits::default());
+        let verdict = verdict_of(&simulation);
         let property = match &self.property {
             Some(property) => property.clone(),
             None => first_violated(&simulation, &verdict)?,

@@ -20,7 +20,12 @@ use super::{
     queue::{Event, Queue},
     record::Recorder,
 };
-use crate::{nemesis::NodeId, plan::Plan, run::limits, workload::Generator};
+use crate::{
+    nemesis::NodeId,
+    plan::Plan,
+    run::{limits, simulation::STOPPED},
+    workload::Generator,
+};
 
 /// Events between two looks whether a stop was asked for.
 const LOOK_EVERY: u64 = 4096;
@@ -118,8 +123,7 @@ impl<'a> World<'a> {
                 let after = humantime::format_duration(Duration::from_millis(
                     u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),
                 ));
-                self.record
-                    .incomplete(format!("the run was stopped after {after} of virtual time"));
+                self.record.incomplete(format!("{STOPPED} {after} of virtual time"));
                 break;
             }
         }
