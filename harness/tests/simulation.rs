@@ -267,6 +267,24 @@ fn nodes_that_forget_are_found_out() {
 }
 
 #[test]
+fn every_key_is_read_at_the_end_whatever_the_weather() {
+    for seed in 0..10 {
+        let late = Network { late: 0.15, late_max: Duration::from_secs(1), ..Network::default() };
+        let operation_timeout = Duration::from_millis(100);
+        let plan = Plan::generate(plan::Options {
+            time: Duration::from_secs(2),
+            menu: "none".parse().unwrap(),
+            workload: Workload::Register(register::Options { keys: 20, values: None }),
+            load: Load { operation_timeout, ..options(seed).load },
+            world: World { network: late, ..World::default() },
+            ..options(seed)
+        });
+        let simulation = run(&plan.unwrap());
+        assert_eq!(simulation.evidence.run.incomplete, Vec::<String>::new(), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_script_is_performed_step_by_step() {
     let milliseconds = Duration::from_millis;
     let step =

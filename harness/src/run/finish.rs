@@ -45,18 +45,24 @@ pub(super) async fn recovery(
     join_all(attempts).await.into_iter().flatten().collect()
 }
 
-/// Reads every key, through the nodes in turn. Returns the keys that could not be read.
-pub(super) async fn final_reads(load: &Arc<Load>, client: u64, keys: &[String]) -> Vec<String> {
+/// Reads every key, through the nodes in turn; gives up none within `patience`. Returns the keys that
+/// could not be read.
+pub(super) async fn final_reads(
+    load: &Arc<Load>,
+    client: u64,
+    keys: &[String],
+    patience: Duration,
+) -> Vec<String> {
+    let start = Instant::now();
     let mut client = Client::new(load, client);
     let mut unread = Vec::new();
     for key in keys {
         let operation = read(key);
         let mut read = false;
-        for _ in 0..2 * load.nodes.len() {
+        let mut attempts = 0;
+        while !read && (attempts < 2 * load.nodes.len() || start.elapsed() < patience) {
             read = client.perform(&operation).await.kind == Kind::Ok;
-            if read {
-                break;
-            }
+            attempts += 1;
         }
         if !read {
             unread.push(key.clone());

@@ -13,6 +13,9 @@ use crate::{
 pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
 /// So much longer the harness waits for it, to be able to say how long it took.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
+/// In this time all keys must be read at the end; no key is given up sooner. Later, each node is asked
+/// twice for each key that is left.
+pub(crate) const READING: Duration = Duration::from_secs(10);
 /// Every node must have applied everything within this time after the last operation.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(10);
 

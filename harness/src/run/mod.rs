@@ -49,7 +49,7 @@ use self::{
     bringup::Exited,
     clients::{Client, Load, Pace},
     faults::Nemesis,
-    limits::{CATCH_UP, GRACE, RECOVERY, expect},
+    limits::{CATCH_UP, GRACE, READING, RECOVERY, expect},
     progress::{Progress, Status},
     record::History,
     watch::Watch,
@@ -391,7 +391,7 @@ impl Exercise<'_> {
         }
         if self.stop.asked().is_none() {
             progress.step("Reading every key and comparing the nodes' stores");
-            let unread = finish::final_reads(&load, reader, &keys).await;
+            let unread = finish::final_reads(&load, reader, &keys, READING).await;
             if !unread.is_empty() {
                 run.incomplete.push(format!("no final read of {} succeeded", unread.join(", ")));
             }

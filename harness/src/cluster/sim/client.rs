@@ -36,6 +36,8 @@ pub(super) enum Job {
         left: Vec<String>,
         /// Attempts at the next one.
         attempts: usize,
+        /// No key is given up sooner.
+        until: Time,
         /// Keys that could not be read.
         unread: Vec<String>,
     },
@@ -319,7 +321,7 @@ impl World<'_> {
         {
             self.workload.saw(&operation.key, saw);
         }
-        let (stride, nodes) = (self.stride, self.processes.len());
+        let (now, stride, nodes) = (self.now, self.stride, self.processes.len());
         let client = &mut self.clients[id];
         if done.kind == Kind::Info {
             client.process += stride;
@@ -335,9 +337,9 @@ impl World<'_> {
                 *served = ok;
                 true
             }
-            Job::Read { left, attempts, unread } => {
+            Job::Read { left, attempts, until, unread } => {
                 *attempts += 1;
-                if ok || *attempts >= 2 * nodes {
+                if ok || (*attempts >= 2 * nodes && now >= *until) {
                     *attempts = 0;
                     if let (Some(key), false) = (left.pop(), ok) {
                         unread.push(key);

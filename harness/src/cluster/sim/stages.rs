@@ -45,7 +45,8 @@ impl World<'_> {
             Stage::Draining if self.are_over(|_| true) => {
                 self.enter(Stage::Reading);
                 let left = self.keys.iter().rev().cloned().collect();
-                let job = Job::Read { left, attempts: 0, unread: Vec::new() };
+                let until = self.now + limits::READING;
+                let job = Job::Read { left, attempts: 0, until, unread: Vec::new() };
                 let number = self.plan.load.concurrency + self.plan.nodes;
                 let at = (number % self.plan.nodes) as usize;
                 self.enlist(Client::new(number, at, job));
