@@ -22,7 +22,7 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::{self, Campaign, Failure, FaultTally, Situation, Tally, Total, Watch},
+    campaign::{self, Campaign, Failure, Situation, Tally, Total, Watch},
     plan::{ClusterKind, Plan},
     run::{Stop, directory},
 };
@@ -295,7 +295,7 @@ fn summary(total: &Total, began: Instant) {
         plural(total.steps, "step"),
         humantime::format_duration(Duration::from_secs(total.virtual_time.as_secs())),
     ));
-    faults(&total.faults);
+    faults(total);
     situations(&total.situations);
     if let Some(digest) = total.digest {
         line(&format!("digest: {digest}"));
@@ -303,8 +303,8 @@ fn summary(total: &Total, began: Instant) {
 }
 
 /// What was done to the nodes.
-fn faults(tally: &FaultTally) {
-    let words = tally.tried().map(|(kind, proved, skipped)| match skipped {
+fn faults(total: &Total) {
+    let words = total.faults.tried().map(|(kind, proved, skipped)| match skipped {
         0 => format!("{kind} {proved}"),
         _ => format!("{kind} {proved} (and {skipped} skipped for want of a target)"),
     });
@@ -312,7 +312,8 @@ fn faults(tally: &FaultTally) {
     if !words.is_empty() {
         line(&format!("faults that took effect, with proof: {}", words.join(", ")));
     }
-    if tally.all_in_vain() {
+    // A run ends at a violation, and its faults with it, without proof.
+    if total.faults.all_in_vain() && total.violated == 0 {
         line("unknown: faults were asked for, and none took effect in any seed");
     }
 }
