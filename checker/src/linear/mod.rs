@@ -9,13 +9,19 @@
 //!
 //! - [`check`] decides a history of the store, and [`examine`] also explains it;
 //! - [`decide()`] decides the operations of one object of any model;
-//! - [`explain`] says why a key is illegal.
+//! - [`explain`] says why a key is illegal;
+//! - [`objects`] decides a generic history, object by object: [`appends`], [`inclusion`] and [`fifo`]
+//!   are to stores of texts, growing sets and queues what zones are to registers.
 
+pub mod appends;
 pub mod certificate;
 mod cut;
 mod decide;
 pub(crate) mod explain;
+pub mod fifo;
+pub mod inclusion;
 mod key;
+pub mod objects;
 pub mod search;
 mod witness;
 pub mod zones;

@@ -1,0 +1,272 @@
+//! Histories of any model: the operations of each object, decided one object at a time.
+//!
+//! Linearizability is a local property, so each key of a history is an object of its own. A model's
+//! front end says what an operation of the history means, or that it means nothing; a decider says
+//! of each object whether it is linearizable.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    Budget, Interval, LONGEST, Limits, TOLD,
+    decide::{self, decide},
+    explain,
+};
+use crate::{
+    history::generic::{Datum, Operation, Outcome},
+    model::{Model, Unexpected},
+    verdict::{self, Property, Violation, count},
+};
+
+/// Decides a history of any model. `read` says what an operation of the history is to the model;
+/// `None` where it says nothing: it did not happen, or it only observes and its answer never came.
+///
+/// # Errors
+/// The first event that `read` does not understand.
+pub fn check<'a, M: Model>(
+    model: &M,
+    operations: &'a [Operation<'a>],
+    read: impl FnMut(&'a Operation<'a>) -> Result<Option<M::Operation>, Unexpected>,
+    limits: &Limits,
+) -> Result<Property, Unexpected> {
+    let objects = Objects::of(operations, read)?;
+    Ok(objects
+        .check(limits, |object, budget| object.search(model, budget, |state| format!("{state:?}"))))
+}
+
+/// A history, sorted by object.
+pub(crate) struct Objects<'a, O> {
+    /// Operations of the history.
+    operations: usize,
+    objects: Vec<Object<'a, O>>,
+}
+
+/// What the operations of one key say.
+pub(crate) struct Object<'a, O> {
+    key: &'a Datum,
+    pub(crate) intervals: Vec<Interval<O>>,
+    /// Of each of them, the operation of the history.
+    sources: Vec<&'a Operation<'a>>,
+    /// Whether events have times, or only places in the history.
+    timed: bool,
+}
+
+/// What was found for an object.
+pub(crate) enum Decision {
+    /// Linearizable.
+    Linearizable,
+    /// Not linearizable.
+    Illegal {
+        /// Why, in a sentence.
+        summary: String,
+        /// The operations that it speaks of, by position.
+        witnesses: Vec<usize>,
+        /// Why nobody has looked over the decider's shoulder, if so.
+        doubt: Option<String>,
+    },
+    /// A budget ran out; which, in words.
+    Undecided(String),
+}
+
+impl<'a, O> Objects<'a, O> {
+    pub(crate) fn of(
+        operations: &'a [Operation<'a>],
+        mut read: impl FnMut(&'a Operation<'a>) -> Result<Option<O>, Unexpected>,
+    ) -> Result<Self, Unexpected> {
+        let timed = operations.iter().any(|operation| operation.call != operation.index);
+        let mut objects: Vec<Object<O>> = Vec::new();
+        let mut places: FxHashMap<&Datum, usize> = FxHashMap::default();
+        for source in operations {
+            let Some(operation) = read(source)? else { continue };
+            let place = *places.entry(source.key).or_insert(objects.len());
+            if place == objects.len() {
+                objects.push(Object {
+                    key: source.key,
+                    intervals: Vec::new(),
+                    sources: Vec::new(),
+                    timed,
+                });
+            }
+            let ret = match source.outcome {
+                Outcome::Ok { time, .. } | Outcome::Failed { time, .. } => Some(time),
+                Outcome::Unknown { .. } => None,
+            };
+            objects[place].intervals.push(Interval { operation, call: source.call, ret });
+            objects[place].sources.push(source);
+        }
+        objects.sort_unstable_by_key(|object| object.key);
+        Ok(Self { operations: operations.len(), objects })
+    }
+
+    /// Decides each object and sums up.
+    pub(crate) fn check(
+        &self,
+        limits: &Limits,
+        decide: impl Fn(&Object<'a, O>, &Budget) -> Decision,
+    ) -> Property {
+        let deadline = Instant::now() + limits.timeout.min(LONGEST);
+        let mut violations = Vec::new();
+        let mut illegal = 0;
+        let mut doubts = String::new();
+        let mut undecided = Vec::new();
+        for (done, object) in self.objects.iter().enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let share = left / u32::try_from(self.objects.len() - done).unwrap_or(u32::MAX);
+            let budget = Budget { memory: limits.memory, deadline: Instant::now() + share };
+            match decide(object, &budget) {
+                Decision::Linearizable => {}
+                Decision::Illegal { summary, witnesses, doubt } => {
+                    illegal += 1;
+                    doubts.extend(doubt.map(|doubt| format!("; {object}: {doubt}")));
+                    if violations.len() < TOLD {
+                        violations.push(object.violation(summary, &witnesses));
+                    }
+                }
+                Decision::Undecided(reason) => undecided.push(format!("{object}: {reason}")),
+            }
+        }
+        let examined = format!(
+            "{} on {}",
+            count(self.operations, "operation"),
+            count(self.objects.len(), "key")
+        );
+        let (outcome, detail) = if illegal > 0 {
+            let detail = format!("{examined}; not linearizable: {}{doubts}", count(illegal, "key"));
+            (verdict::Outcome::Violated, detail)
+        } else if let Some(first) = undecided.first() {
+            let keys = count(undecided.len(), "key");
+            let detail = format!("{examined}; undecided: {keys}, the first of them {first}");
+            (verdict::Outcome::Unknown, detail)
+        } else if self.operations == 0 {
+            (verdict::Outcome::Unknown, "the history has no operation".into())
+        } else {
+            (verdict::Outcome::Ok, examined)
+        };
+        Property { name: explain::RULE.into(), outcome, detail, violations }
+    }
+}
+
+impl<O> std::fmt::Display for Object<'_, O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.key {
+            Datum::Nil => f.write_str("the only object"),
+            key => write!(f, "key {key}"),
+        }
+    }
+}
+
+/// States that are listed before "others" stands for the rest.
+const LISTED: usize = 5;
+
+/// Characters of a value before its middle is left out.
+const SHOWN: usize = 60;
+
+impl<O> Object<'_, O> {
+    /// Searches for a linearization. `words` names a state.
+    pub(crate) fn search<M: Model<Operation = O>>(
+        &self,
+        model: &M,
+        budget: &Budget,
+        words: impl Fn(&M::State) -> String,
+    ) -> Decision {
+        match decide(model, &self.intervals, budget) {
+            decide::Decision::Linearizable { .. } => Decision::Linearizable,
+            decide::Decision::Undecided { reason } => Decision::Undecided(reason),
+            decide::Decision::Illegal(core) => {
+                let (stuck, possible) = (core.stuck, core.possible);
+                let mut names: Vec<String> =
+                    possible.iter().take(LISTED).map(|state| shorten(&words(state))).collect();
+                if possible.len() > LISTED {
+                    names.push("others".into());
+                }
+                let states = match names.split_last() {
+                    Some((last, rest)) if !rest.is_empty() => {
+                        format!("{} or {last}", rest.join(", "))
+                    }
+                    Some((last, _)) => last.clone(),
+                    None => "none at all".into(),
+                };
+                let summary = format!(
+                    "{} although the state of {self} could only be {states}",
+                    self.say(stuck)
+                );
+                Decision::Illegal { summary, witnesses: core.operations, doubt: core.doubt }
+            }
+        }
+    }
+
+    /// Who did what, when: the operation at `position`, in words.
+    pub(crate) fn say(&self, position: usize) -> String {
+        let source = self.sources[position];
+        let who = source.node.map_or_else(|| format!("process {}", source.process), str::to_owned);
+        let mut what = source.f.to_owned();
+        if *source.argument != Datum::Nil {
+            what += &format!(" {}", show(source.argument));
+        }
+        match source.outcome {
+            Outcome::Ok { time, index, value, .. } => {
+                let at = self.at(time, index);
+                if value == source.argument || *value == Datum::Nil {
+                    format!("{who} acknowledged {what} {at}")
+                } else {
+                    format!("{who} answered {} to {what} {at}", show(value))
+                }
+            }
+            Outcome::Failed { time, index, error, .. } => {
+                let error = error.map(|error| format!(": {error}")).unwrap_or_default();
+                format!("{who} refused {what} {}{error}", self.at(time, index))
+            }
+            Outcome::Unknown { .. } => {
+                format!("{who} was asked to {what} {}", self.at(source.call, source.index))
+            }
+        }
+    }
+
+    fn at(&self, time: u64, index: u64) -> String {
+        if self.timed {
+            format!("at {}", explain::seconds(time))
+        } else {
+            format!("in event {index}")
+        }
+    }
+
+    fn violation(&self, summary: String, witnesses: &[usize]) -> Violation {
+        let mut nodes = BTreeSet::new();
+        let mut operations = BTreeSet::new();
+        for &position in witnesses {
+            let source = self.sources[position];
+            nodes.extend(source.node.map(str::to_owned));
+            operations.insert(source.index);
+            if let Outcome::Ok { index, .. } | Outcome::Failed { index, .. } = source.outcome {
+                operations.insert(index);
+            }
+        }
+        Violation {
+            rule: explain::RULE.into(),
+            summary,
+            nodes: nodes.into_iter().collect(),
+            operations: operations.into_iter().collect(),
+            trace: Vec::new(),
+        }
+    }
+}
+
+/// A value in words.
+fn show(value: &Datum) -> String {
+    match value {
+        Datum::Text(text) => format!("\"{}\"", shorten(text)),
+        value => shorten(&value.to_string()),
+    }
+}
+
+/// The same with its middle left out, if it is long.
+fn shorten(value: &str) -> String {
+    let length = value.chars().count();
+    if length <= SHOWN {
+        return value.to_owned();
+    }
+    let start: String = value.chars().take(SHOWN / 2).collect();
+    let end: String = value.chars().skip(length - SHOWN / 2).collect();
+    format!("{start} … {end}")
+}

@@ -1,0 +1,261 @@
+//! One key of a store of texts: get, put, append, compare-and-set, delete.
+//!
+//! [`Kv`] is the specification. [`Seen`] is the same for one history: whatever text no answer of
+//! that history can show any more is one state, so that the k! orders in which k concurrent
+//! appends could have happened are as many states as there are answers that tell them apart.
+
+use std::{marker::PhantomData, rc::Rc};
+
+use super::{Effect, Model, Unexpected};
+use crate::{
+    history::{
+        generic::{Datum, Operation as Source, Outcome},
+        operation::MISMATCH,
+    },
+    linear::{
+        Limits, appends,
+        objects::{Decision, Object, Objects},
+        search::Interval,
+    },
+    verdict::Property,
+};
+
+/// One key of the store. Its state is the text; `None` where there is no such key.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Kv<'a> {
+    texts: PhantomData<&'a str>,
+}
+
+/// An operation with what was observed. Texts are those of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation<'a> {
+    /// The text was this, all of it.
+    Get(Option<&'a str>),
+    /// The text becomes this.
+    Put(&'a str),
+    /// This is added at the end; where there was no such key, to the empty text.
+    Append(&'a str),
+    /// There is no such key any more.
+    Delete,
+    /// The text was the first and becomes the second.
+    Cas(Option<&'a str>, Option<&'a str>),
+    /// The text was not this: a compare-and-set that was refused.
+    Mismatch(Option<&'a str>),
+}
+
+impl<'a> Operation<'a> {
+    /// The text that it looks for, found or not.
+    fn looked_for(&self) -> Option<&'a str> {
+        match *self {
+            Self::Get(text) | Self::Cas(text, _) | Self::Mismatch(text) => text,
+            Self::Put(_) | Self::Append(_) | Self::Delete => None,
+        }
+    }
+
+    fn effect(&self) -> Effect {
+        match *self {
+            Self::Get(_) | Self::Mismatch(_) => Effect::Observe,
+            Self::Put(_) | Self::Delete => Effect::Overwrite,
+            Self::Cas(expected, new) if expected == new => Effect::Observe,
+            Self::Cas(..) | Self::Append(_) => Effect::Update,
+        }
+    }
+}
+
+impl<'a> Model for Kv<'a> {
+    type State = Option<Rc<str>>;
+    type Operation = Operation<'a>;
+
+    fn initial(&self) -> Self::State {
+        None
+    }
+
+    fn apply(&self, state: &Self::State, operation: &Operation<'a>) -> Option<Self::State> {
+        let text = state.as_deref();
+        match *operation {
+            Operation::Get(seen) => (text == seen).then(|| state.clone()),
+            Operation::Put(new) => Some(Some(new.into())),
+            Operation::Append(piece) => {
+                Some(Some([text.unwrap_or_default(), piece].concat().into()))
+            }
+            Operation::Delete => Some(None),
+            Operation::Cas(expected, new) => (text == expected).then(|| new.map(Rc::from)),
+            Operation::Mismatch(expected) => (text != expected).then(|| state.clone()),
+        }
+    }
+
+    fn heap(&self, state: &Self::State) -> usize {
+        state.as_ref().map_or(0, |text| text.len())
+    }
+
+    fn effect(&self, operation: &Operation<'a>) -> Effect {
+        operation.effect()
+    }
+}
+
+/// One key of the store, as far as the operations of one history can tell.
+#[derive(Clone, Debug)]
+pub struct Seen<'a> {
+    /// What any of them looks for, in the order of text, each once.
+    looked_for: Vec<&'a str>,
+}
+
+/// What a text is to those who look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Text {
+    /// There is no such key.
+    Absent,
+    /// The first bytes of a text that somebody looks for: how many, and of which; of all that
+    /// begin so, the first.
+    Start {
+        /// Place in the order of texts.
+        of: usize,
+        /// Bytes.
+        length: usize,
+    },
+    /// Something else. More at its end makes it nothing that anybody looks for.
+    Other,
+}
+
+impl<'a> Seen<'a> {
+    /// The model for a history of these operations and no other.
+    pub fn by(intervals: &[Interval<Operation<'a>>]) -> Self {
+        let mut looked_for: Vec<&str> =
+            intervals.iter().filter_map(|interval| interval.operation.looked_for()).collect();
+        looked_for.sort_unstable();
+        looked_for.dedup();
+        Self { looked_for }
+    }
+
+    /// The text of a state; `None` where it is one of many.
+    pub fn text(&self, state: Text) -> Option<Option<&'a str>> {
+        match state {
+            Text::Absent => Some(None),
+            Text::Start { of, length } => Some(Some(&self.looked_for[of][..length])),
+            Text::Other => None,
+        }
+    }
+
+    /// What `start` with `piece` at its end is.
+    fn find(&self, start: &str, piece: &str) -> Text {
+        let length = start.len() + piece.len();
+        let of = self.looked_for.partition_point(|text| {
+            let head = &text.as_bytes()[..start.len().min(text.len())];
+            let tail = &text.as_bytes()[head.len()..];
+            (head, tail) < (start.as_bytes(), piece.as_bytes())
+        });
+        match self.looked_for.get(of) {
+            Some(text) if text.starts_with(start) && text[start.len()..].starts_with(piece) => {
+                Text::Start { of, length }
+            }
+            _ => Text::Other,
+        }
+    }
+
+    fn is(&self, state: Text, text: Option<&str>) -> bool {
+        self.text(state) == Some(text)
+    }
+}
+
+impl<'a> Model for Seen<'a> {
+    type State = Text;
+    type Operation = Operation<'a>;
+
+    fn initial(&self) -> Text {
+        Text::Absent
+    }
+
+    fn apply(&self, state: &Text, operation: &Operation<'a>) -> Option<Text> {
+        match *operation {
+            Operation::Get(seen) => self.is(*state, seen).then_some(*state),
+            Operation::Put(new) => Some(self.find("", new)),
+            Operation::Append(piece) => Some(match self.text(*state) {
+                Some(text) => self.find(text.unwrap_or_default(), piece),
+                None => Text::Other,
+            }),
+            Operation::Delete => Some(Text::Absent),
+            Operation::Cas(expected, new) => self
+                .is(*state, expected)
+                .then(|| new.map_or(Text::Absent, |new| self.find("", new))),
+            Operation::Mismatch(expected) => (!self.is(*state, expected)).then_some(*state),
+        }
+    }
+
+    fn effect(&self, operation: &Operation<'a>) -> Effect {
+        operation.effect()
+    }
+}
+
+/// Decides a history of `get`, `put`, `append`, `cas` and `delete` (or `read` and `write`), each
+/// key on its own. Texts are strings. A key that is not there reads as nil; in a history without
+/// any nil in an answer it reads as the empty text, and is the same as a key that holds that.
+///
+/// # Errors
+/// An event that is none of such a store.
+pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Unexpected> {
+    let nil = operations.iter().any(|operation| {
+        matches!(operation.outcome, Outcome::Ok { value: Datum::Nil, .. })
+            && matches!(operation.f, "get" | "read")
+    });
+    let objects = Objects::of(operations, |operation| read(operation, nil))?;
+    Ok(objects.check(limits, decide))
+}
+
+fn decide(object: &Object<'_, Operation<'_>>, budget: &crate::linear::search::Budget) -> Decision {
+    match appends::decide(&object.intervals) {
+        appends::Found::Linearizable(_) => return Decision::Linearizable,
+        appends::Found::Illegal(conflict) => return conflict.told(object),
+        appends::Found::Undecided => {}
+    }
+    let model = Seen::by(&object.intervals);
+    object.search(&model, budget, |state| match model.text(*state) {
+        Some(Some(text)) => format!("\"{text}\""),
+        Some(None) => "absent".into(),
+        None => "another that no answer shows".into(),
+    })
+}
+
+/// What an operation of a history says of its key. `nil` is whether a missing key reads as nil.
+fn read<'a>(source: &Source<'a>, nil: bool) -> Result<Option<Operation<'a>>, Unexpected> {
+    let present = |text: &'a str| (nil || !text.is_empty()).then_some(text);
+    let argument =
+        |expected| source.argument.text().ok_or_else(|| Unexpected::argument(source, expected));
+    let pair = || {
+        let wrong = || Unexpected::argument(source, "[expected new] of texts or nil");
+        let Some([expected, new]) = source.argument.list() else { return Err(wrong()) };
+        let text = |datum: &'a Datum| match datum {
+            Datum::Nil => Ok(None),
+            Datum::Text(text) => Ok(present(text)),
+            _ => Err(wrong()),
+        };
+        Ok((text(expected)?, text(new)?))
+    };
+    let refused = matches!(source.outcome, Outcome::Failed { error: Some(MISMATCH), .. });
+    let failed = matches!(source.outcome, Outcome::Failed { .. });
+    Ok(match source.f {
+        "get" | "read" => match source.outcome {
+            Outcome::Ok { value: Datum::Nil, .. } => Some(Operation::Get(None)),
+            Outcome::Ok { value: Datum::Text(text), .. } => Some(Operation::Get(present(text))),
+            Outcome::Ok { .. } => return Err(Unexpected::answer(source, "the text or nil")),
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
+        },
+        "put" | "write" => {
+            let text = argument("the text to put")?;
+            Some(present(text).map_or(Operation::Delete, Operation::Put)).filter(|_| !failed)
+        }
+        "append" => {
+            let piece = argument("the text to append")?;
+            present(piece).map(Operation::Append).filter(|_| !failed)
+        }
+        "delete" => Some(Operation::Delete).filter(|_| !failed),
+        "cas" => {
+            let (expected, new) = pair()?;
+            if refused {
+                Some(Operation::Mismatch(expected))
+            } else {
+                Some(Operation::Cas(expected, new)).filter(|_| !failed)
+            }
+        }
+        _ => return Err(Unexpected::function(source, "get, put, append, cas or delete")),
+    })
+}

@@ -1,0 +1,12 @@
+//! Each model and its decider against brute force, each decider's verdict by its own proof, and
+//! histories that a person can read.
+
+#![allow(clippy::unwrap_used)]
+
+mod front;
+mod kv;
+mod lock;
+mod porcupine;
+mod queue;
+mod set;
+mod small;

@@ -1,0 +1,87 @@
+//! Sets.
+
+use std::collections::BTreeSet;
+
+use checker::{
+    linear::{
+        certificate,
+        inclusion::{Found, decide},
+        search::Interval,
+    },
+    model::set::{
+        Operation::{self, Add, Read, Remove},
+        Set,
+    },
+};
+use rand::{Rng, RngExt};
+
+use crate::small::{Fate, brute_force, core, histories, history, searched, seeded};
+
+/// A history of a set; answers are true but for a few.
+fn random(seed: u64, most: usize) -> Vec<Interval<Operation>> {
+    let mut random = seeded(seed);
+    let elements = random.random_range(1..=6);
+    let removes = random.random_bool(0.3);
+    let lies = if random.random_bool(0.3) { 0.0 } else { 0.4 };
+    let mut set = BTreeSet::new();
+    history(&mut random, most, |random, fate| {
+        let element = random.random_range(0..elements);
+        match random.random_range(0..10) {
+            0..5 => {
+                if fate != Fate::Lost {
+                    set.insert(element);
+                }
+                Add(element)
+            }
+            5 if removes => {
+                if fate != Fate::Lost {
+                    set.remove(&element);
+                }
+                Remove(element)
+            }
+            _ => Read(seen(random, &set, element, lies)),
+        }
+    })
+}
+
+fn seen(random: &mut impl Rng, set: &BTreeSet<usize>, other: usize, lies: f64) -> Box<[usize]> {
+    let mut seen = set.clone();
+    if random.random_bool(lies) && !seen.remove(&other) {
+        seen.insert(other);
+    }
+    seen.into_iter().collect()
+}
+
+#[test]
+fn agrees_with_brute_force() {
+    let histories = histories(20_000);
+    let (mut linearizable, mut illegal) = (0, 0);
+    for seed in 0..histories {
+        let intervals = random(seed, 7);
+        let expected = brute_force(&Set, &intervals);
+        assert_eq!(searched(&Set, &intervals), expected, "seed {seed}: {intervals:#?}");
+        match decide(&intervals) {
+            Found::Linearizable(order) => {
+                assert!(expected, "seed {seed}: {intervals:#?}");
+                assert!(certificate::verify(&Set, &intervals, &order), "seed {seed}");
+                linearizable += 1;
+            }
+            Found::Illegal(conflict) => {
+                assert!(!expected, "seed {seed}: {conflict:?} in {intervals:#?}");
+                let added = |one: &Operation, of: &Operation| match (one, of) {
+                    (Add(element), Read(members)) => members.contains(element),
+                    _ => false,
+                };
+                let core = core(&intervals, &conflict.operations(), added);
+                assert!(!brute_force(&Set, &core), "seed {seed}: {conflict:?}, not in {core:#?}");
+                illegal += 1;
+            }
+            Found::Undecided => {
+                let removed = intervals.iter().any(|i| matches!(i.operation, Remove(_)));
+                assert!(removed, "seed {seed}: undecided: {intervals:#?}");
+            }
+        }
+    }
+    println!("{histories} histories: {linearizable} linearizable, {illegal} illegal, no mismatch");
+    assert!(linearizable > histories / 4 && illegal > histories / 6, "the histories prove little");
+}
