@@ -1,6 +1,11 @@
 //! The models that a history can be checked against, a line each.
 
-use crate::{history::generic::Operation, linear::Limits, verdict::Property};
+use crate::{
+    history::generic::Operation,
+    linear::Limits,
+    model::{Unexpected, kv, lock, queue, set},
+    verdict::Property,
+};
 
 /// A model, as the command line and the detection know it.
 #[derive(Debug)]
@@ -28,13 +33,48 @@ pub enum Check {
 }
 
 /// Every model. The first that a history's functions tell is the one it is checked against.
-pub const MODELS: &[Model] = &[Model {
-    name: "register",
-    about: "registers, linearizable",
-    functions: &["read", "get", "write", "put", "set", "cas", "delete", "del"],
-    told_by: &["read", "get", "write", "put", "set", "cas", "delete", "del"],
-    check: Check::Register,
-}];
+pub const MODELS: &[Model] = &[
+    Model {
+        name: "register",
+        about: "registers, linearizable",
+        functions: &["read", "get", "write", "put", "set", "cas", "delete", "del"],
+        told_by: &["read", "get", "write", "put", "set", "cas", "delete", "del"],
+        check: Check::Register,
+    },
+    Model {
+        name: "kv",
+        about: "a store of texts that can be appended to, linearizable",
+        functions: &["read", "get", "write", "put", "append", "cas", "delete"],
+        told_by: &["append"],
+        check: Check::Model(|operations, limits| one(kv::check(operations, limits))),
+    },
+    Model {
+        name: "set",
+        about: "sets that are read whole, linearizable",
+        functions: &["add", "remove", "read"],
+        told_by: &["add", "remove"],
+        check: Check::Model(|operations, limits| one(set::check(operations, limits))),
+    },
+    Model {
+        name: "queue",
+        about: "queues, first in, first out, linearizable",
+        functions: &["enqueue", "dequeue"],
+        told_by: &["enqueue", "dequeue"],
+        check: Check::Model(|operations, limits| one(queue::check(operations, limits))),
+    },
+    Model {
+        name: "lock",
+        about: "locks, held by one at a time, linearizable",
+        functions: &["acquire", "release"],
+        told_by: &["acquire", "release"],
+        check: Check::Model(|operations, limits| one(lock::check(operations, limits))),
+    },
+];
+
+/// What a model with one property says.
+fn one(property: Result<Property, Unexpected>) -> Result<Vec<Property>, String> {
+    property.map(|property| vec![property]).map_err(|unexpected| unexpected.to_string())
+}
 
 impl Model {
     /// The model that is called so.
