@@ -306,11 +306,13 @@ fn summary(total: &Total, began: Instant) {
 fn faults(total: &Total) {
     let words = total.faults.tried().map(|(kind, proved, skipped)| match skipped {
         0 => format!("{kind} {proved}"),
-        _ => format!("{kind} {proved} (and {skipped} skipped for want of a target)"),
+        _ => format!("{kind} {proved} ({skipped})"),
     });
     let words: Vec<String> = words.collect();
+    let skipped = total.faults.tried().any(|(_, _, skipped)| skipped > 0);
+    let note = if skipped { "; in brackets those skipped for want of a target" } else { "" };
     if !words.is_empty() {
-        line(&format!("faults that took effect, with proof: {}", words.join(", ")));
+        line(&format!("faults that took effect, with proof: {}{note}", words.join(", ")));
     }
     // A run ends at a violation, and its faults with it, without proof.
     if total.faults.all_in_vain() && total.violated == 0 {
