@@ -1,0 +1,71 @@
+//! How long the check of a store of texts, a set or a queue takes. Prints a table of processor
+//! times, the best of several; asserts no times.
+//!
+//! `cargo bench -p checker --bench models`
+
+#[path = "../tests/generator/models.rs"]
+mod generator;
+
+use std::{path::Path, time::Duration};
+
+use checker::{
+    history::{
+        generic::{self, Event, Operation},
+        read,
+    },
+    linear::Limits,
+    model::{Unexpected, kv, queue, set},
+    verdict::Property,
+};
+use comfy_table::Table;
+use cpu_time::ProcessTime;
+
+type Check = fn(&[Operation<'_>], &Limits) -> Result<Property, Unexpected>;
+
+/// Measurements of each history.
+const RUNS: usize = 9;
+
+fn public(name: &str) -> Vec<Event> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kv").join(name);
+    let text = std::fs::read(&file).expect("the file is in the repository");
+    match read::read(text.as_slice(), &file, None, false).expect("it is a history").events {
+        read::Events::Generic(events) => events,
+        read::Events::Register(_) => panic!("{name} is no history of registers"),
+    }
+}
+
+fn main() {
+    let rows: [(&str, Check, Vec<Event>); 11] = [
+        ("c01-ok", kv::check, public("c01-ok.txt")),
+        ("c01-bad", kv::check, public("c01-bad.txt")),
+        ("c10-ok", kv::check, public("c10-ok.txt")),
+        ("c10-bad", kv::check, public("c10-bad.txt")),
+        ("c50-ok", kv::check, public("c50-ok.txt")),
+        ("1 key of 50 clients, ok", kv::check, generator::texts(50, 1000, 1, false)),
+        ("1 key of 50 clients, a stale get", kv::check, generator::texts(50, 1000, 1, true)),
+        ("1 key of 5 clients", kv::check, generator::texts(5, 100_000, 1, false)),
+        ("a growing set, 50 clients", set::check, generator::sets(50, 10_000, 1)),
+        ("a queue, 5 clients", queue::check, generator::queues(5, 100_000, 1)),
+        ("a queue, 50 clients", queue::check, generator::queues(50, 100_000, 1)),
+    ];
+    let mut table = Table::new();
+    table.set_header(["history", "operations", "check, ms", "outcome"]);
+    for (name, check, events) in rows {
+        let operations = generic::pair(&events).expect("whole histories");
+        let mut best = Duration::MAX;
+        let mut outcome = String::new();
+        for _ in 0..RUNS {
+            let start = ProcessTime::now();
+            let property = check(&operations, &Limits::default()).expect("the model's own");
+            best = best.min(start.elapsed());
+            outcome = property.outcome.to_string();
+        }
+        table.add_row([
+            name.to_owned(),
+            operations.len().to_string(),
+            format!("{:.3}", best.as_secs_f64() * 1e3),
+            outcome,
+        ]);
+    }
+    println!("{table}");
+}
