@@ -30,6 +30,10 @@ use harness::{
 };
 use proto::trace::Record;
 
+/// That of the `harness` command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Five nodes, five clients, a minute, heartbeats every 50 ms, about a thousand operations.
 fn plan(seed: u64) -> anyhow::Result<Plan> {
     Plan::generate(plan::Options {

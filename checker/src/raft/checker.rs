@@ -93,8 +93,6 @@ pub struct Passed {
 /// A rule, and how often it was violated.
 struct Judge {
     name: &'static str,
-    /// The kinds of lines that it looks at.
-    kinds: u16,
     rule: Box<dyn Rule + Send>,
     found: usize,
 }
@@ -107,6 +105,8 @@ struct Judge {
 pub struct Checker {
     cluster: Cluster,
     judges: Vec<Judge>,
+    /// For each kind of line, the places of the judges that look at it, ascending.
+    looks: [Vec<usize>; Kind::COUNT],
     findings: Vec<Finding>,
     line: Line,
 }
@@ -120,12 +120,13 @@ impl Default for Checker {
 impl Checker {
     /// A checker that has seen nothing yet.
     pub fn new() -> Self {
-        let judge = |rule: Box<dyn Rule + Send>| {
-            let (name, kinds) = (rule.name(), Kind::set(rule.kinds()));
-            Judge { name, kinds, rule, found: 0 }
-        };
-        let judges = rules::all().into_iter().map(judge).collect();
-        Self { cluster: Cluster::default(), judges, findings: Vec::new(), line: 0 }
+        let mut looks = [const { Vec::new() }; Kind::COUNT];
+        let mut judges = Vec::new();
+        for (place, rule) in rules::all().into_iter().enumerate() {
+            rule.kinds().iter().for_each(|kind| looks[*kind as usize].push(place));
+            judges.push(Judge { name: rule.name(), rule, found: 0 });
+        }
+        Self { cluster: Cluster::default(), judges, looks, findings: Vec::new(), line: 0 }
     }
 
     /// This node's trace is incomplete: that it does not say that a step happened proves nothing.
@@ -140,11 +141,8 @@ impl Checker {
         self.cluster.enter(record.node);
         if let Some(node) = self.cluster.get(record.node) {
             let step = Step { line: self.line, record, cluster: &self.cluster, node };
-            let kind = Kind::set(&[Kind::of(&record.event)]);
-            for Judge { name, rule, found, kinds } in &mut self.judges {
-                if *kinds & kind == 0 {
-                    continue;
-                }
+            for place in &self.looks[Kind::of(&record.event) as usize] {
+                let Judge { name, rule, found } = &mut self.judges[*place];
                 let findings = &mut self.findings;
                 let (node, line) = (record.node, self.line);
                 let mut report = Report { rule: name, node, line, found, findings };

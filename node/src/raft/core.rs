@@ -51,8 +51,8 @@ pub(super) struct Core {
     pub(super) log: Log,
     pub(super) disk: Disk,
     pub(super) commit: Index,
-    /// Start of the present election timeout, or of the present heartbeat interval.
-    pub(super) timer: Duration,
+    /// End of the present election timeout, or of the present heartbeat interval.
+    pub(super) deadline: Duration,
     /// The present election timeout.
     pub(super) timeout: Duration,
     /// The election timeout after it, drawn by the caller.
@@ -91,7 +91,7 @@ impl Core {
             disk: Disk::recovered(hard, log.last().index),
             log,
             commit: 0,
-            timer: now,
+            deadline: now + timeout,
             timeout,
             next_timeout: None,
             held: Vec::new(),
@@ -101,7 +101,7 @@ impl Core {
 
     /// The place of `id` in the list of voters.
     pub(super) fn place(&self, id: NodeId) -> Option<usize> {
-        self.voters.binary_search(&id).ok()
+        self.voters.iter().position(|voter| *voter == id)
     }
 
     /// Whether term and vote are durable.
@@ -143,15 +143,20 @@ impl Core {
 
     /// Starts the election timer anew.
     pub(super) fn restart_timer(&mut self, now: Duration) {
-        self.timer = now;
+        self.deadline = now + self.timeout;
     }
 
     /// Starts the election timer anew, with a freshly drawn timeout.
     pub(super) fn redraw_timer(&mut self, now: Duration) {
-        self.timer = now;
         if let Some(timeout) = self.next_timeout.take() {
             self.timeout = timeout;
         }
+        self.restart_timer(now);
+    }
+
+    /// Starts the heartbeat interval anew.
+    pub(super) fn restart_interval(&mut self, now: Duration) {
+        self.deadline = now + self.pace.heartbeat_interval;
     }
 
     /// Sends a message, at once or as soon as term and vote are durable.

@@ -41,7 +41,7 @@ impl Leader {
             reads: Reads::default(),
             uncommitted,
         };
-        core.timer = now;
+        core.restart_interval(now);
         core.append([(core.term, Bytes::new())], fx);
         for place in 0..leader.progress.len() {
             leader.send_entries(core, place, fx);
@@ -70,7 +70,7 @@ impl Leader {
 
     /// A heartbeat interval is over.
     pub(super) fn heartbeat(&mut self, core: &mut Core, now: Duration, fx: &mut Effects) {
-        core.timer = now;
+        core.restart_interval(now);
         if self.may_read(core) && self.reads.waits() {
             self.reads.begin(core.commit);
         }
@@ -91,15 +91,19 @@ impl Leader {
             return;
         }
         let progress = &mut self.progress[place];
+        let known = progress.matched;
         match result {
             Ok(matched) if matched <= core.log.last().index => progress.accepted(matched),
             Ok(_) => return,
             Err(conflict) => progress.refused(conflict, &core.log),
         }
-        let news = round > progress.round;
+        let holds_more = progress.matched > known;
+        let confirms_more = round > progress.round;
         progress.round = progress.round.max(round);
-        self.advance(core, fx);
-        if news {
+        if holds_more {
+            self.advance(core, fx);
+        }
+        if confirms_more {
             self.confirm(core, fx);
         }
         self.send_entries(core, place, fx);

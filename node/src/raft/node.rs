@@ -126,10 +126,7 @@ impl Raft {
 
     /// When [`Raft::tick`] has something to do.
     pub fn deadline(&self) -> Duration {
-        match self.state {
-            State::Leader(_) => self.core.timer + self.core.pace.heartbeat_interval,
-            _ => self.core.timer + self.core.timeout,
-        }
+        self.core.deadline
     }
 
     /// Whether the last timeout given to [`Raft::supply_timeout`] was used.

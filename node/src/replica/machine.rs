@@ -261,6 +261,9 @@ impl Replica {
 
     /// Proposes what waited for a leader, here or there.
     fn propose_parked(&mut self, outputs: &mut Outputs) {
+        if self.writes.is_empty() {
+            return;
+        }
         let Some(leader) = self.raft.leader() else { return };
         // A message of a term that is not durable would be held, and perhaps dropped.
         if !self.raft.settled() {
@@ -285,6 +288,9 @@ impl Replica {
 
     fn ask_for_reads(&mut self) {
         self.take_read_answers();
+        if self.reads.is_empty() {
+            return;
+        }
         let term = self.raft.term();
         self.reads.drop_stale(self.now, term, self.config.election_timeout);
         if self.raft.leader().is_some()

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use bytes::Bytes;
+
 /// All I/O of the write-ahead log goes through this: real files in the server, virtual disks
 /// that forget, tear and fail in simulation. File names are flat (no directories).
 pub trait Disk {
@@ -10,7 +12,7 @@ pub trait Disk {
     /// Names of all files, in any order.
     fn list(&self) -> io::Result<Vec<String>>;
     /// The whole content of a file.
-    fn read(&self, name: &str) -> io::Result<Vec<u8>>;
+    fn read(&self, name: &str) -> io::Result<Bytes>;
     /// Creates a file of `len` zero bytes, or replaces it. The zeros are really written, so that
     /// overwriting them later changes data alone and no metadata, which is faster to sync.
     fn create(&mut self, name: &str, len: u64) -> io::Result<()>;

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bytes::Bytes;
+
 use super::{Disk, Error};
 
 const LOCK: &str = "lock";
@@ -72,8 +74,8 @@ impl Disk for FileDisk {
         Ok(names)
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.directory.join(name))
+    fn read(&self, name: &str) -> io::Result<Bytes> {
+        fs::read(self.directory.join(name)).map(Bytes::from)
     }
 
     fn create(&mut self, name: &str, len: u64) -> io::Result<()> {

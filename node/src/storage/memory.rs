@@ -8,8 +8,9 @@
 //! Everything random comes from the generator that [`MemoryDisk::crash`] is given, so that a seed
 //! repeats a crash bit by bit.
 
-use std::{collections::BTreeMap, io, ops::Range};
+use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
 
+use bytes::Bytes;
 use rand::{Rng, RngExt};
 
 use super::Disk;
@@ -66,8 +67,9 @@ impl Write {
 /// A file reads as what is durable with `stranded`, then `unsynced` written over it.
 #[derive(Clone, Debug, Default)]
 struct File {
-    /// What a crash leaves if nothing unsynced is kept.
-    durable: Vec<u8>,
+    /// What a crash leaves if nothing unsynced is kept. Shared with copies of the disk, and with those
+    /// who read it, until it changes.
+    durable: Arc<[u8]>,
     /// Where a sync has failed: what can be read since then and no sync will keep, and what was
     /// synced after that and lies over it.
     stranded: Vec<Write>,
@@ -76,17 +78,17 @@ struct File {
 }
 
 impl File {
-    fn read(&self) -> Vec<u8> {
+    fn read(&self) -> Bytes {
         let mut content = self.durable.clone();
         for write in self.stranded.iter().chain(&self.unsynced) {
-            write.apply(&mut content);
+            write.apply(Arc::make_mut(&mut content));
         }
-        content
+        Bytes::from_owner(content)
     }
 
     fn sync(&mut self) {
         for write in &self.unsynced {
-            write.apply(&mut self.durable);
+            write.apply(Arc::make_mut(&mut self.durable));
         }
         if self.stranded.is_empty() {
             self.unsynced.clear();
@@ -107,7 +109,8 @@ impl File {
             for (offset, part) in write.sectors() {
                 let len = part.len();
                 let kept = keep(Piece { offset: offset as u64, len, last_write }).min(len);
-                durable[offset..offset + kept].copy_from_slice(&write.data[part][..kept]);
+                let place = &mut Arc::make_mut(durable)[offset..offset + kept];
+                place.copy_from_slice(&write.data[part][..kept]);
             }
         }
         unsynced.clear();
@@ -209,7 +212,8 @@ impl MemoryDisk {
     /// Flips a bit (0 to 7) of a durable byte, as decay does. False: there is no such byte.
     pub fn flip_bit(&mut self, name: &str, offset: usize, bit: u8) -> bool {
         let file = self.names.get(name).and_then(|file| self.files.get_mut(file));
-        let Some(byte) = file.and_then(|file| file.durable.get_mut(offset)) else { return false };
+        let durable = file.map(|file| Arc::make_mut(&mut file.durable));
+        let Some(byte) = durable.and_then(|bytes| bytes.get_mut(offset)) else { return false };
         *byte ^= 1 << (bit % 8);
         true
     }
@@ -255,7 +259,7 @@ impl Disk for MemoryDisk {
         Ok(self.names.keys().cloned().collect())
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    fn read(&self, name: &str) -> io::Result<Bytes> {
         let file = self.names.get(name).and_then(|file| self.files.get(file));
         file.map(File::read).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
@@ -268,7 +272,7 @@ impl Disk for MemoryDisk {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::StorageFull)?;
         let file = self.next_file;
         self.next_file += 1;
-        self.files.insert(file, File { durable: vec![0; len], ..File::default() });
+        self.files.insert(file, File { durable: vec![0; len].into(), ..File::default() });
         self.change(Change::Link { name: name.to_owned(), file });
         Ok(())
     }

@@ -133,7 +133,7 @@ impl Segment {
         if header.sequence != sequence {
             return Err(damaged("the header has the number of another segment"));
         }
-        Ok(Self { path, file: file.into(), header })
+        Ok(Self { path, file, header })
     }
 
     fn corrupt(&self, offset: usize, what: &str) -> Error {

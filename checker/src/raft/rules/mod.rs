@@ -54,6 +54,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// How many there are.
+    pub(super) const COUNT: usize = Self::Stopped as usize + 1;
+
     /// The kind of a line.
     pub(super) fn of(event: &Event) -> Self {
         match event {
@@ -72,11 +75,6 @@ impl Kind {
             Event::Answered { .. } => Self::Answered,
             Event::Stopped { .. } => Self::Stopped,
         }
-    }
-
-    /// A set of kinds, as bits.
-    pub(super) fn set(kinds: &[Self]) -> u16 {
-        kinds.iter().fold(0, |set, kind| set | 1 << *kind as u16)
     }
 }
 

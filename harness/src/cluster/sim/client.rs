@@ -228,7 +228,6 @@ impl World<'_> {
     /// A client thinks of its next operation, or is done.
     fn next(&mut self, id: ClientId) {
         let (now, load_ended) = (self.now, self.load_ended);
-        let first_key = self.keys.first().cloned().unwrap_or_default();
         let client = &mut self.clients[id];
         let at_once = Turn::At(Duration::ZERO);
         let read = |key: &str| {
@@ -238,7 +237,8 @@ impl World<'_> {
         let next = match &client.job {
             Job::Load if load_ended => None,
             Job::Load => self.workload.next(id as u64),
-            Job::Probe { until, served } => (!served && now < *until).then(|| read(&first_key)),
+            Job::Probe { until, served } => (!served && now < *until)
+                .then(|| read(self.keys.first().map_or("", String::as_str))),
             Job::Read { left, .. } => left.last().map(|key| read(key)),
         };
         match next {
@@ -265,8 +265,8 @@ impl World<'_> {
             self.clients[id].operation = None;
             return self.next(id);
         }
-        let Some(operation) = self.clients[id].operation.clone() else { return };
-        self.note(id, &operation, Kind::Invoke, operation.value, None, None);
+        let Some(Operation { value, .. }) = self.clients[id].operation else { return };
+        self.note(id, Kind::Invoke, value, None, None);
         self.clients[id].progress = Progress::Connecting;
         let node = self.clients[id].at as NodeId + 1;
         let process = self.process(node);
@@ -314,8 +314,8 @@ impl World<'_> {
     /// The operation is over. After an error the client waits a little, longer after each one in a
     /// row.
     fn complete(&mut self, id: ClientId, done: &Completion) {
+        self.note(id, done.kind, done.value, done.error.clone(), done.revision);
         let Some(operation) = self.clients[id].operation.take() else { return };
-        self.note(id, &operation, done.kind, done.value, done.error.clone(), done.revision);
         if let Some(saw) = done.saw
             && matches!(self.clients[id].job, Job::Load)
         {
@@ -361,16 +361,17 @@ impl World<'_> {
         self.wait(id, pause, News::Turn);
     }
 
+    /// Notes what became of a client's operation.
     fn note(
         &mut self,
         id: ClientId,
-        operation: &Operation,
         kind: Kind,
         value: Value,
         error: Option<String>,
         revision: Option<i64>,
     ) {
         let client = &self.clients[id];
+        let Some(operation) = &client.operation else { return };
         let event = history::Event {
             index: 0,
             time: self.since_start(),
@@ -380,7 +381,7 @@ impl World<'_> {
             key: operation.key.clone(),
             value,
             error,
-            node: Some(format!("n{}", client.at + 1)),
+            node: Some(self.names[client.at].clone()),
             revision,
         };
         self.watch.see(self.now, Happening::Client { client: id as u64, event: &event });

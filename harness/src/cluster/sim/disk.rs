@@ -13,6 +13,7 @@
 
 use std::{io, mem};
 
+use bytes::Bytes;
 use node::storage::{Disk, Failure, MemoryDisk};
 use rand::Rng;
 
@@ -69,7 +70,7 @@ impl Disk for SimulatedDisk {
         self.memory.list()
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    fn read(&self, name: &str) -> io::Result<Bytes> {
         self.memory.read(name)
     }
 

@@ -6,8 +6,8 @@
 //! everything is kept in ordered collections.
 //!
 //! - `world`, `queue`: time, and what happens in it; `stages`: the course of a run;
-//! - `process`: a replica, driven as the server drives it; `disk`, `network`, `clock`: what it lives
-//!   on;
+//! - `process`, `round`: a replica, driven as the server drives it; `disk`, `network`, `clock`: what
+//!   it lives on;
 //! - `client`: the load; `nemesis`: the faults, with their proof;
 //! - `record`: the evidence, checked for Raft's safety step by step;
 //! - [`Observer`]: is told of all that happens.
@@ -29,6 +29,7 @@ mod observe;
 mod process;
 mod queue;
 mod record;
+mod round;
 mod stages;
 mod world;
 

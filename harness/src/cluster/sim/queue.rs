@@ -1,8 +1,6 @@
 //! What is to happen, in order of virtual time; of what happens at one moment, what was scheduled
 //! first comes first.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
-
 use node::{
     kv::{Request, Response},
     raft::Message,
@@ -104,53 +102,61 @@ pub(super) enum Moment {
     End,
 }
 
-/// When an event happens and where it is kept: what the heap moves about. Ordered by time in
-/// nanoseconds, then by the number of the event.
-type Place = (u64, u64, usize);
+/// When an event happens, in nanoseconds, and the slot where it is kept: what is moved about.
+type Place = (u64, u32);
 
 /// The queue.
+///
+/// Most of what is scheduled happens soon, before all but a few of what waits already: its place is
+/// near the end of a sorted list, where it is cheap to insert, and to remove.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    heap: BinaryHeap<Reverse<Place>>,
+    /// What happens last comes first.
+    places: Vec<Place>,
     /// The events, each in its slot until it happens.
     slots: Vec<Option<Event>>,
     /// Slots without an event.
-    free: Vec<usize>,
-    scheduled: u64,
+    free: Vec<u32>,
 }
 
 impl Queue {
     /// Adds an event.
     pub(super) fn push(&mut self, time: Time, event: Event) {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        self.slots[slot] = Some(event);
-        self.scheduled += 1;
-        self.heap.push(Reverse((nanoseconds(time), self.scheduled, slot)));
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(event);
+                slot
+            }
+            None => {
+                self.slots.push(Some(event));
+                self.slots.len() as u32 - 1
+            }
+        };
+        let time = nanoseconds(time);
+        let place = self.places.partition_point(|(other, _)| *other > time);
+        self.places.insert(place, (time, slot));
     }
 
     /// Removes what is lost. Returns how many events were.
     pub(super) fn lose(&mut self, mut lost: impl FnMut(&Event) -> bool) -> usize {
-        let Self { heap, slots, free, .. } = self;
-        let before = heap.len();
-        heap.retain(|Reverse((_, _, slot))| {
-            let gone = slots[*slot].as_ref().is_some_and(&mut lost);
+        let Self { places, slots, free } = self;
+        let before = places.len();
+        places.retain(|(_, slot)| {
+            let gone = slots[*slot as usize].as_ref().is_some_and(&mut lost);
             if gone {
-                slots[*slot] = None;
+                slots[*slot as usize] = None;
                 free.push(*slot);
             }
             !gone
         });
-        before - heap.len()
+        before - places.len()
     }
 
     /// Takes the next event and its time.
     pub(super) fn pop(&mut self) -> Option<(Time, Event)> {
-        let Reverse((time, _, slot)) = self.heap.pop()?;
+        let (time, slot) = self.places.pop()?;
         self.free.push(slot);
-        Some((Time::from_nanos(time), self.slots[slot].take()?))
+        Some((Time::from_nanos(time), self.slots[slot as usize].take()?))
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct World<'a> {
     pub(super) clients: Vec<Client>,
     pub(super) workload: Generator,
     pub(super) keys: Vec<String>,
+    /// Names of the nodes, as the history has them.
+    pub(super) names: Vec<String>,
     pub(super) pace: Pace,
     pub(super) load_ended: bool,
     /// Process ids of one client differ by this.
@@ -91,6 +93,7 @@ impl<'a> World<'a> {
             clients: Vec::new(),
             workload: plan.workload.generator(plan.seed),
             keys: plan.workload.keys(),
+            names: ids.iter().map(|id| format!("n{id}")).collect(),
             pace: Pace::new(plan.load.rate),
             load_ended: false,
             stride: plan.load.concurrency + plan.nodes + 1,

@@ -1,0 +1,276 @@
+//! What a process does: rounds.
+//!
+//! A round takes all inputs that wait, then does all their outputs at once and in their order: trace
+//! lines, records for the disk, messages, replies. A round keeps the process busy for a moment;
+//! what comes meanwhile waits for the next one, so that a busy process gathers. The disk takes
+//! everything that is queued, appends it all, and syncs once.
+
+use std::{
+    any::Any,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use checker::evidence::Crash;
+use node::{
+    raft::{Body, Message},
+    replica::Input,
+    storage,
+};
+use proto::trace;
+use rand::RngExt;
+
+use super::{
+    network::{Fate, between},
+    observe::{Ending, Happening, Loss, MessageId},
+    process::{Running, Syncing},
+    queue::{Event, Moment, News, Work},
+    world::World,
+};
+use crate::nemesis::{Link, NodeId};
+
+/// How long a round keeps a process busy.
+const ROUND: Duration = Duration::from_micros(20);
+
+impl World<'_> {
+    /// Something reaches a process that is still the one it was sent to.
+    pub(super) fn arrives(&mut self, id: NodeId, incarnation: u64, work: Work) {
+        let now = self.now;
+        let process = &mut self.processes[id as usize - 1];
+        let lost = match &work {
+            Work::Message(_, message)
+                if self.cuts.drops(Link { from: message.from, to: message.to }) =>
+            {
+                Some(Loss::Cut)
+            }
+            _ if process.incarnation != incarnation => Some(Loss::Reset),
+            _ if !process.is_up() => Some(Loss::Down),
+            _ => None,
+        };
+        if let Some(why) = lost {
+            if let Work::Message(id, message) = &work {
+                self.watch.see(now, Happening::Lost { id: *id, message, why });
+            }
+            return;
+        }
+        let Some(running) = &mut process.running else { return };
+        if process.paused {
+            process.held.push_back(work);
+            return;
+        }
+        running.inbox.push_back(work);
+        if running.busy_until <= now {
+            self.round(id);
+        } else if !mem::replace(&mut running.awaited, true) {
+            let free = running.busy_until;
+            self.queue.push(free, Event::Round(id));
+        }
+    }
+
+    /// Deals with what waits, and with the time.
+    pub(super) fn round(&mut self, id: NodeId) {
+        let free = self.now + ROUND;
+        let process = self.process(id);
+        if process.paused {
+            return;
+        }
+        // Away from its place while it works, so that the rest of the world is at hand.
+        let Some(mut running) = process.running.take() else { return };
+        running.awaited = false;
+        running.busy_until = free;
+        // A replica that finds its own state impossible stops, and its process with it.
+        let done = catch_unwind(AssertUnwindSafe(|| self.work(id, &mut running)));
+        self.process(id).running = Some(running);
+        match done {
+            Ok(Ok(())) => self.wind(id),
+            Ok(Err(why)) => self.stopped(id, &why),
+            Err(panic) => {
+                let how = format!("it panicked: {}", words(&*panic));
+                self.end(id, Ending::Itself(&how), true);
+                self.record.run().crashes.push(Crash { node: id, how });
+            }
+        }
+    }
+
+    fn work(&mut self, id: NodeId, running: &mut Running) -> Result<(), storage::Error> {
+        let true_now = self.now;
+        let now = self.process(id).time.read(true_now);
+        // Any input makes a replica look at the time as well.
+        let mut looked = false;
+        while let Some(item) = running.inbox.pop_front() {
+            let input = match item {
+                Work::Message(id, message) => {
+                    self.watch.see(self.now, Happening::Delivered { id, message: &message });
+                    Input::Message(message)
+                }
+                Work::Ask(client, token, request) => {
+                    running.last_request += 1;
+                    let id = running.last_request;
+                    running.requests.insert(id, (client, token));
+                    Input::Request { id, request: *request, session: None }
+                }
+                Work::Synced => {
+                    running.wal.sync()?;
+                    let Some(synced) = running.syncing.take() else { continue };
+                    if let Some(fault) = synced.slowed
+                        && self.nemesis.synced_slowly(fault, id, synced.took)
+                    {
+                        self.queue.push(self.now, Event::Fault(fault, Moment::Check));
+                    }
+                    self.watch.see(self.now, Happening::Synced { node: id });
+                    Input::Durable(synced.write)
+                }
+                Work::Hello(client, token) => {
+                    let incarnation = self.process(id).incarnation;
+                    self.tell(client, token, News::Connected(incarnation));
+                    continue;
+                }
+                Work::Probe(fault) => {
+                    self.nemesis.answered(fault, id);
+                    continue;
+                }
+            };
+            running.replica.handle(now, input, &mut running.outputs);
+            looked = true;
+        }
+        if !looked && running.replica.deadline() <= now {
+            running.replica.handle(now, Input::Timer, &mut running.outputs);
+        }
+        self.flush(id, running)?;
+        // What found no link certainly never arrives: the replica learns that at once.
+        while !running.refusals.is_empty() {
+            for refusal in mem::take(&mut running.refusals) {
+                running.replica.handle(now, Input::Message(refusal), &mut running.outputs);
+            }
+            self.flush(id, running)?;
+        }
+        Ok(())
+    }
+
+    /// Does all outputs, in their order.
+    fn flush(&mut self, id: NodeId, running: &mut Running) -> Result<(), storage::Error> {
+        for (clock, event) in running.outputs.trace.drain(..) {
+            self.trace(id, (running.boot, running.lines), clock, event);
+            running.lines += 1;
+        }
+        running.queued.extend(running.outputs.write.take());
+        self.write(id, running)?;
+        for message in running.outputs.messages.drain(..) {
+            running.refusals.extend(self.send(message));
+        }
+        for (request, result) in running.outputs.replies.drain(..) {
+            if let Some((client, token)) = running.requests.remove(&request) {
+                self.tell(client, token, News::Answer(Box::new(result)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The disk takes what is queued, unless it is at work.
+    fn write(&mut self, id: NodeId, running: &mut Running) -> Result<(), storage::Error> {
+        let Some((last, _)) = running.queued.last() else { return Ok(()) };
+        if running.syncing.is_some() {
+            return Ok(());
+        }
+        let write = *last;
+        let size = running.wal.size();
+        for (_, records) in running.queued.drain(..) {
+            running.wal.append(&records)?;
+        }
+        if running.wal.size() > size {
+            self.watch.see(self.now, Happening::Rolled { node: id });
+        }
+        let (incarnation, slowed) = (self.process(id).incarnation, self.process(id).slowed);
+        let disk = &self.plan.world.disk;
+        let slow = self.rng.random_bool(disk.slow);
+        let most = if slow { disk.slow_max } else { disk.sync_max };
+        let mut took = between(&mut self.rng, disk.sync_min, most);
+        if let Some((_, most)) = slowed {
+            took += between(&mut self.rng, most / 4, most);
+        }
+        running.syncing = Some(Syncing { write, took, slowed: slowed.map(|(fault, _)| fault) });
+        let slow = slow || slowed.is_some();
+        self.watch.see(self.now, Happening::Syncing { node: id, takes: took, slow });
+        self.queue.push(self.now + took, Event::Synced { node: id, incarnation });
+        Ok(())
+    }
+
+    /// Sends a message. One for which there is no link is dropped; a command's refusal comes back,
+    /// as from the server's links.
+    fn send(&mut self, message: Message) -> Option<Message> {
+        let (from, to) = (message.from, message.to);
+        let id = self.sent(&message, None);
+        let process = self.process(to);
+        let incarnation = process.incarnation;
+        if !process.is_up() {
+            self.watch.see(self.now, Happening::Lost { id, message: &message, why: Loss::Down });
+            return match message.body {
+                Body::Propose { id, .. } => {
+                    let body = Body::ProposeRefused { id };
+                    Some(Message { from: to, to: from, body, ..message })
+                }
+                _ => None,
+            };
+        }
+        let network = &self.plan.world.network;
+        let link = Link { from, to };
+        let mut fate = Fate::default();
+        let lost = if self.cuts.drops(link) {
+            Some(Loss::Cut)
+        } else {
+            fate = self.troubles.fate(link, &mut self.rng);
+            (fate.lost || self.rng.random_bool(network.loss)).then_some(Loss::Chance)
+        };
+        if let Some(why) = lost {
+            self.watch.see(self.now, Happening::Lost { id, message: &message, why });
+            return None;
+        }
+        let doubled = self.rng.random_bool(network.duplication).then_some(Duration::ZERO);
+        for later in doubled.into_iter().chain(fate.again) {
+            let again = self.now + self.message_delay() + later;
+            let copy = self.sent(&message, Some(id));
+            let work = Work::Message(copy, message.clone());
+            self.queue.push(again, Event::Arrives { node: to, incarnation, work });
+        }
+        let at = self.now + self.message_delay() + fate.delay;
+        let work = Work::Message(id, message);
+        self.queue.push(at, Event::Arrives { node: to, incarnation, work });
+        None
+    }
+
+    /// Numbers a message that leaves.
+    fn sent(&mut self, message: &Message, copy_of: Option<MessageId>) -> MessageId {
+        self.messages += 1;
+        let id = self.messages;
+        self.watch.see(self.now, Happening::Sent { id, message, copy_of });
+        id
+    }
+
+    /// A line of a trace: line `seq` of a boot.
+    pub(super) fn trace(
+        &mut self,
+        id: NodeId,
+        (boot, seq): (u64, u64),
+        clock: u64,
+        event: trace::Event,
+    ) {
+        let time = self.nanoseconds(self.now);
+        self.process(id).clock = clock;
+        let record = trace::Record { node: id, boot, seq, clock, time, event };
+        self.watch.see(self.now, Happening::Step(&record));
+        if self.record.trace(record)
+            && let Some(summary) = self.record.violation()
+        {
+            self.watch.see(self.now, Happening::Violation { node: id, summary });
+        }
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("it said nothing")
+}
