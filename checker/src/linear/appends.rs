@@ -9,6 +9,11 @@
 //! of its own, since an append that nobody sees may stand wherever an unseen put may: after a
 //! chain, before the next put. The chain of the absent key has begun before all others.
 //!
+//! An append that is repeated could be either of its copies, and what was put and appended either of
+//! these. An answer is taken to begin with the put, and then to show of all copies that nobody has
+//! seen yet the one that was called first; an order is an order all the same, but there being none then
+//! proves nothing.
+//!
 //! What Gibbons and Korach say of clusters holds for these chains too: they can be put in order
 //! unless one is turned against time in itself, or two must each precede the other. An order is
 //! believed only once [`certificate::verify`] has checked it.
@@ -27,7 +32,7 @@ pub enum Found {
     Linearizable(Vec<usize>),
     /// Not linearizable.
     Illegal(Conflict),
-    /// Texts cannot be told apart, or there is more than gets, puts and appends.
+    /// Texts may not be told apart, or there is more than gets, puts and appends.
     Undecided,
 }
 
@@ -106,11 +111,8 @@ impl Zone {
 /// Decides a history in which every answer tells puts and appends apart.
 pub fn decide(intervals: &[Interval<Operation<'_>>]) -> Found {
     let Some(pieces) = Pieces::of(intervals) else { return Found::Undecided };
-    let chains = match Chains::read(intervals, &pieces) {
-        Ok(chains) => chains,
-        Err(conflict) => return Found::Illegal(conflict),
-    };
-    match chains.order(intervals, &pieces) {
+    match Chains::read(intervals, &pieces).and_then(|chains| chains.order(intervals, &pieces)) {
+        Err(_) if pieces.repeated => Found::Undecided,
         Err(conflict) => Found::Illegal(conflict),
         Ok(order) if certificate::verify(&Kv::default(), intervals, &order) => {
             Found::Linearizable(order)
@@ -119,9 +121,12 @@ pub fn decide(intervals: &[Interval<Operation<'_>>]) -> Found {
     }
 }
 
-/// All that was put or appended, in the order of text.
+/// All that was put or appended.
 struct Pieces<'a> {
-    texts: Vec<(&'a str, usize)>,
+    /// Text, call and position, ascending.
+    texts: Vec<(&'a str, u64, usize)>,
+    /// Whether something was appended twice, or put and appended.
+    repeated: bool,
 }
 
 impl<'a> Pieces<'a> {
@@ -130,23 +135,35 @@ impl<'a> Pieces<'a> {
         let mut texts = Vec::with_capacity(intervals.len());
         for (position, interval) in intervals.iter().enumerate() {
             match interval.operation {
-                Operation::Put(text) | Operation::Append(text) => texts.push((text, position)),
+                Operation::Put(text) | Operation::Append(text) => {
+                    texts.push((text, interval.call, position));
+                }
                 Operation::Get(_) => {}
                 Operation::Delete | Operation::Cas(..) | Operation::Mismatch(_) => return None,
             }
         }
         texts.sort_unstable();
-        let first_is_empty = texts.first().is_some_and(|(text, _)| text.is_empty());
-        let ambiguous = texts.windows(2).any(|pair| pair[1].0.starts_with(pair[0].0));
-        (!first_is_empty && !ambiguous).then_some(Self { texts })
+        let mut repeated = false;
+        for pair in texts.windows(2) {
+            let put = |at: usize| matches!(intervals[at].operation, Operation::Put(_));
+            if pair[0].0 == pair[1].0 && !(put(pair[0].2) && put(pair[1].2)) {
+                repeated = true;
+            } else if pair[1].0.starts_with(pair[0].0) {
+                return None;
+            }
+        }
+        let empty = texts.first().is_some_and(|(text, ..)| text.is_empty());
+        (!empty).then_some(Self { texts, repeated })
     }
 
     /// The piece that `text` begins with. Of all that are no greater than `text` it is the last:
-    /// another in between would begin with it.
-    fn at_start_of(&self, text: &str) -> Option<(usize, &'a str)> {
-        let place = self.texts.partition_point(|(piece, _)| *piece <= text).checked_sub(1)?;
-        let (piece, position) = self.texts[place];
-        text.starts_with(piece).then_some((position, piece))
+    /// another in between would begin with it. Of its copies, the first that is `fit`.
+    fn at_start_of(&self, text: &str, fit: impl Fn(usize) -> bool) -> Option<(usize, &'a str)> {
+        let last = self.texts.partition_point(|(piece, ..)| *piece <= text).checked_sub(1)?;
+        let (piece, _, position) = self.texts[last];
+        let copies = self.texts[..=last].iter().rev().take_while(|(copy, ..)| *copy == piece);
+        let first = copies.map(|copy| copy.2).filter(|&copy| fit(copy)).last();
+        text.starts_with(piece).then_some((first.unwrap_or(position), piece))
     }
 }
 
@@ -188,8 +205,8 @@ impl<'a> Chains<'a> {
         pieces: &Pieces<'a>,
     ) -> Result<(usize, usize), Conflict> {
         let Some(text) = text else { return Ok((0, 0)) };
-        let (first, piece) = pieces.at_start_of(text).ok_or(Conflict::NeverWritten(get))?;
         let is_put = |position: usize| matches!(intervals[position].operation, Operation::Put(_));
+        let (first, piece) = pieces.at_start_of(text, is_put).ok_or(Conflict::NeverWritten(get))?;
         let number = match (is_put(first), self.chain[first]) {
             (false, _) => 0,
             (true, NOBODY) => {
@@ -214,7 +231,8 @@ impl<'a> Chains<'a> {
             return level.map(|level| (number, level)).map_err(|_| Conflict::NeverWritten(get));
         };
         while !rest.is_empty() {
-            let next = pieces.at_start_of(rest).filter(|&(position, _)| !is_put(position));
+            let free = |append: usize| self.chain[append] == NOBODY && !is_put(append);
+            let next = pieces.at_start_of(rest, free).filter(|&(append, _)| !is_put(append));
             let (append, piece) = next.ok_or(Conflict::NeverWritten(get))?;
             match self.chain[append] {
                 NOBODY => self.chain[append] = number,
@@ -254,7 +272,7 @@ impl<'a> Chains<'a> {
             zones.extend(zone(intervals, &sequence, start, Some(chain))?);
         }
         // What nobody saw; without an answer it need not have happened.
-        for &(_, position) in &pieces.texts {
+        for &(_, _, position) in &pieces.texts {
             if self.chain[position] == NOBODY && intervals[position].ret.is_some() {
                 sequence.push(position);
                 zones.extend(zone(intervals, &sequence, sequence.len() - 1, None)?);

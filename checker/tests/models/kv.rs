@@ -38,11 +38,12 @@ fn random(seed: u64, most: usize, plain: bool) -> Vec<Interval<Operation<'static
     let distinct = plain || random.random_bool(0.3);
     let lies = if random.random_bool(0.3) { 0.0 } else { 0.4 };
     let puts = random.random_range(0.0..0.4);
+    let others: &[&str] = if random.random_bool(0.5) { &ALIKE } else { &DISTINCT[..4] };
     let mut text: Option<String> = None;
     let mut next = 0;
     history(&mut random, most, |random, fate| {
         next += 1;
-        let piece = if distinct { DISTINCT[next - 1] } else { ALIKE[random.random_range(0..4)] };
+        let piece = if distinct { DISTINCT[next - 1] } else { others[random.random_range(0..4)] };
         let operation = match random.random_range(0..if plain { 8 } else { 10 }) {
             0..4 => {
                 if !random.random_bool(lies) {
