@@ -63,7 +63,7 @@ pub const MODELS: &[Model] = &[
         check: Check::Model(|operations, limits| one(queue::check(operations, limits))),
     },
     Model {
-        name: "lock",
+        name: "mutex",
         about: "locks, held by one at a time, linearizable",
         functions: &["acquire", "release"],
         told_by: &["acquire", "release"],
