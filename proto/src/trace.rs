@@ -9,6 +9,7 @@
 //! `h_i = H(h_{i-1}, term_i, payload_i)` with `h_0 = 0`, so that equal hashes mean equal prefixes.
 
 mod line;
+mod scan;
 pub mod words;
 
 use serde::{Deserialize, Serialize};

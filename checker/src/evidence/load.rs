@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use proto::trace::Record;
 use serde::de::DeserializeOwned;
 
 use super::{Evidence, Run};
@@ -173,12 +174,14 @@ fn traces(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Reads a node's trace. A line that a kill tore is no gap: a line is written before its effect
 /// leaves the node, so a torn one had none. It ends the file, or the next boot follows.
-fn trace(input: impl BufRead, file: &Path) -> Result<Vec<proto::trace::Record>, jsonl::Error> {
+fn trace(input: impl BufRead, file: &Path) -> Result<Vec<Record>, jsonl::Error> {
     let mut reader = Reader::new(input, file, TRACE);
-    let mut records: Vec<proto::trace::Record> = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     let mut damaged = None;
+    // Nearly every line is as nodes write it.
+    let record = |line: &[u8]| Record::scan(line).map_or_else(|| serde_json::from_slice(line), Ok);
     loop {
-        match reader.read::<proto::trace::Record>() {
+        match reader.read_with(record) {
             Ok(Some(record)) => {
                 if let Some(error) = damaged.take()
                     && record.seq != 0

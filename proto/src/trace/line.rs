@@ -103,12 +103,13 @@ impl TryFrom<Line> for Record {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const AT: Position = Position { index: 7, term: 3, hash: Hash(0xfeed) };
 
-    fn events() -> Vec<Event> {
+    /// Every event, with and without what is optional.
+    pub(in crate::trace) fn events() -> Vec<Event> {
         let (term, last) = (3, AT);
         vec![
             Event::Started { term, vote: None, last, voters: vec![1, 2, 3] },
