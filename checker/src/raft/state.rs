@@ -24,6 +24,12 @@ pub(super) struct Node {
     pub(super) role: Role,
     /// Line that gave the role.
     pub(super) role_line: Line,
+    /// The leader of `term`, where it knows one.
+    pub(super) leader: Option<u64>,
+    /// The term from which it entered `term`, until it says in which role.
+    pub(super) entered_from: Option<u64>,
+    /// Each term and vote that it had in memory, since the latest that its disk confirmed.
+    pub(super) memory: Vec<(u64, Option<u64>)>,
     /// Log in memory.
     pub(super) log: Log,
     /// What must outlive a crash.
@@ -49,6 +55,9 @@ impl Default for Node {
             vote: None,
             role: Role::Follower,
             role_line: 0,
+            leader: None,
+            entered_from: None,
+            memory: vec![(0, None)],
             log: Log::default(),
             durable: Durable::default(),
             recovered: (0, None, 0),
@@ -144,6 +153,8 @@ impl Cluster {
                 node.vote = vote.map(|candidate| (candidate, line));
                 node.role = Role::Follower;
                 node.role_line = line;
+                (node.leader, node.entered_from) = (None, None);
+                node.memory = vec![(*term, *vote)];
                 node.log.recover(*last);
                 node.durable.index = node.durable.index.min(node.log.last_index());
                 node.durable.term = node.durable.term.min(*term);
@@ -152,16 +163,22 @@ impl Cluster {
                 node.applied = (0, line);
             }
             Event::Term { term } => {
+                (node.leader, node.entered_from) = (None, Some(node.term));
+                node.memory.push((*term, None));
                 node.term = *term;
                 node.vote = None;
                 // A node that leaves its term leads no more, even before it says so.
                 node.role = Role::Follower;
                 node.role_line = line;
             }
-            Event::Voted { candidate, .. } => node.vote = Some((*candidate, line)),
-            Event::Role { term, role, last, .. } => {
+            Event::Voted { candidate, .. } => {
+                node.vote = Some((*candidate, line));
+                node.memory.push((node.term, Some(*candidate)));
+            }
+            Event::Role { term, role, leader, last } => {
                 node.role = *role;
                 node.role_line = line;
+                (node.leader, node.entered_from) = (*leader, None);
                 node.term = *term;
                 let entry = self.terms.entry(*term).or_default();
                 match role {
@@ -188,6 +205,9 @@ impl Cluster {
             Event::Durable { term, vote, last } => {
                 if let Some(candidate) = vote {
                     node.ballots.insert(*term, (*candidate, line));
+                }
+                if let Some(confirmed) = node.memory.iter().position(|m| *m == (*term, *vote)) {
+                    node.memory.drain(..confirmed);
                 }
                 node.keep(*term, *last, line);
             }

@@ -332,6 +332,7 @@ fn the_verdict_says_what_was_examined() {
             "durable-before-acknowledged: 2 replies",
             "survives-restart: 1 restart",
             "read-quorum: 0 confirmations",
+            "legal-transitions: 17 steps",
         ]
     );
 }

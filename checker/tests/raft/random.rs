@@ -215,6 +215,7 @@ impl Node {
     }
 
     fn stand(&mut self, voters: u64) {
+        (self.role, self.leader) = (Role::Follower, None);
         self.enter(self.now.term + 1);
         self.vote(self.id);
         self.role = Role::Candidate;
@@ -503,7 +504,7 @@ fn bugs_of_the_model_are_found() {
     finds(Bug::HalfQuorum, &["election-quorum", "election-safety"]);
     finds(Bug::CommitOldTerm, &["commit-quorum"]);
     finds(Bug::CommitUnverified, &["commit-quorum"]);
-    finds(Bug::TruncateAlways, &["commit-monotonic"]);
+    finds(Bug::TruncateAlways, &["commit-monotonic", "legal-transitions"]);
 }
 
 #[test]

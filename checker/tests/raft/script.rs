@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! voters 3                 how many nodes, first line; all start
-//! elect n1 2 n2 n3         n1 stands in term 2, n2 and n3 vote for it, it leads
+//! elect n1 2 n2 n3         n1 stands in term 2, n2 and n3 vote for it, it leads; if it is not
+//!                          in term 1 by then, it enters that first
 //! send n1 n2               n2 takes over the log of its leader n1, syncs and acknowledges
 //! n1 append 2 2x           two entries of term 2; the letter makes another payload
 //! n1 durable 4             durable up to index 4; without a number, the whole log
@@ -12,8 +13,8 @@
 //!
 //! Also: `term T`, `vote nX`, `candidate`, `leader`, `follow nX`, `follower`, `cut I`, `grant nX`,
 //! `ack nX [I]`, `apply I`, `answer I`, `read I nX nY`, `stop`. Options: `term=T` lets a step claim
-//! another term than its node's, `vote=nX|none` another vote, `log=…` another log (by the terms
-//! of its entries), `state=S` another digest.
+//! another term than its node's, `vote=nX|none` another vote, `leader=nX|none` another leader,
+//! `log=…` another log (by the terms of its entries), `state=S` another digest.
 
 use std::collections::BTreeMap;
 
@@ -93,6 +94,10 @@ impl World {
             }
             "elect" => {
                 let candidate = id(words[1]);
+                let before = words[2].parse::<u64>().unwrap() - 1;
+                if self.nodes[&candidate].term < before {
+                    self.step(candidate, &["term", &before.to_string()]);
+                }
                 self.step(candidate, &["term", words[2]]);
                 self.step(candidate, &["vote", words[1]]);
                 self.step(candidate, &["candidate"]);
@@ -155,7 +160,8 @@ impl World {
             .collect();
         let number = |at: usize| plain.get(at).map(|word| word.parse::<u64>().unwrap());
         let term = option("term").map_or(me.term, |term| term.parse().unwrap());
-        let vote = option("vote").map(|vote| (vote != "none").then(|| id(vote)));
+        let named = |name| option(name).map(|who| (who != "none").then(|| id(who)));
+        let (vote, leader) = (named("vote"), named("leader"));
         let told = option("log").map(|terms| {
             let mut log = Vec::new();
             terms.split(',').filter(|t| !t.is_empty()).for_each(|term| push(&mut log, term));
@@ -181,8 +187,14 @@ impl World {
                 me.vote = Some(id(plain[0]));
                 Event::Voted { term, candidate: id(plain[0]) }
             }
-            "candidate" => Event::Role { term, role: Role::Candidate, leader: None, last: upto(0) },
-            "leader" => Event::Role { term, role: Role::Leader, leader: Some(node), last: upto(0) },
+            "candidate" => {
+                let leader = leader.unwrap_or(None);
+                Event::Role { term, role: Role::Candidate, leader, last: upto(0) }
+            }
+            "leader" => {
+                let leader = leader.unwrap_or(Some(node));
+                Event::Role { term, role: Role::Leader, leader, last: upto(0) }
+            }
             "follow" => {
                 me.following = Some(id(plain[0]));
                 Event::Role { term, role: Role::Follower, leader: me.following, last: upto(1) }

@@ -60,7 +60,12 @@ impl Mutant {
                 row: Some(2),
                 source: "eliben/raft#27",
                 what: "a candidate that finds a leader in its own term forgets its vote",
-                breaks: &["one-vote-per-term", "survives-restart", "election-safety"],
+                breaks: &[
+                    "legal-transitions",
+                    "one-vote-per-term",
+                    "survives-restart",
+                    "election-safety",
+                ],
             },
             Self::CountsOldVotes => About {
                 name: "counts-old-votes",
@@ -122,7 +127,7 @@ impl Mutant {
                 row: Some(17),
                 source: "zhebrak/raftos#26",
                 what: "a late append erases the entries behind it, though they match",
-                breaks: &["acknowledged-kept", "leader-completeness"],
+                breaks: &["acknowledged-kept", "legal-transitions", "leader-completeness"],
             },
             Self::AcknowledgesBeforeSync => About {
                 name: "acknowledges-before-sync",

@@ -9,6 +9,7 @@ mod election_restriction;
 mod election_safety;
 mod leader_append_only;
 mod leader_completeness;
+mod legal_transitions;
 mod log_matching;
 mod one_vote_per_term;
 mod read_quorum;
@@ -78,7 +79,8 @@ impl Kind {
     }
 }
 
-/// All rules, in the order in which verdicts list them: elections, logs, commits, disks.
+/// All rules, in the order in which verdicts list them: elections, logs, commits, disks, and each
+/// step by itself.
 pub(super) fn all() -> Vec<Box<dyn Rule + Send>> {
     vec![
         Box::<election_safety::ElectionSafety>::default(),
@@ -96,6 +98,7 @@ pub(super) fn all() -> Vec<Box<dyn Rule + Send>> {
         Box::<durable_before_acknowledged::DurableBeforeAcknowledged>::default(),
         Box::<survives_restart::SurvivesRestart>::default(),
         Box::<read_quorum::ReadQuorum>::default(),
+        Box::<legal_transitions::LegalTransitions>::default(),
     ]
 }
 
