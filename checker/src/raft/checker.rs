@@ -24,6 +24,9 @@ pub struct Finding {
     pub nodes: Vec<u64>,
     /// Lines concerned, ascending.
     pub lines: Vec<Line>,
+    /// Whether all that is wrong is that a step of another node came too late, or never: in
+    /// another order of the same lines nothing might be.
+    pub by_order: bool,
 }
 
 /// A line, and what was known before it.
@@ -63,6 +66,16 @@ pub(super) struct Report<'a> {
 impl Report<'_> {
     /// The line violates the rule, together with other nodes and earlier lines.
     pub(super) fn violation(&mut self, summary: String, nodes: &[u64], lines: &[Line]) {
+        self.add(summary, nodes, lines, false);
+    }
+
+    /// The line violates the rule, as it has no cause: what must have come before it on another
+    /// node did not.
+    pub(super) fn uncaused(&mut self, summary: String, nodes: &[u64], lines: &[Line]) {
+        self.add(summary, nodes, lines, true);
+    }
+
+    fn add(&mut self, summary: String, nodes: &[u64], lines: &[Line], by_order: bool) {
         if *self.found == VIOLATIONS_PER_RULE {
             return;
         }
@@ -72,6 +85,7 @@ impl Report<'_> {
             summary,
             nodes: [&[self.node], nodes].concat(),
             lines: [&[self.line], lines].concat(),
+            by_order,
         };
         finding.nodes.sort_unstable();
         finding.nodes.dedup();

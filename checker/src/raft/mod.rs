@@ -8,6 +8,8 @@
 //! (`state`). Two steps that did not cause each other may be observed in either order, so a rule
 //! may rely only on what *must* have come before: the lines of the same node, and the lines that
 //! caused this one. What may be learnt late (a stale leader's commit, say) is judged when it comes.
+//! Where something is found, `causes` looks whether the clocks can be believed; if not, what
+//! rests on them alone is no violation, and nothing is green.
 //!
 //! # Caveats
 //!
@@ -17,6 +19,7 @@
 //! - Traces must be collected after the nodes have stopped, or in one go: a leader's trace that
 //!   is newer than its followers' claims acknowledgements that nobody sent.
 
+mod causes;
 mod checker;
 mod integrity;
 mod log;
@@ -64,12 +67,12 @@ pub fn check_after(traces: &[Vec<Record>], run: &Run, passed: Option<&Passed>) -
             });
             [evidence.property()].into_iter().chain(rules).collect()
         }
-        _ => judge(&evidence),
+        _ => judge(evidence),
     }
 }
 
 /// Takes the lines in order of their clocks to a checker.
-fn judge(evidence: &integrity::Evidence<'_>) -> Vec<Property> {
+fn judge(mut evidence: integrity::Evidence<'_>) -> Vec<Property> {
     let mut checker = Checker::new();
     for node in &evidence.lost {
         checker.lost(*node);
@@ -81,8 +84,15 @@ fn judge(evidence: &integrity::Evidence<'_>) -> Vec<Property> {
         order.push(record);
     }
 
+    // Whoever finds nothing has found an order of causes and effects.
+    let contradiction = match checker.findings() {
+        [] => None,
+        _ => causes::contradiction(&order),
+    };
+    let ordered = contradiction.is_none();
+    evidence.flaws.extend(contradiction);
     let mut violations: BTreeMap<&str, Vec<Violation>> = BTreeMap::new();
-    for finding in checker.findings() {
+    for finding in checker.findings().iter().filter(|finding| ordered || !finding.by_order) {
         let line = |line: &Line| Some((*order.get(usize::try_from(*line).ok()?)?).clone());
         violations.entry(finding.rule).or_default().push(Violation {
             rule: finding.rule.to_owned(),
@@ -99,7 +109,10 @@ fn judge(evidence: &integrity::Evidence<'_>) -> Vec<Property> {
         let (outcome, detail) = match violations.len() {
             0 if broken => (
                 Outcome::Unknown,
-                format!("nothing wrong in {examined}, but the traces are incomplete"),
+                match ordered {
+                    true => format!("nothing wrong in {examined}, but the traces are incomplete"),
+                    false => format!("{examined}, in an order that is not that of causes"),
+                },
             ),
             0 => (Outcome::Ok, examined),
             VIOLATIONS_PER_RULE => (

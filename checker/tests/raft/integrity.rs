@@ -5,7 +5,7 @@ use checker::{
     raft,
     verdict::{Outcome, Property},
 };
-use proto::trace::{Event, Position, Record};
+use proto::trace::{Event, Position, Record, Role};
 
 use crate::script::{holds, properties, traces};
 
@@ -121,6 +121,70 @@ fn clocks_that_do_not_grow() {
     broken("line 5 of the trace of n1 (boot 1, seq 4): its clock is 6, after 6", |t| {
         t[0][4].clock = t[0][3].clock;
     });
+}
+
+/// Makes a node's clock go ahead, from its first line that `from` finds.
+fn ahead(trace: &mut [Record], from: fn(&Event) -> bool) {
+    let first = trace.iter().position(|record| from(&record.event)).unwrap();
+    trace[first..].iter_mut().for_each(|record| record.clock += 1000);
+}
+
+#[test]
+fn clocks_that_contradict_each_other() {
+    // Others have what n1 made before it made it.
+    let flaw = |seq, clock| {
+        format!(
+            "the clocks contradict each other: n2 has index 1 (term 1) at boot 1, seq 6, clock 16, \
+             before n1 made it at boot 1, seq {seq}, clock {clock}"
+        )
+    };
+    for event in [
+        |event: &Event| matches!(event, Event::Appended { .. }),
+        |event: &Event| matches!(event, Event::Role { role: Role::Leader, .. }),
+        |event: &Event| matches!(event, Event::Term { .. }),
+    ] {
+        broken(&flaw(6, 1013), |t| ahead(&mut t[0], event));
+    }
+}
+
+#[test]
+fn a_cause_at_the_time_of_its_effect() {
+    let mut traces = traces(
+        "voters 3
+         elect n3 1 n2
+         n3 append 1
+         n3 durable
+         send n3 n2",
+    );
+    let append = |event: &Event| matches!(event, Event::Appended { .. });
+    let at = |trace: &[Record]| trace.iter().find(|r| append(&r.event)).unwrap().clock;
+    let late = at(&traces[1]) - at(&traces[2]);
+    traces[2].iter_mut().filter(|r| r.clock >= 12).for_each(|record| record.clock += late);
+    assert_eq!(at(&traces[1]), at(&traces[2]));
+    undecided(
+        &properties(&traces),
+        "the clocks contradict each other: n2 has index 1 (term 1) at boot 1, seq 6, clock 16, \
+         before n3 made it at boot 1, seq 6, clock 16",
+    );
+}
+
+#[test]
+fn what_clocks_cannot_excuse_is_still_a_violation() {
+    let violated = |traces: &[Vec<Record>]| {
+        let bad = properties(traces).into_iter().filter(|p| p.outcome == Outcome::Violated);
+        bad.map(|property| property.name).collect::<Vec<_>>()
+    };
+    // A commit index that goes back, on one node.
+    let mut skewed = traces(&format!("{SCRIPT}\n n1 commit 1 n1=1 n2=1"));
+    ahead(&mut skewed[0], |event| matches!(event, Event::Appended { .. }));
+    assert_eq!(violated(&skewed), ["commit-monotonic"]);
+    // A commit that counts an acknowledgement which was given later: it was not there.
+    let mut early = traces(SCRIPT);
+    for trace in &mut early[1..] {
+        ahead(trace, |event| matches!(event, Event::Acknowledged { .. }));
+    }
+    assert_eq!(violated(&early), ["commit-quorum"]);
+    assert_eq!(properties(&early)[0].outcome, Outcome::Ok);
 }
 
 #[test]

@@ -111,7 +111,7 @@ fn leader(
                 0 => "nothing".to_owned(),
                 most => format!("up to index {most} only"),
             };
-            report.violation(
+            report.uncaused(
                 format!(
                     "n{me} counted n{voter} up to index {index} for its commit of {} in term {term}, \
                      but n{voter} acknowledged {most}",
@@ -155,7 +155,7 @@ impl CommitQuorum {
                 &[],
                 &[],
             ),
-            None => report.violation(
+            None => report.uncaused(
                 format!("n{me} committed {}, which no leader had committed", entry(last)),
                 &[],
                 &[],

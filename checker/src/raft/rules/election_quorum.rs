@@ -48,7 +48,7 @@ impl Rule for ElectionQuorum {
         let lost = step.cluster.lost.iter().filter(|n| **n != me && !by.contains(*n)).count();
         if !step.node.is_majority(by.len() + lost) {
             let by: Vec<_> = by.into_iter().collect();
-            report.violation(
+            report.uncaused(
                 format!(
                     "n{me} became leader of term {term} with durable votes of {} only, {} of {} voters",
                     names(&by),

@@ -52,7 +52,7 @@ impl Rule for ElectionRestriction {
                 }
             }
             None if step.cluster.lost.contains(&candidate) => {}
-            None => report.violation(
+            None => report.uncaused(
                 format!(
                     "n{me} voted for n{candidate} in term {term}, but n{candidate} was no candidate"
                 ),

@@ -69,7 +69,7 @@ fn follows(step: &Step<'_>, report: &mut Report<'_>, term: u64, leader: u64, ver
             &[elected.line],
         ),
         None if step.cluster.lost.contains(&leader) => {}
-        None => report.violation(
+        None => report.uncaused(
             format!(
                 "n{me} {verb} n{leader} as leader of term {term}, but n{leader} was not elected"
             ),

@@ -78,7 +78,8 @@ impl Rule for LogMatching {
                 account(report, "it appended behind", *prev);
                 let mut before = *prev;
                 for (term, hash) in entries {
-                    let next = Position { index: before.index + 1, term: *term, hash: *hash };
+                    let index = before.index.saturating_add(1);
+                    let next = Position { index, term: *term, hash: *hash };
                     self.entry(step, next, report);
                     before = next;
                 }
@@ -138,7 +139,7 @@ fn origin(step: &Step<'_>, new: Position, report: &mut Report<'_>) {
     }
     match step.cluster.leader(new.term) {
         Some(leader) if step.cluster.lost.contains(&leader.node) => {}
-        Some(leader) => report.violation(
+        Some(leader) => report.uncaused(
             format!(
                 "n{me} appended {}, which n{}, the leader of term {}, never did",
                 entry(new),
@@ -149,7 +150,7 @@ fn origin(step: &Step<'_>, new: Position, report: &mut Report<'_>) {
             &[leader.line],
         ),
         None if !step.cluster.lost.is_empty() => {}
-        None => report.violation(
+        None => report.uncaused(
             format!("n{me} appended {}, but no leader of that term was elected", entry(new)),
             &[],
             &[],

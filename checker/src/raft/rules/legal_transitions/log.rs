@@ -73,7 +73,7 @@ pub(super) fn appended(
         && let Some(theirs) = leading(step, leader)
         && !theirs.log.contains(last)
     {
-        report.violation(
+        report.uncaused(
             format!("n{me} appended {}, which its leader n{leader} does not have", entry(last)),
             &[leader],
             &[theirs.role_line],
@@ -100,7 +100,7 @@ pub(super) fn truncated(step: &Step<'_>, last: Position, report: &mut Report<'_>
         None => {
             let end = entry(theirs.log.last());
             let why = format!("{what} has nothing instead: its log ends at {end}");
-            report.violation(why, &[leader], &line);
+            report.uncaused(why, &[leader], &line);
         }
     }
 }
@@ -120,7 +120,7 @@ pub(super) fn acknowledged(step: &Step<'_>, leader: u64, last: Position, report:
         && let Some(theirs) = leading(step, leader)
         && !theirs.log.contains(last)
     {
-        report.violation(
+        report.uncaused(
             format!("n{me} acknowledged {} to n{leader}, which does not have it", entry(last)),
             &[leader],
             &[theirs.role_line],
