@@ -72,6 +72,10 @@ enum Bug {
     CommitUnverified,
     /// Any append replaces all that follows it, so that a late one removes entries.
     TruncateAlways,
+    /// A candidate that waited in vain stands again in its term.
+    StandAgain,
+    /// A candidate that finds a leader forgets its vote.
+    ForgetVote,
 }
 
 struct Node {
@@ -215,9 +219,11 @@ impl Node {
     }
 
     fn stand(&mut self, voters: u64) {
-        (self.role, self.leader) = (Role::Follower, None);
-        self.enter(self.now.term + 1);
-        self.vote(self.id);
+        if self.bug != Bug::StandAgain || self.role != Role::Candidate {
+            (self.role, self.leader) = (Role::Follower, None);
+            self.enter(self.now.term + 1);
+            self.vote(self.id);
+        }
         self.role = Role::Candidate;
         self.votes.clear();
         let (term, last) = (self.now.term, self.last());
@@ -310,6 +316,10 @@ impl Node {
                 self.lead(voters);
             }
             Body::Append { prev, entries, commit } => {
+                if self.bug == Bug::ForgetVote && self.role == Role::Candidate {
+                    self.now.vote = None;
+                    self.writes.push(self.now.clone());
+                }
                 if self.leader != Some(message.from) {
                     (self.role, self.leader) = (Role::Follower, Some(message.from));
                     let (leader, last) = (self.leader, self.last());
@@ -505,6 +515,8 @@ fn bugs_of_the_model_are_found() {
     finds(Bug::CommitOldTerm, &["commit-quorum"]);
     finds(Bug::CommitUnverified, &["commit-quorum"]);
     finds(Bug::TruncateAlways, &["commit-monotonic", "legal-transitions"]);
+    finds(Bug::StandAgain, &["legal-transitions"]);
+    finds(Bug::ForgetVote, &["legal-transitions"]);
 }
 
 #[test]
