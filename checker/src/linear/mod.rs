@@ -9,7 +9,7 @@
 //!
 //! - [`check`] decides a history of the store, and [`examine`] also explains it;
 //! - [`decide()`] decides the operations of one object of any model;
-//! - [`explain`] says why a key is illegal;
+//! - [`explain`] says why a key is illegal, and [`page()`] shows it;
 //! - [`objects`] decides a generic history, object by object: [`appends`], [`inclusion`] and [`fifo`]
 //!   are to stores of texts, growing sets and queues what zones are to registers.
 
@@ -22,6 +22,7 @@ pub mod fifo;
 pub mod inclusion;
 mod key;
 pub mod objects;
+mod page;
 pub mod search;
 mod witness;
 pub mod zones;
@@ -38,6 +39,7 @@ pub use decide::{Core, Decision, decide};
 pub use explain::{Explanation, Told};
 use key::Subject;
 pub use key::{Illegal, Key, check_key, decide as decide_register};
+pub use page::page;
 pub use search::{Budget, Interval};
 
 /// What a check may use.

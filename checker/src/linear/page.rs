@@ -1,0 +1,309 @@
+//! A page that shows why operations are not linearizable: self-contained, and small however long
+//! the history is, since it shows the core alone.
+//!
+//! Each process has a lane, each operation a bar from its call to its return. Time between two
+//! moments is drawn as wide as its logarithm, so that what happened within a millisecond can be
+//! read beside what happened an hour before.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use super::{Explanation, Told, explain::seconds};
+
+const STYLE: &str = include_str!("page.css");
+
+/// Operations drawn of one core; the others are counted.
+const DRAWN_MAX: usize = 60;
+/// Possible states listed.
+const LISTED_MAX: usize = 12;
+
+/// Pixels: the lanes' names, the height of a lane and of a bar, and what stands above the lanes.
+const LEFT: f64 = 118.0;
+const LANE: f64 = 50.0;
+const BAR: f64 = 30.0;
+const TOP: f64 = 40.0;
+
+/// The page. Without an explanation it says that there is none.
+pub fn page(explanations: &[Explanation], title: &str) -> String {
+    let title = escaped(title);
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{title}</title>\n<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n"
+    );
+    if explanations.is_empty() {
+        page += "<p class=\"note\">No violation of linearizability was found.</p>\n";
+    }
+    for explanation in explanations {
+        page += &section(explanation);
+    }
+    page + "</body></html>\n"
+}
+
+fn section(explanation: &Explanation) -> String {
+    let Explanation { object, summary, operations, stuck, tried, possible, doubt, .. } =
+        explanation;
+    let core = operations.iter().filter(|told| told.core).count();
+    let mut html = format!(
+        "<section><h2>{}</h2>\n<p class=\"why\">{}.</p>\n<div class=\"picture\">{}</div>\n<dl>",
+        escaped(object),
+        escaped(summary),
+        picture(explanation)
+    );
+    let mut say = |name: &str, what: &str| {
+        let _ = write!(html, "<dt>{name}</dt><dd>{what}</dd>");
+    };
+    if !possible.is_empty() {
+        let mut names: Vec<String> = possible
+            .iter()
+            .take(LISTED_MAX)
+            .map(|name| format!("<code>{}</code>", escaped(name)))
+            .collect();
+        if possible.len() > LISTED_MAX {
+            names.push(format!("and {} more", possible.len() - LISTED_MAX));
+        }
+        say("Possible just before", &names.join(" "));
+    }
+    let mut order: Vec<String> = tried
+        .iter()
+        .filter_map(|&at| operations.get(at))
+        .take(DRAWN_MAX)
+        .map(|told| format!("<code>{}</code>", escaped(&told.what)))
+        .collect();
+    if let Some(told) = operations.get(*stuck) {
+        order.push(format!("then no place for <code>{}</code>", escaped(&told.what)));
+    }
+    say("Order tried", &order.join(" "));
+    let proof = match doubt {
+        Some(doubt) => escaped(doubt),
+        None if core == 1 => "this operation alone has no place, verified".into(),
+        None => format!("these {core} operations have no order by themselves, verified"),
+    };
+    say("Proof", &proof);
+    html += "</dl>\n<table><tr><th>operation</th><th>node</th><th>process</th><th>called</th>\
+             <th>answered</th><th>events of the history</th></tr>\n";
+    for (at, told) in operations.iter().enumerate().take(DRAWN_MAX) {
+        let class = class(explanation, at);
+        let events: Vec<String> = told.events.iter().map(u64::to_string).collect();
+        let _ = writeln!(
+            html,
+            "<tr class=\"{class}\"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+             <td>{}</td></tr>",
+            escaped(&told.what),
+            escaped(told.node.as_deref().unwrap_or("")),
+            told.process,
+            seconds(told.call),
+            told.ret.map_or_else(|| "never".into(), seconds),
+            events.join(", ")
+        );
+    }
+    html += "</table>\n";
+    if operations.len() > DRAWN_MAX {
+        let left = operations.len() - DRAWN_MAX;
+        let _ = writeln!(html, "<p class=\"note\">{left} more operations are not shown.</p>");
+    }
+    html + "</section>\n"
+}
+
+fn class(explanation: &Explanation, at: usize) -> &'static str {
+    match explanation.operations.get(at) {
+        _ if at == explanation.stuck => "stuck",
+        Some(told) if told.core => "bar",
+        _ => "beside",
+    }
+}
+
+fn picture(explanation: &Explanation) -> String {
+    // The one that is stuck is drawn, whatever else is not.
+    let drawn: Vec<(usize, &Told)> = explanation
+        .operations
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at < DRAWN_MAX || *at == explanation.stuck)
+        .collect();
+    let axis = Axis::new(&drawn);
+    let mut lanes: BTreeMap<u64, usize> = drawn.iter().map(|(_, told)| (told.process, 0)).collect();
+    for (lane, place) in lanes.values_mut().enumerate() {
+        *place = lane;
+    }
+    let bottom = TOP + LANE * lanes.len() as f64;
+    let (width, height) = (axis.end + 30.0, bottom + 12.0);
+    let mut svg = format!(
+        "<svg width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
+         role=\"img\" aria-label=\"operations by process on a time axis\">\n"
+    );
+    for (process, &lane) in &lanes {
+        let y = TOP + LANE * lane as f64;
+        let _ = writeln!(
+            svg,
+            "<rect class=\"lane\" x=\"0\" y=\"{:.0}\" width=\"{width:.0}\" height=\"{:.0}\"/>\
+             <text x=\"14\" y=\"{:.0}\">process {process}</text>",
+            y + 2.0,
+            LANE - 4.0,
+            y + LANE / 2.0 + 4.0
+        );
+    }
+    let mut labelled = f64::MIN;
+    for (&time, &x) in &axis.places {
+        let _ = writeln!(
+            svg,
+            "<line class=\"tick\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>"
+        );
+        if x - labelled >= 62.0 {
+            labelled = x;
+            let _ = writeln!(
+                svg,
+                "<text class=\"small\" x=\"{x:.1}\" y=\"30\" text-anchor=\"middle\">{}</text>",
+                seconds(time)
+            );
+        }
+    }
+    for &(at, told) in &drawn {
+        svg += &bar(explanation, at, told, &axis, lanes[&told.process]);
+    }
+    if let Some(x) = axis.places.get(&explanation.until) {
+        let _ = writeln!(
+            svg,
+            "<line class=\"until\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>\
+             <text class=\"bad\" x=\"{x:.1}\" y=\"14\" text-anchor=\"middle\">no order left</text>"
+        );
+    }
+    svg + "</svg>"
+}
+
+/// An operation: its bar, what it did, and its number in the order that was tried.
+fn bar(explanation: &Explanation, at: usize, told: &Told, axis: &Axis, lane: usize) -> String {
+    let x = axis.places.get(&told.call).copied().unwrap_or(LEFT);
+    let end = told.ret.and_then(|ret| axis.places.get(&ret)).copied().unwrap_or(axis.end + 30.0);
+    let y = TOP + LANE * lane as f64 + (LANE - BAR) / 2.0;
+    let class = class(explanation, at);
+    let who = told.node.as_deref().map_or_else(String::new, |node| format!(" · {node}"));
+    let text = escaped(&format!("{}{who}", told.what));
+    let answered = told.ret.map_or_else(|| "never answered".into(), seconds);
+    let mut svg = format!(
+        "<g><title>{text}, {} to {answered}</title><rect class=\"{class}\" x=\"{x:.1}\" \
+         y=\"{y:.0}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"5\"/>",
+        seconds(told.call),
+        (end - x).max(3.0)
+    );
+    let middle = y + BAR / 2.0;
+    let mut start = x + 9.0;
+    let number = explanation.tried.iter().position(|&tried| tried == at);
+    if let Some(number) = number {
+        let _ = write!(
+            svg,
+            "<circle class=\"number\" cx=\"{:.1}\" cy=\"{middle:.0}\" r=\"9\"/>\
+             <text class=\"onnumber\" x=\"{:.1}\" y=\"{:.0}\">{}</text>",
+            x + 15.0,
+            x + 15.0,
+            middle + 4.0,
+            number + 1
+        );
+        start = x + 29.0;
+    }
+    let mark = if at == explanation.stuck { "✗ " } else { "" };
+    let bad = if at == explanation.stuck { " class=\"bad\"" } else { "" };
+    let _ = writeln!(
+        svg,
+        "<text{bad} x=\"{start:.1}\" y=\"{:.0}\">{mark}{text}</text></g>",
+        middle + 4.0
+    );
+    svg
+}
+
+/// Where each moment is drawn.
+struct Axis {
+    places: BTreeMap<u64, f64>,
+    end: f64,
+}
+
+impl Axis {
+    fn new(drawn: &[(usize, &Told)]) -> Self {
+        let mut places: BTreeMap<u64, f64> = BTreeMap::new();
+        for (_, told) in drawn {
+            places.insert(told.call, 0.0);
+            places.extend(told.ret.map(|ret| (ret, 0.0)));
+        }
+        let mut x = LEFT;
+        let mut before = None;
+        for (&time, place) in &mut places {
+            if let Some(before) = before {
+                x += 22.0 + 7.0 * ((time - before) as f64).ln().max(0.0) / 2.0;
+            }
+            *place = x;
+            before = Some(time);
+        }
+        // Every text fits its bar.
+        let stretch = drawn
+            .iter()
+            .filter_map(|(_, told)| {
+                let drawn = places[&told.ret?] - places[&told.call];
+                let node = told.node.as_ref().map_or(0, |node| node.chars().count() + 3);
+                let text = 7.2 * (told.what.chars().count() + node) as f64 + 52.0;
+                (drawn > 0.0).then(|| text / drawn)
+            })
+            .fold(1.0, f64::max)
+            .min(6.0);
+        for place in places.values_mut() {
+            *place = LEFT + (*place - LEFT) * stretch;
+        }
+        let end = (LEFT + (x - LEFT) * stretch).max(760.0);
+        Self { places, end }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(process: u64, what: &str, call: u64, ret: Option<u64>) -> Told {
+        let node = Some(format!("n{process}"));
+        Told { events: vec![call], process, node, what: what.into(), call, ret, core: true }
+    }
+
+    fn stale(operations: Vec<Told>) -> Explanation {
+        Explanation {
+            object: "key <k>".into(),
+            summary: "n3 answered 7".into(),
+            until: operations[1].ret.unwrap(),
+            operations,
+            stuck: 1,
+            tried: vec![0],
+            possible: vec!["9".into()],
+            doubt: None,
+        }
+    }
+
+    #[test]
+    fn a_page_shows_every_operation_and_marks_the_one_that_is_stuck() {
+        let operations = vec![told(1, "write 9", 0, Some(5)), told(3, "read 7", 8, Some(1 << 40))];
+        let page = page(&[stale(operations)], "a & b");
+        assert!(page.contains("<h1>a &amp; b</h1>") && page.contains("key &lt;k&gt;"));
+        assert!(page.contains("✗ read 7 · n3") && page.contains(">write 9 · n1</text>"));
+        assert!(page.contains("2 operations have no order by themselves, verified"));
+        assert!(page.matches("class=\"number\"").count() == 1, "the write is tried, first");
+        assert!(!page.contains("http"), "nothing is fetched");
+    }
+
+    #[test]
+    fn a_large_core_makes_no_large_page() {
+        let mut operations = vec![told(1, "write 9", 0, None), told(2, "read 7", 1, Some(2))];
+        operations.extend((0..100_000).map(|at| told(at, "write 9", at, None)));
+        let page = page(&[stale(operations)], "large");
+        assert!(page.len() < 60_000, "{}", page.len());
+        assert!(page.contains("99942 more operations are not shown"));
+    }
+}
