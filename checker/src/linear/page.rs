@@ -126,7 +126,7 @@ fn picture(explanation: &Explanation) -> String {
         *place = lane;
     }
     let bottom = TOP + LANE * lanes.len() as f64;
-    let (width, height) = (axis.end + 30.0, bottom + 12.0);
+    let (width, height) = (axis.end + 60.0, bottom + 12.0);
     let mut svg = format!(
         "<svg width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
          role=\"img\" aria-label=\"operations by process on a time axis\">\n"
@@ -173,7 +173,7 @@ fn picture(explanation: &Explanation) -> String {
 /// An operation: its bar, what it did, and its number in the order that was tried.
 fn bar(explanation: &Explanation, at: usize, told: &Told, axis: &Axis, lane: usize) -> String {
     let x = axis.places.get(&told.call).copied().unwrap_or(LEFT);
-    let end = told.ret.and_then(|ret| axis.places.get(&ret)).copied().unwrap_or(axis.end + 30.0);
+    let end = told.ret.and_then(|ret| axis.places.get(&ret)).copied().unwrap_or(axis.end + 60.0);
     let y = TOP + LANE * lane as f64 + (LANE - BAR) / 2.0;
     let class = class(explanation, at);
     let who = told.node.as_deref().map_or_else(String::new, |node| format!(" · {node}"));
@@ -246,7 +246,7 @@ impl Axis {
         for place in places.values_mut() {
             *place = LEFT + (*place - LEFT) * stretch;
         }
-        let end = (LEFT + (x - LEFT) * stretch).max(760.0);
+        let end = (LEFT + (x - LEFT) * stretch).max(1040.0);
         Self { places, end }
     }
 }
