@@ -8,6 +8,7 @@
 //! - [`raft`]: the Raft safety properties, from the nodes' traces;
 //! - [`property`]: what else a run must show, a small file each;
 //! - [`judge`]: which model a bare history is checked against;
+//! - [`weak`]: promises weaker than linearizability: sessions, sequential consistency;
 //! - [`verdict`]: what a check says.
 
 #![forbid(unsafe_code)]
@@ -22,3 +23,4 @@ pub mod model;
 pub mod property;
 pub mod raft;
 pub mod verdict;
+pub mod weak;
