@@ -1,0 +1,9 @@
+#![no_main]
+
+mod shared;
+
+use checker::history::read::Format;
+
+libfuzzer_sys::fuzz_target!(|text: &[u8]| {
+    shared::history(text, Some(Format::JsonLines), false);
+});
