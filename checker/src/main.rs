@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    fs::File,
+    fs::{self, File},
     io::{self, BufReader, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -11,13 +11,16 @@ use std::{
 
 use checker::{
     evidence,
-    history::read::{self, Format, Numbering, Numbers},
+    history::{
+        operation,
+        read::{self, Format, Numbering, Numbers},
+    },
     jsonl,
     judge::{
-        self, Found,
-        models::{MODELS, Model},
+        self, Found, Judgement,
+        models::{Check, MODELS, Model},
     },
-    linear::Limits,
+    linear::{self, Explanation, Limits},
     verdict::{self, Outcome, Verdict, Violation},
 };
 use clap::{
@@ -57,6 +60,10 @@ struct Arguments {
     /// Print the verdicts as JSON, one a line.
     #[arg(long)]
     json: bool,
+
+    /// Write a page that shows why a register is not linearizable: of one input, if it is so.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 
     /// Seconds to search for a linearization before giving up, for each input.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
@@ -103,6 +110,10 @@ fn main() -> ExitCode {
             };
         }
     };
+    if arguments.html.is_some() && arguments.inputs.len() > 1 {
+        eprintln!("checker: --html shows one input, not {}", arguments.inputs.len());
+        return ExitCode::from(USAGE);
+    }
     let mut worst = Outcome::Ok;
     let mut unreadable = false;
     for input in &arguments.inputs {
@@ -115,6 +126,10 @@ fn main() -> ExitCode {
             }
         };
         worst = worst.max(judged.verdict.outcome);
+        if let Some(Err(error)) = arguments.html.as_deref().map(|file| judged.draw(file)) {
+            eprintln!("checker: {error}");
+            unreadable = true;
+        }
         let printed = if arguments.json { judged.print_json(input) } else { judged.print_text() };
         if let Err(error) = printed {
             if error.kind() != io::ErrorKind::BrokenPipe {
@@ -140,6 +155,8 @@ struct Judged {
     found: Option<Found>,
     numbering: Numbering,
     verdict: Verdict,
+    /// Why registers are not linearizable, where they are not.
+    explanations: Vec<Explanation>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +167,8 @@ enum Error {
     Lines(#[from] jsonl::Error),
     #[error("{name}: {source}")]
     Judge { name: String, source: judge::Error },
+    #[error("cannot write {}: {source}", .file.display())]
+    Html { file: PathBuf, source: io::Error },
 }
 
 fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
@@ -168,12 +187,16 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
             file = input.join("history.jsonl");
         } else {
             let evidence = evidence::load(input)?;
-            return Ok(Judged {
-                name: input.display().to_string(),
-                found: None,
-                numbering: Numbering::default(),
-                verdict: verdict::check(&evidence, &limits),
-            });
+            let verdict = verdict::check(&evidence, &limits);
+            let mut explanations = Vec::new();
+            if arguments.html.is_some()
+                && verdict.outcome == Outcome::Violated
+                && let Ok(operations) = operation::pair(&evidence.history)
+            {
+                explanations = linear::examine(&operations, &limits).1;
+            }
+            let (name, numbering) = (input.display().to_string(), Numbering::default());
+            return Ok(Judged { name, found: None, numbering, verdict, explanations });
         }
     }
     let (format, independent) = (arguments.format, arguments.independent);
@@ -187,12 +210,42 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
     let name = file.display().to_string();
     let numbering = history.numbering.clone();
     match judge::judge(history, Model::named(&arguments.model), &limits) {
-        Ok((found, verdict)) => Ok(Judged { name, found: Some(found), numbering, verdict }),
+        Ok(Judgement { found, verdict, explanations }) => {
+            Ok(Judged { name, found: Some(found), numbering, verdict, explanations })
+        }
         Err(source) => Err(Error::Judge { name, source }),
     }
 }
 
 impl Judged {
+    /// Writes the page, or says why there is none: an empty one would look like a proof.
+    fn draw(&self, file: &Path) -> Result<(), Error> {
+        if self.explanations.is_empty() {
+            let linearizability =
+                self.verdict.properties.iter().find(|property| property.name == "linearizability");
+            let model = self.found.as_ref().map(|found| found.model);
+            let why = match (model, linearizability.map(|property| property.outcome)) {
+                (Some(model), _) if !matches!(model.check, Check::Register) => {
+                    format!("a page shows registers, and this was checked as {}", model.name)
+                }
+                (_, Some(Outcome::Ok)) => "no violation of linearizability was found".into(),
+                (_, Some(Outcome::Violated)) => "what was violated was not found again".into(),
+                _ => "whether the history is linearizable was not decided".into(),
+            };
+            eprintln!("checker: nothing to explain, {} is not written: {why}", file.display());
+            return Ok(());
+        }
+        let mut explanations = self.explanations.clone();
+        for told in explanations.iter_mut().flat_map(|explanation| &mut explanation.operations) {
+            for index in &mut told.events {
+                let (Numbers::Events(number) | Numbers::Lines(number)) = self.numbering.of(*index);
+                *index = number;
+            }
+        }
+        let page = linear::page(&explanations, &format!("{}: not linearizable", self.name));
+        fs::write(file, page).map_err(|source| Error::Html { file: file.to_owned(), source })
+    }
+
     fn print_json(&self, input: &Path) -> io::Result<()> {
         #[derive(serde::Serialize)]
         struct Line<'a> {

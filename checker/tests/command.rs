@@ -123,3 +123,73 @@ fn a_jepsen_log_is_recognized() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/jepsen/etcd_000.log");
     assert_eq!(code(&checker(&[path], "")), 1);
 }
+
+#[test]
+fn a_page_shows_why_a_register_is_not_linearizable() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("page.html").to_str().unwrap().to_owned();
+    let output = checker(&["--html", &page, "-"], &stale());
+    assert_eq!(code(&output), 1);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let html = fs::read_to_string(&page).unwrap();
+    assert!(html.contains("<h1>standard input: not linearizable</h1>"), "{html}");
+    assert!(html.contains("✗ read nil · n2") && html.contains(">write 7 · n1</text>"), "{html}");
+    assert!(html.contains("these 2 operations have no order by themselves, verified"), "{html}");
+}
+
+#[test]
+fn a_page_names_the_lines_of_a_log_and_is_drawn_of_a_run_directory_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("page.html").to_str().unwrap().to_owned();
+    // A line more at the top moves every place.
+    let log = include_str!("data/jepsen/etcd_000.log");
+    let places = |log: &str| {
+        assert_eq!(code(&checker(&["--html", &page, "-"], log)), 1);
+        let html = fs::read_to_string(&page).unwrap();
+        let row = html.split("<tr class=\"stuck\">").nth(1).unwrap();
+        let row = row.split("</tr>").next().unwrap();
+        let last = row.rsplit("<td>").next().unwrap().trim_end_matches("</td>");
+        last.split(", ").map(|line| line.parse::<usize>().unwrap()).collect::<Vec<_>>()
+    };
+    let lines = places(log);
+    let text: Vec<&str> = log.lines().collect();
+    assert!(text[lines[0] - 1].contains(":invoke"), "{}", text[lines[0] - 1]);
+    assert!(text[lines[1] - 1].contains(":ok"), "{}", text[lines[1] - 1]);
+    assert_eq!(places(&format!("\n{log}")), [lines[0] + 1, lines[1] + 1]);
+
+    let run = tempfile::tempdir().unwrap();
+    file(run.path(), "history.jsonl", &stale());
+    fs::remove_file(&page).unwrap();
+    assert_eq!(code(&checker(&["--html", &page, run.path().to_str().unwrap()], "")), 1);
+    assert!(fs::read_to_string(&page).unwrap().contains("✗ read nil · n2"));
+}
+
+#[test]
+fn a_page_without_anything_to_show_is_not_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("page.html").to_str().unwrap().to_owned();
+    let queue = r#"{"index":0,"time":0,"process":0,"type":"invoke","f":"dequeue","key":"q","value":null}
+{"index":1,"time":1,"process":0,"type":"ok","f":"dequeue","key":"q","value":7}
+"#;
+    let cases = [
+        (GOOD, 0, "no violation of linearizability was found"),
+        ("", 2, "whether the history is linearizable was not decided"),
+        (queue, 1, "a page shows registers, and this was checked as queue"),
+    ];
+    for (history, exit, why) in cases {
+        let output = checker(&["--html", &page, "--format", "jsonl", "-"], history);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(code(&output), exit, "{error}");
+        assert_eq!(error, format!("checker: nothing to explain, {page} is not written: {why}\n"));
+        assert!(!Path::new(&page).exists());
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_told_and_hides_no_violation() {
+    let output = checker(&["--html", "no/such/directory/page.html", "-"], &stale());
+    assert_eq!(code(&output), 1);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.starts_with("checker: cannot write no/such/directory/page.html: "), "{error}");
+    assert_eq!(code(&checker(&["--html", "page.html", "-", "-"], GOOD)), 64);
+}

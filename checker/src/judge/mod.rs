@@ -13,7 +13,7 @@ use crate::{
         read::{Events, Format, History},
         register,
     },
-    linear::{self, Limits},
+    linear::{self, Explanation, Limits},
     property::completeness,
     verdict::{Verdict, count, grouped},
 };
@@ -54,6 +54,17 @@ impl fmt::Display for Found {
     }
 }
 
+/// What was said of a history.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// What it is.
+    pub found: Found,
+    /// What it is worth.
+    pub verdict: Verdict,
+    /// Why registers are not linearizable, for a picture; of another model, nothing.
+    pub explanations: Vec<Explanation>,
+}
+
 /// Why a history cannot be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -86,15 +97,21 @@ pub fn judge(
     history: History,
     model: Option<&'static Model>,
     limits: &Limits,
-) -> Result<(Found, Verdict), Error> {
+) -> Result<Judgement, Error> {
     let History { format, events, skipped, gaps, numbering: _ } = history;
     let (functions, operations, processes) = summary(&events);
     let (model, events) = choose(model, events, &functions)?;
     let length = events.len();
+    let mut explanations = Vec::new();
+    let mut registers = |operations: &[operation::Operation<'_>]| {
+        let (property, why) = linear::examine(operations, limits);
+        explanations = why;
+        Ok(vec![property])
+    };
     let (checked, malformed) = match &events {
         Events::Register(events) => match operation::pair(events) {
-            Ok(operations) => (Ok(vec![linear::check(&operations, limits)]), None),
-            Err(malformed) => (Ok(vec![linear::check(&[], limits)]), Some(malformed)),
+            Ok(operations) => (registers(&operations), None),
+            Err(malformed) => (registers(&[]), Some(malformed)),
         },
         Events::Generic(events) => match (generic::pair(events), model.check) {
             (Ok(operations), Check::Model(check)) => (check(&operations, limits), None),
@@ -105,7 +122,7 @@ pub fn judge(
     let mut properties = checked.map_err(|problem| Error::Unfit { model: model.name, problem })?;
     properties.push(completeness::check_history(length, &gaps, malformed.as_ref()));
     let found = Found { format, operations, processes, functions, skipped, model };
-    Ok((found, Verdict::of(properties)))
+    Ok(Judgement { found, verdict: Verdict::of(properties), explanations })
 }
 
 /// The model, and the events in the type that it reads.

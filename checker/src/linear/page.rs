@@ -80,7 +80,7 @@ fn section(explanation: &Explanation) -> String {
     };
     say("Proof", &proof);
     html += "</dl>\n<table><tr><th>operation</th><th>node</th><th>process</th><th>called</th>\
-             <th>answered</th><th>events of the history</th></tr>\n";
+             <th>answered</th><th>place in the history</th></tr>\n";
     for (at, told) in operations.iter().enumerate().take(DRAWN_MAX) {
         let class = class(explanation, at);
         let events: Vec<String> = told.events.iter().map(u64::to_string).collect();
