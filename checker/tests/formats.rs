@@ -53,3 +53,30 @@ fn jepsens_log() {
 fn a_format_that_is_told() {
     golden("told", &["--format", "edn", "register.jsonl"]);
 }
+
+#[test]
+fn weaker_promises_that_a_lagging_node_keeps() {
+    golden("lagging.jsonl", &["lagging.jsonl"]);
+    golden("lagging.session", &["--model", "session", "lagging.jsonl"]);
+    golden("lagging.sequential", &["--model", "sequential", "lagging.jsonl"]);
+}
+
+#[test]
+fn weaker_promises_that_are_broken() {
+    golden("backwards.session", &["--model", "session", "backwards.jsonl"]);
+    golden("backwards.sequential", &["--model", "sequential", "backwards.jsonl"]);
+}
+
+#[test]
+fn a_history_that_says_nothing_keeps_no_promise() {
+    golden("nothing.session", &["--model", "session", "--format", "jsonl", "/dev/null"]);
+    golden("nothing.sequential", &["--model", "sequential", "--format", "jsonl", "/dev/null"]);
+}
+
+#[test]
+fn a_list_is_not_taken_for_a_value() {
+    golden("lists.session", &["--model", "session", "independent.edn"]);
+    golden("lists.sequential", &["--model", "sequential", "independent.edn"]);
+    golden("independent.session", &["--model", "session", "--independent", "independent.edn"]);
+    golden("unfit.session", &["--model", "session", "txn.edn"]);
+}

@@ -5,6 +5,7 @@ use crate::{
     linear::Limits,
     model::{Unexpected, kv, lock, queue, set},
     verdict::Property,
+    weak::{sequential, session},
 };
 
 /// A model, as the command line and the detection know it.
@@ -32,13 +33,20 @@ pub enum Check {
     Model(fn(&[Operation<'_>], &Limits) -> Result<Vec<Property>, String>),
 }
 
+/// What is done to a register.
+const REGISTER: &[&str] = &["read", "get", "write", "put", "set", "cas", "delete", "del"];
+
+/// Nothing tells a promise that is weaker: to take it for the one that was made would hide
+/// violations.
+const ASKED_FOR: &[&str] = &[];
+
 /// Every model. The first that a history's functions tell is the one it is checked against.
 pub const MODELS: &[Model] = &[
     Model {
         name: "register",
         about: "registers, linearizable",
-        functions: &["read", "get", "write", "put", "set", "cas", "delete", "del"],
-        told_by: &["read", "get", "write", "put", "set", "cas", "delete", "del"],
+        functions: REGISTER,
+        told_by: REGISTER,
         check: Check::Register,
     },
     Model {
@@ -69,11 +77,30 @@ pub const MODELS: &[Model] = &[
         told_by: &["acquire", "release"],
         check: Check::Model(|operations, limits| one(lock::check(operations, limits))),
     },
+    Model {
+        name: "sequential",
+        about: "registers, sequentially consistent: one order for all, real time apart",
+        functions: REGISTER,
+        told_by: ASKED_FOR,
+        check: Check::Model(|operations, limits| several(sequential::check(operations, limits))),
+    },
+    Model {
+        name: "session",
+        about: "registers whose reads may be stale: what each session may still rely on",
+        functions: REGISTER,
+        told_by: ASKED_FOR,
+        check: Check::Model(|operations, limits| several(session::check(operations, limits))),
+    },
 ];
 
 /// What a model with one property says.
 fn one(property: Result<Property, Unexpected>) -> Result<Vec<Property>, String> {
     property.map(|property| vec![property]).map_err(|unexpected| unexpected.to_string())
+}
+
+/// What a model with several properties says.
+fn several<E: ToString>(properties: Result<Vec<Property>, E>) -> Result<Vec<Property>, String> {
+    properties.map_err(|unexpected| unexpected.to_string())
 }
 
 impl Model {

@@ -117,6 +117,10 @@ pub(super) fn number(place: usize) -> u32 {
     u32::try_from(place).expect("a history that fits into memory has fewer than 2^32 of anything")
 }
 
+/// A list is more likely the key and value of `jepsen.independent` than a value: to judge it as
+/// one would find violations that are none.
+const ONE: &str = "one value, not a list (of keys that are independent, use --independent)";
+
 type Meaning = Option<(Action, Option<u64>)>;
 
 fn action<'a>(
@@ -131,11 +135,15 @@ fn action<'a>(
     let unexpected = |expected| Err(Unexpected::new(source.index, expected, source.argument));
     let action = match source.f {
         "read" | "get" => match source.outcome {
+            Outcome::Ok { value: value @ Datum::List(_), .. } => {
+                return Err(Unexpected::new(source.index, ONE, value));
+            }
             Outcome::Ok { value, .. } => Action::Read(number(value)),
             Outcome::Failed { .. } | Outcome::Unknown { .. } => return Ok(None),
         },
         "write" | "put" | "set" => match source.argument {
             Datum::Nil => return unexpected("a value to write"),
+            Datum::List(_) => return unexpected(ONE),
             value => Action::Write(number(value)),
         },
         "delete" | "del" => Action::Write(NIL),
