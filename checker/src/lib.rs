@@ -6,6 +6,7 @@
 //! - [`model`]: what a single server would answer;
 //! - [`linear`]: whether the history could be one of the model's;
 //! - [`raft`]: the Raft safety properties, from the nodes' traces;
+//! - [`txn`]: whether transactions could have happened one at a time;
 //! - [`property`]: what else a run must show, a small file each;
 //! - [`judge`]: which model a bare history is checked against;
 //! - [`weak`]: promises weaker than linearizability: sessions, sequential consistency;
@@ -22,5 +23,6 @@ pub mod linear;
 pub mod model;
 pub mod property;
 pub mod raft;
+pub mod txn;
 pub mod verdict;
 pub mod weak;

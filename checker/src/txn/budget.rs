@@ -1,0 +1,48 @@
+//! What a check may use, and what it says when that is not enough.
+
+use std::time::{Duration, Instant};
+
+use crate::linear::Limits;
+
+/// Longer than anybody waits, and short enough for the clock to add.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// A budget ran out; which, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Spent(pub(super) String);
+
+/// What a check may use.
+pub(super) struct Budget {
+    memory: usize,
+    deadline: Instant,
+    timeout: Duration,
+}
+
+impl Budget {
+    /// The time runs from now on.
+    pub(super) fn of(limits: &Limits) -> Self {
+        let deadline = Instant::now() + limits.timeout.min(LONGEST);
+        Self { memory: limits.memory, deadline, timeout: limits.timeout }
+    }
+
+    /// Whether there is time left.
+    pub(super) fn time(&self) -> Result<(), Spent> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        Err(Spent(format!("the time budget of {:?} was used up", self.timeout)))
+    }
+
+    /// Whether as many bytes may be taken.
+    pub(super) fn memory(&self, bytes: usize) -> Result<(), Spent> {
+        if bytes <= self.memory {
+            return Ok(());
+        }
+        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+        Err(Spent(format!(
+            "the memory budget of {} MiB is less than the {} MiB that the check takes",
+            mib(self.memory),
+            mib(bytes)
+        )))
+    }
+}

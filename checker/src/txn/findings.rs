@@ -1,0 +1,76 @@
+//! The anomalies that were found: the first of each kind whole, the others by number.
+
+use std::collections::BTreeMap;
+
+use super::claim::{Anomaly, Claim};
+
+/// Violations that are told; more are counted.
+pub(super) const TOLD: usize = 10;
+
+/// The anomalies that were found.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    claims: BTreeMap<Anomaly, Vec<Claim>>,
+    pub(super) counts: BTreeMap<Anomaly, u64>,
+    /// Reads that disagree with others and were not kept.
+    pub(super) forgotten: u64,
+    /// Knots of transactions in which no more circles were looked for.
+    pub(super) knots: u64,
+    /// Claims that could not be made, though the anomaly was seen: a bug of the checker.
+    pub(super) lost: u64,
+    /// Transactions of claims that are also circles, and need not be found again.
+    pub(super) entangled: Vec<(u32, u32)>,
+}
+
+impl Findings {
+    /// Adds an anomaly; none is one that was seen but cannot be shown.
+    pub(super) fn add(&mut self, claim: Option<Claim>) {
+        let Some(claim) = claim else {
+            self.lost += 1;
+            return;
+        };
+        if let Claim::LostUpdate { one, other } = &claim {
+            self.entangled.push((one.0.transaction, other.0.transaction));
+        }
+        let anomaly = claim.anomaly();
+        *self.counts.entry(anomaly).or_default() += 1;
+        let claims = self.claims.entry(anomaly).or_default();
+        if claims.len() < TOLD {
+            claims.push(claim);
+        }
+    }
+
+    /// Whether there is nothing wrong.
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.is_empty() && self.forgotten == 0 && self.lost == 0
+    }
+
+    /// `3 anomalies: 1 G1a, 2 G-single`, and what was not looked into.
+    pub(super) fn summary(&self) -> String {
+        let all: u64 = self.counts.values().sum();
+        let each: Vec<String> =
+            self.counts.iter().map(|(anomaly, count)| format!("{count} {anomaly}")).collect();
+        let noun = if all == 1 { "anomaly" } else { "anomalies" };
+        let mut summary = format!("{all} {noun}: {}", each.join(", "));
+        if self.forgotten > 0 {
+            summary += &format!("; {} more reads disagree with others", self.forgotten);
+        }
+        if self.knots > 0 {
+            summary += &format!("; {} more knots of transactions have circles", self.knots);
+        }
+        summary
+    }
+
+    /// Takes the claims to tell: of each anomaly the first, then the second, and so on, up to a
+    /// limit; ordered by anomaly.
+    pub(super) fn take(&mut self) -> Vec<Claim> {
+        let mut told: Vec<(usize, Anomaly, Claim)> = Vec::new();
+        for (anomaly, claims) in std::mem::take(&mut self.claims) {
+            told.extend(claims.into_iter().enumerate().map(|(at, claim)| (at, anomaly, claim)));
+        }
+        told.sort_by_key(|(at, anomaly, _)| (*at, *anomaly));
+        told.truncate(TOLD);
+        told.sort_by_key(|(at, anomaly, _)| (*anomaly, *at));
+        told.into_iter().map(|(.., claim)| claim).collect()
+    }
+}

@@ -1,0 +1,92 @@
+//! Knots: strongly connected components of more than one node (Tarjan, 1972, without recursion).
+
+use super::{
+    budget::{Budget, Spent},
+    graph::{Graph, Mask},
+    history::NONE,
+};
+
+/// Nodes between two looks at the clock.
+const BETWEEN: u32 = 1 << 16;
+
+/// The knots of the `left` nodes along edges of the mask, and of each of these nodes the number of
+/// its knot, or [`NONE`].
+pub(super) struct Knots {
+    pub(super) knots: Vec<Vec<u32>>,
+    pub(super) of: Vec<u32>,
+}
+
+impl Knots {
+    pub(super) fn find(
+        graph: &Graph,
+        left: &[bool],
+        mask: Mask,
+        budget: &Budget,
+    ) -> Result<Self, Spent> {
+        let nodes = graph.nodes();
+        let mut found = Self { knots: Vec::new(), of: vec![NONE; nodes as usize] };
+        // The number of each node in order of discovery; the lowest that it leads back to; and the
+        // nodes whose knot is not known yet.
+        let mut discovered = vec![NONE; nodes as usize];
+        let mut lowest = vec![NONE; nodes as usize];
+        let mut open = Vec::new();
+        let mut is_open = vec![false; nodes as usize];
+        let mut path: Vec<(u32, u32)> = Vec::new();
+        let mut count = 0;
+        for root in (0..nodes).filter(|&node| left[node as usize]) {
+            if discovered[root as usize] != NONE {
+                continue;
+            }
+            path.push((root, 0));
+            while let Some((node, edge)) = path.last_mut() {
+                let at = *node as usize;
+                if *edge == 0 {
+                    (discovered[at], lowest[at]) = (count, count);
+                    count += 1;
+                    open.push(*node);
+                    is_open[at] = true;
+                    if count % BETWEEN == 0 {
+                        budget.time()?;
+                    }
+                }
+                match graph.edge(*node, *edge) {
+                    Some((kind, to)) => {
+                        *edge += 1;
+                        if kind & mask == 0 || !left[to as usize] {
+                        } else if discovered[to as usize] == NONE {
+                            path.push((to, 0));
+                        } else if is_open[to as usize] {
+                            lowest[at] = lowest[at].min(discovered[to as usize]);
+                        }
+                    }
+                    None => {
+                        let node = *node;
+                        path.pop();
+                        if let Some(&(before, _)) = path.last() {
+                            lowest[before as usize] = lowest[at].min(lowest[before as usize]);
+                        }
+                        if lowest[at] == discovered[at] {
+                            found.close(node, &mut open, &mut is_open);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// All that was opened since `node` is a knot with it.
+    fn close(&mut self, node: u32, open: &mut Vec<u32>, is_open: &mut [bool]) {
+        let start = open.iter().rposition(|&other| other == node).unwrap_or_default();
+        let knot = open.split_off(start);
+        for &node in &knot {
+            is_open[node as usize] = false;
+        }
+        if knot.len() > 1 {
+            for &node in &knot {
+                self.of[node as usize] = self.knots.len() as u32;
+            }
+            self.knots.push(knot);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Strict serializability of transactions that append to lists and read them: whether they could
+//! all have happened one at a time, each at a moment between its call and its return.
+//!
+//! Keys no longer decide one by one as they do in [`crate::linear`], since a transaction ties them
+//! together. But a list tells its own history: whoever reads it whole learns who appended before
+//! whom. Elle (Kingsbury and Alvaro, PVLDB 14, 2020) made of this a check that takes linear time,
+//! and names what is wrong as Adya (1999) did. The way of a history through the files:
+//!
+//! 1. [`told`] reads the operations, [`history`] keeps them small.
+//! 2. [`observe`] looks at each read: what is wrong with it by itself, and what it saw.
+//! 3. [`graph`] says who came before whom, and orders the transactions by that. An order of all of
+//!    them is the proof that the history is legal.
+//! 4. If there is none, [`knots`] finds where it is stuck and [`circles`] of each knot a short
+//!    circle, which is the proof that it is not.
+//! 5. [`verify`] checks either proof on every run; [`explain`] puts the second into words.
+//!
+//! # What this sees, and what not
+//!
+//! It is sound and complete for what it is given: the verdict is `ok` exactly when a strict
+//! serialization exists. Two facts about lists make that possible without search:
+//! - a list that was read tells the order of all that is in it, and what is appended stays;
+//! - an append that nobody read comes after every read of its key, and how such appends stand to
+//!   each other nobody can tell, so any order will do.
+//!
+//! A transaction of unknown outcome counts where one of its appends was read; else leaving it out
+//! is always possible. What follows from completeness: whatever is *not* read cannot be wrong. A
+//! store that loses the last appends to a key goes unnoticed until somebody reads the key again.
+//! A workload should read every key at its end.
+//!
+//! Names are less than the verdict: of each knot one circle is told, of the first class of G0,
+//! G1c, G-single and G2-item that was found, without time if possible. A knot so large that the
+//! search for a circle with only one unseen append takes too long is told as G2-item.
+//!
+//! Each element must be appended to a key at most once (a failed attempt may be repeated): otherwise
+//! the history is refused.
+
+mod budget;
+mod circles;
+pub mod claim;
+mod explain;
+mod findings;
+mod graph;
+mod history;
+mod knots;
+mod observe;
+mod told;
+pub mod verify;
+
+use std::fmt;
+
+pub use history::{Builder, Fate, History, Micro, Transaction};
+
+use crate::{
+    history::generic::Operation,
+    linear::Limits,
+    verdict::{Outcome, Property, Violation, count},
+};
+use budget::{Budget, Spent};
+use claim::Claim;
+use findings::Findings;
+use graph::Graph;
+use observe::Observations;
+use told::{Stopped, Told};
+
+/// Name of the property.
+const NAME: &str = "strict-serializability";
+
+/// What makes a history none of transactions on lists.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {event}: expected {expected}")]
+pub struct Unfit {
+    /// Index of the event.
+    pub event: u64,
+    /// What it should be, and what it is.
+    pub expected: String,
+}
+
+impl Unfit {
+    fn new(event: u64, expected: impl fmt::Display) -> Self {
+        Self { event, expected: expected.to_string() }
+    }
+}
+
+/// Decides whether operations named `txn`, in order of invocation, are strictly serializable. Each
+/// violation's rule is the name of its anomaly.
+///
+/// # Errors
+/// An operation that is no such transaction.
+pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Result<Property, Unfit> {
+    let budget = Budget::of(limits);
+    let history = match told::history(operations, &budget) {
+        Ok(history) => history,
+        Err(Stopped::Unfit(unfit)) => return Err(unfit),
+        Err(Stopped::Spent(Spent(reason))) => return Ok(undecided(reason)),
+    };
+    let node = |transaction: u32| operations[transaction as usize].node;
+    Ok(history.judge(&budget, &Told(operations), node))
+}
+
+impl History {
+    /// Decides whether the history is strictly serializable.
+    pub fn check(&self, limits: &Limits) -> Property {
+        self.judge(&Budget::of(limits), self, |_| None)
+    }
+
+    /// Decides, and has `subject` vouch for the proof.
+    fn judge<'a>(
+        &self,
+        budget: &Budget,
+        subject: &impl verify::Subject,
+        node: impl Fn(u32) -> Option<&'a str>,
+    ) -> Property {
+        let (proof, findings) = match self.decide(budget) {
+            Ok(decided) => decided,
+            Err(Spent(reason)) => return undecided(reason),
+        };
+        let (examined, bug) = (self.examined(), "a bug of the checker");
+        match proof {
+            _ if self.transactions.is_empty() => undecided("the history has no transaction".into()),
+            Proof::Order(order) if verify::order(subject, &order) => Property {
+                name: NAME.into(),
+                outcome: Outcome::Ok,
+                detail: examined,
+                violations: Vec::new(),
+            },
+            Proof::Order(_) => undecided(format!("{bug}: its order is no serialization")),
+            Proof::Claims(claims) if claims.is_empty() || findings.lost > 0 => {
+                undecided(format!("{bug}: it found an anomaly that it cannot show"))
+            }
+            Proof::Claims(claims) if verify::claims(subject, &claims) => {
+                let violations: Vec<Violation> =
+                    claims.iter().map(|claim| explain::violation(self, claim, &node)).collect();
+                Property {
+                    name: NAME.into(),
+                    outcome: Outcome::Violated,
+                    detail: format!("{examined}; {}", findings.summary()),
+                    violations,
+                }
+            }
+            Proof::Claims(_) => undecided(format!("{bug}: an anomaly that it told is none")),
+        }
+    }
+
+    fn decide(&self, budget: &Budget) -> Result<(Proof, Findings), Spent> {
+        let mut findings = Findings::default();
+        budget.memory(self.bytes() + Observations::bytes(self))?;
+        let observations = observe::observe(self, &mut findings, budget)?;
+        budget
+            .memory(self.bytes() + Observations::bytes(self) + Graph::bytes(self, &observations))?;
+        let graph = Graph::of(self, &observations, budget)?;
+        match graph.order(budget)? {
+            Ok(order) if findings.is_empty() => {
+                let stands = |&node: &u32| {
+                    graph.is_transaction(node) && observations.committed[node as usize]
+                };
+                return Ok((Proof::Order(order.into_iter().filter(stands).collect()), findings));
+            }
+            Ok(_) => {}
+            Err(left) => circles::find(self, &graph, &left, &mut findings, budget)?,
+        }
+        Ok((Proof::Claims(findings.take()), findings))
+    }
+
+    fn examined(&self) -> String {
+        let keys = count(self.keys.len(), "key");
+        format!("{} on {keys}", count(self.transactions.len(), "transaction"))
+    }
+}
+
+/// What [`verify`] is to vouch for.
+enum Proof {
+    /// Committed transactions, one after the other.
+    Order(Vec<u32>),
+    /// What is wrong, or the first of it.
+    Claims(Vec<Claim>),
+}
+
+fn undecided(reason: String) -> Property {
+    let (name, outcome) = (NAME.into(), Outcome::Unknown);
+    Property { name, outcome, detail: reason, violations: Vec::new() }
+}

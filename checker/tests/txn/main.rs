@@ -1,0 +1,9 @@
+//! Transactions on lists.
+
+#![allow(clippy::unwrap_used)]
+
+mod brute_force;
+#[path = "../generator/txn.rs"]
+mod generator;
+mod random;
+mod script;
