@@ -14,6 +14,8 @@ use checker::{
         register,
     },
     jsonl::{Error, Reader},
+    linear::Limits,
+    txn,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -66,7 +68,11 @@ fn read(text: &[u8], format: Option<Format>, independent: bool) -> bool {
     match history.events {
         Events::Register(events) => drop(operation::pair(&events)),
         Events::Generic(events) => {
-            drop(generic::pair(&events));
+            if let Ok(operations) = generic::pair(&events)
+                && let Ok(property) = txn::check(&operations, &Limits::default())
+            {
+                assert!(!property.detail.contains("a bug of the checker"), "{property:#?}");
+            }
             if let Ok(events) = register::from_generic(events) {
                 drop(operation::pair(&events));
             }
