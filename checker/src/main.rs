@@ -229,7 +229,8 @@ impl Judged {
                     format!("a page shows registers, and this was checked as {}", model.name)
                 }
                 (_, Some(Outcome::Ok)) => "no violation of linearizability was found".into(),
-                (_, Some(Outcome::Violated)) => "what was violated was not found again".into(),
+                (Some(_), Some(Outcome::Violated)) => "a page shows registers of integers".into(),
+                (None, Some(Outcome::Violated)) => "it was not found again in time".into(),
                 _ => "whether the history is linearizable was not decided".into(),
             };
             eprintln!("checker: nothing to explain, {} is not written: {why}", file.display());

@@ -171,9 +171,11 @@ fn a_page_without_anything_to_show_is_not_written() {
     let queue = r#"{"index":0,"time":0,"process":0,"type":"invoke","f":"dequeue","key":"q","value":null}
 {"index":1,"time":1,"process":0,"type":"ok","f":"dequeue","key":"q","value":7}
 "#;
+    let texts = GOOD.replace(":7", ":\"red\"").replacen("red", "blue", 2);
     let cases = [
         (GOOD, 0, "no violation of linearizability was found"),
         ("", 2, "whether the history is linearizable was not decided"),
+        (&texts, 1, "a page shows registers of integers"),
         (queue, 1, "a page shows registers, and this was checked as queue"),
     ];
     for (history, exit, why) in cases {

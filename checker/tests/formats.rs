@@ -80,3 +80,18 @@ fn a_list_is_not_taken_for_a_value() {
     golden("independent.session", &["--model", "session", "--independent", "independent.edn"]);
     golden("unfit.session", &["--model", "session", "txn.edn"]);
 }
+
+#[test]
+fn registers_of_texts() {
+    golden("texts.edn", &["texts.edn"]);
+    golden("texts-bad.edn", &["texts-bad.edn"]);
+    golden("texts.session", &["--model", "session", "texts-bad.edn"]);
+}
+
+#[test]
+fn an_empty_text_may_stand_for_absence() {
+    golden("empty.edn", &["empty.edn"]);
+    golden("empty.kv", &["--model", "kv", "empty.edn"]);
+    golden("empty.session", &["--model", "session", "empty.edn"]);
+    golden("lists.register", &["independent.edn"]);
+}

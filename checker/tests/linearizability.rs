@@ -12,7 +12,11 @@ use std::{
 };
 
 use checker::{
-    history::{Event, Function, Kind, Outcome, Value, operation, read, register},
+    history::{
+        Event, Function, Kind, Outcome, Value,
+        generic::{self, Datum},
+        operation, read, register,
+    },
     linear::{
         self, Budget, Core, Decision, Interval, Key, Limits, certificate, decide, decide_register,
         search::{Found, Stuck, search},
@@ -277,6 +281,46 @@ fn generated_histories_are_linearizable_until_spoilt() {
         read.unwrap().value = Value::Int(-1);
         assert_eq!(check(&history).outcome, verdict::Outcome::Violated, "seed {seed}");
     }
+}
+
+/// The same history, with a text for each integer.
+fn in_words(history: &[Event]) -> Vec<generic::Event> {
+    fn word(datum: Datum) -> Datum {
+        match datum {
+            Datum::Int(value) => Datum::Text(format!("value {value}").into()),
+            Datum::List(members) => Datum::List(members.into_iter().map(word).collect()),
+            other => other,
+        }
+    }
+    let event = |event: &Event| generic::Event::from(event.clone());
+    history
+        .iter()
+        .map(event)
+        .map(|event| generic::Event { value: word(event.value), ..event })
+        .collect()
+}
+
+#[test]
+fn registers_of_texts_have_the_verdict_of_registers_of_integers() {
+    let mut random = ChaCha8Rng::seed_from_u64(3);
+    let mut illegal = 0;
+    for seed in 0..2000 {
+        let shape = Shape { keys: 2, values: Some(4), crashed: 150, ..shape(4, 24) };
+        let mut history = generator::history(shape, seed);
+        let reads: Vec<usize> = (0..history.len())
+            .filter(|&at| history[at].f == Function::Read && history[at].kind == Kind::Ok)
+            .collect();
+        if let Some(&at) = reads.get(random.random_range(0..6)) {
+            history[at].value = Value::Int(random.random_range(0..4));
+        }
+        let words = in_words(&history);
+        let operations = generic::pair(&words).unwrap();
+        let property = checker::model::register::check(&operations, &Limits::default()).unwrap();
+        let expected = check(&history);
+        assert_eq!(property.outcome, expected.outcome, "seed {seed}: {property:?} {expected:?}");
+        illegal += u32::from(property.outcome == verdict::Outcome::Violated);
+    }
+    assert!((300..1700).contains(&illegal), "{illegal} of 2000 are illegal");
 }
 
 fn write(value: i64, call: u64, ret: Option<u64>) -> Interval<Operation> {

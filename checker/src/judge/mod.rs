@@ -14,8 +14,9 @@ use crate::{
         register,
     },
     linear::{self, Explanation, Limits},
+    model::register as register_model,
     property::completeness,
-    verdict::{Verdict, count, grouped},
+    verdict::{Property, Verdict, count, grouped},
 };
 use models::{Check, MODELS, Model};
 
@@ -61,7 +62,7 @@ pub struct Judgement {
     pub found: Found,
     /// What it is worth.
     pub verdict: Verdict,
-    /// Why registers are not linearizable, for a picture; of another model, nothing.
+    /// Why registers of integers are not linearizable, for a picture; of anything else, nothing.
     pub explanations: Vec<Explanation>,
 }
 
@@ -116,13 +117,23 @@ pub fn judge(
         Events::Generic(events) => match (generic::pair(events), model.check) {
             (Ok(operations), Check::Model(check)) => (check(&operations, limits), None),
             (Err(malformed), Check::Model(check)) => (check(&[], limits), Some(malformed)),
-            (_, Check::Register) => (Err("a value or function is no register's".into()), None),
+            (Ok(operations), Check::Register) => (any_registers(&operations, limits), None),
+            (Err(malformed), Check::Register) => (any_registers(&[], limits), Some(malformed)),
         },
     };
     let mut properties = checked.map_err(|problem| Error::Unfit { model: model.name, problem })?;
     properties.push(completeness::check_history(length, &gaps, malformed.as_ref()));
     let found = Found { format, operations, processes, functions, skipped, model };
     Ok(Judgement { found, verdict: Verdict::of(properties), explanations })
+}
+
+/// Registers of other values than integers.
+fn any_registers(
+    operations: &[generic::Operation<'_>],
+    limits: &Limits,
+) -> Result<Vec<Property>, String> {
+    let property = register_model::check(operations, limits);
+    property.map(|property| vec![property]).map_err(|unexpected| unexpected.to_string())
 }
 
 /// The model, and the events in the type that it reads.

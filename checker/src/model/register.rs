@@ -1,7 +1,33 @@
 //! A register that may be absent: read, write, compare-and-set, delete.
+//!
+//! Registers of integers, as our own store's are, have a faster way in [`crate::linear::check`],
+//! which says more. [`check`] is for those of anything else.
 
-use super::{Effect, Model};
-use crate::history;
+use super::{Effect, Model, Numbers, Unexpected};
+use crate::{
+    history::{
+        self, Function,
+        generic::{Datum, Operation as Source, Outcome},
+        operation::MISMATCH,
+    },
+    linear::{Limits, objects::Objects},
+    verdict::Property,
+};
+
+/// What a register holds, in words.
+pub(crate) const ONE: &str = "one value: no list or map (keys that are independent need \
+     --independent), no empty text (which may stand for absence, as in --model kv)";
+
+/// Whether a register can hold it, or it is nil. A list is more likely the key and value of
+/// `jepsen.independent`, and the empty text what a store says of a key that is not there: to judge
+/// either as a value would find violations that are none.
+pub(crate) fn holds(datum: &Datum) -> bool {
+    match datum {
+        Datum::Nil | Datum::Bool(_) | Datum::Int(_) => true,
+        Datum::Text(text) => !text.is_empty(),
+        Datum::List(_) | Datum::Map(_) => false,
+    }
+}
 
 /// One key of the store. Its state is the value; `None` where there is no such key.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,6 +136,69 @@ impl Operation {
             Self::Read(_) | Self::Mismatch(_) => self,
         }
     }
+}
+
+/// Decides a history of `read`, `write`, `cas` and `delete` (or `get`, `put`, `set`, `del`) of any
+/// values, each key on its own. A key that is not there reads as nil.
+///
+/// # Errors
+/// An event that is none of a register.
+pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Unexpected> {
+    let mut values = Numbers::default();
+    let objects = Objects::of(operations, |source| read(source, &mut values))?;
+    Ok(objects.check(limits, |object, budget| {
+        object.search(&Register, budget, |state| {
+            match state.and_then(|number| usize::try_from(number).ok()) {
+                Some(number) => match values.datum(number) {
+                    Datum::Text(text) => format!("\"{text}\""),
+                    other => other.to_string(),
+                },
+                None => "absent".into(),
+            }
+        })
+    }))
+}
+
+fn read<'a>(
+    source: &'a Source<'a>,
+    values: &mut Numbers<'a>,
+) -> Result<Option<Operation>, Unexpected> {
+    // The number of a value; `None` for nil.
+    let mut number = |datum: &'a Datum| match datum {
+        Datum::Nil => None,
+        datum => i64::try_from(values.number(datum)).ok(),
+    };
+    let refused = matches!(source.outcome, Outcome::Failed { error: Some(MISMATCH), .. });
+    let failed = matches!(source.outcome, Outcome::Failed { .. });
+    let operation = match Function::of(source.f) {
+        Some(Function::Read) => match source.outcome {
+            Outcome::Ok { value, .. } if holds(value) => Operation::Read(number(value)),
+            Outcome::Ok { .. } => return Err(Unexpected::answer(source, ONE)),
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => return Ok(None),
+        },
+        Some(Function::Write) => match source.argument {
+            Datum::Nil => return Err(Unexpected::argument(source, "the value to write")),
+            value if holds(value) => Operation::Write(number(value)),
+            _ => return Err(Unexpected::argument(source, ONE)),
+        },
+        Some(Function::Delete) => Operation::Write(None),
+        Some(Function::Cas) => {
+            let wrong = || {
+                Unexpected::argument(source, "[expected new], neither a list, map or empty text")
+            };
+            let Some([expected, new]) = source.argument.list() else { return Err(wrong()) };
+            if !holds(expected) || !holds(new) {
+                return Err(wrong());
+            }
+            let (expected, new) = (number(expected), number(new).ok_or_else(wrong)?);
+            if refused {
+                return Ok(Some(Operation::Mismatch(expected)));
+            }
+            Operation::Cas(expected, new)
+        }
+        None => return Err(Unexpected::function(source, "read, write, cas or delete")),
+    };
+    Ok(Some(operation).filter(|_| !failed))
 }
 
 #[cfg(test)]

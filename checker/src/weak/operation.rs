@@ -2,9 +2,12 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::history::{
-    generic::{self, Datum, Outcome},
-    operation::MISMATCH,
+use crate::{
+    history::{
+        generic::{self, Datum, Outcome},
+        operation::MISMATCH,
+    },
+    model::register,
 };
 
 /// An event that is none of a key-value store's.
@@ -117,10 +120,6 @@ pub(super) fn number(place: usize) -> u32 {
     u32::try_from(place).expect("a history that fits into memory has fewer than 2^32 of anything")
 }
 
-/// A list is more likely the key and value of `jepsen.independent` than a value: to judge it as
-/// one would find violations that are none.
-const ONE: &str = "one value, not a list (of keys that are independent, use --independent)";
-
 type Meaning = Option<(Action, Option<u64>)>;
 
 fn action<'a>(
@@ -135,20 +134,22 @@ fn action<'a>(
     let unexpected = |expected| Err(Unexpected::new(source.index, expected, source.argument));
     let action = match source.f {
         "read" | "get" => match source.outcome {
-            Outcome::Ok { value: value @ Datum::List(_), .. } => {
-                return Err(Unexpected::new(source.index, ONE, value));
+            Outcome::Ok { index, value, .. } if !register::holds(value) => {
+                return Err(Unexpected::new(index, register::ONE, value));
             }
             Outcome::Ok { value, .. } => Action::Read(number(value)),
             Outcome::Failed { .. } | Outcome::Unknown { .. } => return Ok(None),
         },
         "write" | "put" | "set" => match source.argument {
             Datum::Nil => return unexpected("a value to write"),
-            Datum::List(_) => return unexpected(ONE),
-            value => Action::Write(number(value)),
+            value if register::holds(value) => Action::Write(number(value)),
+            _ => return unexpected(register::ONE),
         },
         "delete" | "del" => Action::Write(NIL),
         "cas" => match source.argument.list() {
-            Some([expected, new]) if *new != Datum::Nil => {
+            Some([expected, new])
+                if *new != Datum::Nil && register::holds(expected) && register::holds(new) =>
+            {
                 if let Outcome::Failed { time, error: Some(MISMATCH), .. } = source.outcome {
                     return Ok(Some((Action::Mismatch(number(expected)), Some(time))));
                 }
