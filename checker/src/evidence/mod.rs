@@ -1,4 +1,4 @@
-//! A run directory, as the checker sees it. [`load`] reads one.
+//! A run directory, as the checker sees it. [`load()`] reads one.
 
 pub mod load;
 
