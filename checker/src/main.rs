@@ -80,7 +80,9 @@ const AUTO: &str = "auto";
 
 fn models() -> PossibleValuesParser {
     let auto = PossibleValue::new(AUTO).help("the one that the history's functions tell");
-    let named = MODELS.iter().map(|model| PossibleValue::new(model.name).help(model.about));
+    let named = MODELS
+        .iter()
+        .map(|model| PossibleValue::new(model.name).aliases(model.aliases()).help(model.about));
     PossibleValuesParser::new([auto].into_iter().chain(named))
 }
 

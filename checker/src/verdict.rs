@@ -88,7 +88,11 @@ impl Verdict {
         let summary = match (outcome, deciding.first()) {
             (Outcome::Ok, _) => format!("All {} properties held.", properties.len()),
             (Outcome::Violated, Some(property)) => {
-                let what = property.violations.first().map_or(&property.detail, |v| &v.summary);
+                let what = match property.violations.first() {
+                    Some(first) if first.rule == property.name => first.summary.clone(),
+                    Some(first) => format!("{}: {}", first.rule, first.summary),
+                    None => property.detail.clone(),
+                };
                 format!("Violated ({names}): {what}.")
             }
             (Outcome::Unknown, Some(property)) => {
@@ -135,7 +139,7 @@ pub struct Property {
 /// One violation of a property.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Violation {
-    /// The property's name.
+    /// The property's name, or of a property that can be violated in several ways, the way's: `G1a`.
     pub rule: String,
     /// What happened, in a sentence that a person understands: who, what, when, against what.
     pub summary: String,

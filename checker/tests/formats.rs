@@ -95,3 +95,11 @@ fn an_empty_text_may_stand_for_absence() {
     golden("empty.session", &["--model", "session", "empty.edn"]);
     golden("lists.register", &["independent.edn"]);
 }
+
+#[test]
+fn transactions() {
+    golden("txn.edn", &["txn.edn"]);
+    golden("txn.skew.edn", &["txn.skew.edn"]);
+    golden("txn.skew.edn.json", &["--json", "--model", "txn", "txn.skew.edn"]);
+    golden("txn.unfit", &["--model", "list-append", "register.edn"]);
+}

@@ -3,7 +3,8 @@
 use crate::{
     history::generic::Operation,
     linear::Limits,
-    model::{Unexpected, kv, lock, queue, set},
+    model::{kv, lock, queue, set},
+    txn,
     verdict::Property,
     weak::{sequential, session},
 };
@@ -78,6 +79,13 @@ pub const MODELS: &[Model] = &[
         check: Check::Model(|operations, limits| one(lock::check(operations, limits))),
     },
     Model {
+        name: "list-append",
+        about: "transactions that append to lists and read them, strictly serializable",
+        functions: &["txn"],
+        told_by: &["txn"],
+        check: Check::Model(|operations, limits| one(txn::check(operations, limits))),
+    },
+    Model {
         name: "sequential",
         about: "registers, sequentially consistent: one order for all, real time apart",
         functions: REGISTER,
@@ -93,8 +101,11 @@ pub const MODELS: &[Model] = &[
     },
 ];
 
+/// Other names of models: `txn` is what a history of transactions calls its operations.
+pub const ALIASES: &[(&str, &str)] = &[("txn", "list-append")];
+
 /// What a model with one property says.
-fn one(property: Result<Property, Unexpected>) -> Result<Vec<Property>, String> {
+fn one<E: ToString>(property: Result<Property, E>) -> Result<Vec<Property>, String> {
     property.map(|property| vec![property]).map_err(|unexpected| unexpected.to_string())
 }
 
@@ -106,7 +117,12 @@ fn several<E: ToString>(properties: Result<Vec<Property>, E>) -> Result<Vec<Prop
 impl Model {
     /// The model that is called so.
     pub fn named(name: &str) -> Option<&'static Self> {
-        MODELS.iter().find(|model| model.name == name)
+        MODELS.iter().find(|model| model.name == name || model.aliases().any(|also| also == name))
+    }
+
+    /// Other names of the model.
+    pub fn aliases(&self) -> impl Iterator<Item = &'static str> {
+        ALIASES.iter().filter(|(_, name)| *name == self.name).map(|(also, _)| *also)
     }
 
     /// Whether a history with these functions is this model's.

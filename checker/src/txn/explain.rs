@@ -1,12 +1,12 @@
 //! Says in a paragraph what is wrong, so that a person sees why no order is possible.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     claim::{Claim, Edge, Place, Why},
-    history::{History, Step},
+    history::{Fate, History, Step},
 };
-use crate::{history::generic::Datum, verdict::Violation};
+use crate::{history::generic::Datum, linear::explain::seconds, verdict::Violation};
 
 /// Elements of a list that are shown; of a longer one, those around the one that matters.
 const SHOWN: usize = 8;
@@ -20,8 +20,9 @@ pub(super) fn violation<'a>(
     claim: &Claim,
     node: impl Fn(u32) -> Option<&'a str>,
 ) -> Violation {
-    let mut teller = Teller { history, met: Vec::new() };
-    let what = teller.tell(claim);
+    let timed = history.transactions.iter().any(|of| of.call != of.index);
+    let mut teller = Teller { history, timed, met: Vec::new() };
+    let summary = teller.tell(claim);
     let concerned = teller.met;
     let nodes: BTreeSet<&str> = concerned.iter().filter_map(|&at| node(at)).collect();
     let operations: BTreeSet<u64> = concerned
@@ -30,10 +31,9 @@ pub(super) fn violation<'a>(
         .flat_map(|of| [Some(of.index), of.completion])
         .flatten()
         .collect();
-    let rule = claim.anomaly().to_string();
     Violation {
-        summary: format!("{rule}: {what}"),
-        rule,
+        summary,
+        rule: claim.anomaly().to_string(),
         nodes: nodes.into_iter().map(str::to_owned).collect(),
         operations: operations.into_iter().collect(),
         trace: Vec::new(),
@@ -42,6 +42,8 @@ pub(super) fn violation<'a>(
 
 struct Teller<'a> {
     history: &'a History,
+    /// Whether the history has times of its own.
+    timed: bool,
     /// The transactions that were named so far, T1 first.
     met: Vec<u32>,
 }
@@ -163,13 +165,15 @@ impl<'a> Teller<'a> {
                 )
             }
             Why::Earlier => {
-                let ended = self.history.transactions[from as usize].completion;
-                let ended = ended.map_or_else(String::new, |at| format!(" (event {at})"));
-                let called = self.history.transactions[to as usize].index;
+                let of = |transaction: u32| &self.history.transactions[transaction as usize];
+                let (one, other) = (of(from), of(to));
+                let between = Duration::from_nanos(other.call.saturating_sub(one.ret));
+                let before =
+                    if self.timed { format!("{between:?} before") } else { "before".into() };
                 let (from, to) = (self.name(from), self.name(to));
                 format!(
-                    "{from} had ended{ended} before {to} was asked for (event {called}), so {} \
-                     comes before {} (real time)",
+                    "{from} had ended {before} {to} was asked for, so {} comes before {} (real \
+                     time)",
                     short(&from),
                     short(&to)
                 )
@@ -203,18 +207,20 @@ impl<'a> Teller<'a> {
         format!("{read} although it had itself {had}")
     }
 
-    /// `T1 (process 3, events 17 and 18)` on the first mention, `T1` later.
+    /// `T1 (process 3, 1.200 s to 1.210 s)` on the first mention, `T1` later.
     fn name(&mut self, transaction: u32) -> String {
         if let Some(at) = self.met.iter().position(|&other| other == transaction) {
             return format!("T{}", at + 1);
         }
         self.met.push(transaction);
         let of = &self.history.transactions[transaction as usize];
-        let events = match of.completion {
-            Some(completion) => format!("events {} and {completion}", of.index),
-            None => format!("event {}", of.index),
+        let when = match (self.timed, of.completion.filter(|_| of.fate != Fate::Unknown)) {
+            (true, Some(_)) => format!("{} to {}", seconds(of.call), seconds(of.ret)),
+            (true, None) => format!("from {}", seconds(of.call)),
+            (false, Some(completion)) => format!("events {} and {completion}", of.index),
+            (false, None) => format!("event {}", of.index),
         };
-        format!("T{} (process {}, {events})", self.met.len(), of.process)
+        format!("T{} (process {}, {when})", self.met.len(), of.process)
     }
 
     /// `T1 read key x = [1 2]`.
