@@ -103,3 +103,9 @@ fn transactions() {
     golden("txn.skew.edn.json", &["--json", "--model", "txn", "txn.skew.edn"]);
     golden("txn.unfit", &["--model", "list-append", "register.edn"]);
 }
+
+#[test]
+fn porcupines_text() {
+    golden("kv.txt", &["kv.txt"]);
+    golden("getput.txt", &["getput.txt"]);
+}

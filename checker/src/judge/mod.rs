@@ -101,7 +101,9 @@ pub fn judge(
 ) -> Result<Judgement, Error> {
     let History { format, events, skipped, gaps, numbering: _ } = history;
     let (functions, operations, processes) = summary(&events);
-    let (model, events) = choose(model, events, &functions)?;
+    // In Porcupine's text a key that is not there reads as the empty text, append or not.
+    let told = (format == Format::Porcupine).then(|| Model::named("kv")).flatten();
+    let (model, events) = choose(model.or(told), events, &functions)?;
     let length = events.len();
     let mut explanations = Vec::new();
     let mut registers = |operations: &[operation::Operation<'_>]| {
