@@ -65,6 +65,21 @@ pub enum Outcome<'a> {
 /// The error of a compare-and-set that found another value than it expected.
 pub const MISMATCH: &str = "mismatch";
 
+/// The operation of an invocation and, once there is one, its completion.
+pub(crate) fn of<'a>(
+    invocation: &'a Event,
+    completion: Option<&'a Event>,
+) -> Result<Operation<'a>, Malformed> {
+    let mut operation = invocation.invoke()?;
+    if let Some(completion) = completion
+        && !completion.complete(&mut operation)?
+    {
+        let (index, process, open) = (completion.index, completion.process, invocation.index);
+        return Err(Malformed::Different { index, process, open });
+    }
+    Ok(operation)
+}
+
 /// Pairs the events of a history into operations, in order of invocation.
 ///
 /// An operation without a completion has an unknown outcome.

@@ -170,23 +170,8 @@ impl Case<'_> {
 
     fn say(&self, position: usize) -> String {
         let source = self.sources[position];
-        let who = source.node.map_or_else(|| format!("process {}", source.process), str::to_owned);
-        let key = self.key;
-        let at = seconds(self.intervals[position].ret.unwrap_or(source.call));
-        match self.intervals[position].operation {
-            Operation::Read(value) => {
-                format!("{who} answered {} for key {key} at {at}", Value::from(value))
-            }
-            Operation::Write(Some(value)) => format!("{who} wrote {value} to key {key} at {at}"),
-            Operation::Write(None) => format!("{who} deleted key {key} at {at}"),
-            Operation::Cas(expected, new) => {
-                format!("{who} set key {key} from {} to {new} at {at}", Value::from(expected))
-            }
-            Operation::Mismatch(expected) => format!(
-                "{who} said at {at} that the value of key {key} was not {}",
-                Value::from(expected)
-            ),
-        }
+        let Interval { operation, ret, .. } = self.intervals[position];
+        say(source.node, source.process, self.key, operation, ret.unwrap_or(source.call))
     }
 
     /// A simple reason, where the core has one, and an operation beside the core that helps to
@@ -242,6 +227,32 @@ impl Case<'_> {
     }
 }
 
+/// Who did what to a key, and when: the beginning of a sentence.
+pub(super) fn say(
+    node: Option<&str>,
+    process: u64,
+    key: &str,
+    operation: Operation,
+    time: u64,
+) -> String {
+    let who = node.map_or_else(|| format!("process {process}"), str::to_owned);
+    let at = seconds(time);
+    match operation {
+        Operation::Read(value) => {
+            format!("{who} answered {} for key {key} at {at}", Value::from(value))
+        }
+        Operation::Write(Some(value)) => format!("{who} wrote {value} to key {key} at {at}"),
+        Operation::Write(None) => format!("{who} deleted key {key} at {at}"),
+        Operation::Cas(expected, new) => {
+            format!("{who} set key {key} from {} to {new} at {at}", Value::from(expected))
+        }
+        Operation::Mismatch(expected) => format!(
+            "{who} said at {at} that the value of key {key} was not {}",
+            Value::from(expected)
+        ),
+    }
+}
+
 /// Indices of an operation's events.
 fn events(source: &history::Operation<'_>) -> impl Iterator<Item = u64> + use<> {
     let end = match source.outcome {
@@ -251,7 +262,7 @@ fn events(source: &history::Operation<'_>) -> impl Iterator<Item = u64> + use<> 
     std::iter::once(source.index).chain(end)
 }
 
-fn list(possible: &[Option<i64>], unseen: Option<i64>) -> String {
+pub(super) fn list(possible: &[Option<i64>], unseen: Option<i64>) -> String {
     let mut names: Vec<String> = possible
         .iter()
         .filter(|value| unseen.is_none() || **value != unseen)

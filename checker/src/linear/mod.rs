@@ -8,6 +8,7 @@
 //! the deciders. A key that a budget leaves undecided is unknown, never ok.
 //!
 //! - [`check`] decides a history of the store, and [`examine`] also explains it;
+//! - [`online`] looks at a history while it is recorded;
 //! - [`decide()`] decides the operations of one object of any model;
 //! - [`explain`] says why a key is illegal, and [`page()`] shows it;
 //! - [`objects`] decides a generic history, object by object: [`appends`], [`inclusion`] and [`fifo`]
@@ -22,6 +23,7 @@ pub mod fifo;
 pub mod inclusion;
 mod key;
 pub mod objects;
+pub mod online;
 mod page;
 pub mod search;
 mod witness;
