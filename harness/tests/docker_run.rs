@@ -5,6 +5,7 @@
 mod common;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use bollard::{
     Docker,
     query_parameters::{KillContainerOptions, ListContainersOptions},
 };
-use checker::{evidence, fault::Phase, verdict::Outcome};
+use checker::{evidence, fault::Phase, history::operation, linear, verdict::Outcome};
 use harness::{
     cluster::docker::OWNER,
     plan::{ClusterKind, Load, Options, Plan, Storage, Timings, World},
@@ -50,6 +51,7 @@ fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
         base_port: None,
         images: None,
         command: vec!["harness".to_owned()],
+        keep_going: false,
         inert: false,
     }
 }
@@ -186,7 +188,7 @@ async fn nodes_that_forget_are_found_out() {
     let Some(_docker) = common::docker("nodes that lose their data").await else { return };
     let _turn = TURN.lock().await;
     let dir = tempfile::tempdir().unwrap();
-    let mut settings = settings(dir.path(), "kill:all", 5);
+    let mut settings = Settings { keep_going: true, ..settings(dir.path(), "kill:all", 5) };
     settings.plan.storage = Storage::Memory;
     let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
     let verdict = &finished.judgement.verdict;
@@ -196,6 +198,38 @@ async fn nodes_that_forget_are_found_out() {
         let property = verdict.properties.iter().find(|property| property.name == name).unwrap();
         assert_eq!(property.outcome, Outcome::Violated, "{name}: {}", property.detail);
     }
+}
+
+#[tokio::test]
+async fn a_violation_ends_the_run_within_a_second_of_the_answer_that_shows_it() {
+    let Some(_docker) = common::docker("a run that ends at a violation").await else { return };
+    let _turn = TURN.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(dir.path(), "kill:all", 120);
+    settings.plan.storage = Storage::Memory;
+    let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
+    assert_eq!(finished.judgement.verdict.outcome, Outcome::Violated);
+    let evidence = evidence::load(&finished.directory).unwrap();
+    let why = evidence.run.incomplete.join("; ");
+    assert!(why.contains("by a violation of linearizability"), "{why}");
+    assert!(why.contains("although the value could only be"), "{why}");
+    // The first answer of those that the verdict calls wrong, and the last operation that began.
+    let operations = operation::pair(&evidence.history).unwrap();
+    let mut keys: BTreeMap<&str, Vec<_>> = BTreeMap::new();
+    operations.iter().for_each(|it| keys.entry(it.key).or_default().push(it));
+    let limits = linear::Limits::default();
+    let deadline = Instant::now() + limits.timeout;
+    let budget = linear::Budget { memory: limits.memory, deadline };
+    let offences = keys.into_iter().filter_map(|(key, operations)| {
+        match linear::check_key(key, &operations, &budget) {
+            linear::Key::Illegal(illegal) => Some(illegal.explanation.until),
+            _ => None,
+        }
+    });
+    let offence = offences.min().unwrap();
+    let last = operations.iter().map(|operation| operation.call).max().unwrap();
+    let after = Duration::from_nanos(last.saturating_sub(offence));
+    assert!(after < Duration::from_secs(1), "the load ended {after:?} after the answer");
 }
 
 #[tokio::test]

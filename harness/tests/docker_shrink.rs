@@ -51,6 +51,7 @@ async fn on_containers(plan: Plan, dir: &Path) -> Finished {
         base_port: None,
         images: None,
         command: vec!["harness".to_owned()],
+        keep_going: false,
         inert: false,
     };
     run(&settings, &Stop::listen().unwrap()).await.unwrap()

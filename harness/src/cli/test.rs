@@ -40,6 +40,11 @@ pub(super) struct Args {
     ])]
     plan: Option<PathBuf>,
 
+    /// Go on after a violation of linearizability, which is looked for while the run goes on [default:
+    /// the run ends at the first]
+    #[arg(long)]
+    keep_going: bool,
+
     /// First of the ports of 127.0.0.1 at which clients reach the nodes [default: free ones]
     #[arg(long)]
     base_port: Option<u16>,
@@ -47,7 +52,7 @@ pub(super) struct Args {
 
 impl Args {
     fn into_settings(self) -> anyhow::Result<Settings> {
-        let (out, base_port) = (self.out.clone(), self.base_port);
+        let (out, base_port, keep_going) = (self.out.clone(), self.base_port, self.keep_going);
         let mut plan = match &self.plan {
             Some(path) => Plan::load(path)?,
             None => self.to_plan()?,
@@ -64,6 +69,7 @@ impl Args {
             base_port,
             images: None,
             command: super::command_line(),
+            keep_going,
             inert: false,
         })
     }

@@ -1,6 +1,7 @@
 //! Interprets a plan on a cluster of containers, or has it simulated, and records the evidence.
 //!
 //! - `directory`, `record`, `environment`: what is written, while it arises;
+//! - `live`: the check of the history while it is recorded;
 //! - `bringup`: until every node serves and a leader is known;
 //! - `clients`, [`faults`](self), `watch`: load, faults and observation side by side;
 //! - `finish`: recovery, equal stores, final reads;
@@ -20,6 +21,7 @@ mod faults;
 mod finish;
 mod judge;
 pub(crate) mod limits;
+mod live;
 mod progress;
 mod record;
 pub mod simulation;
@@ -50,6 +52,7 @@ use self::{
     clients::{Client, Load, Pace},
     faults::Nemesis,
     limits::{CATCH_UP, GRACE, READING, RECOVERY, expect},
+    live::{Live, Violation},
     progress::{Progress, Status},
     record::History,
     watch::Watch,
@@ -78,6 +81,8 @@ pub struct Settings {
     pub images: Option<Images>,
     /// The command line, for `environment.json`.
     pub command: Vec<String>,
+    /// Whether to go on after a violation that was found while the run went on.
+    pub keep_going: bool,
     /// Only for testing the harness itself: faults are recorded as usual and not carried out, so
     /// that none can prove itself.
     #[doc(hidden)]
@@ -221,7 +226,8 @@ async fn on_cluster(
         expect: expect(plan),
         ..Run::default()
     };
-    let history = Arc::new(History::create(dir, start)?);
+    let (live, violation) = Live::new();
+    let history = Arc::new(History::create(dir, start, live)?);
     let faults = record::Faults::create(dir, start)?;
     let nemesis = Nemesis::new(
         Arc::clone(cluster),
@@ -235,6 +241,8 @@ async fn on_cluster(
         plan,
         start,
         stop,
+        keep_going: settings.keep_going,
+        violation: violation.clone(),
         watch,
         history: Arc::clone(&history),
         nemesis: Arc::new(nemesis),
@@ -253,6 +261,9 @@ async fn on_cluster(
         if let Err(error) = closed {
             run.incomplete.push(format!("{error:#}"));
         }
+    }
+    if let Some(found) = &*violation.borrow() {
+        run.incomplete.push(format!("found while the run went on: {found}"));
     }
     run.crashes = exercise.nemesis.take_crashes();
     for error in exercise.end_nodes().await {
@@ -308,6 +319,8 @@ struct Exercise<'a> {
     plan: &'a Plan,
     start: Instant,
     stop: &'a Stop,
+    keep_going: bool,
+    violation: Violation,
     watch: Arc<Watch>,
     history: Arc<History>,
     nemesis: Arc<Nemesis>,
@@ -354,9 +367,13 @@ impl Exercise<'_> {
             tokio::select! {
                 () = time_up => {}
                 () = self.stop.first() => {}
+                () = self.violated() => {}
             }
         })
         .await;
+        if self.ended_early().is_some() {
+            end_load.send_replace(true);
+        }
         end_faults.send_replace(true);
         let healing = async {
             while let Some(ended) = faults.join_next().await {
@@ -366,11 +383,11 @@ impl Exercise<'_> {
         };
         self.showing(progress, healing).await?;
 
-        if let Some(signal) = self.stop.asked() {
+        if let Some(why) = self.ended_early() {
             let after = humantime::format_duration(Duration::from_millis(
                 u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
             ));
-            run.incomplete.push(format!("the run was stopped by {signal} after {after}"));
+            run.incomplete.push(format!("the run was ended after {after} by {why}"));
         } else {
             run.healed = Some(self.nemesis.record.now());
             let first = keys.first().map_or("", String::as_str);
@@ -389,7 +406,7 @@ impl Exercise<'_> {
         while let Some(ended) = clients.join_next().await {
             ended.context("a client's task panicked")?;
         }
-        if self.stop.asked().is_none() {
+        if self.ended_early().is_none() {
             progress.step("Reading every key and comparing the nodes' stores");
             let unread = finish::final_reads(&load, reader, &keys, READING).await;
             if !unread.is_empty() {
@@ -401,6 +418,23 @@ impl Exercise<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Why the run does not go on to its planned end, if it does not.
+    fn ended_early(&self) -> Option<String> {
+        if let Some(signal) = self.stop.asked() {
+            return Some(signal.to_owned());
+        }
+        let violated = !self.keep_going && self.violation.borrow().is_some();
+        violated.then(|| "a violation of linearizability".to_owned())
+    }
+
+    /// Waits for a violation that ends the run.
+    async fn violated(&self) {
+        let mut violation = self.violation.clone();
+        if self.keep_going || violation.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits for something, with the progress line alive.

@@ -15,6 +15,8 @@ use checker::{
     history::{Event, Kind},
 };
 
+use super::live::Live;
+
 /// Operations by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -27,7 +29,7 @@ pub struct Counts {
 }
 
 /// `history.jsonl`. Events get their index and time here, in one order; a thread of its own writes
-/// them, and hands them to the kernel whenever it has caught up.
+/// them, hands them to the kernel whenever it has caught up, and then has them checked.
 #[derive(Debug)]
 pub(super) struct History {
     state: Mutex<State>,
@@ -45,13 +47,13 @@ struct State {
 
 impl History {
     /// A history that starts now.
-    pub(super) fn create(dir: &Path, start: Instant) -> anyhow::Result<Self> {
+    pub(super) fn create(dir: &Path, start: Instant, live: Live) -> anyhow::Result<Self> {
         let path = dir.join("history.jsonl");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         let (sender, receiver) = mpsc::channel::<Event>();
         let writer = std::thread::Builder::new()
             .name("history".to_owned())
-            .spawn(move || write(BufWriter::with_capacity(1 << 16, file), &receiver))
+            .spawn(move || write(BufWriter::with_capacity(1 << 16, file), &receiver, live))
             .context("could not start the thread that writes the history")?;
         let state = State { sender: Some(sender), next: 0, last: 0, counts: Counts::default() };
         Ok(Self { state: Mutex::new(state), writer: Mutex::new(Some(writer)), start })
@@ -98,13 +100,25 @@ impl History {
     }
 }
 
-fn write(mut file: impl Write, events: &mpsc::Receiver<Event>) -> std::io::Result<()> {
+/// Events that are written before they are checked, at most.
+const BATCH: usize = 1024;
+
+fn write(
+    mut file: impl Write,
+    events: &mpsc::Receiver<Event>,
+    mut live: Live,
+) -> std::io::Result<()> {
+    let mut batch = Vec::with_capacity(BATCH);
     while let Ok(event) = events.recv() {
-        line(&mut file, &event)?;
-        while let Ok(event) = events.try_recv() {
-            line(&mut file, &event)?;
+        batch.push(event);
+        batch.extend(events.try_iter().take(BATCH - 1));
+        for event in &batch {
+            line(&mut file, event)?;
         }
         file.flush()?;
+        for event in batch.drain(..) {
+            live.event(&event);
+        }
     }
     Ok(())
 }
@@ -182,7 +196,7 @@ mod tests {
     #[test]
     fn events_are_numbered_counted_and_written_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let history = History::create(dir.path(), Instant::now()).unwrap();
+        let history = History::create(dir.path(), Instant::now(), Live::new().0).unwrap();
         for kind in [Kind::Invoke, Kind::Ok, Kind::Invoke, Kind::Fail, Kind::Invoke, Kind::Info] {
             history.record(event(kind));
         }
@@ -199,7 +213,7 @@ mod tests {
     #[test]
     fn what_was_recorded_reaches_the_file_before_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let history = History::create(dir.path(), Instant::now()).unwrap();
+        let history = History::create(dir.path(), Instant::now(), Live::new().0).unwrap();
         history.record(event(Kind::Invoke));
         let path = dir.path().join("history.jsonl");
         let deadline = Instant::now() + std::time::Duration::from_secs(5);
@@ -223,6 +237,6 @@ mod tests {
         }
         let (sender, receiver) = mpsc::channel();
         sender.send(event(Kind::Invoke)).unwrap();
-        assert!(write(Full, &receiver).is_err());
+        assert!(write(Full, &receiver, Live::new().0).is_err());
     }
 }
