@@ -133,6 +133,16 @@ fn unknown_outcomes_do_not_stop_it() {
 }
 
 #[test]
+fn equal_operations_may_return_at_one_moment_in_any_order() {
+    for seed in [45420, 360028] {
+        let history = small(seed);
+        assert_eq!(whole(&history), Outcome::Ok);
+        assert_eq!(online(&history, Duration::MAX), None, "seed {seed}");
+        assert_eq!(online(&history, Duration::from_nanos(1000)), None, "seed {seed}");
+    }
+}
+
+#[test]
 fn an_offence_is_told_once_the_next_event_is_there() {
     let event = |index: u64, process, kind, f, value| Event {
         index,

@@ -131,8 +131,11 @@ struct Key {
     /// None: given up.
     search: Option<Search<'static, Register>>,
     given_up: Option<String>,
-    /// Times of the returns that are to come, and their places in `returning`.
+    /// Times of the returns that are to come, and the indices of their invocations. Of those of one
+    /// moment the operation that was asked for first returns first, as the search expects of equal
+    /// operations.
     returns: BinaryHeap<Reverse<(u64, u64)>>,
+    /// By the indices of their invocations.
     returning: FxHashMap<u64, Returning>,
 }
 
@@ -199,8 +202,8 @@ impl Key {
         let position = usize::try_from(invocation.index).unwrap_or(usize::MAX);
         let slot = search.call(operation, ends, position);
         if let Some((slot, completion)) = slot.zip(answered) {
-            self.returns.push(Reverse((completion.time, completion.index)));
-            self.returning.insert(completion.index, Returning { slot, completion, operation });
+            self.returns.push(Reverse((completion.time, invocation.index)));
+            self.returning.insert(invocation.index, Returning { slot, completion, operation });
         }
     }
 

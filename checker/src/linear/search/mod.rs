@@ -281,7 +281,8 @@ impl<'a, M: Model> Search<'a, M> {
     }
 
     /// Returns the operation in `slot` and says whether any explanation is left. When none is, the
-    /// search stays where it was: just before.
+    /// search stays where it was: just before. Equal operations that end at one moment must return
+    /// in order of their positions.
     ///
     /// # Errors
     /// A budget was used up. The search cannot go on.
