@@ -30,9 +30,11 @@ use crate::{
 
 static REGISTER: Register = Register;
 
-/// Bytes of configurations for each key; and for how long one return is thought about.
+/// Bytes of configurations for each key.
 const MEMORY: usize = 16 << 20;
-const THOUGHT: Duration = Duration::from_millis(100);
+/// For how long all returns of a key are thought about. After that only what is decided at once is,
+/// lest whoever records the history be held up.
+const THOUGHT: Duration = Duration::from_secs(1);
 
 /// An answer that fits no order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +133,8 @@ struct Key {
     /// None: given up.
     search: Option<Search<'static, Register>>,
     given_up: Option<String>,
+    /// Time that is left to think.
+    thought: Duration,
     /// Times of the returns that are to come, and the indices of their invocations. Of those of one
     /// moment the operation that was asked for first returns first, as the search expects of equal
     /// operations.
@@ -147,6 +151,7 @@ impl Key {
             waiting: VecDeque::new(),
             search: Some(Search::new(&REGISTER, budget)),
             given_up: None,
+            thought: THOUGHT,
             returns: BinaryHeap::new(),
             returning: FxHashMap::default(),
         }
@@ -216,8 +221,11 @@ impl Key {
             self.returns.pop();
             let Some(returning) = self.returning.remove(&index) else { continue };
             let search = self.search.as_mut()?;
-            search.set_budget(Budget { memory: MEMORY, deadline: Instant::now() + THOUGHT });
-            match search.ret(returning.slot) {
+            let start = Instant::now();
+            search.set_budget(Budget { memory: MEMORY, deadline: start + self.thought });
+            let explained = search.ret(returning.slot);
+            self.thought = self.thought.saturating_sub(start.elapsed());
+            match explained {
                 Ok(true) => {}
                 Ok(false) => {
                     let possible = search.possible();
