@@ -114,10 +114,13 @@ pub(crate) async fn belongings(docker: &Docker, run: &str) -> Vec<String> {
         docker.list_networks(Some(ListNetworksOptions { filters: filters() })).await.unwrap();
     let volumes =
         docker.list_volumes(Some(ListVolumesOptions { filters: filters() })).await.unwrap();
-    containers
+    let mut names: Vec<String> = containers
         .into_iter()
         .flat_map(|container| container.names.unwrap_or_default())
         .chain(networks.into_iter().filter_map(|network| network.name))
         .chain(volumes.volumes.unwrap_or_default().into_iter().map(|volume| volume.name))
-        .collect()
+        .collect();
+    // The daemon lists volumes in the order of a hash map.
+    names.sort_unstable();
+    names
 }
