@@ -1,16 +1,16 @@
 //! Linearizability (Herlihy and Wing, 1990), key by key: it is a local property, so a history is
 //! linearizable when that of each key is.
 //!
-//! Per key the cheapest decider goes first: [`witness`] believes the server's revisions, [`zones`]
+//! Per key the cheapest decider goes first: `witness` believes the server's revisions, [`zones`]
 //! decides what writes each value once, [`search`] decides what is left. None of them is believed:
-//! an order is verified, and an illegal key is [`cut`] down to a core, a few operations that are
+//! an order is verified, and an illegal key is `cut` down to a core, a few operations that are
 //! illegal by themselves, which is verified too; [`certificate`] does both and shares nothing with
 //! the deciders. A key that a budget leaves undecided is unknown, never ok.
 //!
 //! - [`check`] decides a history of the store, and [`examine`] also explains it;
 //! - [`online`] looks at a history while it is recorded;
 //! - [`decide()`] decides the operations of one object of any model;
-//! - [`explain`] says why a key is illegal, and [`page()`] shows it;
+//! - `explain` says why a key is illegal, and [`page()`] shows it;
 //! - [`objects`] decides a generic history, object by object: [`appends`], [`inclusion`] and [`fifo`]
 //!   are to stores of texts, growing sets and queues what zones are to registers.
 

@@ -127,7 +127,7 @@ pub trait Model {
 
     /// The state that `operation` leaves behind wherever it is possible, if that is always the
     /// same. Where each operation that changes the state says so, an illegal history can be cut
-    /// down to less: see [`core`](crate::linear::core).
+    /// down to less: see [`certificate`](crate::linear::certificate).
     fn leaves(&self, _operation: &Self::Operation) -> Option<Self::State> {
         None
     }

@@ -6,13 +6,13 @@
 //! whom. Elle (Kingsbury and Alvaro, PVLDB 14, 2020) made of this a check that takes linear time,
 //! and names what is wrong as Adya (1999) did. The way of a history through the files:
 //!
-//! 1. [`told`] reads the operations, [`history`] keeps them small.
-//! 2. [`observe`] looks at each read: what is wrong with it by itself, and what it saw.
-//! 3. [`graph`] says who came before whom, and orders the transactions by that. An order of all of
+//! 1. `told` reads the operations, `history` keeps them small.
+//! 2. `observe` looks at each read: what is wrong with it by itself, and what it saw.
+//! 3. `graph` says who came before whom, and orders the transactions by that. An order of all of
 //!    them is the proof that the history is legal.
-//! 4. If there is none, [`knots`] finds where it is stuck and [`circles`] of each knot a short
+//! 4. If there is none, `knots` finds where it is stuck and `circles` of each knot a short
 //!    circle, which is the proof that it is not.
-//! 5. [`verify`] checks either proof on every run; [`explain`] puts the second into words.
+//! 5. [`verify`] checks either proof on every run; `explain` puts the second into words.
 //!
 //! # What this sees, and what not
 //!

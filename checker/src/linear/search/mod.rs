@@ -21,8 +21,8 @@
 //!
 //! # Layout
 //! [`Search`] takes one call or return after the other and owns what is open, nothing else;
-//! [`search`] feeds it a whole history. Its set of configurations is a [`frontier`], and
-//! [`trail`] remembers how each came to be: that is the order it hands out as a proof.
+//! [`search`] feeds it a whole history. Its set of configurations is a `frontier`, and
+//! `trail` remembers how each came to be: that is the order it hands out as a proof.
 
 mod bits;
 mod frontier;

@@ -3,7 +3,7 @@
 //!
 //! Where each value has a single writer, a read names the write that it saw. A *cluster* is a
 //! write with its reads; a successful compare-and-set welds the cluster of the value it expected
-//! to that of the value it set. Such a [`chain`](chains) of clusters stands in a linearization
+//! to that of the value it set. Such a *chain* of clusters stands in a linearization
 //! side by side, nothing that changes the value in between. Its *zone* lies between its first
 //! return `f` and its last call `s`:
 //!
@@ -16,7 +16,7 @@
 //!
 //! That is the paper's case. Deletes write the same "absent" again and again, and a compare-and-set
 //! that was refused knows only what the value was not. They are laid in the gaps between forward
-//! zones by [`schedule`], which is thrifty with deletes but tries one order only. So its order is
+//! zones by `schedule`, which is thrifty with deletes but tries one order only. So its order is
 //! to be believed only once [`certificate::verify`](super::certificate::verify) has checked it; where
 //! that fails, or there is none, the history is passed on.
 

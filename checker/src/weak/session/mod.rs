@@ -15,8 +15,8 @@
 //!
 //! The order of the versions is not known, so each guarantee asks: is there one? Where what was
 //! seen was written once, each guarantee is a set of demands "this version before that one", and
-//! [`order`] finds an order or a circle in O(n log n). What compare-and-sets tie together is one
-//! block ([`versions`]). Where a value was written more than once, a read demands what all its
+//! `order` finds an order or a circle in O(n log n). What compare-and-sets tie together is one
+//! block (`versions`). Where a value was written more than once, a read demands what all its
 //! possible versions agree in, which may be too little: then the order that was found must explain
 //! the read by itself, or the key is unknown.
 //!
