@@ -54,6 +54,7 @@ fn small(random: &mut ChaCha8Rng) -> Vec<Interval<Operation>> {
                 4..7 => Operation::Write(Some(value(random))),
                 7 => Operation::Write(None),
                 8 => Operation::Cas(any(random), value(random)),
+                _ if random.random_bool(0.02) => Operation::Contradiction(any(random)),
                 _ => Operation::Mismatch(any(random)),
             };
             let call = random.random_range(0..span);
@@ -119,6 +120,11 @@ fn through_history(intervals: &[Interval<Operation>], revisions: &[Option<i64>])
         .zip(intervals.iter().zip(revisions))
         .map(|(index, (interval, &revision))| {
             let (f, argument, value) = match interval.operation {
+                // As good as a read: what a compare-and-set found that looked for something else.
+                Operation::Read(value) if index % 3 == 0 => {
+                    let other = Some(if value == Some(8) { 7 } else { 8 });
+                    (Function::Cas, Value::Pair(other, 9), Value::Found(value))
+                }
                 Operation::Read(value) => (Function::Read, Value::Nil, value.into()),
                 Operation::Write(Some(value)) => (Function::Write, Value::Int(value), Value::Nil),
                 Operation::Write(None) => (Function::Delete, Value::Nil, Value::Nil),
@@ -128,11 +134,19 @@ fn through_history(intervals: &[Interval<Operation>], revisions: &[Option<i64>])
                 Operation::Mismatch(expected) => {
                     (Function::Cas, Value::Pair(expected, 9), Value::Nil)
                 }
+                Operation::Contradiction(expected) => {
+                    (Function::Cas, Value::Pair(expected, 9), Value::Found(expected))
+                }
             };
             let outcome = match (interval.ret, interval.operation) {
                 (None, _) => Outcome::Unknown { error: None },
-                (Some(time), Operation::Mismatch(_)) => Outcome::Mismatch { time, index },
-                (Some(time), _) => Outcome::Ok { time, index, value, revision },
+                (Some(time), operation) => match value {
+                    Value::Found(found) => Outcome::Mismatch { time, index, found: Some(found) },
+                    _ if matches!(operation, Operation::Mismatch(_)) => {
+                        Outcome::Mismatch { time, index, found: None }
+                    }
+                    value => Outcome::Ok { time, index, value, revision },
+                },
             };
             let (process, key, node, call) = (index, "k", None, interval.call);
             operation::Operation { index, process, f, key, node, argument, call, outcome }

@@ -191,6 +191,32 @@ fn a_mismatch_that_could_not_be_is_a_violation() {
 }
 
 #[test]
+fn what_a_refused_compare_and_set_found_is_as_good_as_a_read() {
+    let refused = |found| {
+        verdict(|evidence| {
+            for event in &mut evidence.history[4..] {
+                (event.f, event.value) = (Function::Cas, Value::Pair(Some(3), 8));
+            }
+            let event = &mut evidence.history[5];
+            (event.kind, event.value) = (Kind::Fail, Value::Found(found));
+            event.error = Some("mismatch".into());
+        })
+    };
+    let summary =
+        |found| refused(found).properties[0].violations.first().map(|v| v.summary.clone());
+    assert_eq!(summary(Some(9)), None, "that was there");
+    let stale = "n3 refused a compare-and-set of key k4 at 20.120 s since it found 7 although 9 had \
+        been written and acknowledged by 4.034 s (n2); the value could only be 9";
+    assert_eq!(summary(Some(7)).as_deref(), Some(stale));
+    let absent = "n3 refused a compare-and-set of key k4 at 20.120 s since it found nil although 9 had \
+        been written and acknowledged by 4.034 s (n2); the value could only be 9";
+    assert_eq!(summary(None).as_deref(), Some(absent));
+    let contradiction =
+        "n3 said at 20.120 s that the value of key k4 was not 3 but 3, which is impossible";
+    assert_eq!(summary(Some(3)).as_deref(), Some(contradiction));
+}
+
+#[test]
 fn each_property_is_broken_by_evidence_that_breaks_exactly_it() {
     breaks("final-state", Outcome::Violated, |e| e.run.final_hashes[1].2 = 43);
     breaks("final-state", Outcome::Unknown, |e| {

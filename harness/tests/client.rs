@@ -190,7 +190,8 @@ async fn a_compare_and_set_compares_the_value_or_that_there_is_none() {
             perform(Mood::Holds("6"), Function::Cas, Value::Pair(expected, 9)).await;
         assert_eq!(completion.kind, Kind::Fail);
         assert_eq!(completion.error.as_deref(), Some("mismatch"));
-        assert_eq!(completion.saw, Some(Some(6)), "a mismatch tells what is there");
+        assert_eq!(completion.value, Value::Found(Some(6)), "a mismatch tells what is there");
+        assert_eq!(completion.saw, Some(Some(6)));
         let transactions = server.transactions.lock().unwrap();
         assert_eq!(transactions.len(), 1, "never retried");
         assert_eq!(transactions[0].compare[0].target_union, Some(compared));

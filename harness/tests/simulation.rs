@@ -322,7 +322,7 @@ fn a_script_is_performed_step_by_step() {
         seen(&second),
         [
             (Kind::Invoke, Value::Pair(None, 3)),
-            (Kind::Fail, Value::Pair(None, 3)),
+            (Kind::Fail, Value::Found(Some(2))),
             (Kind::Invoke, Value::Nil),
             (Kind::Ok, Value::Int(2)),
         ]

@@ -215,6 +215,19 @@ pub enum Outcome<'a> {
     },
 }
 
+impl<'a> Operation<'a> {
+    /// What a compare-and-set found that was refused, where it says so: its answer is `[found]`.
+    pub fn found(&self) -> Option<&'a Datum> {
+        match self.outcome {
+            Outcome::Failed { value, .. } => match value.list()? {
+                [found] => Some(found),
+                _ => None,
+            },
+            Outcome::Ok { .. } | Outcome::Unknown { .. } => None,
+        }
+    }
+}
+
 /// Pairs the events of a history into operations, in order of invocation.
 ///
 /// # Errors

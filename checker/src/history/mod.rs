@@ -17,7 +17,7 @@ pub mod register;
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{self, IgnoredAny, SeqAccess, Unexpected, Visitor},
 };
 
@@ -76,7 +76,8 @@ pub enum Function {
     /// Writes the value.
     Write,
     /// Compare-and-set: value `[expected, new]`. `ok` when it was set; `fail` with error
-    /// `mismatch` when the key's value was another.
+    /// `mismatch` when the key's value was another, and value `[found]` where the client was told
+    /// which: as good as a read.
     Cas,
     /// Deletes the key.
     Delete,
@@ -92,6 +93,13 @@ pub enum Value {
     Int(i64),
     /// `[expected, new]` of a compare-and-set; `null` expects that there is no such key.
     Pair(Option<i64>, i64),
+    /// `[found]` of a compare-and-set that was refused; `[null]`: there was no such key.
+    Found(#[serde(serialize_with = "alone")] Option<i64>),
+}
+
+/// Writes the only member of a list: serde writes a lone field without one.
+fn alone<S: Serializer>(found: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
+    [found].serialize(serializer)
 }
 
 // By hand, since what serde derives for untagged values copies each of them first.
@@ -101,7 +109,7 @@ impl<'de> Deserialize<'de> for Value {
         impl<'de> Visitor<'de> for Any {
             type Value = Value;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("null, a 64-bit integer or a pair [expected, new]")
+                f.write_str("null, a 64-bit integer, a pair [expected, new] or what was [found]")
             }
             fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
                 Ok(Value::Nil)
@@ -115,11 +123,12 @@ impl<'de> Deserialize<'de> for Value {
                     .map_err(|_| E::invalid_value(Unexpected::Unsigned(value), &self))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Value, A::Error> {
-                let expected = values.next_element()?;
-                let new = values.next_element()?;
-                match (expected, new, values.next_element::<IgnoredAny>()?) {
-                    (Some(expected), Some(new), None) => Ok(Value::Pair(expected, new)),
-                    _ => Err(de::Error::invalid_type(Unexpected::Seq, &self)),
+                let wrong = || de::Error::invalid_type(Unexpected::Seq, &self);
+                let first = values.next_element()?.ok_or_else(wrong)?;
+                let Some(new) = values.next_element()? else { return Ok(Value::Found(first)) };
+                match values.next_element::<IgnoredAny>()? {
+                    None => Ok(Value::Pair(first, new)),
+                    Some(_) => Err(wrong()),
                 }
             }
         }
@@ -134,6 +143,7 @@ impl fmt::Display for Value {
             Self::Int(value) => write!(f, "{value}"),
             Self::Pair(None, new) => write!(f, "[nil, {new}]"),
             Self::Pair(Some(expected), new) => write!(f, "[{expected}, {new}]"),
+            Self::Found(found) => write!(f, "[{}]", Self::from(*found)),
         }
     }
 }
@@ -171,19 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_null_a_number_or_a_pair() {
+    fn a_value_is_null_a_number_a_pair_or_what_was_found() {
         for (text, value) in [
             ("null", Value::Nil),
             ("-7", Value::Int(-7)),
             ("9223372036854775807", Value::Int(i64::MAX)),
             ("[null,4]", Value::Pair(None, 4)),
             ("[-3,4]", Value::Pair(Some(-3), 4)),
+            ("[-3]", Value::Found(Some(-3))),
+            ("[null]", Value::Found(None)),
         ] {
             assert_eq!(serde_json::from_str::<Value>(text).unwrap(), value);
             assert_eq!(serde_json::to_string(&value).unwrap(), text);
         }
         let refused =
-            ["9223372036854775808", "1.5", "[]", "[1]", "[1,null]", "[1,2,3]", "\"1\"", "{}"];
+            ["9223372036854775808", "1.5", "[]", "[1.5]", "[1,null]", "[1,2,3]", "\"1\"", "{}"];
         for text in refused {
             assert!(serde_json::from_str::<Value>(text).is_err(), "{text}");
         }

@@ -49,6 +49,8 @@ pub enum Outcome<'a> {
         time: u64,
         /// Index of the completion in the history.
         index: u64,
+        /// The key's value, `None` inside where there is no such key; where the client was told.
+        found: Option<Option<i64>>,
     },
     /// It certainly never takes effect, and says nothing about the key's value.
     Failed {
@@ -120,14 +122,20 @@ impl Recorded for Event {
         let (time, index, error) = (self.time, self.index, self.error.as_deref());
         operation.outcome = match self.kind {
             Kind::Ok => {
-                if self.f == Function::Read && matches!(self.value, Value::Pair(..)) {
+                if self.f == Function::Read
+                    && matches!(self.value, Value::Pair(..) | Value::Found(_))
+                {
                     let expected = "the value that was read";
                     return Err(Malformed::Value { index, expected, found: self.value });
                 }
                 Outcome::Ok { time, index, value: self.value, revision: self.revision }
             }
             Kind::Fail if self.f == Function::Cas && error == Some(MISMATCH) => {
-                Outcome::Mismatch { time, index }
+                let found = match self.value {
+                    Value::Found(found) => Some(found),
+                    Value::Nil | Value::Int(_) | Value::Pair(..) => None,
+                };
+                Outcome::Mismatch { time, index, found }
             }
             Kind::Fail => Outcome::Failed { error },
             Kind::Info | Kind::Invoke => Outcome::Unknown { error },
@@ -179,7 +187,7 @@ mod tests {
 
     #[test]
     fn invocations_find_their_completions() {
-        let mut mismatch = event(5, 5, 2, Kind::Fail, Function::Cas, Value::Pair(None, 4));
+        let mut mismatch = event(5, 5, 2, Kind::Fail, Function::Cas, Value::Found(Some(6)));
         mismatch.error = Some(MISMATCH.into());
         mismatch.node = Some("n2".into());
         let history = [
@@ -198,7 +206,7 @@ mod tests {
             [
                 (0, Outcome::Unknown { error: None }),
                 (1, Outcome::Ok { time: 3, index: 3, value: Value::Int(1), revision: None }),
-                (2, Outcome::Mismatch { time: 5, index: 5 }),
+                (2, Outcome::Mismatch { time: 5, index: 5, found: Some(Some(6)) }),
                 (6, Outcome::Unknown { error: None }),
             ]
         );

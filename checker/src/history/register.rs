@@ -35,6 +35,7 @@ impl From<Value> for Datum {
             Value::Nil => Self::Nil,
             Value::Int(value) => Self::Int(value),
             Value::Pair(expected, new) => Self::List(vec![integer(expected), Self::Int(new)]),
+            Value::Found(found) => Self::List(vec![integer(found)]),
         }
     }
 }
@@ -109,6 +110,8 @@ fn value(value: &Datum) -> Option<Value> {
         Datum::List(members) => match members.as_slice() {
             [Datum::Nil, Datum::Int(new)] => Value::Pair(None, *new),
             [Datum::Int(expected), Datum::Int(new)] => Value::Pair(Some(*expected), *new),
+            [Datum::Nil] => Value::Found(None),
+            [Datum::Int(found)] => Value::Found(Some(*found)),
             _ => return None,
         },
         _ => return None,
@@ -169,6 +172,9 @@ mod tests {
             (Kind::Invoke, "cas", pair(Datum::Int(3)), Value::Pair(Some(3), 4), true),
             (Kind::Invoke, "cas", pair(Datum::Nil), Value::Pair(None, 4), true),
             (Kind::Invoke, "cas", Datum::Int(3), Value::Nil, false),
+            (Kind::Fail, "cas", Datum::List(vec![Datum::Nil]), Value::Found(None), true),
+            (Kind::Fail, "cas", Datum::List(vec![Datum::Int(3)]), Value::Found(Some(3)), true),
+            (Kind::Ok, "read", Datum::List(vec![Datum::Int(3)]), Value::Nil, false),
             (Kind::Invoke, "append", Datum::Int(3), Value::Int(3), false),
         ];
         for (kind, f, datum, value, fits) in cases {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{decide::Core, search::Interval};
 use crate::{
-    history::{self, Outcome, Value, operation},
+    history::{self, Function, Outcome, Value, operation},
     model::register::Operation,
     verdict::Violation,
 };
@@ -114,13 +114,14 @@ impl Case<'_> {
                 " although {reason}; the value could only be {}",
                 list(&core.possible, unseen)
             ),
+            _ if core.operations.len() == 1 => ", which is impossible".into(),
             (None, false) => {
                 format!(" although the value could only be {}", list(&core.possible, unseen))
             }
-            (None, true) => match core.operations.len() {
-                1 => ", which is impossible".into(),
-                count => format!(", which no order of it and {} others allows", count - 1),
-            },
+            (None, true) => {
+                let others = core.operations.len() - 1;
+                format!(", which no order of it and {others} others allows")
+            }
         };
         let beside: Vec<usize> =
             beside.into_iter().filter(|at| !core.operations.contains(at)).collect();
@@ -151,11 +152,17 @@ impl Case<'_> {
         let source = self.sources[position];
         let Interval { operation, call, ret } = self.intervals[position];
         let what = match operation {
+            Operation::Read(value) if source.f == Function::Cas => {
+                format!("found {}", Value::from(value))
+            }
             Operation::Read(value) => format!("read {}", Value::from(value)),
             Operation::Write(Some(value)) => format!("write {value}"),
             Operation::Write(None) => "delete".into(),
             Operation::Cas(expected, new) => format!("set {} to {new}", Value::from(expected)),
             Operation::Mismatch(expected) => format!("not {}", Value::from(expected)),
+            Operation::Contradiction(value) => {
+                format!("not {0} but {0}", Value::from(value))
+            }
         };
         Told {
             events: events(source).collect(),
@@ -171,7 +178,8 @@ impl Case<'_> {
     fn say(&self, position: usize) -> String {
         let source = self.sources[position];
         let Interval { operation, ret, .. } = self.intervals[position];
-        say(source.node, source.process, self.key, operation, ret.unwrap_or(source.call))
+        let history::Operation { node, process, f, call, .. } = *source;
+        say(node, process, f, self.key, operation, ret.unwrap_or(call))
     }
 
     /// A simple reason, where the core has one, and an operation beside the core that helps to
@@ -231,6 +239,7 @@ impl Case<'_> {
 pub(super) fn say(
     node: Option<&str>,
     process: u64,
+    f: Function,
     key: &str,
     operation: Operation,
     time: u64,
@@ -238,6 +247,12 @@ pub(super) fn say(
     let who = node.map_or_else(|| format!("process {process}"), str::to_owned);
     let at = seconds(time);
     match operation {
+        Operation::Read(value) if f == Function::Cas => {
+            format!(
+                "{who} refused a compare-and-set of key {key} at {at} since it found {}",
+                Value::from(value)
+            )
+        }
         Operation::Read(value) => {
             format!("{who} answered {} for key {key} at {at}", Value::from(value))
         }
@@ -249,6 +264,10 @@ pub(super) fn say(
         Operation::Mismatch(expected) => format!(
             "{who} said at {at} that the value of key {key} was not {}",
             Value::from(expected)
+        ),
+        Operation::Contradiction(value) => format!(
+            "{who} said at {at} that the value of key {key} was not {0} but {0}",
+            Value::from(value)
         ),
     }
 }

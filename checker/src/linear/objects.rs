@@ -214,8 +214,12 @@ impl<O> Object<'_, O> {
                 }
             }
             Outcome::Failed { time, index, error, .. } => {
+                let at = self.at(time, index);
+                if let Some(found) = source.found() {
+                    return format!("{who} refused {what} {at} since it found {}", show(found));
+                }
                 let error = error.map(|error| format!(": {error}")).unwrap_or_default();
-                format!("{who} refused {what} {}{error}", self.at(time, index))
+                format!("{who} refused {what} {at}{error}")
             }
             Outcome::Unknown { .. } => {
                 format!("{who} was asked to {what} {}", self.at(source.call, source.index))

@@ -242,8 +242,8 @@ impl Key {
 
     fn offence(&mut self, returning: &Returning, possible: &[Option<i64>]) -> Offence {
         let Returning { completion, operation, .. } = returning;
-        let node = completion.node.as_deref();
-        let what = say(node, completion.process, &self.name, *operation, completion.time);
+        let Event { node, process, f, time, .. } = completion;
+        let what = say(node.as_deref(), *process, *f, &self.name, *operation, *time);
         let summary = format!("{what} although the value could only be {}", list(possible, None));
         self.give_up("an offence was found".to_owned());
         Offence { event: completion.index, summary }

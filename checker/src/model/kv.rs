@@ -6,7 +6,7 @@
 
 use std::{marker::PhantomData, rc::Rc};
 
-use super::{Effect, Model, Unexpected};
+use super::{ANOTHER, Effect, Model, Unexpected};
 use crate::{
     history::{
         generic::{Datum, Operation as Source, Outcome},
@@ -220,15 +220,18 @@ fn read<'a>(source: &Source<'a>, nil: bool) -> Result<Option<Operation<'a>>, Une
     let present = |text: &'a str| (nil || !text.is_empty()).then_some(text);
     let argument =
         |expected| source.argument.text().ok_or_else(|| Unexpected::argument(source, expected));
+    let text = |datum: &'a Datum| match datum {
+        Datum::Nil => Some(None),
+        Datum::Text(text) => Some(present(text)),
+        _ => None,
+    };
     let pair = || {
         let wrong = || Unexpected::argument(source, "[expected new] of texts or nil");
         let Some([expected, new]) = source.argument.list() else { return Err(wrong()) };
-        let text = |datum: &'a Datum| match datum {
-            Datum::Nil => Ok(None),
-            Datum::Text(text) => Ok(present(text)),
-            _ => Err(wrong()),
-        };
-        Ok((text(expected)?, text(new)?))
+        Ok((text(expected).ok_or_else(wrong)?, text(new).ok_or_else(wrong)?))
+    };
+    let found = |found: &'a Datum| {
+        text(found).ok_or_else(|| Unexpected::answer(source, "[found], a text or nil"))
     };
     let refused = matches!(source.outcome, Outcome::Failed { error: Some(MISMATCH), .. });
     let failed = matches!(source.outcome, Outcome::Failed { .. });
@@ -251,7 +254,13 @@ fn read<'a>(source: &Source<'a>, nil: bool) -> Result<Option<Operation<'a>>, Une
         "cas" => {
             let (expected, new) = pair()?;
             if refused {
-                Some(Operation::Mismatch(expected))
+                Some(match source.found().map(found).transpose()? {
+                    None => Operation::Mismatch(expected),
+                    Some(found) if found == expected => {
+                        return Err(Unexpected::answer(source, ANOTHER));
+                    }
+                    Some(found) => Operation::Get(found),
+                })
             } else {
                 Some(Operation::Cas(expected, new)).filter(|_| !failed)
             }

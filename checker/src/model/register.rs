@@ -44,6 +44,9 @@ pub enum Operation {
     Cas(Option<i64>, i64),
     /// The value was not this: a compare-and-set that was refused.
     Mismatch(Option<i64>),
+    /// A compare-and-set that was refused although it found just what it expected, this: no state
+    /// allows it.
+    Contradiction(Option<i64>),
 }
 
 impl Model for Register {
@@ -60,12 +63,15 @@ impl Model for Register {
             Operation::Write(value) => Some(value),
             Operation::Cas(expected, new) => (*state == expected).then_some(Some(new)),
             Operation::Mismatch(expected) => (*state != expected).then_some(*state),
+            Operation::Contradiction(_) => None,
         }
     }
 
     fn effect(&self, operation: &Operation) -> Effect {
         match *operation {
-            Operation::Read(_) | Operation::Mismatch(_) => Effect::Observe,
+            Operation::Read(_) | Operation::Mismatch(_) | Operation::Contradiction(_) => {
+                Effect::Observe
+            }
             Operation::Write(_) => Effect::Overwrite,
             Operation::Cas(expected, new) if expected == Some(new) => Effect::Observe,
             Operation::Cas(..) => Effect::Update,
@@ -79,7 +85,7 @@ impl Model for Register {
     fn needs(&self, operation: &Operation) -> Option<Option<i64>> {
         match *operation {
             Operation::Read(value) | Operation::Cas(value, _) => Some(value),
-            Operation::Write(_) | Operation::Mismatch(_) => None,
+            Operation::Write(_) | Operation::Mismatch(_) | Operation::Contradiction(_) => None,
         }
     }
 }
@@ -91,9 +97,9 @@ impl Operation {
         use history::{Function, Outcome, Value};
         let answer = match operation.outcome {
             Outcome::Ok { value, .. } => Some(value),
-            Outcome::Mismatch { .. } => {
+            Outcome::Mismatch { found, .. } => {
                 let Value::Pair(expected, _) = operation.argument else { return None };
-                return Some(Self::Mismatch(expected));
+                return Some(Self::refused(expected, found));
             }
             Outcome::Unknown { .. } => None,
             Outcome::Failed { .. } => return None,
@@ -102,7 +108,7 @@ impl Operation {
             (Function::Read, _) => match answer? {
                 Value::Int(value) => Some(Self::Read(Some(value))),
                 Value::Nil => Some(Self::Read(None)),
-                Value::Pair(..) => None,
+                Value::Pair(..) | Value::Found(_) => None,
             },
             (Function::Write, Value::Int(value)) => Some(Self::Write(Some(value))),
             (Function::Cas, Value::Pair(expected, new)) => Some(Self::Cas(expected, new)),
@@ -111,12 +117,21 @@ impl Operation {
         }
     }
 
+    /// What a compare-and-set observed that was refused; `found` where it says so.
+    fn refused(expected: Option<i64>, found: Option<Option<i64>>) -> Self {
+        match found {
+            None => Self::Mismatch(expected),
+            Some(found) if found == expected => Self::Contradiction(expected),
+            Some(found) => Self::Read(found),
+        }
+    }
+
     /// The value that it leaves behind; `None` where it leaves what was there.
     pub fn written(&self) -> Option<Option<i64>> {
         match *self {
             Self::Write(value) => Some(value),
             Self::Cas(_, new) => Some(Some(new)),
-            Self::Read(_) | Self::Mismatch(_) => None,
+            Self::Read(_) | Self::Mismatch(_) | Self::Contradiction(_) => None,
         }
     }
 
@@ -124,7 +139,7 @@ impl Operation {
     pub fn looked_for(&self) -> Option<Option<i64>> {
         match *self {
             Self::Read(value) | Self::Cas(value, _) | Self::Mismatch(value) => Some(value),
-            Self::Write(_) => None,
+            Self::Write(_) | Self::Contradiction(_) => None,
         }
     }
 
@@ -133,7 +148,7 @@ impl Operation {
         match self {
             Self::Write(_) => Self::Write(Some(value)),
             Self::Cas(expected, _) => Self::Cas(expected, value),
-            Self::Read(_) | Self::Mismatch(_) => self,
+            Self::Read(_) | Self::Mismatch(_) | Self::Contradiction(_) => self,
         }
     }
 }
@@ -192,7 +207,11 @@ fn read<'a>(
             }
             let (expected, new) = (number(expected), number(new).ok_or_else(wrong)?);
             if refused {
-                return Ok(Some(Operation::Mismatch(expected)));
+                let found = match source.found() {
+                    Some(found) if !holds(found) => return Err(Unexpected::answer(source, ONE)),
+                    found => found.map(number),
+                };
+                return Ok(Some(Operation::refused(expected, found)));
             }
             Operation::Cas(expected, new)
         }

@@ -12,8 +12,6 @@ mod operation;
 pub mod sequential;
 pub mod session;
 
-pub use operation::Unexpected;
-
 use std::collections::BTreeSet;
 
 use crate::{

@@ -7,26 +7,8 @@ use crate::{
         generic::{self, Datum, Outcome},
         operation::MISMATCH,
     },
-    model::register,
+    model::{ANOTHER, Unexpected, register},
 };
-
-/// An event that is none of a key-value store's.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("event {index}: expected {expected}, found {found}")]
-pub struct Unexpected {
-    /// The event.
-    pub index: u64,
-    /// What belongs there.
-    pub expected: &'static str,
-    /// What stands there.
-    pub found: String,
-}
-
-impl Unexpected {
-    pub(super) fn new(index: u64, expected: &'static str, found: &Datum) -> Self {
-        Self { index, expected, found: found.to_string() }
-    }
-}
 
 /// The number of a value; [`NIL`] where there is no such key.
 pub(super) type Value = u32;
@@ -131,11 +113,11 @@ fn action<'a>(
         Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
     };
     let failed = matches!(source.outcome, Outcome::Failed { .. });
-    let unexpected = |expected| Err(Unexpected::new(source.index, expected, source.argument));
+    let unexpected = |expected| Err(Unexpected::argument(source, expected));
     let action = match source.f {
         "read" | "get" => match source.outcome {
-            Outcome::Ok { index, value, .. } if !register::holds(value) => {
-                return Err(Unexpected::new(index, register::ONE, value));
+            Outcome::Ok { value, .. } if !register::holds(value) => {
+                return Err(Unexpected::answer(source, register::ONE));
             }
             Outcome::Ok { value, .. } => Action::Read(number(value)),
             Outcome::Failed { .. } | Outcome::Unknown { .. } => return Ok(None),
@@ -151,15 +133,25 @@ fn action<'a>(
                 if *new != Datum::Nil && register::holds(expected) && register::holds(new) =>
             {
                 if let Outcome::Failed { time, error: Some(MISMATCH), .. } = source.outcome {
-                    return Ok(Some((Action::Mismatch(number(expected)), Some(time))));
+                    let action = match source.found() {
+                        None => Action::Mismatch(number(expected)),
+                        Some(found) if found == expected => {
+                            return Err(Unexpected::answer(source, ANOTHER));
+                        }
+                        Some(found) if !register::holds(found) => {
+                            return Err(Unexpected::answer(source, register::ONE));
+                        }
+                        Some(found) => Action::Read(number(found)),
+                    };
+                    return Ok(Some((action, Some(time))));
                 }
                 Action::Cas(number(expected), number(new))
             }
             _ => return unexpected("a pair [expected, new]"),
         },
-        other => {
+        _ => {
             let expected = "a read, write, cas or delete (or get, put, set, del)";
-            return Err(Unexpected { index: source.index, expected, found: other.into() });
+            return Err(Unexpected::function(source, expected));
         }
     };
     Ok((!failed).then_some((action, ret)))

@@ -182,6 +182,16 @@ fn a_store_of_texts_appends_and_compares() {
     for end in ["ok", "fail", "info"] {
         assert_eq!(outcome(kv::check, &history(&cas(end))), Outcome::Ok, "{end}");
     }
+    // What it found is as good as a read.
+    let refused =
+        |found: &str| history(&format!("invoke cas [\"x\",\"e\"]\n3 fail cas [{found}] mismatch"));
+    for found in [r#""c""#, "null", r#""""#] {
+        assert_eq!(outcome(kv::check, &refused(found)), Outcome::Ok, "{found}");
+    }
+    let summary = violation(kv::check, &refused(r#""ab""#));
+    assert!(summary.contains("refused cas [x e] at 0.011 s since it found \"ab\""), "{summary}");
+    assert!(check(kv::check, &refused(r#""x""#)).unwrap_err().contains("expected another value"));
+    assert!(check(kv::check, &refused("5")).unwrap_err().contains("expected [found]"));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use checker::history::{Function, Kind, Value};
+use checker::history::{Function, Kind, Value, operation::MISMATCH};
 use node::kv::{self, Response as Answer};
 use proto::etcd::{
     Compare, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, TxnRequest,
@@ -69,7 +69,7 @@ pub(crate) fn read(reply: &RangeResponse) -> Completion {
 pub(crate) fn written(operation: &Operation, reply: &PutResponse) -> Completion {
     let saw = match operation.value {
         Value::Int(value) => Some(Some(value)),
-        Value::Nil | Value::Pair(..) => None,
+        Value::Nil | Value::Pair(..) | Value::Found(_) => None,
     };
     Completion {
         kind: Kind::Ok,
@@ -86,7 +86,7 @@ pub(crate) fn compared(operation: &Operation, reply: &TxnResponse) -> Completion
     if reply.succeeded {
         let saw = match operation.value {
             Value::Pair(_, new) => Some(Some(new)),
-            Value::Nil | Value::Int(_) => None,
+            Value::Nil | Value::Int(_) | Value::Found(_) => None,
         };
         return Completion {
             kind: Kind::Ok,
@@ -103,8 +103,8 @@ pub(crate) fn compared(operation: &Operation, reply: &TxnResponse) -> Completion
     });
     Completion {
         kind: Kind::Fail,
-        value: operation.value,
-        error: Some("mismatch".to_owned()),
+        value: saw.map_or(operation.value, Value::Found),
+        error: Some(MISMATCH.to_owned()),
         revision: None,
         saw,
         broken: false,

@@ -24,6 +24,8 @@ pub(super) fn client(event: &history::Event) -> String {
         (_, Value::Int(value)) => format!("{key}={value}"),
         (_, Value::Pair(Some(old), new)) => format!("{key} from {old} to {new}"),
         (_, Value::Pair(None, new)) => format!("{key} from nothing to {new}"),
+        // The invocation says what was to be set.
+        (_, Value::Found(_)) => key.clone(),
     };
     let why = event.error.as_deref().unwrap_or("no reason is known");
     match (event.kind, event.f) {
@@ -36,9 +38,11 @@ pub(super) fn client(event: &history::Event) -> String {
             value => format!("has read {key}={value}"),
         },
         (Kind::Ok, _) => format!("has {done} {what}"),
-        (Kind::Fail, Function::Cas) if why == "mismatch" => {
-            format!("did not set {what}: it had another value")
-        }
+        (Kind::Fail, Function::Cas) if why == "mismatch" => match event.value {
+            Value::Found(None) => format!("did not set {key}: there is none"),
+            Value::Found(Some(found)) => format!("did not set {what}: it was {found}"),
+            _ => format!("did not set {what}: it had another value"),
+        },
         (Kind::Fail, _) => format!("did not {to_do} {what}: {why}"),
         (Kind::Info, _) => format!("may or may not have {done} {what}: {why}"),
     }

@@ -111,7 +111,7 @@ mod tests {
     fn written(operation: &Operation) -> Option<i64> {
         match operation.value {
             Value::Int(value) | Value::Pair(_, value) => Some(value),
-            Value::Nil => None,
+            Value::Nil | Value::Found(_) => None,
         }
     }
 

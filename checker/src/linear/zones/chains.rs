@@ -86,6 +86,8 @@ impl Chains {
                 | Operation::Cas(None, _)
                 | Operation::Write(_)
                 | Operation::Mismatch(_) => continue,
+                // No chain holds it; the search will say that nothing does.
+                Operation::Contradiction(_) => return Ok(None),
             };
             let Some(&writer) = writer_of.get(&found) else {
                 return Err(Conflict::NeverWritten(position));

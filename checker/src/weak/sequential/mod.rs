@@ -26,10 +26,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::operation::{History, Operation, Unexpected};
+use super::operation::{History, Operation};
 use crate::{
     history::generic,
     linear::Limits,
+    model::Unexpected,
     verdict::{Outcome, Property, count},
 };
 use program::Program;

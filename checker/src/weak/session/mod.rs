@@ -34,11 +34,12 @@ use std::collections::BTreeSet;
 
 use super::{
     Tally,
-    operation::{History, Operation, Unexpected},
+    operation::{History, Operation},
 };
 use crate::{
     history::generic,
     linear::Limits,
+    model::Unexpected,
     verdict::{Outcome, Property, count},
 };
 use edges::{

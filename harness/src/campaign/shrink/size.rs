@@ -165,7 +165,7 @@ pub(super) fn function(f: Function) -> u64 {
 
 fn names(step: &Step) -> u64 {
     let value = match step.value {
-        Value::Nil => 0,
+        Value::Nil | Value::Found(_) => 0,
         Value::Int(value) => value.unsigned_abs(),
         Value::Pair(expected, value) => {
             value.unsigned_abs().saturating_add(expected.map_or(0, i64::unsigned_abs))

@@ -162,7 +162,7 @@ fn plain_values(plan: &Plan) -> Option<Plan> {
     let of = |value: i64| plain.get(&value).copied().unwrap_or(0);
     with_steps(plan, |step| {
         let value = match step.value {
-            Value::Nil => Value::Nil,
+            value @ (Value::Nil | Value::Found(_)) => value,
             Value::Int(value) => Value::Int(of(value)),
             Value::Pair(expected, value) => Value::Pair(expected.map(of), of(value)),
         };
