@@ -5,8 +5,8 @@
 use checker::{
     evidence::{Crash, Evidence, Run},
     fault,
-    history::{Event, Function, Kind, Value},
-    linear::Limits,
+    history::{Event, Function, Kind, Value, operation},
+    linear::{self, Limits},
     verdict::{Outcome, Verdict, check},
 };
 
@@ -266,4 +266,30 @@ fn a_run_that_should_have_traces_is_not_green_without_them() {
     assert_eq!(verdict.outcome, Outcome::Unknown);
     let completeness = verdict.properties.last().unwrap();
     assert_eq!(completeness.detail, "n1 left no trace; n2 left no trace; n3 left no trace");
+}
+
+#[test]
+fn a_history_without_times_is_told_by_its_events() {
+    let events = [
+        (0, Kind::Invoke, Function::Write, Value::Int(7)),
+        (0, Kind::Ok, Function::Write, Value::Int(7)),
+        (0, Kind::Invoke, Function::Write, Value::Int(9)),
+        (0, Kind::Ok, Function::Write, Value::Int(9)),
+        (1, Kind::Invoke, Function::Read, Value::Nil),
+        (1, Kind::Ok, Function::Read, Value::Int(7)),
+    ];
+    let history: Vec<Event> = (0..)
+        .zip(events)
+        .map(|(index, (process, kind, f, value))| Event {
+            index,
+            ..event(index, process, kind, f, value)
+        })
+        .collect();
+    let operations = operation::pair(&history).unwrap();
+    let (property, explanations) = linear::examine(&operations, &Limits::default());
+    let told = "n2 answered 7 for key k4 at event 5 although 9 had been written and acknowledged \
+        by event 3 (n1); the value could only be 9";
+    assert_eq!(property.violations[0].summary, told);
+    let page = linear::page(&explanations, "untimed");
+    assert!(page.contains(">event 5</text>") && !page.contains(" s</"), "{page}");
 }

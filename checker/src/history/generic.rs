@@ -216,6 +216,17 @@ pub enum Outcome<'a> {
 }
 
 impl<'a> Operation<'a> {
+    /// Times and indices of its events.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let end = match self.outcome {
+            Outcome::Ok { time, index, .. } | Outcome::Failed { time, index, .. } => {
+                Some((time, index))
+            }
+            Outcome::Unknown { .. } => None,
+        };
+        std::iter::once((self.call, self.index)).chain(end)
+    }
+
     /// What a compare-and-set found that was refused, where it says so: its answer is `[found]`.
     pub fn found(&self) -> Option<&'a Datum> {
         match self.outcome {

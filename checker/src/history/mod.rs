@@ -4,6 +4,7 @@
 //! [`operation::pair`] turns events into [`Operation`]s. [`generic`] holds histories of all other
 //! models. [`read::read`] reads any format: our lines, Jepsen's [`edn`] and log, Porcupine's text.
 
+pub(crate) mod clock;
 pub mod edn;
 pub mod generic;
 mod jepsen;
@@ -21,6 +22,7 @@ use serde::{
     de::{self, IgnoredAny, SeqAccess, Unexpected, Visitor},
 };
 
+pub use clock::Clock;
 pub use operation::{Operation, Outcome};
 
 /// One line of `history.jsonl`.

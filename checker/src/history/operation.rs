@@ -64,6 +64,19 @@ pub enum Outcome<'a> {
     },
 }
 
+impl Operation<'_> {
+    /// Times and indices of the events that are known.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let end = match self.outcome {
+            Outcome::Ok { time, index, .. } | Outcome::Mismatch { time, index, .. } => {
+                Some((time, index))
+            }
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
+        };
+        std::iter::once((self.call, self.index)).chain(end)
+    }
+}
+
 /// The error of a compare-and-set that found another value than it expected.
 pub const MISMATCH: &str = "mismatch";
 

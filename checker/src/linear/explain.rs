@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{decide::Core, search::Interval};
 use crate::{
-    history::{self, Function, Outcome, Value, operation},
+    history::{self, Clock, Function, Value, operation},
     model::register::Operation,
     verdict::Violation,
 };
@@ -24,6 +24,9 @@ pub struct Explanation {
     pub object: String,
     /// One sentence: who, what, when, against what.
     pub summary: String,
+    /// What `call`, `ret` and `until` count.
+    #[serde(default)]
+    pub clock: Clock,
     /// The operations of the core by call, then others that help to understand them.
     pub operations: Vec<Told>,
     /// The moment from which no order was left. What returned later counts as unanswered.
@@ -51,7 +54,7 @@ pub struct Told {
     pub node: Option<String>,
     /// What it did: `read 7`.
     pub what: String,
-    /// When it was called, nanoseconds since the start of the run.
+    /// When it was called.
     pub call: u64,
     /// When it was answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +70,7 @@ impl<S> Core<S> {
         &self,
         object: String,
         summary: String,
+        clock: Clock,
         beside: &[usize],
         mut tell: impl FnMut(usize) -> Told,
         name: impl FnMut(&S) -> String,
@@ -78,6 +82,7 @@ impl<S> Core<S> {
         Explanation {
             object,
             summary,
+            clock,
             operations,
             until: self.until,
             stuck: place(&self.stuck).unwrap_or(0),
@@ -92,6 +97,8 @@ impl<S> Core<S> {
 pub(super) struct Case<'a> {
     /// The key.
     pub(super) key: &'a str,
+    /// What times count.
+    pub(super) clock: Clock,
     /// What was observed. Values are as the history has them.
     pub(super) intervals: &'a [Interval<Operation>],
     /// The operations of the history.
@@ -128,7 +135,7 @@ impl Case<'_> {
         let name = |value: &Option<i64>| Value::from(*value).to_string();
         let object = format!("key {}", self.key);
         let mut explanation =
-            core.explain(object, summary.clone(), &beside, |at| self.tell(at), name);
+            core.explain(object, summary.clone(), self.clock, &beside, |at| self.tell(at), name);
         if unseen.is_some() {
             let seen = core.possible.iter().filter(|value| **value != unseen);
             explanation.possible = seen.map(name).collect();
@@ -137,7 +144,7 @@ impl Case<'_> {
             }
         }
         let told = core.operations.iter().chain(&beside).map(|&at| self.sources[at]);
-        let events: BTreeSet<u64> = told.clone().flat_map(events).collect();
+        let events: BTreeSet<u64> = told.clone().flat_map(indices).collect();
         let violation = Violation {
             rule: RULE.into(),
             summary,
@@ -165,7 +172,7 @@ impl Case<'_> {
             }
         };
         Told {
-            events: events(source).collect(),
+            events: indices(source).collect(),
             process: source.process,
             node: source.node.map(str::to_owned),
             what,
@@ -179,7 +186,7 @@ impl Case<'_> {
         let source = self.sources[position];
         let Interval { operation, ret, .. } = self.intervals[position];
         let history::Operation { node, process, f, call, .. } = *source;
-        say(node, process, f, self.key, operation, ret.unwrap_or(call))
+        say(node, process, f, self.key, operation, &self.clock.moment(ret.unwrap_or(call)))
     }
 
     /// A simple reason, where the core has one, and an operation beside the core that helps to
@@ -198,7 +205,7 @@ impl Case<'_> {
             (None, Some(value)) => return (Some(format!("nobody ever wrote {value}")), None),
             // Absence is also where every key starts.
             (Some(call), Some(value)) if stuck.ret.is_some_and(|ret| ret < call) => {
-                let at = seconds(call);
+                let at = self.clock.moment(call);
                 return (Some(format!("{value} was written only from {at} on")), beside);
             }
             _ => {}
@@ -223,8 +230,10 @@ impl Case<'_> {
             .max();
         let reason = over.map(|(ret, at, by)| {
             let mut reason = match by {
-                Some(by) => format!("{by} had been written and acknowledged by {}", seconds(ret)),
-                None => format!("it had been deleted by {}", seconds(ret)),
+                Some(by) => {
+                    format!("{by} had been written and acknowledged by {}", self.clock.moment(ret))
+                }
+                None => format!("it had been deleted by {}", self.clock.moment(ret)),
             };
             if let Some(node) = self.sources[at].node {
                 reason += &format!(" ({node})");
@@ -235,17 +244,16 @@ impl Case<'_> {
     }
 }
 
-/// Who did what to a key, and when: the beginning of a sentence.
+/// Who did what to a key, and at what moment: the beginning of a sentence.
 pub(super) fn say(
     node: Option<&str>,
     process: u64,
     f: Function,
     key: &str,
     operation: Operation,
-    time: u64,
+    at: &str,
 ) -> String {
     let who = node.map_or_else(|| format!("process {process}"), str::to_owned);
-    let at = seconds(time);
     match operation {
         Operation::Read(value) if f == Function::Cas => {
             format!(
@@ -273,12 +281,8 @@ pub(super) fn say(
 }
 
 /// Indices of an operation's events.
-fn events(source: &history::Operation<'_>) -> impl Iterator<Item = u64> + use<> {
-    let end = match source.outcome {
-        Outcome::Ok { index, .. } | Outcome::Mismatch { index, .. } => Some(index),
-        Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
-    };
-    std::iter::once(source.index).chain(end)
+fn indices(source: &history::Operation<'_>) -> impl Iterator<Item = u64> + use<> {
+    source.events().map(|(_, index)| index)
 }
 
 pub(super) fn list(possible: &[Option<i64>], unseen: Option<i64>) -> String {
@@ -300,10 +304,4 @@ pub(super) fn list(possible: &[Option<i64>], unseen: Option<i64>) -> String {
         Some((last, _)) => last.clone(),
         None => "none at all".into(),
     }
-}
-
-/// Nanoseconds as seconds, to the millisecond.
-pub(crate) fn seconds(nanoseconds: u64) -> String {
-    let milliseconds = nanoseconds / 1_000_000;
-    format!("{}.{:03} s", milliseconds / 1000, milliseconds % 1000)
 }

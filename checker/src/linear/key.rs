@@ -10,7 +10,7 @@ use super::{
     witness, zones,
 };
 use crate::{
-    history::{Operation, Outcome},
+    history::{Clock, Operation, Outcome},
     model::register::{self, Register},
     verdict::Violation,
 };
@@ -37,7 +37,8 @@ pub struct Illegal {
 
 /// Decides the operations of one key, given in order of invocation.
 pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> Key {
-    let mut subject = Subject::default();
+    let clock = Clock::of(operations.iter().flat_map(|operation| operation.events()));
+    let mut subject = Subject::new(clock);
     for &operation in operations {
         subject.push(operation);
     }
@@ -45,8 +46,8 @@ pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> K
 }
 
 /// The operations of one key that say something about it.
-#[derive(Default)]
 pub(super) struct Subject<'a> {
+    clock: Clock,
     intervals: Vec<Interval<register::Operation>>,
     /// Of each of them, the operation of the history, and its revision.
     sources: Vec<&'a Operation<'a>>,
@@ -54,6 +55,11 @@ pub(super) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
+    /// No operation yet, of a history with this clock.
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, intervals: Vec::new(), sources: Vec::new(), revisions: Vec::new() }
+    }
+
     pub(super) fn push(&mut self, source: &'a Operation<'a>) {
         let Some(operation) = register::Operation::of(source) else { return };
         let (ret, revision) = match source.outcome {
@@ -72,7 +78,8 @@ impl<'a> Subject<'a> {
             Decision::Linearizable { .. } => Key::Linearizable,
             Decision::Undecided { reason } => Key::Undecided(reason),
             Decision::Illegal(core) => {
-                let case = Case { key, intervals: &self.intervals, sources: &self.sources };
+                let Self { clock, ref intervals, ref sources, .. } = *self;
+                let case = Case { key, clock, intervals, sources };
                 let (violation, explanation) = case.violation(&core, unseen);
                 Key::Illegal(Box::new(Illegal { violation, explanation }))
             }

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use crate::{
-    history::Operation,
+    history::{Clock, Operation},
     verdict::{self, Property, count},
 };
 pub use decide::{Core, Decision, decide};
@@ -120,12 +120,13 @@ pub fn examine(operations: &[Operation<'_>], limits: &Limits) -> (Property, Vec<
 
 /// The operations of each key, keys ascending.
 fn by_key<'a>(operations: &'a [Operation<'a>]) -> Vec<(&'a str, Subject<'a>)> {
+    let clock = Clock::of(operations.iter().flat_map(Operation::events));
     let mut keys: Vec<(&str, Subject)> = Vec::new();
     let mut places: FxHashMap<&str, usize> = FxHashMap::default();
     for operation in operations {
         let place = *places.entry(operation.key).or_insert(keys.len());
         if place == keys.len() {
-            keys.push((operation.key, Subject::default()));
+            keys.push((operation.key, Subject::new(clock)));
         }
         keys[place].1.push(operation);
     }

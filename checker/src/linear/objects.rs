@@ -14,7 +14,10 @@ use super::{
     explain,
 };
 use crate::{
-    history::generic::{Datum, Operation, Outcome},
+    history::{
+        Clock,
+        generic::{Datum, Operation, Outcome},
+    },
     model::{Model, Unexpected},
     verdict::{self, Property, Violation, count},
 };
@@ -48,8 +51,7 @@ pub(crate) struct Object<'a, O> {
     pub(crate) intervals: Vec<Interval<O>>,
     /// Of each of them, the operation of the history.
     sources: Vec<&'a Operation<'a>>,
-    /// Whether events have times, or only places in the history.
-    timed: bool,
+    clock: Clock,
 }
 
 /// What was found for an object.
@@ -74,7 +76,7 @@ impl<'a, O> Objects<'a, O> {
         operations: &'a [Operation<'a>],
         mut read: impl FnMut(&'a Operation<'a>) -> Result<Option<O>, Unexpected>,
     ) -> Result<Self, Unexpected> {
-        let timed = operations.iter().any(|operation| operation.call != operation.index);
+        let clock = Clock::of(operations.iter().flat_map(Operation::events));
         let mut objects: Vec<Object<O>> = Vec::new();
         let mut places: FxHashMap<&Datum, usize> = FxHashMap::default();
         for source in operations {
@@ -85,7 +87,7 @@ impl<'a, O> Objects<'a, O> {
                     key: source.key,
                     intervals: Vec::new(),
                     sources: Vec::new(),
-                    timed,
+                    clock,
                 });
             }
             let ret = match source.outcome {
@@ -205,16 +207,16 @@ impl<O> Object<'_, O> {
             what += &format!(" {}", show(source.argument));
         }
         match source.outcome {
-            Outcome::Ok { time, index, value, .. } => {
-                let at = self.at(time, index);
+            Outcome::Ok { time, value, .. } => {
+                let at = self.at(time);
                 if value == source.argument || *value == Datum::Nil {
                     format!("{who} acknowledged {what} {at}")
                 } else {
                     format!("{who} answered {} to {what} {at}", show(value))
                 }
             }
-            Outcome::Failed { time, index, error, .. } => {
-                let at = self.at(time, index);
+            Outcome::Failed { time, error, .. } => {
+                let at = self.at(time);
                 if let Some(found) = source.found() {
                     return format!("{who} refused {what} {at} since it found {}", show(found));
                 }
@@ -222,17 +224,13 @@ impl<O> Object<'_, O> {
                 format!("{who} refused {what} {at}{error}")
             }
             Outcome::Unknown { .. } => {
-                format!("{who} was asked to {what} {}", self.at(source.call, source.index))
+                format!("{who} was asked to {what} {}", self.at(source.call))
             }
         }
     }
 
-    fn at(&self, time: u64, index: u64) -> String {
-        if self.timed {
-            format!("at {}", explain::seconds(time))
-        } else {
-            format!("in event {index}")
-        }
+    fn at(&self, time: u64) -> String {
+        format!("at {}", self.clock.moment(time))
     }
 
     fn violation(&self, summary: String, witnesses: &[usize]) -> Violation {
@@ -241,10 +239,7 @@ impl<O> Object<'_, O> {
         for &position in witnesses {
             let source = self.sources[position];
             nodes.extend(source.node.map(str::to_owned));
-            operations.insert(source.index);
-            if let Outcome::Ok { index, .. } | Outcome::Failed { index, .. } = source.outcome {
-                operations.insert(index);
-            }
+            operations.extend(source.events().map(|(_, index)| index));
         }
         Violation {
             rule: explain::RULE.into(),

@@ -24,7 +24,7 @@ use super::{
     search::{Budget, Ends, Search, Slot},
 };
 use crate::{
-    history::{Event, Kind, operation},
+    history::{Event, Kind, clock::seconds, operation},
     model::register::{self, Register},
 };
 
@@ -243,7 +243,7 @@ impl Key {
     fn offence(&mut self, returning: &Returning, possible: &[Option<i64>]) -> Offence {
         let Returning { completion, operation, .. } = returning;
         let Event { node, process, f, time, .. } = completion;
-        let what = say(node.as_deref(), *process, *f, &self.name, *operation, *time);
+        let what = say(node.as_deref(), *process, *f, &self.name, *operation, &seconds(*time));
         let summary = format!("{what} although the value could only be {}", list(possible, None));
         self.give_up("an offence was found".to_owned());
         Offence { event: completion.index, summary }

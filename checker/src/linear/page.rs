@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{Explanation, Told, explain::seconds};
+use super::{Explanation, Told};
 
 const STYLE: &str = include_str!("page.css");
 
@@ -40,7 +40,7 @@ pub fn page(explanations: &[Explanation], title: &str) -> String {
 }
 
 fn section(explanation: &Explanation) -> String {
-    let Explanation { object, summary, operations, stuck, tried, possible, doubt, .. } =
+    let Explanation { object, summary, operations, stuck, tried, possible, doubt, clock, .. } =
         explanation;
     let core = operations.iter().filter(|told| told.core).count();
     let mut html = format!(
@@ -91,8 +91,8 @@ fn section(explanation: &Explanation) -> String {
             escaped(&told.what),
             escaped(told.node.as_deref().unwrap_or("")),
             told.process,
-            seconds(told.call),
-            told.ret.map_or_else(|| "never".into(), seconds),
+            clock.moment(told.call),
+            told.ret.map_or_else(|| "never".into(), |ret| clock.moment(ret)),
             events.join(", ")
         );
     }
@@ -153,7 +153,7 @@ fn picture(explanation: &Explanation) -> String {
             let _ = writeln!(
                 svg,
                 "<text class=\"small\" x=\"{x:.1}\" y=\"30\" text-anchor=\"middle\">{}</text>",
-                seconds(time)
+                explanation.clock.moment(time)
             );
         }
     }
@@ -175,14 +175,14 @@ fn bar(explanation: &Explanation, at: usize, told: &Told, axis: &Axis, lane: usi
     let x = axis.places.get(&told.call).copied().unwrap_or(LEFT);
     let end = told.ret.and_then(|ret| axis.places.get(&ret)).copied().unwrap_or(axis.end + 60.0);
     let y = TOP + LANE * lane as f64 + (LANE - BAR) / 2.0;
-    let class = class(explanation, at);
+    let (class, clock) = (class(explanation, at), explanation.clock);
     let who = told.node.as_deref().map_or_else(String::new, |node| format!(" · {node}"));
     let text = escaped(&format!("{}{who}", told.what));
-    let answered = told.ret.map_or_else(|| "never answered".into(), seconds);
+    let answered = told.ret.map_or_else(|| "never answered".into(), |ret| clock.moment(ret));
     let mut svg = format!(
         "<g><title>{text}, {} to {answered}</title><rect class=\"{class}\" x=\"{x:.1}\" \
          y=\"{y:.0}\" width=\"{:.1}\" height=\"{BAR}\" rx=\"5\"/>",
-        seconds(told.call),
+        clock.moment(told.call),
         (end - x).max(3.0)
     );
     let middle = y + BAR / 2.0;
@@ -268,6 +268,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Clock;
 
     fn told(process: u64, what: &str, call: u64, ret: Option<u64>) -> Told {
         let node = Some(format!("n{process}"));
@@ -277,6 +278,7 @@ mod tests {
     fn stale(operations: Vec<Told>) -> Explanation {
         Explanation {
             object: "key <k>".into(),
+            clock: Clock::Nanoseconds,
             summary: "n3 answered 7".into(),
             until: operations[1].ret.unwrap(),
             operations,

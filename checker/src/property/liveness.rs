@@ -9,8 +9,7 @@ use std::time::Duration;
 use super::{ok, unknown, violated};
 use crate::{
     evidence::Run,
-    history::{Operation, Outcome},
-    linear::explain::seconds,
+    history::{Operation, Outcome, clock::seconds},
     verdict::{Property, Violation, count},
 };
 

@@ -6,7 +6,10 @@ use super::{
     claim::{Claim, Edge, Place, Why},
     history::{Fate, History, Step},
 };
-use crate::{history::generic::Datum, linear::explain::seconds, verdict::Violation};
+use crate::{
+    history::{clock::seconds, generic::Datum},
+    verdict::Violation,
+};
 
 /// Elements of a list that are shown; of a longer one, those around the one that matters.
 const SHOWN: usize = 8;

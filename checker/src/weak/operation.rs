@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     history::{
+        Clock,
         generic::{self, Datum, Outcome},
         operation::MISMATCH,
     },
@@ -63,6 +64,8 @@ pub(super) struct Operation<'a> {
 /// What a history says about keys.
 #[derive(Default)]
 pub(super) struct History<'a> {
+    /// What times count.
+    pub(super) clock: Clock,
     /// In order of invocation.
     pub(super) operations: Vec<Operation<'a>>,
     /// Names of keys, by number.
@@ -74,7 +77,8 @@ pub(super) struct History<'a> {
 impl<'a> History<'a> {
     /// Understands each operation. What did not happen, and reads without an answer, are left out.
     pub(super) fn of(operations: &'a [generic::Operation<'a>]) -> Result<Self, Unexpected> {
-        let mut history = Self { values: vec![&Datum::Nil], ..Self::default() };
+        let clock = Clock::of(operations.iter().flat_map(generic::Operation::events));
+        let mut history = Self { clock, values: vec![&Datum::Nil], ..Self::default() };
         history.operations.reserve(operations.len());
         let mut keys: FxHashMap<&Datum, u32> = FxHashMap::default();
         let mut values: FxHashMap<&Datum, Value> = FxHashMap::default();

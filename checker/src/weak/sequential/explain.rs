@@ -10,7 +10,7 @@ use super::{
     program::Program,
     saturate::{Contradiction, Graph, Why},
 };
-use crate::{linear::explain::seconds, verdict::Violation};
+use crate::verdict::Violation;
 
 /// Operations that are listed as what each process did.
 const LISTED: usize = 12;
@@ -97,7 +97,7 @@ pub(super) fn contradiction(
 fn did(history: &History<'_>, operation: &Operation<'_>) -> String {
     let key = history.keys[operation.key as usize];
     let value = |value: u32| history.values[value as usize];
-    let at = seconds(operation.ret.unwrap_or(operation.source.call));
+    let at = history.clock.moment(operation.ret.unwrap_or(operation.source.call));
     match operation.action {
         Action::Read(seen) => {
             let from = operation.source.node.map_or_else(String::new, |n| format!(" from {n}"));

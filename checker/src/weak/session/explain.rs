@@ -11,7 +11,7 @@ use super::{
     order::Step,
     versions::Versions,
 };
-use crate::{history::generic, linear::explain::seconds, verdict::Violation};
+use crate::{history::generic, verdict::Violation};
 
 /// The operations of one key.
 pub(super) struct Case<'a> {
@@ -29,7 +29,7 @@ impl<'a> Case<'a> {
             Some(writer) => format!(
                 "{} was asked for only at {}",
                 self.value(value),
-                seconds(self.operation(writer).source.call)
+                self.history.clock.moment(self.operation(writer).source.call)
             ),
             None => "nobody wrote that value".into(),
         };
@@ -51,12 +51,15 @@ impl<'a> Case<'a> {
         let after = match last.and_then(|at| self.operation(at).ret) {
             None => "nobody had deleted it".into(),
             Some(ret) if value == NIL => {
-                format!("the last deletion until then had been acknowledged by {}", seconds(ret))
+                format!(
+                    "the last deletion until then had been acknowledged by {}",
+                    self.history.clock.moment(ret)
+                )
             }
             Some(ret) => format!(
                 "the last write of {} until then had been acknowledged by {}",
                 self.value(value),
-                seconds(ret)
+                self.history.clock.moment(ret)
             ),
         };
         let mut summary =
@@ -66,7 +69,7 @@ impl<'a> Case<'a> {
             summary += &format!(
                 ", before {} was asked for at {}",
                 self.write_of(value),
-                seconds(self.operation(writer).source.call)
+                self.history.clock.moment(self.operation(writer).source.call)
             );
         }
         self.told(
@@ -122,7 +125,7 @@ impl<'a> Case<'a> {
                     "process {} wrote {} at {} after it had {}",
                     self.operation(later).source.process,
                     self.value(value),
-                    seconds(self.operation(later).source.call),
+                    self.history.clock.moment(self.operation(later).source.call),
                     self.did(earlier)
                 )
             }
@@ -136,9 +139,9 @@ impl<'a> Case<'a> {
             (Some(from), Some(to)) => format!(
                 "{} was asked for at {} when {} had been acknowledged, at {}",
                 self.write_of(to.action.written().unwrap_or(NIL)),
-                seconds(to.source.call),
+                self.history.clock.moment(to.source.call),
                 self.write_of(from.action.written().unwrap_or(NIL)),
-                seconds(from.ret.unwrap_or(from.source.call)),
+                self.history.clock.moment(from.ret.unwrap_or(from.source.call)),
             ),
             _ => "nobody had deleted it".into(),
         }
@@ -150,14 +153,14 @@ impl<'a> Case<'a> {
         let key = self.key;
         let process = operation.source.process;
         let (value, from) = (self.seen(operation), From(operation));
-        let time = seconds(operation.ret.unwrap_or(operation.source.call));
+        let time = self.history.clock.moment(operation.ret.unwrap_or(operation.source.call));
         format!("process {process} read {value} of key {key} at {time}{from}")
     }
 
     /// `read 5 at 1.200 s from n2`, `written 5, acknowledged at 1.200 s by n2`
     fn did(&self, at: usize) -> String {
         let operation = self.operation(at);
-        let time = seconds(operation.ret.unwrap_or(operation.source.call));
+        let time = self.history.clock.moment(operation.ret.unwrap_or(operation.source.call));
         match (operation.action, operation.source.node) {
             (Action::Read(_), _) => {
                 format!("read {} at {time}{}", self.seen(operation), From(operation))
