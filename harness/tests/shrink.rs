@@ -237,6 +237,13 @@ fn the_command_refuses_what_does_not_fail_and_leaves_nothing() {
     let output = harness(&["shrink", path]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("200 other seeds"), "{}", said(&output));
+    let green = root.path().join("green");
+    fs::create_dir(&green).unwrap();
+    kept(&plan(Storage::Durable, "kill", 1), &green);
+    let output = harness(&["shrink", green.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(64), "{}", said(&output));
+    assert!(said(&output).contains("the recorded run did not fail: All "), "{}", said(&output));
+    assert!(!green.join("minimal").exists());
     let nothing = harness(&["shrink", "/nowhere"]);
     assert_eq!(nothing.status.code(), Some(64), "{}", said(&nothing));
 }

@@ -49,6 +49,14 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let plan = plan::load(&args.from)?;
+    if let Some(held) = held(&args.from.join("verdict.json")) {
+        let from = args.from.display();
+        let error = anyhow!(
+            "{from}: there is nothing to shrink, the recorded run did not fail: {held} Give a run \
+             that did, or the plan alone, whose run is then looked at"
+        );
+        return Err(Usage(error).into());
+    }
     let beside = match args.from.is_dir() {
         true => Some(args.from.as_path()),
         false => args.from.parent(),
@@ -101,6 +109,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         line("ended early by --seconds: more could perhaps be taken away");
     }
     Ok(Exit::Ok)
+}
+
+/// The summary of a recorded verdict that found nothing wrong. A verdict that is not there or that
+/// cannot be read says nothing; the run is simulated and judged again anyhow.
+fn held(path: &Path) -> Option<String> {
+    let verdict: Verdict = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (verdict.outcome == Outcome::Ok).then_some(verdict.summary)
 }
 
 /// Writes the minimal run and what is said about it, from the plan as its file has it. Returns the
