@@ -54,7 +54,8 @@
 //! - [`txn`]: whether transactions could have happened one at a time;
 //! - [`property`]: what else a run must show, a small file each;
 //! - [`judge`]: which model a bare history is checked against;
-//! - [`weak`]: promises weaker than linearizability: sessions, sequential consistency;
+//! - [`weak`]: promises weaker than linearizability: sessions, sequential consistency,
+//!   watches;
 //! - [`verdict`]: what a check says.
 
 #![forbid(unsafe_code)]

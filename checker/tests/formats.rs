@@ -82,6 +82,14 @@ fn a_list_is_not_taken_for_a_value() {
 }
 
 #[test]
+fn watches() {
+    golden("watch.jsonl", &["watch.jsonl"]);
+    golden("watch-gap.jsonl", &["watch-gap.jsonl"]);
+    golden("nothing.watch", &["--model", "watch", "register.jsonl"]);
+    golden("unfit.watch", &["--model", "watch", "txn.edn"]);
+}
+
+#[test]
 fn registers_of_texts() {
     golden("texts.edn", &["texts.edn"]);
     golden("texts-bad.edn", &["texts-bad.edn"]);

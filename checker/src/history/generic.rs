@@ -157,7 +157,7 @@ pub struct Event {
     /// The node that was asked.
     #[serde(default)]
     pub node: Option<Box<str>>,
-    /// The store's revision in the answer: a hint, never a proof of a violation.
+    /// The store's revision in the answer: a hint, never a proof of a violation, but for watches.
     #[serde(default)]
     pub revision: Option<i64>,
 }
@@ -210,6 +210,10 @@ pub enum Outcome<'a> {
     },
     /// Unknown, or still open when the history ended: it may take effect at any time, or never.
     Unknown {
+        /// Time of the completion, where there is one.
+        time: Option<u64>,
+        /// What the completion holds: what had arrived of an answer that was cut off.
+        value: &'a Datum,
         /// Why, where the client was told anything.
         error: Option<&'a str>,
     },
@@ -264,7 +268,7 @@ impl Recorded for Event {
             node: self.node.as_deref(),
             argument: &self.value,
             call: self.time,
-            outcome: Outcome::Unknown { error: None },
+            outcome: Outcome::Unknown { time: None, value: &Datum::Nil, error: None },
         })
     }
 
@@ -278,7 +282,7 @@ impl Recorded for Event {
         operation.outcome = match self.kind {
             Kind::Ok => Outcome::Ok { time, index, value, revision: self.revision },
             Kind::Fail => Outcome::Failed { time, index, value, error },
-            Kind::Info | Kind::Invoke => Outcome::Unknown { error },
+            Kind::Info | Kind::Invoke => Outcome::Unknown { time: Some(time), value, error },
         };
         Ok(true)
     }
@@ -305,7 +309,8 @@ mod tests {
         };
         assert_eq!(value.to_string(), "[[append 5 1] [r 6 [1 2]]]");
         assert_eq!(operations[1].key.to_string(), "{a true}");
-        assert_eq!(operations[1].outcome, Outcome::Unknown { error: None });
+        let nothing = Outcome::Unknown { time: None, value: &Datum::Nil, error: None };
+        assert_eq!(operations[1].outcome, nothing);
     }
 
     #[test]

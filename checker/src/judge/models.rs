@@ -6,7 +6,7 @@ use crate::{
     model::{kv, lock, queue, set},
     txn,
     verdict::Property,
-    weak::{sequential, session},
+    weak::{sequential, session, watch},
 };
 
 /// A model, as the command line and the detection know it.
@@ -98,6 +98,13 @@ pub const MODELS: &[Model] = &[
         functions: REGISTER,
         told_by: ASKED_FOR,
         check: Check::Model(|operations, limits| several(session::check(operations, limits))),
+    },
+    Model {
+        name: "watch",
+        about: "streams of changes, with the writes that they tell: in order, once, without a gap",
+        functions: watch::FUNCTIONS,
+        told_by: &["watch"],
+        check: Check::Model(|operations, limits| several(watch::check(operations, limits))),
     },
 ];
 

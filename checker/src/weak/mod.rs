@@ -3,14 +3,16 @@
 //! - [`session`]: what a client may rely on whose reads are *serializable* in etcd's sense, which
 //!   means possibly stale: never backwards, never without its own writes;
 //! - [`sequential`]: sequential consistency, one order for all that keeps each process's own.
+//! - [`watch`]: what a client may rely on that has the store tell it each change.
 //!
 //! What is said is sound both ways. A violation rests on operations that no order explains, and
-//! names them. `ok` rests on an order that a small verifier, which shares nothing with what found
-//! it, has replayed. Everything else is unknown, with the reason.
+//! names them. `ok` of the first two rests on an order that a small verifier, which shares nothing
+//! with what found it, has replayed; of a watch it says that no rule is broken. Everything else is unknown, with the reason.
 
 mod operation;
 pub mod sequential;
 pub mod session;
+pub mod watch;
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,6 @@
 //! Promises weaker than linearizability: hand-made histories that break exactly one, brute force
-//! over small ones, and a store with lagging replicas that keeps all of them.
+//! over small ones, and a store with lagging replicas that keeps all of them;
+//! and watches, the same way.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,3 +9,4 @@ mod sequential;
 mod session;
 mod small;
 mod store;
+mod watch;

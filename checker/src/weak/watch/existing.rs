@@ -1,0 +1,249 @@
+//! The changes that exist, and which watches did not tell them.
+
+use std::{
+    collections::BTreeMap,
+    ops::{Bound, Range},
+};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{
+    Findings, Rule,
+    history::{Change, Filter, History, Response, Watch, Write},
+};
+use crate::history::generic::{Datum, Operation};
+
+/// A change that exists.
+#[derive(Clone, Copy)]
+struct Existing<'a> {
+    /// The lowest revision that it may have: another one than `revision` only where a delete was
+    /// acknowledged and nobody told whether that, or another before it, found the key.
+    since: i64,
+    /// The highest.
+    revision: i64,
+    value: Option<&'a Datum>,
+    /// Whether it certainly is at `revision`.
+    certain: bool,
+    /// What says so.
+    by: By<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Watch(&'a Watch<'a>),
+    Write(&'a Write<'a>),
+}
+
+impl<'a> By<'a> {
+    fn source(self) -> &'a Operation<'a> {
+        match self {
+            Self::Watch(watch) => watch.source,
+            Self::Write(write) => write.source,
+        }
+    }
+}
+
+/// Of each key that has changes: those, by revision.
+type Keys<'a> = BTreeMap<&'a Datum, Vec<Existing<'a>>>;
+
+/// Whether watches agree, and whether each told what it had to.
+pub(super) fn check<'a>(history: &'a History<'a>, findings: &mut Findings) {
+    agreement(history, findings);
+    let keys = existing(history);
+    for watch in &history.watches {
+        missing(watch, &keys, findings);
+    }
+    unplaced(history, findings);
+}
+
+/// No two changes of one key at one revision.
+fn agreement<'a>(history: &'a History<'a>, findings: &mut Findings) {
+    let mut told: FxHashMap<(i64, &Datum), (Change<'_>, &Watch<'_>)> = FxHashMap::default();
+    for watch in &history.watches {
+        for change in watch.changes() {
+            let (first, other) =
+                *told.entry((change.revision, change.key)).or_insert((change, watch));
+            if first != change {
+                findings.violated(
+                    Rule::Agreement,
+                    &[other.source, watch.source],
+                    format_args!("{watch} told {change}, and {other} told {first}"),
+                );
+            }
+        }
+    }
+}
+
+fn existing<'a>(history: &'a History<'a>) -> Keys<'a> {
+    let mut keys = Keys::new();
+    let mut add = |key, revision, value: Option<&'a Datum>, certain, by| {
+        let existing = Existing { since: revision, revision, value, certain, by };
+        keys.entry(key).or_default().push(existing);
+    };
+    for watch in &history.watches {
+        for change in watch.changes() {
+            add(change.key, change.revision, change.value, true, By::Watch(watch));
+        }
+    }
+    for write in &history.writes {
+        let Some(revision) = write.revision else { continue };
+        for &(key, value) in &write.parts {
+            add(key, revision, value, value.is_some(), By::Write(write));
+        }
+    }
+    for changes in keys.values_mut() {
+        // Where watches disagree, the delete stands, from which nothing follows.
+        changes.sort_by_key(|change| (change.revision, !change.certain, change.value.is_some()));
+        let mut before: Option<Existing<'_>> = None;
+        changes.retain_mut(|change| {
+            let keep = match before {
+                Some(before) if before.revision == change.revision => false,
+                Some(Existing { revision, value: Some(_), .. }) if !change.certain => {
+                    change.since = revision + 1;
+                    true
+                }
+                _ => change.certain,
+            };
+            if keep {
+                before = Some(*change);
+            }
+            keep
+        });
+    }
+    keys
+}
+
+/// What this watch should have told and did not.
+fn missing<'a>(watch: &Watch<'a>, keys: &Keys<'a>, findings: &mut Findings) {
+    let Some(horizon) = watch.horizon() else { return };
+    let told: FxHashSet<(i64, &Datum)> =
+        watch.changes().map(|change| (change.revision, change.key)).collect();
+    let end = horizon.saturating_add(1);
+    if let Some(from) = watch.from {
+        let begun = watch.changes().map(|change| change.revision).filter(|&r| r >= from).min();
+        let first = begun.unwrap_or(end);
+        if let Some((key, change)) = earliest(watch, keys, from, from..first.min(end), &told) {
+            let why = format!("is from revision {from}, where it was to begin, on");
+            tell(watch, key, change, Rule::Resumable, &why, findings);
+        }
+        if let Some((key, change)) = earliest(watch, keys, from, first..end, &told) {
+            let why = format!("is between what it told first, at revision {first}, and {horizon}");
+            tell(watch, key, change, Rule::Reliable, &why, findings);
+        }
+    } else if let Some(first) = begins(watch)
+        && let Some((key, change)) = earliest(watch, keys, first, first..end, &told)
+    {
+        let why = format!("is between where it had begun by, revision {first}, and {horizon}");
+        tell(watch, key, change, Rule::Reliable, &why, findings);
+    }
+}
+
+/// Where a watch that names no revision begins, at the latest.
+fn begins(watch: &Watch<'_>) -> Option<i64> {
+    watch.responses.iter().find_map(|response| match response {
+        Response::Batch(changes) => changes.first().map(|change| change.revision),
+        Response::Progress(revision) => Some(revision.saturating_add(1)),
+    })
+}
+
+/// The first change that lies after `since` and ends in this range, and that was not told.
+fn earliest<'k, 'a>(
+    watch: &Watch<'a>,
+    keys: &'k Keys<'a>,
+    since: i64,
+    range: Range<i64>,
+    told: &FxHashSet<(i64, &'a Datum)>,
+) -> Option<(&'a Datum, &'k Existing<'a>)> {
+    let first = |key: &'a Datum, changes: &'k [Existing<'a>]| {
+        let start = changes.partition_point(|change| change.revision < range.start);
+        changes[start..]
+            .iter()
+            .take_while(|change| change.revision < range.end)
+            .find(|change| change.since >= since && !told.contains(&(change.revision, key)))
+            .map(|change| (key, change))
+    };
+    let by_revision = |(_, change): &(&Datum, &Existing<'_>)| change.revision;
+    match watch.filter {
+        Filter::All => keys.iter().filter_map(|(key, c)| first(key, c)).min_by_key(by_revision),
+        Filter::Key(key) => keys.get_key_value(key).and_then(|(key, changes)| first(key, changes)),
+        Filter::Prefix(prefix) => {
+            let lowest = Datum::Text(prefix.into());
+            keys.range::<Datum, _>((Bound::Included(&lowest), Bound::Unbounded))
+                .take_while(|(key, _)| watch.filter.takes(key))
+                .filter_map(|(key, changes)| first(key, changes))
+                .min_by_key(by_revision)
+        }
+    }
+}
+
+fn tell(
+    watch: &Watch<'_>,
+    key: &Datum,
+    change: &Existing<'_>,
+    rule: Rule,
+    why: &str,
+    findings: &mut Findings,
+) {
+    let Existing { since, revision, value, certain, by } = *change;
+    let what = if certain {
+        Change { revision, key, value }.to_string()
+    } else {
+        format!("a delete of key {key} at one of the revisions {since} to {revision}")
+    };
+    let known = match by {
+        By::Watch(other) => format!("told by {other}"),
+        By::Write(write) if certain => format!("acknowledged to {write}"),
+        By::Write(write) => {
+            format!("certain since {write} was acknowledged at {revision} and the key had been put")
+        }
+    };
+    findings.violated(
+        rule,
+        &[watch.source, by.source()],
+        format_args!("{watch} did not tell {what}, which is {known} and {why}"),
+    );
+}
+
+/// Acknowledged writes of which nobody knows where they belong.
+fn unplaced<'a>(history: &'a History<'a>, findings: &mut Findings) {
+    // Of each change without its revision: how many were told that no acknowledged write claims.
+    let mut told: FxHashMap<(&Datum, Option<&Datum>), usize> = FxHashMap::default();
+    let mut distinct = FxHashSet::default();
+    let claimed: FxHashSet<(i64, &Datum)> = history
+        .writes
+        .iter()
+        .filter_map(|write| write.revision.map(|revision| (revision, write)))
+        .flat_map(|(revision, write)| write.parts.iter().map(move |(key, _)| (revision, *key)))
+        .collect();
+    for change in history.watches.iter().flat_map(Watch::changes) {
+        if distinct.insert(change) && !claimed.contains(&(change.revision, change.key)) {
+            *told.entry((change.key, change.value)).or_default() += 1;
+        }
+    }
+    // Of each key: when the last of its watches that told something was over.
+    let mut ends: FxHashMap<&Datum, Option<u64>> = FxHashMap::default();
+    for write in &history.writes {
+        if write.acknowledged.is_none() || write.revision.is_some() {
+            continue;
+        }
+        for &(key, value) in &write.parts {
+            if let Some(left) = told.get_mut(&(key, value))
+                && *left > 0
+            {
+                *left -= 1;
+                continue;
+            }
+            let end = *ends.entry(key).or_insert_with(|| {
+                let watches = history.watches.iter().filter(|watch| watch.filter.takes(key));
+                watches.filter(|w| w.horizon().is_some()).map(|watch| watch.end).max()
+            });
+            if end.is_some_and(|end| write.source.call <= end) {
+                for rule in [Rule::Reliable, Rule::Resumable] {
+                    findings.undecided(rule, || {
+                        format!("that of {write}: it was acknowledged without a revision")
+                    });
+                }
+            }
+        }
+    }
+}
