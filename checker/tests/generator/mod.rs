@@ -140,3 +140,38 @@ fn events(shape: Shape, plan: Vec<Planned>) -> Vec<Event> {
     }
     events
 }
+
+/// The same history with a read of what had been deleted before all else: a value that nobody wrote
+/// again. Three operations show it: the write, the delete or any other that hid it, the read.
+#[allow(dead_code, reason = "not every test spoils its histories so")]
+pub(crate) fn with_stale_read(mut history: Vec<Event>) -> Vec<Event> {
+    const STALE: Value = Value::Int(-1);
+    let read =
+        history.iter_mut().rfind(|event| event.f == Function::Read && event.kind == Kind::Ok);
+    let Some(read) = read else { return history };
+    read.value = STALE;
+    let (key, process) = (read.key.clone(), u64::MAX);
+    let event = |time, kind, f, value| Event {
+        index: 0,
+        time,
+        process,
+        kind,
+        f,
+        key: key.clone(),
+        value,
+        error: None,
+        node: None,
+        revision: None,
+    };
+    let mut spoilt = vec![
+        event(0, Kind::Invoke, Function::Write, STALE),
+        event(1, Kind::Ok, Function::Write, STALE),
+        event(2, Kind::Invoke, Function::Delete, Value::Nil),
+        event(3, Kind::Ok, Function::Delete, Value::Nil),
+    ];
+    spoilt.extend(history.into_iter().map(|event| Event { time: event.time + 4, ..event }));
+    for (index, event) in (0..).zip(&mut spoilt) {
+        event.index = index;
+    }
+    spoilt
+}
