@@ -20,7 +20,7 @@ use checker::{
         register,
     },
     linear::{self, Limits},
-    model::kv,
+    model::{Unexpected, kv},
     verdict::{Outcome, Property},
     weak,
 };
@@ -151,7 +151,7 @@ fn register(report: &mut Report, name: &str, history: &[Event], target: Target, 
     });
 }
 
-type Weak = fn(&[generic::Operation<'_>], &Limits) -> Result<Vec<Property>, weak::Unexpected>;
+type Weak = fn(&[generic::Operation<'_>], &Limits) -> Result<Vec<Property>, Unexpected>;
 
 fn weaker(report: &mut Report, promise: &str, check: Weak, values: &str, shape: Shape) {
     let events: Vec<_> = generator::history(shape, 1).into_iter().map(Into::into).collect();
@@ -253,6 +253,7 @@ fn value(value: Value) -> String {
         Value::Nil => "nil".into(),
         Value::Int(value) => value.to_string(),
         Value::Pair(expected, new) => format!("[{} {new}]", nil(expected)),
+        Value::Found(found) => format!("[{}]", nil(found)),
     }
 }
 
