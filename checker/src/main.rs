@@ -117,7 +117,7 @@ fn main() -> ExitCode {
         return ExitCode::from(USAGE);
     }
     let mut worst = Outcome::Ok;
-    let mut unreadable = false;
+    let (mut unreadable, mut heard) = (false, true);
     for input in &arguments.inputs {
         let judged = match check(input, &arguments) {
             Ok(judged) => judged,
@@ -132,13 +132,17 @@ fn main() -> ExitCode {
             eprintln!("checker: {error}");
             unreadable = true;
         }
+        if !heard {
+            continue;
+        }
         let printed = if arguments.json { judged.print_json(input) } else { judged.print_text() };
         if let Err(error) = printed {
+            // The exit code still speaks of every input.
+            heard = false;
             if error.kind() != io::ErrorKind::BrokenPipe {
                 eprintln!("checker: cannot write to standard output: {error}");
                 unreadable = true;
             }
-            break;
         }
     }
     // A violation that was found stands, whatever else could not be read.

@@ -67,6 +67,46 @@ fn a_violation_outranks_what_cannot_be_read() {
 }
 
 #[test]
+fn the_exit_code_speaks_of_every_input_though_nobody_listens() {
+    let directory = tempfile::tempdir().unwrap();
+    let good = file(directory.path(), "good.jsonl", GOOD);
+    let bad = file(directory.path(), "bad.jsonl", &stale());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_checker"))
+        .args([&good, &bad])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+/// A history of one process.
+fn one_process(operations: &[(&str, &str, &str, &str)]) -> String {
+    let mut lines = String::new();
+    for (at, (f, argument, kind, answer)) in operations.iter().enumerate() {
+        let error = if *kind == "fail" { r#","error":"mismatch""# } else { "" };
+        for (index, kind, value, error) in
+            [(2 * at, "invoke", argument, ""), (2 * at + 1, *kind, answer, error)]
+        {
+            lines += &format!(
+                r#"{{"index":{index},"time":{index},"process":1,"type":"{kind}","f":"{f}","key":"k","value":{value}{error}}}"#
+            );
+            lines.push('\n');
+        }
+    }
+    lines
+}
+
+#[test]
+fn what_a_refused_compare_and_set_found_counts_whatever_it_is() {
+    for (found, exit) in [("[1]", 0), ("[3,4]", 0), ("[2]", 1), (r#"["x"]"#, 1), ("[true]", 1)] {
+        let history = one_process(&[("write", "1", "ok", "1"), ("cas", "[3,4]", "fail", found)]);
+        let output = checker(&["--format", "jsonl", "-"], &history);
+        assert_eq!(code(&output), exit, "{found}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
 fn damage_names_file_and_line() {
     let output = checker(&["-"], &GOOD.replace(r#""index":2,"#, ""));
     assert_eq!(code(&output), 3);
@@ -194,4 +234,14 @@ fn a_page_that_cannot_be_written_is_told_and_hides_no_violation() {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(error.starts_with("checker: cannot write no/such/directory/page.html: "), "{error}");
     assert_eq!(code(&checker(&["--html", "page.html", "-", "-"], GOOD)), 64);
+}
+
+#[test]
+fn a_history_that_contradicts_itself_is_not_said_to_be_empty() {
+    let stray = GOOD.replace(r#""process":1,"type":"invoke""#, r#""process":2,"type":"invoke""#);
+    let output = checker(&["-"], &stray);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(code(&output), 2, "{text}");
+    assert!(text.contains("not checked: the history contradicts itself"), "{text}");
+    assert!(!text.contains("has no operation"), "{text}");
 }

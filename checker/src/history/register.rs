@@ -99,6 +99,8 @@ fn fits(event: &generic::Event) -> bool {
         (Kind::Invoke, Function::Write, value) => matches!(value, Some(Value::Int(_))),
         (Kind::Invoke, Function::Cas, value) => matches!(value, Some(Value::Pair(..))),
         (Kind::Ok, Function::Read, value) => matches!(value, Some(Value::Nil | Value::Int(_))),
+        // Where it tells what it found, that counts.
+        (Kind::Fail, Function::Cas, None) => event.value.list().is_none_or(|list| list.len() != 1),
         _ => true,
     }
 }
@@ -173,6 +175,8 @@ mod tests {
             (Kind::Invoke, "cas", pair(Datum::Nil), Value::Pair(None, 4), true),
             (Kind::Invoke, "cas", Datum::Int(3), Value::Nil, false),
             (Kind::Fail, "cas", Datum::List(vec![Datum::Nil]), Value::Found(None), true),
+            (Kind::Fail, "cas", Datum::List(vec![text("x")]), Value::Nil, false),
+            (Kind::Fail, "cas", text("x"), Value::Nil, true),
             (Kind::Fail, "cas", Datum::List(vec![Datum::Int(3)]), Value::Found(Some(3)), true),
             (Kind::Ok, "read", Datum::List(vec![Datum::Int(3)]), Value::Nil, false),
             (Kind::Invoke, "append", Datum::Int(3), Value::Int(3), false),

@@ -16,7 +16,7 @@ use crate::{
     linear::{self, Explanation, Limits},
     model::register as register_model,
     property::completeness,
-    verdict::{Property, Verdict, count, grouped},
+    verdict::{Outcome, Property, Verdict, count, grouped},
 };
 use models::{Check, MODELS, Model};
 
@@ -124,6 +124,12 @@ pub fn judge(
         },
     };
     let mut properties = checked.map_err(|problem| Error::Unfit { model: model.name, problem })?;
+    if malformed.is_some() {
+        for property in &mut properties {
+            property.outcome = Outcome::Unknown;
+            property.detail = "not checked: the history contradicts itself".into();
+        }
+    }
     properties.push(completeness::check_history(length, &gaps, malformed.as_ref()));
     let found = Found { format, operations, processes, functions, skipped, model };
     Ok(Judgement { found, verdict: Verdict::of(properties), explanations })

@@ -193,9 +193,10 @@ impl<'a> Model for Seen<'a> {
 /// # Errors
 /// An event that is none of such a store.
 pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Unexpected> {
-    let nil = operations.iter().any(|operation| {
-        matches!(operation.outcome, Outcome::Ok { value: Datum::Nil, .. })
-            && matches!(operation.f, "get" | "read")
+    let nil = operations.iter().any(|operation| match operation.f {
+        "get" | "read" => matches!(operation.outcome, Outcome::Ok { value: Datum::Nil, .. }),
+        "cas" => operation.found() == Some(&Datum::Nil),
+        _ => false,
     });
     let objects = Objects::of(operations, |operation| read(operation, nil))?;
     Ok(objects.check(limits, decide))

@@ -195,6 +195,20 @@ fn a_store_of_texts_appends_and_compares() {
 }
 
 #[test]
+fn nil_that_a_refused_compare_and_set_found_is_no_empty_text() {
+    let history = |found| {
+        format!(
+            r#"1 invoke put ""
+               1 ok put ""
+               1 invoke cas ["a","b"]
+               1 fail cas {found} mismatch"#
+        )
+    };
+    assert_eq!(outcome(kv::check, &history(r#"[""]"#)), Outcome::Ok);
+    violation(kv::check, &history("[null]"));
+}
+
+#[test]
 fn a_missing_key_is_nil_or_the_empty_text_but_not_both() {
     let history = |first, second| {
         format!(
