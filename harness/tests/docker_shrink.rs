@@ -108,7 +108,7 @@ async fn a_script_is_performed_step_by_step() {
         (Kind::Invoke, second),
         (Kind::Ok, second),
         (Kind::Invoke, third),
-        (Kind::Fail, third),
+        (Kind::Fail, Value::Found(Some(2))),
         (Kind::Invoke, Value::Nil),
         (Kind::Ok, Value::Int(2)),
     ];

@@ -7,6 +7,8 @@
 
 use std::{io::BufRead, path::Path};
 
+use rustc_hash::FxHashMap;
+
 use super::{
     Kind, edn,
     generic::{Datum, Event},
@@ -28,6 +30,8 @@ pub(super) fn read(
 ) -> Result<History, Error> {
     let mut history = History::new(Format::JepsenLog);
     let mut buffer = Vec::new();
+    // Of the operation that each process asked for last.
+    let mut keys: FxHashMap<u64, Datum> = FxHashMap::default();
     for number in 1.. {
         buffer.clear();
         let read = input
@@ -51,18 +55,28 @@ pub(super) fn read(
             Ok(Some(_)) | Err(_) if !buffer.ends_with(b"\n") => {
                 history.gaps.push(Error::Torn { file: file.into(), line: number }.to_string());
             }
-            Ok(Some(line)) => history.push(Numbers::Lines(number), |index, _| Event {
-                index,
-                time: index,
-                process: line.process,
-                kind: line.kind,
-                f: line.f.into(),
-                key: line.key,
-                value: line.value,
-                error: line.error,
-                node: None,
-                revision: None,
-            }),
+            Ok(Some(line)) => {
+                let key = match line.key {
+                    Some(key) if line.kind == Kind::Invoke => {
+                        keys.insert(line.process, key.clone());
+                        key
+                    }
+                    Some(key) => key,
+                    None => keys.get(&line.process).cloned().unwrap_or_default(),
+                };
+                history.push(Numbers::Lines(number), |index, _| Event {
+                    index,
+                    time: index,
+                    process: line.process,
+                    kind: line.kind,
+                    f: line.f.into(),
+                    key,
+                    value: line.value,
+                    error: line.error,
+                    node: None,
+                    revision: None,
+                });
+            }
             Ok(None) => history.skipped += 1,
             Err(problem) => return Err(malformed(problem)),
         }
@@ -81,7 +95,8 @@ struct Line<'a> {
     process: u64,
     kind: Kind,
     f: &'a str,
-    key: Datum,
+    /// `None` where an error stands in the place of key and value.
+    key: Option<Datum>,
     value: Datum,
     error: Option<Box<str>>,
 }
@@ -119,7 +134,7 @@ fn parse(text: &str, independent: bool) -> Result<Option<Line<'_>>, String> {
             edn::Error::Io(error) => error.to_string(),
         })
     };
-    let mut key = Datum::Nil;
+    let mut key = Some(Datum::Nil);
     let mut error = None;
     let mut answer = value()?.ok_or("the value is missing")?;
     if rest.starts_with(':') && matches!(kind, Kind::Fail | Kind::Info) {
@@ -127,12 +142,13 @@ fn parse(text: &str, independent: bool) -> Result<Option<Line<'_>>, String> {
     } else if let Some(reason) = value()? {
         error = Some(reason);
     }
-    if independent && error.is_none() {
+    if independent {
         (key, answer) = match answer {
             Datum::List(pair) if pair.len() == 2 => {
                 let mut pair = pair.into_iter();
-                (pair.next().unwrap_or_default(), pair.next().unwrap_or_default())
+                (pair.next(), pair.next().unwrap_or_default())
             }
+            other if error.is_some() => (None, other),
             other => return Err(format!("{other} is no [key value] of an independent key")),
         };
     }
@@ -198,6 +214,29 @@ mod tests {
             let error = read(&format!("\n{line}\n")).unwrap_err();
             assert_eq!(error, format!("x.log:2: expected {EXPECTED}, but {problem}"));
         }
+    }
+
+    #[test]
+    fn what_failed_keeps_the_independent_key_that_it_was_asked_for() {
+        let text = "jepsen.util - 0 :invoke :write [\"k\" 12]\n\
+            jepsen.util - 0 :info :write [\"k\" 12] :timed-out\n\
+            jepsen.util - 1 :invoke :write [\"l\" 3]\n\
+            jepsen.util - 1 :fail :write :refused\n";
+        let history = super::read(text.as_bytes(), Path::new("x.log"), true).unwrap();
+        let Events::Generic(events) = &history.events else { panic!("a register") };
+        let of = |e: &Event| (e.key.to_string(), e.value.to_string(), e.error.clone());
+        let said = |key: &str, value: &str, error: Option<&str>| {
+            (key.to_owned(), value.to_owned(), error.map(Into::into))
+        };
+        assert_eq!(
+            events.iter().map(of).collect::<Vec<_>>(),
+            [
+                said("k", "12", None),
+                said("k", "12", Some("timed-out")),
+                said("l", "3", None),
+                said("l", "nil", Some("refused")),
+            ]
+        );
     }
 
     #[test]
