@@ -29,9 +29,9 @@ pub enum Datum {
     Int(i64),
     /// A string; a keyword or symbol of EDN, without its colon.
     Text(Box<str>),
-    /// A list, vector or set, in the order in which it was written.
+    /// A list or vector, in the order in which it was written; a set, ascending.
     List(Vec<Datum>),
-    /// A map, in the order in which it was written.
+    /// A map, by ascending keys: equal maps are equal however they were written.
     Map(Vec<(Datum, Datum)>),
 }
 
@@ -123,6 +123,7 @@ impl<'de> Deserialize<'de> for Datum {
                 while let Some((key, value)) = values.next_entry::<String, Datum>()? {
                     entries.push((Datum::Text(key.into()), value));
                 }
+                entries.sort_unstable();
                 Ok(Datum::Map(entries))
             }
         }
@@ -309,6 +310,8 @@ mod tests {
         };
         assert_eq!(value.to_string(), "[[append 5 1] [r 6 [1 2]]]");
         assert_eq!(operations[1].key.to_string(), "{a true}");
+        let datum = |text: &str| serde_json::from_str::<Datum>(text).unwrap();
+        assert_eq!(datum(r#"{"a":1,"b":[2]}"#), datum(r#"{"b":[2],"a":1}"#));
         let nothing = Outcome::Unknown { time: None, value: &Datum::Nil, error: None };
         assert_eq!(operations[1].outcome, nothing);
     }

@@ -212,7 +212,13 @@ impl<R: Read> Reader<R> {
         let mut members = Vec::new();
         loop {
             match self.start()? {
-                Start::Close(byte) if byte == close => return Ok(Datum::List(members)),
+                Start::Close(byte) if byte == close => {
+                    // Of a set no order is meant.
+                    if close == b'}' {
+                        members.sort_unstable();
+                    }
+                    return Ok(Datum::List(members));
+                }
                 Start::Close(byte) => return Err(self.unexpected(byte)),
                 Start::End => return Err(Error::Torn { line, form: "the list" }),
                 start => members.push(self.form(start)?),
@@ -224,7 +230,10 @@ impl<R: Read> Reader<R> {
         let mut entries = Vec::new();
         loop {
             let key = match self.start()? {
-                Start::Close(b'}') => return Ok(Datum::Map(entries)),
+                Start::Close(b'}') => {
+                    entries.sort_unstable();
+                    return Ok(Datum::Map(entries));
+                }
                 Start::Close(byte) => return Err(self.unexpected(byte)),
                 Start::End => return Err(Error::Torn { line, form: "the map" }),
                 start => self.form(start)?,

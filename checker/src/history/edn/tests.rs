@@ -49,6 +49,8 @@ fn every_form_has_a_datum() {
     assert_eq!(one("5N"), Datum::Int(5));
     assert_eq!(one("\"5\""), Datum::Text("5".into()));
     assert_eq!(one("#{5}"), Datum::List(vec![Datum::Int(5)]));
+    assert_eq!(one("#{{:a 1 :b 2} 7}"), one("#{7 {:b 2 :a 1}}"));
+    assert_ne!(one("[1 2]"), one("[2 1]"));
 }
 
 #[test]
