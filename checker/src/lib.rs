@@ -56,11 +56,13 @@
 //! - [`judge`]: which model a bare history is checked against;
 //! - [`weak`]: promises weaker than linearizability: sessions, sequential consistency,
 //!   watches;
-//! - [`verdict`]: what a check says.
+//! - [`verdict`]: what a check says;
+//! - [`explanation`]: why, as a page.
 
 #![forbid(unsafe_code)]
 
 pub mod evidence;
+pub mod explanation;
 pub mod fault;
 pub mod history;
 pub mod jsonl;

@@ -11,6 +11,7 @@ use std::{
 
 use checker::{
     evidence,
+    explanation::{self, Explanation},
     history::{
         operation,
         read::{self, Format, Numbering, Numbers},
@@ -18,9 +19,9 @@ use checker::{
     jsonl,
     judge::{
         self, Found, Judgement,
-        models::{Check, MODELS, Model},
+        models::{MODELS, Model},
     },
-    linear::{self, Explanation, Limits},
+    linear::Limits,
     verdict::{self, Outcome, Verdict, Violation},
 };
 use clap::{
@@ -61,7 +62,7 @@ struct Arguments {
     #[arg(long)]
     json: bool,
 
-    /// Write a page that shows why a register is not linearizable: of one input, if it is so.
+    /// Write a page that shows the operations of each violation on a time axis: of one input.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 
@@ -161,7 +162,7 @@ struct Judged {
     found: Option<Found>,
     numbering: Numbering,
     verdict: Verdict,
-    /// Why registers are not linearizable, where they are not.
+    /// Why properties are violated, where operations show it.
     explanations: Vec<Explanation>,
 }
 
@@ -194,13 +195,10 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
         } else {
             let evidence = evidence::load(input)?;
             let verdict = verdict::check(&evidence, &limits);
-            let mut explanations = Vec::new();
-            if arguments.html.is_some()
-                && verdict.outcome == Outcome::Violated
-                && let Ok(operations) = operation::pair(&evidence.history)
-            {
-                explanations = linear::examine(&operations, &limits).1;
-            }
+            let violations = verdict.properties.iter().flat_map(|property| &property.violations);
+            let explanations = operation::pair(&evidence.history)
+                .map(|operations| explanation::of(violations, &operations))
+                .unwrap_or_default();
             let (name, numbering) = (input.display().to_string(), Numbering::default());
             return Ok(Judged { name, found: None, numbering, verdict, explanations });
         }
@@ -227,29 +225,20 @@ impl Judged {
     /// Writes the page, or says why there is none: an empty one would look like a proof.
     fn draw(&self, file: &Path) -> Result<(), Error> {
         if self.explanations.is_empty() {
-            let linearizability =
-                self.verdict.properties.iter().find(|property| property.name == "linearizability");
-            let model = self.found.as_ref().map(|found| found.model);
-            let why = match (model, linearizability.map(|property| property.outcome)) {
-                (Some(model), _) if !matches!(model.check, Check::Register) => {
-                    format!("a page shows registers, and this was checked as {}", model.name)
-                }
-                (_, Some(Outcome::Ok)) => "no violation of linearizability was found".into(),
-                (Some(_), Some(Outcome::Violated)) => "a page shows registers of integers".into(),
-                (None, Some(Outcome::Violated)) => "it was not found again in time".into(),
-                _ => "whether the history is linearizable was not decided".into(),
+            let why = match self.verdict.outcome {
+                Outcome::Ok => "no violation was found",
+                Outcome::Unknown => "nothing was decided",
+                Outcome::Violated => "no operation shows what is violated, only the nodes' traces",
             };
             eprintln!("checker: nothing to explain, {} is not written: {why}", file.display());
             return Ok(());
         }
-        let mut explanations = self.explanations.clone();
-        for told in explanations.iter_mut().flat_map(|explanation| &mut explanation.operations) {
-            for index in &mut told.events {
-                let (Numbers::Events(number) | Numbers::Lines(number)) = self.numbering.of(*index);
-                *index = number;
-            }
-        }
-        let page = linear::page(&explanations, &format!("{}: not linearizable", self.name));
+        let page =
+            explanation::page(&self.explanations, &format!("{}: violated", self.name), |event| {
+                match self.numbering.of(event) {
+                    Numbers::Events(number) | Numbers::Lines(number) => number,
+                }
+            });
         fs::write(file, page).map_err(|source| Error::Html { file: file.to_owned(), source })
     }
 
@@ -267,7 +256,10 @@ impl Judged {
         let mut verdict = self.verdict.clone();
         for violation in verdict.properties.iter_mut().flat_map(|property| &mut property.violations)
         {
-            for index in &mut violation.operations {
+            let refutation = violation.refutation.iter_mut();
+            let of_orders = refutation
+                .flat_map(|why| why.core.iter_mut().chain([&mut why.stuck]).chain(&mut why.tried));
+            for index in violation.operations.iter_mut().chain(of_orders) {
                 if let Numbers::Events(number) = self.numbering.of(*index) {
                     *index = number;
                 }

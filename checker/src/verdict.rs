@@ -151,4 +151,35 @@ pub struct Violation {
     /// Trace lines concerned, as they were written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<proto::trace::Record>,
+    /// That the operations have no order, where that is what is wrong with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refutation: Option<Refutation>,
+}
+
+/// A few operations that have no order by themselves, and how that was found. Each is named by the
+/// index of its invocation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refutation {
+    /// The operations, by call.
+    pub core: Vec<u64>,
+    /// The moment from which no order was left, in the time of the history. What returned later
+    /// counts as unanswered.
+    pub until: u64,
+    /// The operation whose return that is.
+    pub stuck: u64,
+    /// An order of the core that explains all until then, as far as that goes.
+    pub tried: Vec<u64>,
+    /// The states that were possible until then, as far as known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub possible: Vec<String>,
+    /// Why the core could not be verified, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+}
+
+impl Refutation {
+    /// Whether an operation belongs to the core, by the index of its invocation.
+    pub fn has(&self, invocation: u64) -> bool {
+        self.core.contains(&invocation)
+    }
 }

@@ -414,11 +414,12 @@ fn a_stale_read_in_a_long_history_is_shown_by_a_few_operations() {
         let shape = Shape { keys: 1, values, crashed, ..shape(5, 10_000) };
         let history = generator::with_stale_read(generator::history(shape, seed));
         let operations = operation::pair(&history).unwrap();
-        let (property, explanations) = linear::examine(&operations, &Limits::default());
+        let property = linear::check(&operations, &Limits::default());
         assert_eq!(property.outcome, verdict::Outcome::Violated, "seed {seed}: {property:?}");
-        let [explanation] = explanations.as_slice() else { panic!("{explanations:?}") };
-        assert_eq!(explanation.doubt, None, "seed {seed}");
-        let core = explanation.operations.iter().filter(|told| told.core).count();
-        assert!((2..=4).contains(&core), "seed {seed}: {core} operations: {explanation:?}");
+        let [violation] = property.violations.as_slice() else { panic!("{property:?}") };
+        let refutation = violation.refutation.as_ref().unwrap();
+        assert_eq!(refutation.doubt, None, "seed {seed}");
+        let core = refutation.core.len();
+        assert!((2..=4).contains(&core), "seed {seed}: {core} operations: {refutation:?}");
     }
 }

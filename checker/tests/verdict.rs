@@ -4,7 +4,7 @@
 
 use checker::{
     evidence::{Crash, Evidence, Run},
-    fault,
+    explanation, fault,
     history::{Event, Function, Kind, Value, operation},
     linear::{self, Limits},
     verdict::{Outcome, Verdict, check},
@@ -286,10 +286,11 @@ fn a_history_without_times_is_told_by_its_events() {
         })
         .collect();
     let operations = operation::pair(&history).unwrap();
-    let (property, explanations) = linear::examine(&operations, &Limits::default());
+    let property = linear::check(&operations, &Limits::default());
     let told = "n2 answered 7 for key k4 at event 5 although 9 had been written and acknowledged \
         by event 3 (n1); the value could only be 9";
     assert_eq!(property.violations[0].summary, told);
-    let page = linear::page(&explanations, "untimed");
+    let explanations = explanation::of(&property.violations, &operations);
+    let page = explanation::page(&explanations, "untimed", |at| at);
     assert!(page.contains(">event 5</text>") && !page.contains(" s</"), "{page}");
 }

@@ -222,7 +222,7 @@ async fn a_violation_ends_the_run_within_a_second_of_the_answer_that_shows_it() 
     let budget = linear::Budget { memory: limits.memory, deadline };
     let offences = keys.into_iter().filter_map(|(key, operations)| {
         match linear::check_key(key, &operations, &budget) {
-            linear::Key::Illegal(illegal) => Some(illegal.explanation.until),
+            linear::Key::Illegal(violation) => Some(violation.refutation?.until),
             _ => None,
         }
     });

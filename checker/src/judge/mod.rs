@@ -8,12 +8,14 @@ pub mod models;
 use std::{collections::BTreeSet, fmt};
 
 use crate::{
+    explanation::{self, Explanation, Tell},
     history::{
-        Kind, generic, operation,
+        Kind, generic,
+        operation::{self, Malformed},
         read::{Events, Format, History},
         register,
     },
-    linear::{self, Explanation, Limits},
+    linear::{self, Limits},
     model::register as register_model,
     property::completeness,
     verdict::{Outcome, Property, Verdict, count, grouped},
@@ -62,7 +64,7 @@ pub struct Judgement {
     pub found: Found,
     /// What it is worth.
     pub verdict: Verdict,
-    /// Why registers of integers are not linearizable, for a picture; of anything else, nothing.
+    /// Why properties are violated, for a picture.
     pub explanations: Vec<Explanation>,
 }
 
@@ -106,22 +108,24 @@ pub fn judge(
     let (model, events) = choose(model.or(told), events, &functions)?;
     let length = events.len();
     let mut explanations = Vec::new();
-    let mut registers = |operations: &[operation::Operation<'_>]| {
-        let (property, why) = linear::examine(operations, limits);
-        explanations = why;
-        Ok(vec![property])
-    };
     let (checked, malformed) = match &events {
-        Events::Register(events) => match operation::pair(events) {
-            Ok(operations) => (registers(&operations), None),
-            Err(malformed) => (registers(&[]), Some(malformed)),
-        },
-        Events::Generic(events) => match (generic::pair(events), model.check) {
-            (Ok(operations), Check::Model(check)) => (check(&operations, limits), None),
-            (Err(malformed), Check::Model(check)) => (check(&[], limits), Some(malformed)),
-            (Ok(operations), Check::Register) => (any_registers(&operations, limits), None),
-            (Err(malformed), Check::Register) => (any_registers(&[], limits), Some(malformed)),
-        },
+        Events::Register(events) => {
+            let (operations, malformed) = paired(operation::pair(events));
+            let properties = vec![linear::check(&operations, limits)];
+            explanations = explain(&properties, &operations);
+            (Ok(properties), malformed)
+        }
+        Events::Generic(events) => {
+            let (operations, malformed) = paired(generic::pair(events));
+            let checked = match model.check {
+                Check::Model(check) => check(&operations, limits),
+                Check::Register => any_registers(&operations, limits),
+            };
+            if let Ok(properties) = &checked {
+                explanations = explain(properties, &operations);
+            }
+            (checked, malformed)
+        }
     };
     let mut properties = checked.map_err(|problem| Error::Unfit { model: model.name, problem })?;
     if malformed.is_some() {
@@ -133,6 +137,18 @@ pub fn judge(
     properties.push(completeness::check_history(length, &gaps, malformed.as_ref()));
     let found = Found { format, operations, processes, functions, skipped, model };
     Ok(Judgement { found, verdict: Verdict::of(properties), explanations })
+}
+
+/// The operations, none where the history contradicts itself.
+fn paired<O>(pairs: Result<Vec<O>, Malformed>) -> (Vec<O>, Option<Malformed>) {
+    match pairs {
+        Ok(operations) => (operations, None),
+        Err(malformed) => (Vec::new(), Some(malformed)),
+    }
+}
+
+fn explain(properties: &[Property], operations: &[impl Tell]) -> Vec<Explanation> {
+    explanation::of(properties.iter().flat_map(|property| &property.violations), operations)
 }
 
 /// Registers of other values than integers.

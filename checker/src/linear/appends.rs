@@ -425,6 +425,6 @@ impl Conflict {
                 }
             }
         };
-        Decision::Illegal { summary, witnesses: self.operations(), doubt: None }
+        Decision::Illegal { summary, witnesses: self.operations(), refutation: None }
     }
 }

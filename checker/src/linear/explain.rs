@@ -1,14 +1,12 @@
-//! Says why operations are not linearizable: in a sentence, and as data for a picture.
+//! Says why operations are not linearizable.
 
 use std::collections::BTreeSet;
-
-use serde::{Deserialize, Serialize};
 
 use super::{decide::Core, search::Interval};
 use crate::{
     history::{self, Clock, Function, Value, operation},
     model::register::Operation,
-    verdict::Violation,
+    verdict::{Refutation, Violation},
 };
 
 /// Name of the property.
@@ -17,76 +15,20 @@ pub(super) const RULE: &str = "linearizability";
 /// States that are listed before "others" stands for the rest.
 const LISTED: usize = 5;
 
-/// Why an object's operations are not linearizable.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Explanation {
-    /// What they are operations of: `key k4`.
-    pub object: String,
-    /// One sentence: who, what, when, against what.
-    pub summary: String,
-    /// What `call`, `ret` and `until` count.
-    #[serde(default)]
-    pub clock: Clock,
-    /// The operations of the core by call, then others that help to understand them.
-    pub operations: Vec<Told>,
-    /// The moment from which no order was left. What returned later counts as unanswered.
-    pub until: u64,
-    /// The place in `operations` of the one whose return it is.
-    pub stuck: usize,
-    /// Places in `operations`: an order that explains the core until then, as far as that goes.
-    pub tried: Vec<usize>,
-    /// The states that were possible until then, as far as known.
-    pub possible: Vec<String>,
-    /// Why the core could not be verified, if so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub doubt: Option<String>,
-}
-
-/// An operation as it is told.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Told {
-    /// Indices of its events in the history.
-    pub events: Vec<u64>,
-    /// The logical client.
-    pub process: u64,
-    /// The node that was asked, or that answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<String>,
-    /// What it did: `read 7`.
-    pub what: String,
-    /// When it was called.
-    pub call: u64,
-    /// When it was answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ret: Option<u64>,
-    /// Whether it belongs to the core: what does not only helps to understand it.
-    pub core: bool,
-}
-
 impl<S> Core<S> {
-    /// The core as data for a picture. `tell` says what the operation of a position did, `name`
-    /// names a state; `beside` are positions of operations that help to understand the core.
-    pub fn explain(
+    /// The core by the events of the history: `event` is the index of a position's invocation,
+    /// `name` names a state.
+    pub fn refutation(
         &self,
-        object: String,
-        summary: String,
-        clock: Clock,
-        beside: &[usize],
-        mut tell: impl FnMut(usize) -> Told,
+        event: impl Fn(usize) -> u64,
         name: impl FnMut(&S) -> String,
-    ) -> Explanation {
-        let place = |position: &usize| self.operations.iter().position(|at| at == position);
-        let core = self.operations.iter().map(|&at| Told { core: true, ..tell(at) });
-        let mut operations: Vec<Told> = core.collect();
-        operations.extend(beside.iter().map(|&at| Told { core: false, ..tell(at) }));
-        Explanation {
-            object,
-            summary,
-            clock,
-            operations,
+    ) -> Refutation {
+        let events = |positions: &[usize]| positions.iter().map(|&at| event(at)).collect();
+        Refutation {
+            core: events(&self.operations),
             until: self.until,
-            stuck: place(&self.stuck).unwrap_or(0),
-            tried: self.tried.iter().filter_map(place).collect(),
+            stuck: event(self.stuck),
+            tried: events(&self.tried),
             possible: self.possible.iter().map(name).collect(),
             doubt: self.doubt.clone(),
         }
@@ -108,11 +50,7 @@ pub(super) struct Case<'a> {
 impl Case<'_> {
     /// The violation that a core shows. `unseen` among the values that were possible stands for
     /// every value that nobody looked for.
-    pub(super) fn violation(
-        &self,
-        core: &Core<Option<i64>>,
-        unseen: Option<i64>,
-    ) -> (Violation, Explanation) {
+    pub(super) fn violation(&self, core: &Core<Option<i64>>, unseen: Option<i64>) -> Violation {
         let (reason, beside) = self.reason(core);
         let mut summary = self.say(core.stuck);
         summary += &match (reason, core.possible.is_empty()) {
@@ -130,55 +68,25 @@ impl Case<'_> {
                 format!(", which no order of it and {others} others allows")
             }
         };
-        let beside: Vec<usize> =
-            beside.into_iter().filter(|at| !core.operations.contains(at)).collect();
         let name = |value: &Option<i64>| Value::from(*value).to_string();
-        let object = format!("key {}", self.key);
-        let mut explanation =
-            core.explain(object, summary.clone(), self.clock, &beside, |at| self.tell(at), name);
+        let mut refutation = core.refutation(|at| self.sources[at].index, name);
         if unseen.is_some() {
             let seen = core.possible.iter().filter(|value| **value != unseen);
-            explanation.possible = seen.map(name).collect();
-            if explanation.possible.len() < core.possible.len() {
-                explanation.possible.push("others that nobody looked for".into());
+            refutation.possible = seen.map(name).collect();
+            if refutation.possible.len() < core.possible.len() {
+                refutation.possible.push("others that nobody looked for".into());
             }
         }
-        let told = core.operations.iter().chain(&beside).map(|&at| self.sources[at]);
-        let events: BTreeSet<u64> = told.clone().flat_map(indices).collect();
-        let violation = Violation {
+        let told = core.operations.iter().copied().chain(beside).map(|at| self.sources[at]);
+        let events: BTreeSet<u64> =
+            told.clone().flat_map(|source| source.events().map(|(_, index)| index)).collect();
+        Violation {
             rule: RULE.into(),
             summary,
             nodes: operation::nodes(told),
             operations: events.into_iter().collect(),
             trace: Vec::new(),
-        };
-        (violation, explanation)
-    }
-
-    fn tell(&self, position: usize) -> Told {
-        let source = self.sources[position];
-        let Interval { operation, call, ret } = self.intervals[position];
-        let what = match operation {
-            Operation::Read(value) if source.f == Function::Cas => {
-                format!("found {}", Value::from(value))
-            }
-            Operation::Read(value) => format!("read {}", Value::from(value)),
-            Operation::Write(Some(value)) => format!("write {value}"),
-            Operation::Write(None) => "delete".into(),
-            Operation::Cas(expected, new) => format!("set {} to {new}", Value::from(expected)),
-            Operation::Mismatch(expected) => format!("not {}", Value::from(expected)),
-            Operation::Contradiction(value) => {
-                format!("not {0} but {0}", Value::from(value))
-            }
-        };
-        Told {
-            events: indices(source).collect(),
-            process: source.process,
-            node: source.node.map(str::to_owned),
-            what,
-            call,
-            ret,
-            core: true,
+            refutation: Some(refutation),
         }
     }
 
@@ -280,11 +188,7 @@ pub(super) fn say(
     }
 }
 
-/// Indices of an operation's events.
-fn indices(source: &history::Operation<'_>) -> impl Iterator<Item = u64> + use<> {
-    source.events().map(|(_, index)| index)
-}
-
+/// Values that were possible, in words.
 pub(super) fn list(possible: &[Option<i64>], unseen: Option<i64>) -> String {
     let mut names: Vec<String> = possible
         .iter()

@@ -384,6 +384,6 @@ impl Conflict {
                 format!("{} although the queue was not empty: {there}", say(dequeue))
             }
         };
-        Decision::Illegal { summary, witnesses: self.operations(), doubt: None }
+        Decision::Illegal { summary, witnesses: self.operations(), refutation: None }
     }
 }

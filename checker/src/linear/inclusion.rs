@@ -200,6 +200,6 @@ impl Conflict {
                 say(after)
             ),
         };
-        Decision::Illegal { summary, witnesses: self.operations(), doubt: None }
+        Decision::Illegal { summary, witnesses: self.operations(), refutation: None }
     }
 }

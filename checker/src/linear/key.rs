@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     certificate,
     decide::{Decision, Reason, TO_EXPLAIN, accept, refute},
-    explain::{Case, Explanation},
+    explain::Case,
     search::{self, Budget, Found, Interval, Stuck},
     witness, zones,
 };
@@ -21,18 +21,9 @@ pub enum Key {
     /// Linearizable: an order has been verified.
     Linearizable,
     /// Not linearizable, and why.
-    Illegal(Box<Illegal>),
+    Illegal(Box<Violation>),
     /// A budget ran out; which, in words.
     Undecided(String),
-}
-
-/// Why a key's operations are not linearizable.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Illegal {
-    /// For the verdict.
-    pub violation: Violation,
-    /// For a picture.
-    pub explanation: Explanation,
 }
 
 /// Decides the operations of one key, given in order of invocation.
@@ -80,8 +71,7 @@ impl<'a> Subject<'a> {
             Decision::Illegal(core) => {
                 let Self { clock, ref intervals, ref sources, .. } = *self;
                 let case = Case { key, clock, intervals, sources };
-                let (violation, explanation) = case.violation(&core, unseen);
-                Key::Illegal(Box::new(Illegal { violation, explanation }))
+                Key::Illegal(Box::new(case.violation(&core, unseen)))
             }
         }
     }

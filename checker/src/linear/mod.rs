@@ -7,10 +7,10 @@
 //! illegal by themselves, which is verified too; [`certificate`] does both and shares nothing with
 //! the deciders. A key that a budget leaves undecided is unknown, never ok.
 //!
-//! - [`check`] decides a history of the store, and [`examine`] also explains it;
+//! - [`check`] decides a history of the store;
 //! - [`online`] looks at a history while it is recorded;
 //! - [`decide()`] decides the operations of one object of any model;
-//! - `explain` says why a key is illegal, and [`page()`] shows it;
+//! - `explain` says why a key is illegal, and [`explanation`](crate::explanation) shows it;
 //! - [`objects`] decides a generic history, object by object: [`appends`], [`inclusion`] and [`fifo`]
 //!   are to stores of texts, growing sets and queues what zones are to registers.
 
@@ -24,7 +24,6 @@ pub mod inclusion;
 mod key;
 pub mod objects;
 pub mod online;
-mod page;
 pub mod search;
 mod witness;
 pub mod zones;
@@ -35,13 +34,11 @@ use rustc_hash::FxHashMap;
 
 use crate::{
     history::{Clock, Operation},
-    verdict::{self, Property, count},
+    verdict::{self, Property, Violation, count},
 };
 pub use decide::{Core, Decision, decide};
-pub use explain::{Explanation, Told};
 use key::Subject;
-pub use key::{Illegal, Key, check_key, decide as decide_register};
-pub use page::page;
+pub use key::{Key, check_key, decide as decide_register};
 pub use search::{Budget, Interval};
 
 /// What a check may use.
@@ -68,15 +65,9 @@ const TOLD: usize = 10;
 
 /// Decides each key and sums up.
 pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
-    examine(operations, limits).0
-}
-
-/// The same, with an explanation of each violation that is told, in the same order.
-pub fn examine(operations: &[Operation<'_>], limits: &Limits) -> (Property, Vec<Explanation>) {
     let keys = by_key(operations);
     let deadline = Instant::now() + limits.timeout.min(LONGEST);
-    let mut violations = Vec::new();
-    let mut explanations: Vec<Explanation> = Vec::new();
+    let mut violations: Vec<Violation> = Vec::new();
     let mut illegal = 0;
     let mut doubts = Vec::new();
     let mut undecided = Vec::new();
@@ -86,13 +77,12 @@ pub fn examine(operations: &[Operation<'_>], limits: &Limits) -> (Property, Vec<
         let budget = Budget { memory: limits.memory, deadline: Instant::now() + share };
         match subject.decide(key, &budget) {
             Key::Linearizable => {}
-            Key::Illegal(why) => {
+            Key::Illegal(violation) => {
                 illegal += 1;
-                let Illegal { violation, explanation } = *why;
-                doubts.extend(explanation.doubt.iter().map(|doubt| format!("key {key}: {doubt}")));
+                let doubt = violation.refutation.as_ref().and_then(|why| why.doubt.as_ref());
+                doubts.extend(doubt.map(|doubt| format!("key {key}: {doubt}")));
                 if violations.len() < TOLD {
-                    violations.push(violation);
-                    explanations.push(explanation);
+                    violations.push(*violation);
                 }
             }
             Key::Undecided(reason) => undecided.push(format!("key {key}: {reason}")),
@@ -115,7 +105,7 @@ pub fn examine(operations: &[Operation<'_>], limits: &Limits) -> (Property, Vec<
     } else {
         (verdict::Outcome::Ok, examined)
     };
-    (Property { name: explain::RULE.into(), outcome, detail, violations }, explanations)
+    Property { name: explain::RULE.into(), outcome, detail, violations }
 }
 
 /// The operations of each key, keys ascending.

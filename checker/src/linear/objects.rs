@@ -14,12 +14,13 @@ use super::{
     explain,
 };
 use crate::{
+    explanation::shorten,
     history::{
         Clock,
         generic::{Datum, Operation, Outcome},
     },
     model::{Model, Unexpected},
-    verdict::{self, Property, Violation, count},
+    verdict::{self, Property, Refutation, Violation, count},
 };
 
 /// Decides a history of any model. `read` says what an operation of the history is to the model;
@@ -64,8 +65,8 @@ pub(crate) enum Decision {
         summary: String,
         /// The operations that it speaks of, by position.
         witnesses: Vec<usize>,
-        /// Why nobody has looked over the decider's shoulder, if so.
-        doubt: Option<String>,
+        /// That they have no order, where orders were tried.
+        refutation: Option<Refutation>,
     },
     /// A budget ran out; which, in words.
     Undecided(String),
@@ -118,11 +119,12 @@ impl<'a, O> Objects<'a, O> {
             let budget = Budget { memory: limits.memory, deadline: Instant::now() + share };
             match decide(object, &budget) {
                 Decision::Linearizable => {}
-                Decision::Illegal { summary, witnesses, doubt } => {
+                Decision::Illegal { summary, witnesses, refutation } => {
                     illegal += 1;
+                    let doubt = refutation.as_ref().and_then(|why| why.doubt.as_ref());
                     doubts.extend(doubt.map(|doubt| format!("; {object}: {doubt}")));
                     if violations.len() < TOLD {
-                        violations.push(object.violation(summary, &witnesses));
+                        violations.push(object.violation(summary, &witnesses, refutation));
                     }
                 }
                 Decision::Undecided(reason) => undecided.push(format!("{object}: {reason}")),
@@ -161,9 +163,6 @@ impl<O> std::fmt::Display for Object<'_, O> {
 /// States that are listed before "others" stands for the rest.
 const LISTED: usize = 5;
 
-/// Characters of a value before its middle is left out.
-const SHOWN: usize = 60;
-
 impl<O> Object<'_, O> {
     /// Searches for a linearization. `words` names a state.
     pub(crate) fn search<M: Model<Operation = O>>(
@@ -176,10 +175,11 @@ impl<O> Object<'_, O> {
             decide::Decision::Linearizable { .. } => Decision::Linearizable,
             decide::Decision::Undecided { reason } => Decision::Undecided(reason),
             decide::Decision::Illegal(core) => {
-                let (stuck, possible) = (core.stuck, core.possible);
-                let mut names: Vec<String> =
-                    possible.iter().take(LISTED).map(|state| shorten(&words(state))).collect();
-                if possible.len() > LISTED {
+                let refutation =
+                    core.refutation(|at| self.sources[at].index, |state| shorten(&words(state)));
+                let mut names = refutation.possible.clone();
+                if names.len() > LISTED {
+                    names.truncate(LISTED);
                     names.push("others".into());
                 }
                 let states = match names.split_last() {
@@ -191,9 +191,10 @@ impl<O> Object<'_, O> {
                 };
                 let summary = format!(
                     "{} although the state of {self} could only be {states}",
-                    self.say(stuck)
+                    self.say(core.stuck)
                 );
-                Decision::Illegal { summary, witnesses: core.operations, doubt: core.doubt }
+                let refutation = Some(refutation);
+                Decision::Illegal { summary, witnesses: core.operations, refutation }
             }
         }
     }
@@ -233,7 +234,12 @@ impl<O> Object<'_, O> {
         format!("at {}", self.clock.moment(time))
     }
 
-    fn violation(&self, summary: String, witnesses: &[usize]) -> Violation {
+    fn violation(
+        &self,
+        summary: String,
+        witnesses: &[usize],
+        refutation: Option<Refutation>,
+    ) -> Violation {
         let mut nodes = BTreeSet::new();
         let mut operations = BTreeSet::new();
         for &position in witnesses {
@@ -247,6 +253,7 @@ impl<O> Object<'_, O> {
             nodes: nodes.into_iter().collect(),
             operations: operations.into_iter().collect(),
             trace: Vec::new(),
+            refutation,
         }
     }
 }
@@ -257,15 +264,4 @@ fn show(value: &Datum) -> String {
         Datum::Text(text) => format!("\"{}\"", shorten(text)),
         value => shorten(&value.to_string()),
     }
-}
-
-/// The same with its middle left out, if it is long.
-fn shorten(value: &str) -> String {
-    let length = value.chars().count();
-    if length <= SHOWN {
-        return value.to_owned();
-    }
-    let start: String = value.chars().take(SHOWN / 2).collect();
-    let end: String = value.chars().skip(length - SHOWN / 2).collect();
-    format!("{start} … {end}")
 }

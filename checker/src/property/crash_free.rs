@@ -21,6 +21,7 @@ pub fn check(run: &Run) -> Property {
         nodes: vec![format!("n{node}")],
         operations: Vec::new(),
         trace: Vec::new(),
+        refutation: None,
     };
     violated(
         NAME,

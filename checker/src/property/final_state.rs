@@ -38,6 +38,7 @@ pub fn check(run: &Run) -> Property {
                 nodes,
                 operations: Vec::new(),
                 trace: Vec::new(),
+                refutation: None,
             }
         })
         .collect();

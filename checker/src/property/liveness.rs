@@ -80,7 +80,14 @@ pub fn check(operations: &[Operation<'_>], run: &Run) -> Property {
     nodes.sort();
     nodes.dedup();
     let operations = asked.iter().take(10).map(|o| o.index).collect();
-    let violation = Violation { rule: NAME.into(), summary, nodes, operations, trace: Vec::new() };
+    let violation = Violation {
+        rule: NAME.into(),
+        summary,
+        nodes,
+        operations,
+        trace: Vec::new(),
+        refutation: None,
+    };
     violated(NAME, "the cluster did not recover in time", vec![violation])
 }
 

@@ -100,6 +100,7 @@ fn judge(mut evidence: integrity::Evidence<'_>) -> Vec<Property> {
             nodes: finding.nodes.iter().map(|node| format!("n{node}")).collect(),
             operations: Vec::new(),
             trace: finding.lines.iter().filter_map(line).collect(),
+            refutation: None,
         });
     }
     let broken = !evidence.flaws.is_empty();

@@ -40,6 +40,7 @@ pub(super) fn violation<'a>(
         nodes: nodes.into_iter().map(str::to_owned).collect(),
         operations: operations.into_iter().collect(),
         trace: Vec::new(),
+        refutation: None,
     }
 }
 

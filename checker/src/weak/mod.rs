@@ -84,5 +84,6 @@ fn violation(rule: &str, summary: String, operations: &[&generic::Operation<'_>]
         nodes: nodes.into_iter().collect(),
         operations: indices.into_iter().collect(),
         trace: Vec::new(),
+        refutation: None,
     }
 }

@@ -275,6 +275,7 @@ fn verdict(found: Found) -> Verdict {
         summary: "Process 3 read 17 from key k4 at n3, although process 5 had already read 21, which was written later.".into(),
         nodes: vec!["n3".into()],
         operations: vec![41, 44, 52, 53, 60],
+        refutation: None,
         trace: vec![trace::Record {
             node: 3,
             boot: 1,

@@ -35,6 +35,7 @@ pub(super) fn of(record: &Record, evidence: &Evidence) -> Verdict {
                     nodes: vec![format!("n{}", account.node)],
                     operations: Vec::new(),
                     trace: Vec::new(),
+                    refutation: None,
                 })
                 .collect();
             let held = account.held_ms >= Some(hold_ms(record, i));

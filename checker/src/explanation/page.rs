@@ -1,5 +1,5 @@
-//! A page that shows why operations are not linearizable: self-contained, and small however long
-//! the history is, since it shows the core alone.
+//! A page that shows why properties are violated: self-contained, and small however long the
+//! history is, since it shows only the operations that violations speak of.
 //!
 //! Each process has a lane, each operation a bar from its call to its return. Time between two
 //! moments is drawn as wide as its logarithm, so that what happened within a millisecond can be
@@ -8,10 +8,11 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use super::{Explanation, Told};
+use crate::verdict::Refutation;
 
 const STYLE: &str = include_str!("page.css");
 
-/// Operations drawn of one core; the others are counted.
+/// Operations drawn of one violation; the others are counted.
 const DRAWN_MAX: usize = 60;
 /// Possible states listed.
 const LISTED_MAX: usize = 12;
@@ -22,68 +23,36 @@ const LANE: f64 = 50.0;
 const BAR: f64 = 30.0;
 const TOP: f64 = 40.0;
 
-/// The page. Without an explanation it says that there is none.
-pub fn page(explanations: &[Explanation], title: &str) -> String {
+/// The page. `number` says where in its file an event of the history stands, by its index.
+pub fn page(explanations: &[Explanation], title: &str, number: impl Fn(u64) -> u64) -> String {
     let title = escaped(title);
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\">\
          <title>{title}</title>\n<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n"
     );
-    if explanations.is_empty() {
-        page += "<p class=\"note\">No violation of linearizability was found.</p>\n";
-    }
     for explanation in explanations {
-        page += &section(explanation);
+        page += &section(explanation, &number);
     }
     page + "</body></html>\n"
 }
 
-fn section(explanation: &Explanation) -> String {
-    let Explanation { object, summary, operations, stuck, tried, possible, doubt, clock, .. } =
-        explanation;
-    let core = operations.iter().filter(|told| told.core).count();
+fn section(explanation: &Explanation, number: impl Fn(u64) -> u64) -> String {
+    let Explanation { title, summary, operations, refutation, clock } = explanation;
     let mut html = format!(
-        "<section><h2>{}</h2>\n<p class=\"why\">{}.</p>\n<div class=\"picture\">{}</div>\n<dl>",
-        escaped(object),
+        "<section><h2>{}</h2>\n<p class=\"why\">{}.</p>\n<div class=\"picture\">{}</div>\n",
+        escaped(title),
         escaped(summary),
         picture(explanation)
     );
-    let mut say = |name: &str, what: &str| {
-        let _ = write!(html, "<dt>{name}</dt><dd>{what}</dd>");
-    };
-    if !possible.is_empty() {
-        let mut names: Vec<String> = possible
-            .iter()
-            .take(LISTED_MAX)
-            .map(|name| format!("<code>{}</code>", escaped(name)))
-            .collect();
-        if possible.len() > LISTED_MAX {
-            names.push(format!("and {} more", possible.len() - LISTED_MAX));
-        }
-        say("Possible just before", &names.join(" "));
+    if let Some(refutation) = refutation {
+        html += &tried(refutation, operations);
     }
-    let mut order: Vec<String> = tried
-        .iter()
-        .filter_map(|&at| operations.get(at))
-        .take(DRAWN_MAX)
-        .map(|told| format!("<code>{}</code>", escaped(&told.what)))
-        .collect();
-    if let Some(told) = operations.get(*stuck) {
-        order.push(format!("then no place for <code>{}</code>", escaped(&told.what)));
-    }
-    say("Order tried", &order.join(" "));
-    let proof = match doubt {
-        Some(doubt) => escaped(doubt),
-        None if core == 1 => "this operation alone has no place, verified".into(),
-        None => format!("these {core} operations have no order by themselves, verified"),
-    };
-    say("Proof", &proof);
-    html += "</dl>\n<table><tr><th>operation</th><th>node</th><th>process</th><th>called</th>\
+    html += "<table><tr><th>operation</th><th>node</th><th>process</th><th>called</th>\
              <th>answered</th><th>place in the history</th></tr>\n";
-    for (at, told) in operations.iter().enumerate().take(DRAWN_MAX) {
-        let class = class(explanation, at);
-        let events: Vec<String> = told.events.iter().map(u64::to_string).collect();
+    for told in operations.iter().take(DRAWN_MAX) {
+        let class = class(explanation, told);
+        let events: Vec<String> = told.events.iter().map(|at| number(*at).to_string()).collect();
         let _ = writeln!(
             html,
             "<tr class=\"{class}\"><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
@@ -104,24 +73,64 @@ fn section(explanation: &Explanation) -> String {
     html + "</section>\n"
 }
 
-fn class(explanation: &Explanation, at: usize) -> &'static str {
-    match explanation.operations.get(at) {
-        _ if at == explanation.stuck => "stuck",
-        Some(told) if told.core => "bar",
-        _ => "beside",
+/// How it was found that operations have no order.
+fn tried(refutation: &Refutation, operations: &[Told]) -> String {
+    let Refutation { core, stuck, tried, possible, doubt, until: _ } = refutation;
+    let mut html = "<dl>".to_owned();
+    let mut say = |name: &str, what: &str| {
+        let _ = write!(html, "<dt>{name}</dt><dd>{what}</dd>");
+    };
+    if !possible.is_empty() {
+        let mut names: Vec<String> = possible
+            .iter()
+            .take(LISTED_MAX)
+            .map(|name| format!("<code>{}</code>", escaped(name)))
+            .collect();
+        if possible.len() > LISTED_MAX {
+            names.push(format!("and {} more", possible.len() - LISTED_MAX));
+        }
+        say("Possible just before", &names.join(" "));
+    }
+    let told = |event: &u64| {
+        let told = operations.iter().find(|told| told.events.first() == Some(event))?;
+        Some(format!("<code>{}</code>", escaped(&told.what)))
+    };
+    let mut order: Vec<String> = tried.iter().take(DRAWN_MAX).filter_map(told).collect();
+    order.extend(told(stuck).map(|told| format!("then no place for {told}")));
+    say("Order tried", &order.join(" "));
+    let proof = match (doubt, core.len()) {
+        (Some(doubt), _) => escaped(doubt),
+        (None, 1) => "this operation alone has no place, verified".into(),
+        (None, core) => format!("these {core} operations have no order by themselves, verified"),
+    };
+    say("Proof", &proof);
+    html + "</dl>\n"
+}
+
+/// How an operation is drawn.
+fn class(explanation: &Explanation, told: &Told) -> &'static str {
+    match &explanation.refutation {
+        Some(refutation) if told.is(refutation.stuck) => "stuck",
+        Some(refutation) if !told.events.iter().any(|event| refutation.has(*event)) => "beside",
+        _ => "bar",
+    }
+}
+
+impl Told {
+    fn is(&self, invocation: u64) -> bool {
+        self.events.first() == Some(&invocation)
     }
 }
 
 fn picture(explanation: &Explanation) -> String {
+    let operations = &explanation.operations;
     // The one that is stuck is drawn, whatever else is not.
-    let drawn: Vec<(usize, &Told)> = explanation
-        .operations
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| *at < DRAWN_MAX || *at == explanation.stuck)
-        .collect();
+    let refutation = explanation.refutation.as_ref();
+    let is_stuck = |told: &Told| refutation.is_some_and(|why| told.is(why.stuck));
+    let (first, rest) = operations.split_at(operations.len().min(DRAWN_MAX));
+    let drawn: Vec<&Told> = first.iter().chain(rest.iter().filter(|told| is_stuck(told))).collect();
     let axis = Axis::new(&drawn);
-    let mut lanes: BTreeMap<u64, usize> = drawn.iter().map(|(_, told)| (told.process, 0)).collect();
+    let mut lanes: BTreeMap<u64, usize> = drawn.iter().map(|told| (told.process, 0)).collect();
     for (lane, place) in lanes.values_mut().enumerate() {
         *place = lane;
     }
@@ -157,10 +166,10 @@ fn picture(explanation: &Explanation) -> String {
             );
         }
     }
-    for &(at, told) in &drawn {
-        svg += &bar(explanation, at, told, &axis, lanes[&told.process]);
+    for told in &drawn {
+        svg += &bar(explanation, told, &axis, lanes[&told.process]);
     }
-    if let Some(x) = axis.places.get(&explanation.until) {
+    if let Some(x) = refutation.and_then(|why| axis.places.get(&why.until)) {
         let _ = writeln!(
             svg,
             "<line class=\"until\" x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>\
@@ -171,11 +180,11 @@ fn picture(explanation: &Explanation) -> String {
 }
 
 /// An operation: its bar, what it did, and its number in the order that was tried.
-fn bar(explanation: &Explanation, at: usize, told: &Told, axis: &Axis, lane: usize) -> String {
+fn bar(explanation: &Explanation, told: &Told, axis: &Axis, lane: usize) -> String {
     let x = axis.places.get(&told.call).copied().unwrap_or(LEFT);
     let end = told.ret.and_then(|ret| axis.places.get(&ret)).copied().unwrap_or(axis.end + 60.0);
     let y = TOP + LANE * lane as f64 + (LANE - BAR) / 2.0;
-    let (class, clock) = (class(explanation, at), explanation.clock);
+    let (class, clock) = (class(explanation, told), explanation.clock);
     let who = told.node.as_deref().map_or_else(String::new, |node| format!(" · {node}"));
     let text = escaped(&format!("{}{who}", told.what));
     let answered = told.ret.map_or_else(|| "never answered".into(), |ret| clock.moment(ret));
@@ -187,7 +196,8 @@ fn bar(explanation: &Explanation, at: usize, told: &Told, axis: &Axis, lane: usi
     );
     let middle = y + BAR / 2.0;
     let mut start = x + 9.0;
-    let number = explanation.tried.iter().position(|&tried| tried == at);
+    let tried = explanation.refutation.iter().flat_map(|why| &why.tried);
+    let number = tried.into_iter().position(|&tried| told.is(tried));
     if let Some(number) = number {
         let _ = write!(
             svg,
@@ -200,8 +210,7 @@ fn bar(explanation: &Explanation, at: usize, told: &Told, axis: &Axis, lane: usi
         );
         start = x + 29.0;
     }
-    let mark = if at == explanation.stuck { "✗ " } else { "" };
-    let bad = if at == explanation.stuck { " class=\"bad\"" } else { "" };
+    let (mark, bad) = if class == "stuck" { ("✗ ", " class=\"bad\"") } else { ("", "") };
     let _ = writeln!(
         svg,
         "<text{bad} x=\"{start:.1}\" y=\"{:.0}\">{mark}{text}</text></g>",
@@ -217,36 +226,28 @@ struct Axis {
 }
 
 impl Axis {
-    fn new(drawn: &[(usize, &Told)]) -> Self {
-        let mut places: BTreeMap<u64, f64> = BTreeMap::new();
-        for (_, told) in drawn {
-            places.insert(told.call, 0.0);
-            places.extend(told.ret.map(|ret| (ret, 0.0)));
-        }
-        let mut x = LEFT;
-        let mut before = None;
-        for (&time, place) in &mut places {
-            if let Some(before) = before {
-                x += 22.0 + 7.0 * ((time - before) as f64).ln().max(0.0) / 2.0;
-            }
-            *place = x;
-            before = Some(time);
-        }
-        // Every text fits its bar.
-        let stretch = drawn
-            .iter()
-            .filter_map(|(_, told)| {
-                let drawn = places[&told.ret?] - places[&told.call];
+    fn new(drawn: &[&Told]) -> Self {
+        // What ends at each moment: its call, and the room that its text needs.
+        let mut ends: BTreeMap<u64, Vec<(u64, f64)>> = BTreeMap::new();
+        for told in drawn {
+            ends.entry(told.call).or_default();
+            if let Some(ret) = told.ret {
                 let node = told.node.as_ref().map_or(0, |node| node.chars().count() + 3);
                 let text = 7.2 * (told.what.chars().count() + node) as f64 + 52.0;
-                (drawn > 0.0).then(|| text / drawn)
-            })
-            .fold(1.0, f64::max)
-            .min(6.0);
-        for place in places.values_mut() {
-            *place = LEFT + (*place - LEFT) * stretch;
+                ends.entry(ret).or_default().push((told.call, text));
+            }
         }
-        let end = (LEFT + (x - LEFT) * stretch).max(1040.0);
+        let mut places: BTreeMap<u64, f64> = BTreeMap::new();
+        for (&time, ending) in &ends {
+            let x = match places.last_key_value() {
+                Some((before, x)) => x + 22.0 + 7.0 * ((time - before) as f64).ln().max(0.0) / 2.0,
+                None => LEFT,
+            };
+            let fitting = ending.iter().filter_map(|(call, text)| Some(places.get(call)? + text));
+            let x = fitting.fold(x, f64::max);
+            places.insert(time, x);
+        }
+        let end = places.last_key_value().map_or(LEFT, |(_, x)| *x).max(1040.0);
         Self { places, end }
     }
 }
@@ -271,28 +272,32 @@ mod tests {
     use crate::history::Clock;
 
     fn told(process: u64, what: &str, call: u64, ret: Option<u64>) -> Told {
-        let node = Some(format!("n{process}"));
-        Told { events: vec![call], process, node, what: what.into(), call, ret, core: true }
+        let (node, key) = (Some(format!("n{process}")), Some("<k>".to_owned()));
+        Told { events: vec![call], process, node, key, what: what.into(), call, ret }
     }
 
     fn stale(operations: Vec<Told>) -> Explanation {
-        Explanation {
-            object: "key <k>".into(),
-            clock: Clock::Nanoseconds,
-            summary: "n3 answered 7".into(),
+        let refutation = Refutation {
+            core: operations.iter().map(|told| told.call).collect(),
             until: operations[1].ret.unwrap(),
-            operations,
-            stuck: 1,
-            tried: vec![0],
+            stuck: operations[1].call,
+            tried: vec![operations[0].call],
             possible: vec!["9".into()],
             doubt: None,
+        };
+        Explanation {
+            title: "linearizability of key <k>".into(),
+            clock: Clock::Nanoseconds,
+            summary: "n3 answered 7".into(),
+            operations,
+            refutation: Some(refutation),
         }
     }
 
     #[test]
     fn a_page_shows_every_operation_and_marks_the_one_that_is_stuck() {
         let operations = vec![told(1, "write 9", 0, Some(5)), told(3, "read 7", 8, Some(1 << 40))];
-        let page = page(&[stale(operations)], "a & b");
+        let page = page(&[stale(operations)], "a & b", |at| at);
         assert!(page.contains("<h1>a &amp; b</h1>") && page.contains("key &lt;k&gt;"));
         assert!(page.contains("✗ read 7 · n3") && page.contains(">write 9 · n1</text>"));
         assert!(page.contains("2 operations have no order by themselves, verified"));
@@ -304,7 +309,7 @@ mod tests {
     fn a_large_core_makes_no_large_page() {
         let mut operations = vec![told(1, "write 9", 0, None), told(2, "read 7", 1, Some(2))];
         operations.extend((0..100_000).map(|at| told(at, "write 9", at, None)));
-        let page = page(&[stale(operations)], "large");
+        let page = page(&[stale(operations)], "large", |at| at);
         assert!(page.len() < 60_000, "{}", page.len());
         assert!(page.contains("99942 more operations are not shown"));
     }
