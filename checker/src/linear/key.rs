@@ -85,7 +85,7 @@ pub fn decide(
     budget: &Budget,
 ) -> (Decision<Option<i64>>, Option<i64>) {
     let verify = |order: &[usize]| certificate::verify(&Register, intervals, order);
-    if let Some(order) = witness::order(intervals, revisions)
+    if let Some(order) = witness::order(&Register, intervals, revisions)
         && verify(&order)
     {
         return (Decision::Linearizable { order }, None);

@@ -25,7 +25,7 @@ mod key;
 pub mod objects;
 pub mod online;
 pub mod search;
-mod witness;
+pub mod witness;
 pub mod zones;
 
 use std::time::{Duration, Instant};

@@ -171,7 +171,16 @@ impl<O> Object<'_, O> {
         budget: &Budget,
         words: impl Fn(&M::State) -> String,
     ) -> Decision {
-        match decide(model, &self.intervals, budget) {
+        self.told(decide(model, &self.intervals, budget), words)
+    }
+
+    /// A decision in words. `words` names a state.
+    pub(crate) fn told<S>(
+        &self,
+        decision: decide::Decision<S>,
+        words: impl Fn(&S) -> String,
+    ) -> Decision {
+        match decision {
             decide::Decision::Linearizable { .. } => Decision::Linearizable,
             decide::Decision::Undecided { reason } => Decision::Undecided(reason),
             decide::Decision::Illegal(core) => {
@@ -197,6 +206,15 @@ impl<O> Object<'_, O> {
                 Decision::Illegal { summary, witnesses: core.operations, refutation }
             }
         }
+    }
+
+    /// The store's revisions in the answers, by position: hints that prove nothing.
+    pub(crate) fn revisions(&self) -> Vec<Option<i64>> {
+        let revision = |source: &&Operation<'_>| match source.outcome {
+            Outcome::Ok { revision, .. } => revision,
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
+        };
+        self.sources.iter().map(revision).collect()
     }
 
     /// Who did what, when: the operation at `position`, in words.

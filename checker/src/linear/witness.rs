@@ -8,10 +8,7 @@
 use rustc_hash::FxHashMap;
 
 use super::search::Interval;
-use crate::model::{
-    Effect, Model,
-    register::{Operation, Register},
-};
+use crate::model::{Effect, Model};
 
 /// An operation of the presumed order. Sorted, they are that order: by revision, the write before
 /// those who saw it, and those by call.
@@ -28,26 +25,30 @@ const FIRST: i64 = i64::MIN;
 
 /// The order that the revisions tell, if they tell one. `revisions` belong to `intervals` by place.
 /// It is a linearization if [`verify`](super::certificate::verify) says so.
-pub(super) fn order(
-    intervals: &[Interval<Operation>],
+pub fn order<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
     revisions: &[Option<i64>],
 ) -> Option<Vec<usize>> {
     // Where answers carry none there is nothing to believe.
     revisions.iter().find(|revision| revision.is_some())?;
     let mut entries = Vec::with_capacity(intervals.len());
-    // Observations that no revision puts in a place; writes without an answer, by value: a read
-    // may tell when one of them took place.
+    // Observations that no revision puts in a place; writes without an answer, by the state that
+    // they leave: a read may tell when one of them took place.
     let mut free = Vec::new();
-    let mut unanswered: FxHashMap<Option<i64>, Vec<usize>> = FxHashMap::default();
+    let mut unanswered: FxHashMap<M::State, Vec<usize>> = FxHashMap::default();
     for (position, interval) in intervals.iter().enumerate() {
-        let Interval { operation, call, ret } = *interval;
-        let saw = Register.effect(&operation) == Effect::Observe;
+        let Interval { operation, call, ret } = interval;
+        let call = *call;
+        let saw = model.effect(operation) == Effect::Observe;
         match (ret, revisions[position]) {
             (None, _) if saw => {}
             (None, _) => {
-                unanswered.entry(operation.written().flatten()).or_default().push(position);
+                if let Some(state) = model.leaves(operation) {
+                    unanswered.entry(state).or_default().push(position);
+                }
             }
-            (Some(_), Some(revision)) if !saw || matches!(operation, Operation::Read(_)) => {
+            (Some(_), Some(revision)) if !saw || is_read(model, operation) => {
                 entries.push(Entry { revision, saw, call, position });
             }
             (Some(_), _) if saw => free.push(position),
@@ -57,21 +58,24 @@ pub(super) fn order(
     entries.sort_unstable();
     let mut found = Vec::new();
     // When each state began, and its revision.
-    let mut states = vec![(0, None, FIRST)];
+    let mut states = vec![(0, model.initial(), FIRST)];
     let mut time = 0;
     for block in entries.chunk_by(|one, other| one.revision == other.revision) {
         let Entry { revision, saw, position, .. } = block[0];
-        let writer = match intervals[position].operation {
-            Operation::Read(value) if saw => unanswered.get_mut(&value).and_then(Vec::pop),
-            _ => Some(position),
+        let writer = if saw {
+            let state = model.needs(&intervals[position].operation)?;
+            unanswered.get_mut(&state).and_then(Vec::pop)
+        } else {
+            Some(position)
         };
         if let Some(writer) = writer {
-            let call = intervals[writer].call;
+            let Interval { operation, call, .. } = &intervals[writer];
             if saw {
-                found.push(Entry { revision, saw: false, call, position: writer });
+                found.push(Entry { revision, saw: false, call: *call, position: writer });
             }
-            time = time.max(call);
-            states.push((time, intervals[writer].operation.written().flatten(), revision));
+            time = time.max(*call);
+            let state = model.apply(&states.last()?.1, operation)?;
+            states.push((time, state, revision));
         }
         // In order of calls, so the last one is the latest.
         time = time.max(block[block.len() - 1].call);
@@ -79,7 +83,7 @@ pub(super) fn order(
     if !found.is_empty() || !free.is_empty() {
         entries.append(&mut found);
         for position in free {
-            let revision = fits(&intervals[position], &states)?;
+            let revision = fits(model, &intervals[position], &states)?;
             let call = intervals[position].call;
             entries.push(Entry { revision, saw: true, call, position });
         }
@@ -88,13 +92,23 @@ pub(super) fn order(
     Some(entries.into_iter().map(|entry| entry.position).collect())
 }
 
+/// Whether it tells the state, and does not write what is there already: that has a revision of its
+/// own.
+fn is_read<M: Model>(model: &M, operation: &M::Operation) -> bool {
+    model.needs(operation).is_some() && model.leaves(operation).is_none()
+}
+
 /// The revision of the first state that an observation touches and that it is possible in.
-fn fits(interval: &Interval<Operation>, states: &[(u64, Option<i64>, i64)]) -> Option<i64> {
+fn fits<M: Model>(
+    model: &M,
+    interval: &Interval<M::Operation>,
+    states: &[(u64, M::State, i64)],
+) -> Option<i64> {
     let first = states.partition_point(|&(start, ..)| start < interval.call).saturating_sub(1);
     states[first..]
         .iter()
         .take_while(|&&(start, ..)| interval.ret.is_none_or(|ret| start <= ret))
-        .find(|(_, state, _)| Register.apply(state, &interval.operation).is_some())
+        .find(|(_, state, _)| model.apply(state, &interval.operation).is_some())
         .map(|&(_, _, revision)| revision)
 }
 
@@ -103,7 +117,10 @@ mod tests {
     use Operation::{Mismatch, Read, Write};
 
     use super::*;
-    use crate::linear::certificate::verify;
+    use crate::{
+        linear::certificate::verify,
+        model::register::{Operation, Register},
+    };
 
     fn decide(operations: &[(Operation, u64, Option<u64>, Option<i64>)]) -> bool {
         let intervals: Vec<_> = operations
@@ -111,7 +128,8 @@ mod tests {
             .map(|&(operation, call, ret, _)| Interval { operation, call, ret })
             .collect();
         let revisions: Vec<_> = operations.iter().map(|o| o.3).collect();
-        order(&intervals, &revisions).is_some_and(|order| verify(&Register, &intervals, &order))
+        order(&Register, &intervals, &revisions)
+            .is_some_and(|order| verify(&Register, &intervals, &order))
     }
 
     #[test]

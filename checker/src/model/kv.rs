@@ -13,9 +13,10 @@ use crate::{
         operation::MISMATCH,
     },
     linear::{
-        Limits, appends,
+        Limits, appends, certificate,
         objects::{Decision, Object, Objects},
         search::Interval,
+        witness,
     },
     verdict::Property,
 };
@@ -152,6 +153,11 @@ impl<'a> Seen<'a> {
         }
     }
 
+    /// What `text` is.
+    fn state(&self, text: Option<&str>) -> Text {
+        text.map_or(Text::Absent, |text| self.find("", text))
+    }
+
     fn is(&self, state: Text, text: Option<&str>) -> bool {
         self.text(state) == Some(text)
     }
@@ -168,21 +174,38 @@ impl<'a> Model for Seen<'a> {
     fn apply(&self, state: &Text, operation: &Operation<'a>) -> Option<Text> {
         match *operation {
             Operation::Get(seen) => self.is(*state, seen).then_some(*state),
-            Operation::Put(new) => Some(self.find("", new)),
+            Operation::Put(new) => Some(self.state(Some(new))),
             Operation::Append(piece) => Some(match self.text(*state) {
                 Some(text) => self.find(text.unwrap_or_default(), piece),
                 None => Text::Other,
             }),
             Operation::Delete => Some(Text::Absent),
-            Operation::Cas(expected, new) => self
-                .is(*state, expected)
-                .then(|| new.map_or(Text::Absent, |new| self.find("", new))),
+            Operation::Cas(expected, new) => self.is(*state, expected).then(|| self.state(new)),
             Operation::Mismatch(expected) => (!self.is(*state, expected)).then_some(*state),
         }
     }
 
     fn effect(&self, operation: &Operation<'a>) -> Effect {
         operation.effect()
+    }
+
+    fn leaves(&self, operation: &Operation<'a>) -> Option<Text> {
+        match *operation {
+            Operation::Put(new) => Some(self.state(Some(new))),
+            Operation::Cas(_, new) => Some(self.state(new)),
+            Operation::Delete => Some(Text::Absent),
+            Operation::Get(_) | Operation::Append(_) | Operation::Mismatch(_) => None,
+        }
+    }
+
+    fn needs(&self, operation: &Operation<'a>) -> Option<Text> {
+        match *operation {
+            Operation::Get(text) | Operation::Cas(text, _) => Some(self.state(text)),
+            Operation::Put(_)
+            | Operation::Append(_)
+            | Operation::Delete
+            | Operation::Mismatch(_) => None,
+        }
     }
 }
 
@@ -203,12 +226,16 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
 }
 
 fn decide(object: &Object<'_, Operation<'_>>, budget: &crate::linear::search::Budget) -> Decision {
+    let model = Seen::by(&object.intervals);
+    let order = witness::order(&model, &object.intervals, &object.revisions());
+    if order.is_some_and(|order| certificate::verify(&model, &object.intervals, &order)) {
+        return Decision::Linearizable;
+    }
     match appends::decide(&object.intervals) {
         appends::Found::Linearizable(_) => return Decision::Linearizable,
         appends::Found::Illegal(conflict) => return conflict.told(object),
         appends::Found::Undecided => {}
     }
-    let model = Seen::by(&object.intervals);
     object.search(&model, budget, |state| match model.text(*state) {
         Some(Some(text)) => format!("\"{text}\""),
         Some(None) => "absent".into(),

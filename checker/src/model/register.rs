@@ -1,7 +1,7 @@
 //! A register that may be absent: read, write, compare-and-set, delete.
 //!
-//! Registers of integers, as our own store's are, have a faster way in [`crate::linear::check`],
-//! which says more. [`check`] is for those of anything else.
+//! Registers of integers, as our own store's are, have types of their own and
+//! [`crate::linear::check`]. [`check`] is for those of anything else.
 
 use super::{Effect, Model, Numbers, Unexpected};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         generic::{Datum, Operation as Source, Outcome},
         operation::MISMATCH,
     },
-    linear::{Limits, objects::Objects},
+    linear::{Limits, decide_register, objects::Objects},
     verdict::Property,
 };
 
@@ -162,14 +162,13 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
     let mut values = Numbers::default();
     let objects = Objects::of(operations, |source| read(source, &mut values))?;
     Ok(objects.check(limits, |object, budget| {
-        object.search(&Register, budget, |state| {
-            match state.and_then(|number| usize::try_from(number).ok()) {
-                Some(number) => match values.datum(number) {
-                    Datum::Text(text) => format!("\"{text}\""),
-                    other => other.to_string(),
-                },
-                None => "absent".into(),
-            }
+        let (decision, _) = decide_register(&object.intervals, &object.revisions(), budget);
+        object.told(decision, |state| match state.and_then(|number| usize::try_from(number).ok()) {
+            Some(number) => match values.datum(number) {
+                Datum::Text(text) => format!("\"{text}\""),
+                other => other.to_string(),
+            },
+            None => "absent".into(),
         })
     }))
 }

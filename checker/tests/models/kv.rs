@@ -7,6 +7,7 @@ use checker::{
         appends::{Found, decide},
         certificate,
         search::Interval,
+        witness,
     },
     model::{
         Model,
@@ -136,6 +137,36 @@ fn the_search_agrees_with_brute_force() {
     }
     println!("{histories} histories: {linearizable} linearizable, {illegal} illegal, no mismatch");
     assert!(linearizable > histories / 4 && illegal > histories / 6, "the histories prove little");
+}
+
+/// Revisions in the order of the calls, which is often a true one, and in any order.
+#[test]
+fn revisions_prove_only_what_brute_force_finds_too() {
+    let histories = histories(20_000);
+    let (mut proved, mut linearizable) = (0, 0);
+    for seed in 0..histories {
+        let intervals = random(seed, 7, false);
+        let mut random = seeded(!seed);
+        let lie = random.random_bool(0.5);
+        let mut last = 0;
+        let mut revision = |interval: &Interval<Operation<'_>>| {
+            last += i64::from(!matches!(interval.operation, Get(_) | Mismatch(_)));
+            interval.ret?;
+            Some(if lie { random.random_range(0..4) } else { last })
+        };
+        let revisions: Vec<Option<i64>> = intervals.iter().map(&mut revision).collect();
+        let seen = Seen::by(&intervals);
+        let expected = brute_force(&Kv::default(), &intervals);
+        linearizable += u64::from(expected);
+        if witness::order(&seen, &intervals, &revisions)
+            .is_some_and(|order| certificate::verify(&seen, &intervals, &order))
+        {
+            assert!(expected, "seed {seed}: {revisions:?} of {intervals:#?}");
+            proved += 1;
+        }
+    }
+    println!("{histories} histories: {linearizable} linearizable, {proved} by their revisions");
+    assert!(proved > linearizable / 5, "revisions prove little: {proved} of {linearizable}");
 }
 
 /// The operations of a history of Porcupine's are decided, whole, as its name says.
