@@ -283,7 +283,15 @@ fn public_histories_have_their_known_verdict() {
 }
 
 fn shape(clients: usize, operations: usize) -> Shape {
-    Shape { keys: 2, clients, operations, values: None, crashed: 20, revisions: false }
+    Shape {
+        keys: 2,
+        clients,
+        operations,
+        values: None,
+        crashed: 20,
+        crashed_writes: 0,
+        revisions: false,
+    }
 }
 
 #[test]

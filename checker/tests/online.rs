@@ -27,6 +27,7 @@ fn small(seed: u64) -> Vec<Event> {
         operations: random.random_range(3..16),
         values: random.random_bool(0.5).then_some(2),
         crashed: 150,
+        crashed_writes: 0,
         revisions: false,
     };
     let mut history = generator::history(shape, seed);
@@ -101,6 +102,7 @@ fn what_it_holds_does_not_grow_with_the_history() {
         operations: 100_000,
         values: None,
         crashed: 0,
+        crashed_writes: 0,
         revisions: false,
     };
     let mut online = Online::default();
@@ -122,6 +124,7 @@ fn unknown_outcomes_do_not_stop_it() {
         operations: 50_000,
         values: None,
         crashed: 20,
+        crashed_writes: 0,
         revisions: false,
     };
     let mut online = Online::default();

@@ -24,7 +24,9 @@
 //!    successful one is a write and looks at the state: kept, it needs the write that it saw; to be
 //!    left out, it must not be what a kept one saw.
 
-use std::{collections::HashSet, fmt};
+use std::fmt;
+
+use rustc_hash::FxHashSet;
 
 use super::search::Interval;
 use crate::model::{Effect, Model};
@@ -140,25 +142,31 @@ fn exhaust<M: Model>(
     few: &[Interval<M::Operation>],
     mut left: usize,
 ) -> Result<(), Flaw> {
-    let mut tried = HashSet::new();
+    let mut tried = FxHashSet::default();
     let mut open = vec![(vec![false; few.len()], model.initial())];
-    while let Some((taken, state)) = open.pop() {
+    while let Some((mut taken, state)) = open.pop() {
         let missing = taken.iter().zip(few).filter(|(taken, _)| !**taken);
         let Some(first) = missing.filter_map(|(_, interval)| interval.ret).min() else {
             return Err(Flaw::Legal);
         };
-        for (at, interval) in few.iter().enumerate() {
-            left = left.checked_sub(1).ok_or(Flaw::TooLarge)?;
-            // Nothing goes before what had returned when it was called.
-            if taken[at] || first < interval.call {
-                continue;
-            }
-            if let Some(state) = model.apply(&state, &interval.operation) {
-                let mut taken = taken.clone();
-                taken[at] = true;
-                if tried.insert((taken.clone(), state.clone())) {
-                    open.push((taken, state));
-                }
+        left = left.checked_sub(few.len()).ok_or(Flaw::TooLarge)?;
+        // Nothing goes before what had returned when it was called.
+        let free = |at: &usize| !taken[*at] && few[*at].call <= first;
+        let apply = |at: usize| model.apply(&state, &few[at].operation);
+        let observes = |at: usize| model.effect(&few[at].operation) == Effect::Observe;
+        // What only observes, and can, loses nothing by going first, and is in nobody's way.
+        let seen = (0..few.len()).filter(free).find(|&at| observes(at) && apply(at).is_some());
+        if let Some(at) = seen {
+            taken[at] = true;
+            open.push((taken, state));
+            continue;
+        }
+        for at in (0..few.len()).filter(free) {
+            let Some(state) = apply(at) else { continue };
+            let mut taken = taken.clone();
+            taken[at] = true;
+            if tried.insert((taken.clone(), state.clone())) {
+                open.push((taken, state));
             }
         }
     }

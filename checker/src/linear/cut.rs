@@ -17,6 +17,9 @@ use crate::model::{Effect, Model};
 /// The shortest stretch that is looked at.
 const STRETCH_MIN: usize = 8;
 
+/// So few are left out one by one.
+const FEW: usize = 16;
+
 /// Writes that are added for the sake of one observation.
 const ADDED_MAX: usize = 2;
 
@@ -116,21 +119,29 @@ impl<'a, M: Model> Cut<'a, M> {
             let few: Vec<_> = kept.iter().map(|&at| self.operations[at].clone()).collect();
             Instant::now() < self.deadline && illegal(&few)
         };
-        let mut core = None;
-        let mut stretch = STRETCH_MIN;
-        if !hint.is_empty() {
-            let hint = hint.iter().filter_map(|&position| place(position)).chain([stuck]);
-            core = self.whole(hint, stuck, ADDED_MAX).filter(|kept| tries(kept));
-        }
-        while core.is_none() && stretch < all {
-            // What was called last, up to the one that is stuck and those that overlap it.
-            let window = (all - stretch..all).chain([stuck]);
-            core = self.whole(window, stuck, ADDED_MAX).filter(|kept| tries(kept));
-            stretch *= 4;
-        }
+        let hint = hint.iter().filter_map(|&position| place(position)).collect();
+        // What was called last, up to the one that is stuck and those that overlap it.
+        let stretches = std::iter::successors(Some(STRETCH_MIN), |stretch| stretch.checked_mul(4))
+            .take_while(|&stretch| stretch < all)
+            .map(|stretch| (all - stretch..all).collect());
+        let guesses = [hint, self.hides(stuck).into_iter().collect::<Vec<usize>>()];
+        let core = guesses.into_iter().filter(|guess| !guess.is_empty()).chain(stretches).find_map(
+            |guess: Vec<usize>| {
+                let kept = self.whole(guess.into_iter().chain([stuck]), stuck, ADDED_MAX);
+                kept.filter(|kept| tries(kept))
+            },
+        );
         let mut core = core.unwrap_or_else(|| (0..all).collect());
         self.thin(&mut core, stuck, tries);
         core.into_iter().map(|at| self.positions[at]).collect()
+    }
+
+    /// Of the writes that had returned when an operation was called, the one that was called last:
+    /// it hides most of what came before it.
+    fn hides(&self, at: usize) -> Option<usize> {
+        let call = self.operations[at].call;
+        let mut answered = self.all.answered.iter().rev().map(|&(write, _)| write);
+        answered.find(|&write| self.operations[write].ret.is_some_and(|ret| ret < call))
     }
 
     /// An operation as it is until then.
@@ -143,26 +154,26 @@ impl<'a, M: Model> Cut<'a, M> {
         Interval { ret: interval.ret.filter(|ret| *ret <= self.until), ..interval.clone() }
     }
 
-    /// Leaves out what can be left out: chunks of half the size, of a quarter, down to single
-    /// operations, until no single one can.
+    /// Leaves out what can be left out: of many operations chunks of half the size, of a quarter,
+    /// down to single operations, round and round until no single one can.
     fn thin(&self, core: &mut Vec<usize>, stuck: usize, mut tries: impl FnMut(&[usize]) -> bool) {
-        let mut chunk = core.len().div_ceil(2);
-        while chunk > 0 {
-            let mut start = 0;
-            let before = core.len();
-            while start < core.len() {
-                let end = core.len().min(start + chunk);
-                let rest = core[..start].iter().chain(&core[end..]).copied();
-                let fewer = self
-                    .whole(rest.chain([stuck]), stuck, 0)
-                    .filter(|kept| kept.len() < core.len() && tries(kept));
-                match fewer {
-                    Some(fewer) => *core = fewer,
-                    None => start = end,
-                }
+        let mut chunk = if core.len() > FEW { core.len().div_ceil(2) } else { 1 };
+        let (mut start, mut failed) = (0, 0);
+        while failed < core.len() {
+            let end = core.len().min(start + chunk);
+            let rest = core[..start].iter().chain(&core[end..]).copied();
+            let fewer = self
+                .whole(rest.chain([stuck]), stuck, 0)
+                .filter(|kept| kept.len() < core.len() && tries(kept));
+            match fewer {
+                Some(fewer) => (*core, failed) = (fewer, 0),
+                None => (start, failed) = (end, failed + (end - start)),
             }
-            if chunk > 1 || core.len() == before {
-                chunk /= 2;
+            if start >= core.len() {
+                start = 0;
+                if chunk > 1 {
+                    (chunk, failed) = (chunk.div_ceil(2), 0);
+                }
             }
         }
     }
@@ -262,9 +273,11 @@ impl<'a, M: Model> Cut<'a, M> {
             .filter(|&at| self.operations[at].ret.is_none_or(|ret| ret >= hidden))
             .chain(writers.unanswered[..unanswered].iter().copied());
         for at in candidates {
+            if kept[at] {
+                continue;
+            }
             let state = self.model.leaves(&self.operations[at].operation);
-            let seen = state.is_none_or(|s| self.model.apply(&s, &observer.operation).is_some());
-            if !kept[at] && seen {
+            if state.is_none_or(|s| self.model.apply(&s, &observer.operation).is_some()) {
                 if sources.len() == limit {
                     return None;
                 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     certificate::{self, Flaw},
     cut::Cut,
-    search::{self, Budget, Found, Interval, Stuck},
+    search::{Budget, Found, Interval, Search, Stuck},
 };
 use crate::model::Model;
 
@@ -84,11 +84,24 @@ pub fn decide<M: Model>(
     intervals: &[Interval<M::Operation>],
     budget: &Budget,
 ) -> Decision<M::State> {
-    match search::search(model, intervals, budget) {
+    decide_with(model, intervals, budget, |_| None)
+}
+
+/// The same. `quick` says whether a few operations are linearizable, where it can tell faster than
+/// the search.
+pub(super) fn decide_with<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    budget: &Budget,
+    quick: impl Fn(&[Interval<M::Operation>]) -> Option<bool>,
+) -> Decision<M::State> {
+    let mut search = Search::new(model, *budget).with_order();
+    match search.decide(intervals) {
         Found::Linearizable(order) => accept(model, intervals, order),
         Found::Undecided { reason } => Decision::Undecided { reason },
         Found::Illegal(Stuck { at, possible, .. }) => {
-            refute(model, intervals, Reason { stuck: at, possible, hint: &[] }, budget, |_| None)
+            let reason = Reason { stuck: at, possible, hint: &[] };
+            refute(model, intervals, reason, budget, search, quick)
         }
     }
 }
@@ -116,27 +129,29 @@ pub(super) struct Reason<'a, S> {
     pub(super) hint: &'a [usize],
 }
 
-/// The decision that a history is illegal, with a core that shows it. `quick` says whether a few
-/// operations are linearizable, where it can tell faster than the search.
+/// The decision that a history is illegal, with a core that shows it, which `search` looks for;
+/// `quick` as in [`decide_with`].
 pub(super) fn refute<M: Model>(
     model: &M,
     intervals: &[Interval<M::Operation>],
     reason: Reason<'_, M::State>,
     budget: &Budget,
+    mut search: Search<'_, M>,
     quick: impl Fn(&[Interval<M::Operation>]) -> Option<bool>,
 ) -> Decision<M::State> {
     let brief = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
-    let illegal = |few: &[Interval<M::Operation>]| match quick(few) {
+    let illegal = |search: &mut Search<'_, M>, few: &[Interval<M::Operation>]| match quick(few) {
         Some(linearizable) => !linearizable,
-        None => matches!(search::search(model, few, &brief), Found::Illegal(_)),
+        None => search.is_illegal(few),
     };
     let Reason { mut stuck, possible, hint } = reason;
     let mut hint = hint.to_vec();
     let mut possible = Some(possible);
     loop {
         let until = intervals[stuck].ret.map_or(u64::MAX, |ret| ret.max(intervals[stuck].call));
+        search.set_budget(brief);
         let cut = Cut::new(model, intervals, until, budget.deadline);
-        let operations = cut.core(stuck, &hint, illegal);
+        let operations = cut.core(stuck, &hint, |few| illegal(&mut search, few));
         let few: Vec<_> = operations.iter().map(|&at| cut.interval(intervals, at)).collect();
         let mut core = Core {
             operations,
@@ -148,7 +163,8 @@ pub(super) fn refute<M: Model>(
         };
         // Even out of time there is a moment to look at a few operations.
         let deadline = brief.deadline.max(Instant::now() + TO_LOOK);
-        match search::search(model, &few, &Budget { deadline, ..brief }) {
+        search.set_budget(Budget { deadline, ..brief });
+        match search.decide(&few) {
             Found::Illegal(found) => {
                 let at = core.operations[found.at];
                 if few[found.at].ret < intervals[stuck].ret {

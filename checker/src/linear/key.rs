@@ -1,12 +1,12 @@
 //! Decides one key of the store.
 
-use std::collections::BTreeSet;
+use rustc_hash::FxHashSet;
 
 use super::{
     certificate,
-    decide::{Decision, Reason, TO_EXPLAIN, accept, refute},
+    decide::{Decision, Reason, TO_EXPLAIN, accept, decide_with, refute},
     explain::Case,
-    search::{self, Budget, Found, Interval, Stuck},
+    search::{self, Budget, Found, Interval, Search, Stuck},
     witness, zones,
 };
 use crate::{
@@ -103,7 +103,8 @@ pub fn decide(
     let brief = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
     let explain = || search::search(&Register, intervals, &brief);
     let refute = |stuck, possible, hint: &[usize]| {
-        refute(&Register, intervals, Reason { stuck, possible, hint }, budget, quick)
+        let search = Search::new(&Register, *budget).with_order();
+        refute(&Register, intervals, Reason { stuck, possible, hint }, budget, search, quick)
     };
     if let Some(conflict) = conflict {
         let hint = conflict.operations();
@@ -122,7 +123,9 @@ pub fn decide(
         };
         return (decision, None);
     }
-    let (simple, positions, unseen) = simplify(intervals);
+    let Some(Simple { intervals: simple, positions, unseen }) = simplify(intervals) else {
+        return (decide_with(&Register, intervals, budget, quick), None);
+    };
     match search::search(&Register, &simple, budget) {
         Found::Linearizable(order) => {
             let order = order.into_iter().map(|at| positions[at]).collect();
@@ -136,8 +139,14 @@ pub fn decide(
     }
 }
 
+/// With fewer operations than these the search is as fast as zones.
+const QUICK_MIN: usize = 32;
+
 /// Whether a few operations are linearizable, where zones can tell.
 fn quick(few: &[Interval<register::Operation>]) -> Option<bool> {
+    if few.len() < QUICK_MIN {
+        return None;
+    }
     match zones::decide(few) {
         zones::Found::Illegal(_) => Some(false),
         zones::Found::Linearizable(order) if certificate::verify(&Register, few, &order) => {
@@ -147,19 +156,25 @@ fn quick(few: &[Interval<register::Operation>]) -> Option<bool> {
     }
 }
 
-type Simple = (Vec<Interval<register::Operation>>, Vec<usize>, Option<i64>);
+/// A history that is easier to search than another, and equivalent.
+struct Simple {
+    intervals: Vec<Interval<register::Operation>>,
+    /// The place in the other history of each operation.
+    positions: Vec<usize>,
+    /// The value that stands for all that nobody looks for.
+    unseen: Option<i64>,
+}
 
-/// An equivalent history that is easier to search; the place in `intervals` of each operation
-/// left; and the value that stands for all that nobody looks for.
+/// An easier history, if there is one.
 ///
 /// Values that nobody looks for are one value: no answer tells them apart. And where no
 /// compare-and-set was refused, so that no operation is served by just *any other* value, an
 /// unanswered write of such a value explains nothing and can be left out.
-fn simplify(intervals: &[Interval<register::Operation>]) -> Simple {
+fn simplify(intervals: &[Interval<register::Operation>]) -> Option<Simple> {
     let refused = intervals.iter().any(|i| matches!(i.operation, register::Operation::Mismatch(_)));
     let mut positions: Vec<usize> = (0..intervals.len()).collect();
     let looked_for = loop {
-        let looked_for: BTreeSet<Option<i64>> =
+        let looked_for: FxHashSet<Option<i64>> =
             positions.iter().filter_map(|&at| intervals[at].operation.looked_for()).collect();
         let before = positions.len();
         if !refused {
@@ -173,19 +188,23 @@ fn simplify(intervals: &[Interval<register::Operation>]) -> Simple {
             break looked_for;
         }
     };
-    let mut unseen = None;
+    let is_unseen = |at: &usize| {
+        let value = intervals[*at].operation.written().flatten();
+        value.filter(|_| !looked_for.contains(&value))
+    };
+    let unseen = positions.iter().find_map(is_unseen);
+    if unseen.is_none() && positions.len() == intervals.len() {
+        return None;
+    }
     let simple = positions
         .iter()
-        .map(|&at| {
-            let mut interval = intervals[at].clone();
-            if let Some(Some(value)) = interval.operation.written()
-                && !looked_for.contains(&Some(value))
-            {
-                let unseen = *unseen.get_or_insert(value);
+        .map(|at| {
+            let mut interval = intervals[*at].clone();
+            if let Some(unseen) = unseen.filter(|_| is_unseen(at).is_some()) {
                 interval.operation = interval.operation.with_written(unseen);
             }
             interval
         })
         .collect();
-    (simple, positions, unseen)
+    Some(Simple { intervals: simple, positions, unseen })
 }

@@ -113,8 +113,12 @@ fn by_key<'a>(operations: &'a [Operation<'a>]) -> Vec<(&'a str, Subject<'a>)> {
     let clock = Clock::of(operations.iter().flat_map(Operation::events));
     let mut keys: Vec<(&str, Subject)> = Vec::new();
     let mut places: FxHashMap<&str, usize> = FxHashMap::default();
+    let mut place = 0;
     for operation in operations {
-        let place = *places.entry(operation.key).or_insert(keys.len());
+        // Most often the one before was of the same key.
+        if keys.get(place).is_none_or(|(key, _)| *key != operation.key) {
+            place = *places.entry(operation.key).or_insert(keys.len());
+        }
         if place == keys.len() {
             keys.push((operation.key, Subject::new(clock)));
         }

@@ -2,7 +2,7 @@
 //! between its call and its return, so a history is linearizable until it is spoilt on purpose.
 
 use checker::history::{Event, Function, Kind, Value, operation::MISMATCH};
-use rand::{RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng, seq::IteratorRandom};
 use rand_chacha::ChaCha8Rng;
 
 /// What a history is like.
@@ -15,6 +15,8 @@ pub(crate) struct Shape {
     pub(crate) values: Option<i64>,
     /// Of a thousand operations, how many end with an unknown outcome.
     pub(crate) crashed: u32,
+    /// Beside these so many writes, or all.
+    pub(crate) crashed_writes: usize,
     /// Whether replies carry revisions.
     pub(crate) revisions: bool,
 }
@@ -69,10 +71,8 @@ pub(crate) fn history(shape: Shape, seed: u64) -> Vec<Event> {
 
 fn plan(shape: Shape, random: &mut ChaCha8Rng) -> Vec<Planned> {
     let mut free_at = vec![0; shape.clients];
-    let mut processes: Vec<u64> = (0..shape.clients as u64).collect();
-    let mut next_process = shape.clients as u64;
     let mut unique = 0;
-    (0..shape.operations)
+    let mut plan: Vec<Planned> = (0..shape.operations)
         .map(|number| {
             let client = number % shape.clients;
             let call = free_at[client] + random.random_range(1..1000);
@@ -99,17 +99,28 @@ fn plan(shape: Shape, random: &mut ChaCha8Rng) -> Vec<Planned> {
                     (Function::Cas, Value::Pair(Some(expected), new))
                 }
             };
-            let process = processes[client];
             let crashed = random.random_range(0..1000) < shape.crashed;
-            if crashed {
-                processes[client] = next_process;
-                next_process += 1;
-            }
             let key = random.random_range(0..shape.keys);
             let answer = (Kind::Info, argument, None);
+            let process = client as u64;
             Planned { client, process, key, f, argument, call, point, ret, crashed, answer }
         })
-        .collect()
+        .collect();
+    let writes = plan.iter_mut().filter(|planned| planned.f == Function::Write && !planned.crashed);
+    for planned in writes.sample(random, shape.crashed_writes) {
+        planned.crashed = true;
+    }
+    // A process is not used again after an unknown outcome.
+    let mut processes: Vec<u64> = (0..shape.clients as u64).collect();
+    let mut next_process = shape.clients as u64;
+    for planned in &mut plan {
+        planned.process = processes[planned.client];
+        if planned.crashed {
+            processes[planned.client] = next_process;
+            next_process += 1;
+        }
+    }
+    plan
 }
 
 fn events(shape: Shape, plan: Vec<Planned>) -> Vec<Event> {

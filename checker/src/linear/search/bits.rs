@@ -59,16 +59,17 @@ impl Bits {
 
     /// The members, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        std::iter::once(self.low).chain(self.high.iter().copied()).enumerate().flat_map(
-            |(index, word)| {
-                let mut rest = word;
-                std::iter::from_fn(move || {
-                    let bit = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
-                    rest &= rest - 1;
-                    Some(index * 64 + bit)
-                })
-            },
-        )
+        let (mut word, mut first) = (self.low, 0);
+        let mut high = self.high.iter();
+        std::iter::from_fn(move || {
+            while word == 0 {
+                word = *high.next()?;
+                first += 64;
+            }
+            let bit = word.trailing_zeros() as usize;
+            word &= word - 1;
+            Some(first + bit)
+        })
     }
 
     /// Bytes beside the value itself.

@@ -42,7 +42,7 @@ pub(super) struct Frontier<S> {
 }
 
 /// So few are looked through one by one.
-const FEW: usize = 8;
+const FEW: usize = 12;
 
 /// The end of a list.
 const END: u32 = u32::MAX;

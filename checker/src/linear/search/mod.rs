@@ -90,36 +90,7 @@ pub fn search<M: Model>(
     intervals: &[Interval<M::Operation>],
     budget: &Budget,
 ) -> Found<M::State> {
-    let mut search = Search::new(model, *budget).with_order();
-    let mut calls: Vec<usize> = (0..intervals.len()).collect();
-    calls.sort_by_key(|&position| intervals[position].call);
-    let mut returns: Vec<(u64, usize)> = (0..intervals.len())
-        .filter_map(|position| Some((intervals[position].ret?, position)))
-        .collect();
-    returns.sort_unstable();
-    let mut calls = calls.into_iter().peekable();
-    let mut slots = vec![None; intervals.len()];
-    for (time, position) in returns {
-        while let Some(position) = calls.next_if(|&next| intervals[next].call <= time) {
-            let interval = &intervals[position];
-            let ends = interval.ret.map_or(Ends::Never, Ends::At);
-            slots[position] = search.call(interval.operation.clone(), ends, position);
-        }
-        // An operation that returns before its call makes no sense, and cannot take place.
-        let Some(slot) = slots[position] else {
-            let possible = search.possible();
-            return Found::Illegal(Stuck { at: position, possible, tried: search.order() });
-        };
-        match search.ret(slot) {
-            Ok(true) => {}
-            Ok(false) => {
-                let possible = search.possible();
-                return Found::Illegal(Stuck { at: position, possible, tried: search.order() });
-            }
-            Err(stop) => return Found::Undecided { reason: search.reason(stop, time) },
-        }
-    }
-    Found::Linearizable(search.order())
+    Search::new(model, *budget).with_order().decide(intervals)
 }
 
 /// When an open operation will return.
@@ -181,6 +152,7 @@ pub struct Search<'a, M: Model> {
     /// Room for the work of one return.
     before: Frontier<M::State>,
     after: Frontier<M::State>,
+    seen: Vec<Slot>,
     /// Work done, and how much of it when the clock is looked at again.
     steps: u64,
     look: u64,
@@ -195,11 +167,10 @@ const LOOK: u64 = 1 << 12;
 impl<'a, M: Model> Search<'a, M> {
     /// Begins with the model's first state and nothing open.
     pub fn new(model: &'a M, budget: Budget) -> Self {
-        let (can, must) = (Bits::default(), Bits::default());
-        Self {
+        let mut search = Self {
             model,
             budget,
-            configs: vec![Config { state: model.initial(), can, must, trail: START }],
+            configs: Vec::new(),
             trails: None,
             open: Vec::new(),
             free: Vec::new(),
@@ -210,13 +181,74 @@ impl<'a, M: Model> Search<'a, M> {
             updates: Bits::default(),
             before: Frontier::new(),
             after: Frontier::new(),
+            seen: Vec::new(),
             steps: 0,
             look: LOOK,
+        };
+        search.restart();
+        search
+    }
+
+    /// Begins again, in the room that it has.
+    fn restart(&mut self) {
+        let (can, must) = (Bits::default(), Bits::default());
+        self.configs.clear();
+        self.configs.push(Config { state: self.model.initial(), can, must, trail: START });
+        self.trails.iter_mut().for_each(Trails::clear);
+        self.open.clear();
+        self.free.clear();
+        self.order.clear();
+        self.classes.clear();
+        self.overwrites = Bits::default();
+        self.updates = Bits::default();
+    }
+
+    /// Decides a whole history, in the room that an earlier one took.
+    pub(super) fn decide(&mut self, intervals: &[Interval<M::Operation>]) -> Found<M::State> {
+        match self.run(intervals) {
+            Ok(None) => Found::Linearizable(self.order()),
+            Ok(Some(at)) => {
+                let possible = self.possible();
+                Found::Illegal(Stuck { at, possible, tried: self.order() })
+            }
+            Err((stop, time)) => Found::Undecided { reason: self.reason(stop, time) },
         }
     }
 
+    /// Whether a whole history is illegal. When a budget is used up, nobody knows.
+    pub(super) fn is_illegal(&mut self, intervals: &[Interval<M::Operation>]) -> bool {
+        matches!(self.run(intervals), Ok(Some(_)))
+    }
+
+    /// Takes all calls and returns of a history from its beginning; the position of the operation at whose return no
+    /// explanation was left, if there is one.
+    fn run(&mut self, intervals: &[Interval<M::Operation>]) -> Result<Option<usize>, (Stop, u64)> {
+        self.restart();
+        let mut calls: Vec<usize> = (0..intervals.len()).collect();
+        calls.sort_by_key(|&position| intervals[position].call);
+        let mut returns: Vec<(u64, usize)> = Vec::with_capacity(intervals.len());
+        let ends = intervals.iter().enumerate();
+        returns.extend(ends.filter_map(|(at, interval)| Some((interval.ret?, at))));
+        returns.sort_unstable();
+        let mut calls = calls.into_iter().peekable();
+        let mut slots = vec![None; intervals.len()];
+        for (time, position) in returns {
+            while let Some(position) = calls.next_if(|&next| intervals[next].call <= time) {
+                let interval = &intervals[position];
+                let ends = interval.ret.map_or(Ends::Never, Ends::At);
+                slots[position] = self.call(interval.operation.clone(), ends, position);
+            }
+            // An operation that returns before its call makes no sense, and cannot take place.
+            let Some(slot) = slots[position] else { return Ok(Some(position)) };
+            if !self.ret(slot).map_err(|stop| (stop, time))? {
+                return Ok(Some(position));
+            }
+        }
+        Ok(None)
+    }
+
     /// Keeps the order that explains the history.
-    fn with_order(mut self) -> Self {
+    pub(super) fn with_order(mut self) -> Self {
         self.trails = Some(Trails::new());
         self
     }
@@ -377,7 +409,7 @@ impl<'a, M: Model> Search<'a, M> {
         after: &mut Frontier<M::State>,
     ) -> Result<(), Stop> {
         let mut last_class = None;
-        let mut seen = Vec::new();
+        let mut seen = std::mem::take(&mut self.seen);
         for index in 0..self.order.len() {
             let slot = self.order[index];
             let Some(open) = &self.open[slot] else { continue };
@@ -389,8 +421,7 @@ impl<'a, M: Model> Search<'a, M> {
             let Some(state) = self.model.apply(&config.state, &open.operation) else { continue };
             let overwrites = open.effect == Effect::Overwrite;
             let position = open.position;
-            let mut next = config.clone();
-            next.state = state;
+            let mut next = Config { state, ..config.clone() };
             next.can.remove(slot);
             next.must.remove(slot);
             if overwrites {
@@ -419,10 +450,11 @@ impl<'a, M: Model> Search<'a, M> {
                     }
                     target.configs[place].trail = trail;
                 }
+                self.check_budget(before, after)?;
             }
-            self.check_budget(before, after)?;
         }
-        Ok(())
+        self.seen = seen;
+        self.check_budget(before, after)
     }
 
     /// Whether there is memory and time to go on.

@@ -43,6 +43,12 @@ impl Trails {
         Self { steps: Vec::new(), agreed: Vec::new(), full: FULL_MIN }
     }
 
+    pub(super) fn clear(&mut self) {
+        self.steps.clear();
+        self.agreed.clear();
+        self.full = FULL_MIN;
+    }
+
     /// Adds a step after `before` and returns the trail that it ends.
     pub(super) fn push(&mut self, before: u32, how: How, position: usize) -> u32 {
         self.steps.push(Step { before, how, position });
