@@ -118,12 +118,13 @@ fn main() -> ExitCode {
         return ExitCode::from(USAGE);
     }
     let mut worst = Outcome::Ok;
-    let (mut unreadable, mut heard) = (false, true);
+    let (mut unreadable, mut misused, mut heard) = (false, false, true);
     for input in &arguments.inputs {
         let judged = match check(input, &arguments) {
             Ok(judged) => judged,
             Err(error) => {
                 eprintln!("checker: {error}");
+                misused |= matches!(error, Error::Independent { .. });
                 unreadable = true;
                 continue;
             }
@@ -149,6 +150,7 @@ fn main() -> ExitCode {
     // A violation that was found stands, whatever else could not be read.
     match worst {
         Outcome::Violated => ExitCode::from(Outcome::Violated.exit_code()),
+        _ if misused => ExitCode::from(USAGE),
         _ if unreadable => ExitCode::from(ENVIRONMENT),
         outcome => ExitCode::from(outcome.exit_code()),
     }
@@ -176,6 +178,8 @@ enum Error {
     Judge { name: String, source: judge::Error },
     #[error("cannot write {}: {source}", .file.display())]
     Html { file: PathBuf, source: io::Error },
+    #[error("{name}: --independent is for Jepsen's formats, and this is {what}")]
+    Independent { name: String, what: String },
 }
 
 fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
@@ -192,6 +196,9 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
             file = of_jepsen;
         } else if arguments.model != AUTO && input.join("history.jsonl").exists() {
             file = input.join("history.jsonl");
+        } else if arguments.independent {
+            let name = input.display().to_string();
+            return Err(Error::Independent { name, what: "a run directory".into() });
         } else {
             let evidence = evidence::load(input)?;
             let verdict = verdict::check(&evidence, &limits);
@@ -212,6 +219,9 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
         read::read(opened, &file, format, independent)?
     };
     let name = file.display().to_string();
+    if independent && !history.format.has_independent_keys() {
+        return Err(Error::Independent { name, what: history.format.to_string() });
+    }
     let numbering = history.numbering.clone();
     match judge::judge(history, Model::named(&arguments.model), &limits) {
         Ok(Judgement { found, verdict, explanations }) => {

@@ -109,6 +109,115 @@ fn what_a_refused_compare_and_set_found_counts_whatever_it_is() {
 }
 
 #[test]
+fn a_refused_compare_and_set_that_found_what_it_looked_for_is_a_violation_of_any_promise() {
+    let history = |value: [&str; 2], found: &str| {
+        one_process(&[
+            ("write", value[0], "ok", value[0]),
+            ("cas", &format!("[{},{}]", value[0], value[1]), "fail", found),
+            ("read", "null", "ok", value[0]),
+        ])
+    };
+    let (numbers, texts) = (history(["3", "4"], "[3]"), history([r#""x""#, r#""y""#], r#"["x"]"#));
+    for (model, history, sentence) in [
+        ("register", &numbers, "process 1 said at event 3 that the value of key k was not 3 but 3"),
+        (
+            "register",
+            &texts,
+            "process 1 refused cas [x y] at event 3 since it found \"x\", just what it looked for",
+        ),
+        (
+            "kv",
+            &texts,
+            "process 1 refused cas [x y] at event 3 since it found \"x\", just what it looked for",
+        ),
+        (
+            "sequential",
+            &numbers,
+            "process 1 said at event 3 that the value of key k was not 3 but 3",
+        ),
+        ("session", &texts, "process 1 said at event 3 that the value of key k was not x but x"),
+    ] {
+        let output = checker(&["--model", model, "-"], history);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(code(&output), 1, "{model}: {output:?}");
+        assert!(text.contains(sentence), "{model}: {text}");
+    }
+}
+
+#[test]
+fn an_answer_that_repeats_another_value_is_malformed() {
+    for (f, asked, answered) in
+        [("write", "1", "2"), ("cas", "[1,2]", "[1,3]"), ("cas", "[1,2]", "2")]
+    {
+        let output = checker(&["-"], &one_process(&[(f, asked, "ok", answered)]));
+        let text = String::from_utf8_lossy(&output.stdout).replace(['\n', '│'], " ");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(code(&output), 2, "{text}");
+        assert!(text.contains("contradicts itself, event 1: expected"), "{text}");
+    }
+    for (text, model) in [(r#""x""#, "kv"), (r#""x""#, "session"), (r#""x""#, "register")] {
+        for (answered, exit) in [(text, 0), ("null", 0), (r#""y""#, 2), ("7", 2)] {
+            let operations = [("put", text, "ok", answered), ("get", "null", "ok", text)];
+            let output = checker(&["--model", model, "-"], &one_process(&operations));
+            assert_eq!(code(&output), exit, "{model} {answered}: {output:?}");
+        }
+    }
+    let nil = one_process(&[("cas", "[null,2]", "ok", "null"), ("read", "null", "ok", "2")]);
+    assert_eq!(code(&checker(&["-"], &nil)), 0);
+}
+
+#[test]
+fn a_history_of_which_nothing_is_known_is_undecided() {
+    let failed = |history: String| history.replace("mismatch", "unavailable");
+    let pending =
+        r#"{"index":0,"time":0,"process":0,"type":"invoke","f":"read","key":"k","value":null}"#;
+    for (model, history) in [
+        ("register", failed(one_process(&[("write", "1", "fail", "1")]))),
+        ("register", pending.to_owned() + "\n"),
+        ("kv", failed(one_process(&[("put", "\"x\"", "fail", "\"x\"")]))),
+        ("set", failed(one_process(&[("add", "7", "fail", "7")]))),
+        ("queue", failed(one_process(&[("dequeue", "null", "fail", "null")]))),
+        ("mutex", failed(one_process(&[("acquire", "null", "fail", "null")]))),
+        (
+            "list-append",
+            failed(one_process(&[("txn", "[[\"append\",1,1]]", "fail", "null")]))
+                .replace(r#""key":"k","#, ""),
+        ),
+        ("session", failed(one_process(&[("write", "1", "fail", "1")]))),
+        ("sequential", failed(one_process(&[("write", "1", "fail", "1")]))),
+    ] {
+        let output = checker(&["--model", model, "--json", "-"], &history);
+        assert_eq!(code(&output), 2, "{model}: {output:?}");
+    }
+    // A refusal that tells what was found is an observation.
+    assert_eq!(code(&checker(&["-"], &one_process(&[("cas", "[1,2]", "fail", "[null]")]))), 0);
+}
+
+#[test]
+fn independent_keys_are_for_jepsens_formats() {
+    let output = checker(&["--independent", "-"], GOOD);
+    assert_eq!(code(&output), 64);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        error,
+        "checker: standard input: --independent is for Jepsen's formats, and this is JSON Lines\n"
+    );
+    let texts = "{:process 0, :type :invoke, :f :get, :key \"k\", :value nil}\n";
+    assert_eq!(code(&checker(&["--independent", "-"], texts)), 64);
+    let directory = tempfile::tempdir().unwrap();
+    let output = checker(&["--independent", directory.path().to_str().unwrap()], "");
+    assert_eq!(code(&output), 64);
+}
+
+#[test]
+fn a_log_without_a_line_of_a_log_is_said_to_have_none() {
+    let output = checker(&["--format", "jepsen-log", "-"], GOOD);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(code(&output), 2, "{text}");
+    assert!(text.contains("no line of standard input is of jepsen.util"), "{text}");
+}
+
+#[test]
 fn damage_names_file_and_line() {
     let output = checker(&["-"], &GOOD.replace(r#""index":2,"#, ""));
     assert_eq!(code(&output), 3);

@@ -122,6 +122,30 @@ fn porcupines_text() {
 }
 
 #[test]
+fn a_history_that_is_cut_off_anywhere_is_torn_and_no_error() {
+    let escapes =
+        "{:process 0, :type :invoke, :f :write, :key \"\\ud83d\\ude00\\t\", :value \\newline}\n";
+    let samples = [
+        ("register.edn", Format::JepsenEdn, false),
+        ("txn.edn", Format::JepsenEdn, false),
+        ("independent.edn", Format::JepsenEdn, true),
+        ("kv.txt", Format::Porcupine, false),
+        ("jepsen.log", Format::JepsenLog, false),
+    ]
+    .map(|(name, format, independent)| (sample(name), format, independent));
+    let escapes = [(escapes.as_bytes().to_vec(), Format::JepsenEdn, false)];
+    for (whole, format, independent) in samples.into_iter().chain(escapes) {
+        for end in 0..whole.len() {
+            let text = &whole[..end];
+            if let Err(error) = read::read(text, Path::new("h"), Some(format), independent) {
+                let last = text.escape_ascii().to_string();
+                panic!("{error}: …{}", &last[last.len().saturating_sub(80)..]);
+            }
+        }
+    }
+}
+
+#[test]
 fn noise_is_never_a_form_without_end() {
     let mut random = ChaCha8Rng::seed_from_u64(8);
     for _ in 0..ROUNDS {

@@ -14,8 +14,13 @@ use serde::{
 
 use super::{
     Kind,
+    operation::MISMATCH,
     pairing::{self, Malformed, Place, Recorded},
 };
+
+/// Errors of operations that failed for what they observed: of a compare-and-set, of a queue, of a
+/// lock.
+const OBSERVED: [&str; 3] = [MISMATCH, "empty", "held"];
 
 /// A value of a history: what JSON and EDN can both say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -232,6 +237,21 @@ impl<'a> Operation<'a> {
         std::iter::once((self.call, self.index)).chain(end)
     }
 
+    /// Whether its answer says anything: that it took effect, or what it observed.
+    pub fn is_told(&self) -> bool {
+        match self.outcome {
+            Outcome::Ok { .. } => true,
+            Outcome::Failed { error, .. } => error.is_some_and(|error| OBSERVED.contains(&error)),
+            Outcome::Unknown { value, .. } => *value != Datum::Nil && value != self.argument,
+        }
+    }
+
+    /// Whether it is a compare-and-set that was refused although it found just what it looked for.
+    pub fn contradicts_itself(&self) -> bool {
+        let expected = self.argument.list().and_then(<[Datum]>::first);
+        self.f == "cas" && self.found().is_some_and(|found| Some(found) == expected)
+    }
+
     /// What a compare-and-set found that was refused, where it says so: its answer is `[found]`.
     pub fn found(&self) -> Option<&'a Datum> {
         match self.outcome {
@@ -248,7 +268,8 @@ impl<'a> Operation<'a> {
 ///
 /// # Errors
 /// The first rule of well-formed histories that an event breaks: as [`super::operation::pair`],
-/// but values are the models' concern.
+/// but values are the models' concern, except that what a write, an append or a compare-and-set was
+/// asked with may be repeated or left out in its answer, and not be another.
 pub fn pair(history: &[Event]) -> Result<Vec<Operation<'_>>, Malformed> {
     pairing::pair(history)
 }
@@ -280,6 +301,13 @@ impl Recorded for Event {
         operation.node = self.node.as_deref().or(operation.node);
         let (time, index, value) = (self.time, self.index, &self.value);
         let error = self.error.as_deref();
+        let asked = operation.argument;
+        let repeats = matches!(operation.f, "write" | "put" | "set" | "append" | "cas");
+        let says = *asked != Datum::Nil && *value != Datum::Nil;
+        if self.kind == Kind::Ok && repeats && says && value != asked {
+            let (asked, found) = (operation.argument.to_string(), value.to_string());
+            return Err(Malformed::Repeated { index, open: operation.index, asked, found });
+        }
         operation.outcome = match self.kind {
             Kind::Ok => Outcome::Ok { time, index, value, revision: self.revision },
             Kind::Fail => Outcome::Failed { time, index, value, error },

@@ -117,7 +117,7 @@ enum Field {
 #[derive(Default)]
 struct Fields {
     process: Option<Datum>,
-    kind: Option<Kind>,
+    kind: Option<Datum>,
     f: Option<Datum>,
     key: Datum,
     value: Datum,
@@ -160,16 +160,15 @@ impl<R: Read> Reader<R> {
                 Start::End => return Err(edn::Error::Torn { line, form: FORM }.into()),
                 Start::Other(b':') => self.edn.name(Field::of)?,
                 start => {
-                    self.edn.form(start)?;
+                    self.edn.part(start, FORM, line)?;
                     Field::Other
                 }
             };
             let value = self.edn.value(FORM, line)?;
-            let at = |problem: String| Problem::At(line, problem);
             let text = |value: Datum| Some(value).filter(|v| *v != Datum::Nil).map(into_text);
             match field {
                 Field::Process => fields.process = Some(value),
-                Field::Type => fields.kind = Some(kind(&value).map_err(at)?),
+                Field::Type => fields.kind = Some(value),
                 Field::F => fields.f = Some(value),
                 Field::Key => fields.key = value,
                 Field::Value => fields.value = value,
@@ -192,7 +191,7 @@ impl<R: Read> Reader<R> {
             Datum::Int(process) if process >= 0 => process.unsigned_abs(),
             other => return Err(format!("`:process {other}` is neither a number nor :nemesis")),
         };
-        let kind = fields.kind.ok_or("`:type` is missing")?;
+        let kind = kind(&fields.kind.ok_or("`:type` is missing")?)?;
         let f = match fields.f.ok_or("`:f` is missing")? {
             Datum::Text(name) => name,
             other => return Err(format!("`:f {other}` is no name of a function")),

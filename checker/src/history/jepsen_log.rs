@@ -30,6 +30,7 @@ pub(super) fn read(
 ) -> Result<History, Error> {
     let mut history = History::new(Format::JepsenLog);
     let mut buffer = Vec::new();
+    let (mut lines, mut others) = (0, 0);
     // Of the operation that each process asked for last.
     let mut keys: FxHashMap<u64, Datum> = FxHashMap::default();
     for number in 1.. {
@@ -46,14 +47,23 @@ pub(super) fn read(
             expected: EXPECTED,
             problem,
         };
-        let Some(operation) = operation(&buffer) else { continue };
+        let torn = || Error::Torn { file: file.into(), line: number }.to_string();
+        let Some(operation) = operation(&buffer) else {
+            if buffer.ends_with(b"\n") {
+                others += usize::from(!buffer.trim_ascii().is_empty());
+            } else {
+                history.gaps.push(torn());
+            }
+            continue;
+        };
+        lines += 1;
         let line = std::str::from_utf8(operation)
             .map_err(|_| "the line is not UTF-8".to_owned())
             .and_then(|text| parse(text, independent));
         match line {
             // A writer that was killed leaves half a line, which may be half a number.
             Ok(Some(_)) | Err(_) if !buffer.ends_with(b"\n") => {
-                history.gaps.push(Error::Torn { file: file.into(), line: number }.to_string());
+                history.gaps.push(torn());
             }
             Ok(Some(line)) => {
                 let key = match line.key {
@@ -80,6 +90,12 @@ pub(super) fn read(
             Ok(None) => history.skipped += 1,
             Err(problem) => return Err(malformed(problem)),
         }
+    }
+    if lines == 0 && others > 0 {
+        let file = file.display();
+        history
+            .gaps
+            .push(format!("no line of {file} is of jepsen.util, which logs the operations"));
     }
     Ok(history)
 }

@@ -65,6 +65,11 @@ pub enum Outcome<'a> {
 }
 
 impl Operation<'_> {
+    /// Whether its answer says anything: that it took effect, or what it observed.
+    pub fn is_told(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok { .. } | Outcome::Mismatch { .. })
+    }
+
     /// Times and indices of the events that are known.
     pub(crate) fn events(&self) -> impl Iterator<Item = (u64, u64)> + use<> {
         let end = match self.outcome {
@@ -140,6 +145,12 @@ impl Recorded for Event {
                 {
                     let expected = "the value that was read";
                     return Err(Malformed::Value { index, expected, found: self.value });
+                }
+                if matches!(self.f, Function::Write | Function::Cas)
+                    && ![Value::Nil, operation.argument].contains(&self.value)
+                {
+                    let (asked, found) = (operation.argument.to_string(), self.value.to_string());
+                    return Err(Malformed::Repeated { index, open: operation.index, asked, found });
                 }
                 Outcome::Ok { time, index, value: self.value, revision: self.revision }
             }
@@ -268,6 +279,13 @@ mod tests {
                     event(1, 0, 0, Kind::Ok, Function::Read, Value::Pair(Some(1), 2)),
                 ],
                 "event 1: expected the value that was read, found [1, 2]",
+            ),
+            (
+                vec![
+                    write(0, 0, 0, Kind::Invoke),
+                    Event { value: Value::Int(2), ..write(1, 1, 0, Kind::Ok) },
+                ],
+                "event 1: expected 1, as in event 0, or nil, found 2",
             ),
         ];
         for (history, text) in cases {

@@ -69,6 +69,18 @@ pub enum Malformed {
         /// The invocation.
         open: u64,
     },
+    /// A completion repeats another value than the operation was invoked with.
+    #[error("event {index}: expected {asked}, as in event {open}, or nil, found {found}")]
+    Repeated {
+        /// The completion.
+        index: u64,
+        /// The invocation.
+        open: u64,
+        /// The value of the invocation.
+        asked: String,
+        /// That of the completion.
+        found: String,
+    },
     /// A value that the operation cannot have.
     #[error("event {index}: expected {expected}, found {found}")]
     Value {

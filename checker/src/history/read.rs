@@ -31,6 +31,11 @@ impl Format {
     /// Every format.
     pub const ALL: [Self; 4] = [Self::JsonLines, Self::JepsenEdn, Self::JepsenLog, Self::Porcupine];
 
+    /// Whether values can be the `[key value]` of jepsen.independent.
+    pub fn has_independent_keys(self) -> bool {
+        matches!(self, Self::JepsenEdn | Self::JepsenLog)
+    }
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -205,6 +210,7 @@ pub fn read(
             Format::of(&start).ok_or_else(|| unknown(file, &start))?
         }
     };
+    let independent = independent && format.has_independent_keys();
     // What was looked at is kept, so that a pipe is read once.
     let whole = start.as_slice().chain(input);
     match format {

@@ -99,6 +99,7 @@ fn fits(event: &generic::Event) -> bool {
         (Kind::Invoke, Function::Write, value) => matches!(value, Some(Value::Int(_))),
         (Kind::Invoke, Function::Cas, value) => matches!(value, Some(Value::Pair(..))),
         (Kind::Ok, Function::Read, value) => matches!(value, Some(Value::Nil | Value::Int(_))),
+        (Kind::Ok, Function::Write | Function::Cas, value) => value.is_some(),
         // Where it tells what it found, that counts.
         (Kind::Fail, Function::Cas, None) => event.value.list().is_none_or(|list| list.len() != 1),
         _ => true,

@@ -108,15 +108,18 @@ pub fn judge(
     let (model, events) = choose(model.or(told), events, &functions)?;
     let length = events.len();
     let mut explanations = Vec::new();
+    let anything;
     let (checked, malformed) = match &events {
         Events::Register(events) => {
             let (operations, malformed) = paired(operation::pair(events));
+            anything = operations.iter().any(operation::Operation::is_told);
             let properties = vec![linear::check(&operations, limits)];
             explanations = explain(&properties, &operations);
             (Ok(properties), malformed)
         }
         Events::Generic(events) => {
             let (operations, malformed) = paired(generic::pair(events));
+            anything = operations.iter().any(generic::Operation::is_told);
             let checked = match model.check {
                 Check::Model(check) => check(&operations, limits),
                 Check::Register => any_registers(&operations, limits),
@@ -132,6 +135,13 @@ pub fn judge(
         for property in &mut properties {
             property.outcome = Outcome::Unknown;
             property.detail = "not checked: the history contradicts itself".into();
+        }
+    } else if length > 0 && !anything {
+        for property in properties.iter_mut().filter(|p| p.outcome == Outcome::Ok) {
+            property.outcome = Outcome::Unknown;
+            property.detail =
+                "not checked: of no operation it is known that it took effect or observed anything"
+                    .into();
         }
     }
     properties.push(completeness::check_history(length, &gaps, malformed.as_ref()));

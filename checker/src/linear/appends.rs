@@ -139,7 +139,10 @@ impl<'a> Pieces<'a> {
                     texts.push((text, interval.call, position));
                 }
                 Operation::Get(_) => {}
-                Operation::Delete | Operation::Cas(..) | Operation::Mismatch(_) => return None,
+                Operation::Delete
+                | Operation::Cas(..)
+                | Operation::Mismatch(_)
+                | Operation::Contradiction => return None,
             }
         }
         texts.sort_unstable();

@@ -237,7 +237,12 @@ impl<O> Object<'_, O> {
             Outcome::Failed { time, error, .. } => {
                 let at = self.at(time);
                 if let Some(found) = source.found() {
-                    return format!("{who} refused {what} {at} since it found {}", show(found));
+                    let same = source.contradicts_itself();
+                    let just = if same { ", just what it looked for," } else { "" };
+                    return format!(
+                        "{who} refused {what} {at} since it found {}{just}",
+                        show(found)
+                    );
                 }
                 let error = error.map(|error| format!(": {error}")).unwrap_or_default();
                 format!("{who} refused {what} {at}{error}")

@@ -6,7 +6,7 @@
 
 use std::{marker::PhantomData, rc::Rc};
 
-use super::{ANOTHER, Effect, Model, Unexpected};
+use super::{Effect, Model, Unexpected};
 use crate::{
     history::{
         generic::{Datum, Operation as Source, Outcome},
@@ -42,6 +42,9 @@ pub enum Operation<'a> {
     Cas(Option<&'a str>, Option<&'a str>),
     /// The text was not this: a compare-and-set that was refused.
     Mismatch(Option<&'a str>),
+    /// A compare-and-set that was refused although it found just what it expected: no state allows
+    /// it.
+    Contradiction,
 }
 
 impl<'a> Operation<'a> {
@@ -49,13 +52,13 @@ impl<'a> Operation<'a> {
     fn looked_for(&self) -> Option<&'a str> {
         match *self {
             Self::Get(text) | Self::Cas(text, _) | Self::Mismatch(text) => text,
-            Self::Put(_) | Self::Append(_) | Self::Delete => None,
+            Self::Put(_) | Self::Append(_) | Self::Delete | Self::Contradiction => None,
         }
     }
 
     fn effect(&self) -> Effect {
         match *self {
-            Self::Get(_) | Self::Mismatch(_) => Effect::Observe,
+            Self::Get(_) | Self::Mismatch(_) | Self::Contradiction => Effect::Observe,
             Self::Put(_) | Self::Delete => Effect::Overwrite,
             Self::Cas(expected, new) if expected == new => Effect::Observe,
             Self::Cas(..) | Self::Append(_) => Effect::Update,
@@ -82,6 +85,7 @@ impl<'a> Model for Kv<'a> {
             Operation::Delete => Some(None),
             Operation::Cas(expected, new) => (text == expected).then(|| new.map(Rc::from)),
             Operation::Mismatch(expected) => (text != expected).then(|| state.clone()),
+            Operation::Contradiction => None,
         }
     }
 
@@ -182,6 +186,7 @@ impl<'a> Model for Seen<'a> {
             Operation::Delete => Some(Text::Absent),
             Operation::Cas(expected, new) => self.is(*state, expected).then(|| self.state(new)),
             Operation::Mismatch(expected) => (!self.is(*state, expected)).then_some(*state),
+            Operation::Contradiction => None,
         }
     }
 
@@ -194,7 +199,10 @@ impl<'a> Model for Seen<'a> {
             Operation::Put(new) => Some(self.state(Some(new))),
             Operation::Cas(_, new) => Some(self.state(new)),
             Operation::Delete => Some(Text::Absent),
-            Operation::Get(_) | Operation::Append(_) | Operation::Mismatch(_) => None,
+            Operation::Get(_)
+            | Operation::Append(_)
+            | Operation::Mismatch(_)
+            | Operation::Contradiction => None,
         }
     }
 
@@ -204,7 +212,8 @@ impl<'a> Model for Seen<'a> {
             Operation::Put(_)
             | Operation::Append(_)
             | Operation::Delete
-            | Operation::Mismatch(_) => None,
+            | Operation::Mismatch(_)
+            | Operation::Contradiction => None,
         }
     }
 }
@@ -284,9 +293,7 @@ fn read<'a>(source: &Source<'a>, nil: bool) -> Result<Option<Operation<'a>>, Une
             if refused {
                 Some(match source.found().map(found).transpose()? {
                     None => Operation::Mismatch(expected),
-                    Some(found) if found == expected => {
-                        return Err(Unexpected::answer(source, ANOTHER));
-                    }
+                    Some(found) if found == expected => Operation::Contradiction,
                     Some(found) => Operation::Get(found),
                 })
             } else {

@@ -155,9 +155,6 @@ pub enum Effect {
     Update,
 }
 
-/// What a compare-and-set must have found to be refused.
-pub(crate) const ANOTHER: &str = "another value than the one that the compare-and-set looked for";
-
 /// An event that a model does not understand: the history is not one of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("event {index}: expected {expected}, found {found}")]

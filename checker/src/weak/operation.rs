@@ -8,7 +8,9 @@ use crate::{
         generic::{self, Datum, Outcome},
         operation::MISMATCH,
     },
-    model::{ANOTHER, Unexpected, register},
+    model::{Unexpected, register},
+    verdict::Violation,
+    weak::violation,
 };
 
 /// The number of a value; [`NIL`] where there is no such key.
@@ -72,6 +74,8 @@ pub(super) struct History<'a> {
     pub(super) keys: Vec<&'a Datum>,
     /// Values, by number.
     pub(super) values: Vec<&'a Datum>,
+    /// What no order explains, whatever the promise.
+    pub(super) contradictions: Vec<&'a generic::Operation<'a>>,
 }
 
 impl<'a> History<'a> {
@@ -91,6 +95,10 @@ impl<'a> History<'a> {
                 })
             };
             let Some((action, ret)) = action(source, &mut value)? else { continue };
+            if source.contradicts_itself() {
+                history.contradictions.push(source);
+                continue;
+            }
             let key = *keys.entry(source.key).or_insert_with(|| {
                 history.keys.push(source.key);
                 number(history.keys.len() - 1)
@@ -98,6 +106,17 @@ impl<'a> History<'a> {
             history.operations.push(Operation { source, key, action, ret });
         }
         Ok(history)
+    }
+
+    /// What is wrong with a compare-and-set that contradicts itself.
+    pub(super) fn contradiction(&self, rule: &str, source: &generic::Operation<'_>) -> Violation {
+        let generic::Operation { process, key, .. } = source;
+        let who = source.node.map_or_else(|| format!("process {process}"), str::to_owned);
+        let at = self.clock.moment(source.events().map(|(time, _)| time).max().unwrap_or(0));
+        let found = source.found().unwrap_or(&Datum::Nil);
+        let summary =
+            format!("{who} said at {at} that the value of key {key} was not {found} but {found}");
+        violation(rule, summary, &[source])
     }
 }
 
@@ -139,9 +158,6 @@ fn action<'a>(
                 if let Outcome::Failed { time, error: Some(MISMATCH), .. } = source.outcome {
                     let action = match source.found() {
                         None => Action::Mismatch(number(expected)),
-                        Some(found) if found == expected => {
-                            return Err(Unexpected::answer(source, ANOTHER));
-                        }
                         Some(found) if !register::holds(found) => {
                             return Err(Unexpected::answer(source, register::ONE));
                         }

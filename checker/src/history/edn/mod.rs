@@ -106,7 +106,23 @@ impl<R: Read> Reader<R> {
         match self.start()? {
             Start::End => Err(Error::Torn { line, form }),
             Start::Close(byte) => Err(self.unexpected(byte)),
-            start => self.form(start),
+            start => self.part(start, form, line),
+        }
+    }
+
+    /// The form that begins so, within one that begins on `line`.
+    pub(super) fn part(
+        &mut self,
+        start: Start,
+        form: &'static str,
+        line: u64,
+    ) -> Result<Datum, Error> {
+        match (start, self.form(start)) {
+            // What makes no sense up to the very end of the text may have been cut off there.
+            (Start::Other(_), Err(Error::Malformed { .. })) if self.input.peek()?.is_none() => {
+                Err(Error::Torn { line, form })
+            }
+            (_, result) => result,
         }
     }
 
@@ -221,7 +237,7 @@ impl<R: Read> Reader<R> {
                 }
                 Start::Close(byte) => return Err(self.unexpected(byte)),
                 Start::End => return Err(Error::Torn { line, form: "the list" }),
-                start => members.push(self.form(start)?),
+                start => members.push(self.part(start, "the list", line)?),
             }
         }
     }
@@ -236,7 +252,7 @@ impl<R: Read> Reader<R> {
                 }
                 Start::Close(byte) => return Err(self.unexpected(byte)),
                 Start::End => return Err(Error::Torn { line, form: "the map" }),
-                start => self.form(start)?,
+                start => self.part(start, "the map", line)?,
             };
             entries.push((key, self.value("the map", line)?));
         }

@@ -26,7 +26,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::operation::{History, Operation};
+use super::{
+    TOLD,
+    operation::{History, Operation},
+};
 use crate::{
     history::generic,
     linear::Limits,
@@ -65,6 +68,11 @@ pub fn check(
     let property = |outcome, detail, violations| {
         vec![Property { name: NAME.into(), outcome, detail, violations }]
     };
+    if !history.contradictions.is_empty() {
+        let told = history.contradictions.iter().take(TOLD);
+        let violations = told.map(|source| history.contradiction(NAME, source)).collect();
+        return Ok(property(Outcome::Violated, examined, violations));
+    }
     if history.operations.is_empty() {
         let detail = "the history has no operation that happened".into();
         return Ok(property(Outcome::Unknown, detail, Vec::new()));

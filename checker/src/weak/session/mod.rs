@@ -80,7 +80,10 @@ pub fn check(
         keys[operation.key as usize].push(operation);
     }
     let mut tallies = Tallies::default();
-    let mut reads = 0;
+    for source in &history.contradictions {
+        tallies.integrity.violated(|| history.contradiction(INTEGRITY, source));
+    }
+    let mut reads = history.contradictions.len();
     for (operations, key) in keys.iter().zip(&history.keys) {
         reads += judge(&history, key, operations, &mut tallies);
     }
