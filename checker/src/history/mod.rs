@@ -3,6 +3,11 @@
 //! An [`Event`] is one line of our own `history.jsonl`, an operation on a register;
 //! [`operation::pair`] turns events into [`Operation`]s. [`generic`] holds histories of all other
 //! models. [`read::read`] reads any format: our lines, Jepsen's [`edn`] and log, Porcupine's text.
+//!
+//! Several events may have one time. What one process did then it did in the order of its lines;
+//! what several processes did then may have happened in any order, since who puts their events
+//! together by a coarse clock cannot know. So an operation that ends at the very time at which
+//! another one begins comes before that if both are of one process, and else is concurrent to it.
 
 pub(crate) mod clock;
 pub mod edn;

@@ -23,29 +23,39 @@
 //!    than one satisfies: the writes that it may have seen are those of all other values. A
 //!    successful one is a write and looks at the state: kept, it needs the write that it saw; to be
 //!    left out, it must not be what a kept one saw.
+//!
+//! All this holds for any order by times, so for one that keeps [turns](super::turns) too; and what
+//! is left of that keeps them as well. So orders of the core that do not keep them need not count.
 
 use std::fmt;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::search::Interval;
 use crate::model::{Effect, Model};
 
 /// Whether `order`, positions in `intervals`, is a linearization (Herlihy and Wing, 1990): the
 /// model gives each operation its answer in this order, no operation stands before one that had
-/// ended when it was asked for, none stands there twice, and each that was answered stands there.
+/// ended when it was asked for, none stands there twice, each that was answered stands there, and
+/// each process takes its [turns](super::turns) in their order.
 ///
 /// Each operation is given the earliest moment that its call and those before it allow. When that
 /// is no later than its return for all of them, the moments are what linearizability asks for.
 pub fn verify<M: Model>(model: &M, intervals: &[Interval<M::Operation>], order: &[usize]) -> bool {
     let mut state = model.initial();
     let mut moment = 0;
+    let mut turns = FxHashMap::default();
     let mut taken = vec![false; intervals.len()];
     for &position in order {
         let Some(interval) = intervals.get(position) else { return false };
         moment = moment.max(interval.call);
         if std::mem::replace(&mut taken[position], true)
             || interval.ret.is_some_and(|ret| ret < moment)
+        {
+            return false;
+        }
+        if let Some(turn) = model.turn(&interval.operation)
+            && turns.insert(turn.process, turn).is_some_and(|before| !turn.is_after(before))
         {
             return false;
         }
@@ -142,6 +152,13 @@ fn exhaust<M: Model>(
     few: &[Interval<M::Operation>],
     mut left: usize,
 ) -> Result<(), Flaw> {
+    let turn = |at: usize| model.turn(&few[at].operation);
+    let precedes = |one: usize, other: usize| {
+        few[one].ret.is_some() && turn(other).zip(turn(one)).is_some_and(|(t, u)| t.is_after(u))
+    };
+    let all = 0..few.len();
+    let before: Vec<Vec<usize>> =
+        all.clone().map(|at| all.clone().filter(|&one| precedes(one, at)).collect()).collect();
     let mut tried = FxHashSet::default();
     let mut open = vec![(vec![false; few.len()], model.initial())];
     while let Some((mut taken, state)) = open.pop() {
@@ -150,8 +167,10 @@ fn exhaust<M: Model>(
             return Err(Flaw::Legal);
         };
         left = left.checked_sub(few.len()).ok_or(Flaw::TooLarge)?;
-        // Nothing goes before what had returned when it was called.
-        let free = |at: &usize| !taken[*at] && few[*at].call <= first;
+        // Nothing goes before what had returned when it was called, or out of turn.
+        let free = |at: &usize| {
+            !taken[*at] && few[*at].call <= first && before[*at].iter().all(|&one| taken[one])
+        };
         let apply = |at: usize| model.apply(&state, &few[at].operation);
         let observes = |at: usize| model.effect(&few[at].operation) == Effect::Observe;
         // What only observes, and can, loses nothing by going first, and is in nobody's way.

@@ -7,6 +7,7 @@ use super::{
     decide::{Decision, Reason, TO_EXPLAIN, accept, decide_with, refute},
     explain::Case,
     search::{self, Budget, Found, Interval, Search, Stuck},
+    turns::{self, Ends, Turns},
     witness, zones,
 };
 use crate::{
@@ -29,11 +30,13 @@ pub enum Key {
 /// Decides the operations of one key, given in order of invocation.
 pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> Key {
     let clock = Clock::of(operations.iter().flat_map(|operation| operation.events()));
+    let (mut ends, mut touch) = (Ends::default(), false);
     let mut subject = Subject::new(clock);
     for &operation in operations {
         subject.push(operation);
+        touch |= ends.touch(operation.process, operation.events());
     }
-    subject.decide(key, budget)
+    subject.decide(key, touch, budget)
 }
 
 /// The operations of one key that say something about it.
@@ -63,8 +66,24 @@ impl<'a> Subject<'a> {
         self.revisions.push(revision);
     }
 
-    pub(super) fn decide(&self, key: &str, budget: &Budget) -> Key {
-        let (decision, unseen) = decide(&self.intervals, &self.revisions, budget);
+    fn decision(&self, touch: bool, budget: &Budget) -> (Decision<Option<i64>>, Option<i64>) {
+        let Self { intervals, sources, revisions, .. } = self;
+        let processes = sources.iter().map(|source| source.process);
+        let turns = if touch { Turns::of(intervals, processes) } else { Turns::default() };
+        if !turns.is_empty() {
+            let by_lines = turns::by_lines(intervals, sources.iter().map(|source| source.events()));
+            let found = decide(&by_lines, revisions, &budget.half());
+            if let (Decision::Linearizable { .. }, _) = found {
+                return found;
+            }
+        }
+        let (decision, unseen) = decide(intervals, revisions, budget);
+        (turns.settle(&Register, intervals, decision, budget), unseen)
+    }
+
+    /// Decides them; operations of one process may `touch`.
+    pub(super) fn decide(&self, key: &str, touch: bool, budget: &Budget) -> Key {
+        let (decision, unseen) = self.decision(touch, budget);
         match decision {
             Decision::Linearizable { .. } => Key::Linearizable,
             Decision::Undecided { reason } => Key::Undecided(reason),

@@ -10,6 +10,7 @@
 //! - [`check`] decides a history of the store;
 //! - [`online`] looks at a history while it is recorded;
 //! - [`decide()`] decides the operations of one object of any model;
+//! - [`turns`] are for processes that ask for one operation at the very time another ends;
 //! - `explain` says why a key is illegal, and [`explanation`](crate::explanation) shows it;
 //! - [`objects`] decides a generic history, object by object: [`appends`], [`inclusion`] and [`fifo`]
 //!   are to stores of texts, growing sets and queues what zones are to registers.
@@ -25,6 +26,7 @@ mod key;
 pub mod objects;
 pub mod online;
 pub mod search;
+pub mod turns;
 pub mod witness;
 pub mod zones;
 
@@ -40,6 +42,8 @@ pub use decide::{Core, Decision, decide};
 use key::Subject;
 pub use key::{Key, check_key, decide as decide_register};
 pub use search::{Budget, Interval};
+use turns::Ends;
+pub use turns::Turn;
 
 /// What a check may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ const TOLD: usize = 10;
 
 /// Decides each key and sums up.
 pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
-    let keys = by_key(operations);
+    let (keys, touch) = by_key(operations);
     let deadline = Instant::now() + limits.timeout.min(LONGEST);
     let mut violations: Vec<Violation> = Vec::new();
     let mut illegal = 0;
@@ -75,7 +79,7 @@ pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
         let left = deadline.saturating_duration_since(Instant::now());
         let share = left / u32::try_from(keys.len() - done).unwrap_or(u32::MAX);
         let budget = Budget { memory: limits.memory, deadline: Instant::now() + share };
-        match subject.decide(key, &budget) {
+        match subject.decide(key, touch, &budget) {
             Key::Linearizable => {}
             Key::Illegal(violation) => {
                 illegal += 1;
@@ -108,9 +112,10 @@ pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
     Property { name: explain::RULE.into(), outcome, detail, violations }
 }
 
-/// The operations of each key, keys ascending.
-fn by_key<'a>(operations: &'a [Operation<'a>]) -> Vec<(&'a str, Subject<'a>)> {
+/// The operations of each key, keys ascending; and whether any of one process touch.
+fn by_key<'a>(operations: &'a [Operation<'a>]) -> (Vec<(&'a str, Subject<'a>)>, bool) {
     let clock = Clock::of(operations.iter().flat_map(Operation::events));
+    let (mut ends, mut touch) = (Ends::default(), false);
     let mut keys: Vec<(&str, Subject)> = Vec::new();
     let mut places: FxHashMap<&str, usize> = FxHashMap::default();
     let mut place = 0;
@@ -123,7 +128,8 @@ fn by_key<'a>(operations: &'a [Operation<'a>]) -> Vec<(&'a str, Subject<'a>)> {
             keys.push((operation.key, Subject::new(clock)));
         }
         keys[place].1.push(operation);
+        touch |= ends.touch(operation.process, operation.events());
     }
     keys.sort_unstable_by_key(|(key, _)| *key);
-    keys
+    (keys, touch)
 }

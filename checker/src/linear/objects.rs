@@ -12,6 +12,7 @@ use super::{
     Budget, Interval, LONGEST, Limits, TOLD,
     decide::{self, decide},
     explain,
+    turns::{self, Ends, Turns},
 };
 use crate::{
     explanation::shorten,
@@ -52,6 +53,7 @@ pub(crate) struct Object<'a, O> {
     pub(crate) intervals: Vec<Interval<O>>,
     /// Of each of them, the operation of the history.
     sources: Vec<&'a Operation<'a>>,
+    turns: Turns,
     clock: Clock,
 }
 
@@ -80,7 +82,9 @@ impl<'a, O> Objects<'a, O> {
         let clock = Clock::of(operations.iter().flat_map(Operation::events));
         let mut objects: Vec<Object<O>> = Vec::new();
         let mut places: FxHashMap<&Datum, usize> = FxHashMap::default();
+        let (mut ends, mut touch) = (Ends::default(), false);
         for source in operations {
+            touch |= ends.touch(source.process, source.events());
             let Some(operation) = read(source)? else { continue };
             let place = *places.entry(source.key).or_insert(objects.len());
             if place == objects.len() {
@@ -88,6 +92,7 @@ impl<'a, O> Objects<'a, O> {
                     key: source.key,
                     intervals: Vec::new(),
                     sources: Vec::new(),
+                    turns: Turns::default(),
                     clock,
                 });
             }
@@ -98,6 +103,12 @@ impl<'a, O> Objects<'a, O> {
             objects[place].intervals.push(Interval { operation, call: source.call, ret });
             objects[place].sources.push(source);
         }
+        if touch {
+            for object in &mut objects {
+                let processes = object.sources.iter().map(|source| source.process);
+                object.turns = Turns::of(&object.intervals, processes);
+            }
+        }
         objects.sort_unstable_by_key(|object| object.key);
         Ok(Self { operations: operations.len(), objects })
     }
@@ -107,7 +118,10 @@ impl<'a, O> Objects<'a, O> {
         &self,
         limits: &Limits,
         decide: impl Fn(&Object<'a, O>, &Budget) -> Decision,
-    ) -> Property {
+    ) -> Property
+    where
+        O: Clone,
+    {
         let deadline = Instant::now() + limits.timeout.min(LONGEST);
         let mut violations = Vec::new();
         let mut illegal = 0;
@@ -117,6 +131,11 @@ impl<'a, O> Objects<'a, O> {
             let left = deadline.saturating_duration_since(Instant::now());
             let share = left / u32::try_from(self.objects.len() - done).unwrap_or(u32::MAX);
             let budget = Budget { memory: limits.memory, deadline: Instant::now() + share };
+            if !object.turns.is_empty()
+                && let Decision::Linearizable = decide(&object.by_lines(), &budget.half())
+            {
+                continue;
+            }
             match decide(object, &budget) {
                 Decision::Linearizable => {}
                 Decision::Illegal { summary, witnesses, refutation } => {
@@ -171,16 +190,19 @@ impl<O> Object<'_, O> {
         budget: &Budget,
         words: impl Fn(&M::State) -> String,
     ) -> Decision {
-        self.told(decide(model, &self.intervals, budget), words)
+        self.told(model, decide(model, &self.intervals, budget), budget, words)
     }
 
-    /// A decision in words. `words` names a state.
-    pub(crate) fn told<S>(
+    /// A decision by times alone in words, once it is settled whether turns change it. `words` names
+    /// a state.
+    pub(crate) fn told<M: Model<Operation = O>>(
         &self,
-        decision: decide::Decision<S>,
-        words: impl Fn(&S) -> String,
+        model: &M,
+        decision: decide::Decision<M::State>,
+        budget: &Budget,
+        words: impl Fn(&M::State) -> String,
     ) -> Decision {
-        match decision {
+        match self.turns.settle(model, &self.intervals, decision, budget) {
             decide::Decision::Linearizable { .. } => Decision::Linearizable,
             decide::Decision::Undecided { reason } => Decision::Undecided(reason),
             decide::Decision::Illegal(core) => {
@@ -206,6 +228,21 @@ impl<O> Object<'_, O> {
                 Decision::Illegal { summary, witnesses: core.operations, refutation }
             }
         }
+    }
+
+    /// Whether every process takes its turns in an order that times allow.
+    pub(crate) fn in_turn(&self, order: &[usize]) -> bool {
+        self.turns.keep(order)
+    }
+
+    /// The same by the order of its lines alone.
+    fn by_lines(&self) -> Self
+    where
+        O: Clone,
+    {
+        let events = self.sources.iter().map(|source| source.events());
+        let intervals = turns::by_lines(&self.intervals, events);
+        Self { intervals, sources: self.sources.clone(), turns: Turns::default(), ..*self }
     }
 
     /// The store's revisions in the answers, by position: hints that prove nothing.

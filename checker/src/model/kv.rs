@@ -237,13 +237,16 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
 fn decide(object: &Object<'_, Operation<'_>>, budget: &crate::linear::search::Budget) -> Decision {
     let model = Seen::by(&object.intervals);
     let order = witness::order(&model, &object.intervals, &object.revisions());
-    if order.is_some_and(|order| certificate::verify(&model, &object.intervals, &order)) {
+    let valid = |order: &Vec<usize>| certificate::verify(&model, &object.intervals, order);
+    if order.is_some_and(|order| valid(&order) && object.in_turn(&order)) {
         return Decision::Linearizable;
     }
     match appends::decide(&object.intervals) {
-        appends::Found::Linearizable(_) => return Decision::Linearizable,
+        appends::Found::Linearizable(order) if object.in_turn(&order) => {
+            return Decision::Linearizable;
+        }
         appends::Found::Illegal(conflict) => return conflict.told(object),
-        appends::Found::Undecided => {}
+        appends::Found::Linearizable(_) | appends::Found::Undecided => {}
     }
     object.search(&model, budget, |state| match model.text(*state) {
         Some(Some(text)) => format!("\"{text}\""),

@@ -98,7 +98,10 @@ use std::{fmt::Debug, hash::Hash};
 
 use rustc_hash::FxHashMap;
 
-use crate::history::generic::{self, Datum, Outcome};
+use crate::{
+    history::generic::{self, Datum, Outcome},
+    linear::Turn,
+};
 
 /// A sequential specification.
 ///
@@ -141,6 +144,12 @@ pub trait Model {
     /// Bytes that a state owns beside itself, so that a search can keep its memory budget.
     fn heap(&self, _state: &Self::State) -> usize {
         0
+    }
+
+    /// The place of `operation` among those of its process, where times do not tell it. A model need
+    /// not know that: [`InTurn`](crate::linear::turns::InTurn) does for any.
+    fn turn(&self, _operation: &Self::Operation) -> Option<Turn> {
+        None
     }
 }
 

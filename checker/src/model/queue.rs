@@ -76,9 +76,11 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
     let objects = Objects::of(operations, |source| read(source, &mut values))?;
     Ok(objects.check(limits, |object, budget| {
         match fifo::decide(&object.intervals) {
-            fifo::Found::Linearizable(_) => return Decision::Linearizable,
+            fifo::Found::Linearizable(order) if object.in_turn(&order) => {
+                return Decision::Linearizable;
+            }
             fifo::Found::Illegal(conflict) => return conflict.told(object),
-            fifo::Found::Undecided => {}
+            fifo::Found::Linearizable(_) | fifo::Found::Undecided => {}
         }
         object.search(&Queue, budget, |state| {
             let names: Vec<String> =

@@ -163,12 +163,14 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
     let objects = Objects::of(operations, |source| read(source, &mut values))?;
     Ok(objects.check(limits, |object, budget| {
         let (decision, _) = decide_register(&object.intervals, &object.revisions(), budget);
-        object.told(decision, |state| match state.and_then(|number| usize::try_from(number).ok()) {
-            Some(number) => match values.datum(number) {
-                Datum::Text(text) => format!("\"{text}\""),
-                other => other.to_string(),
-            },
-            None => "absent".into(),
+        object.told(&Register, decision, budget, |state| {
+            match state.and_then(|number| usize::try_from(number).ok()) {
+                Some(number) => match values.datum(number) {
+                    Datum::Text(text) => format!("\"{text}\""),
+                    other => other.to_string(),
+                },
+                None => "absent".into(),
+            }
         })
     }))
 }

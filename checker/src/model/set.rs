@@ -72,9 +72,11 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
     let objects = Objects::of(operations, |source| read(source, &mut members))?;
     Ok(objects.check(limits, |object, budget| {
         match inclusion::decide(&object.intervals) {
-            inclusion::Found::Linearizable(_) => return Decision::Linearizable,
+            inclusion::Found::Linearizable(order) if object.in_turn(&order) => {
+                return Decision::Linearizable;
+            }
             inclusion::Found::Illegal(conflict) => return conflict.told(object),
-            inclusion::Found::Undecided => {}
+            inclusion::Found::Linearizable(_) | inclusion::Found::Undecided => {}
         }
         object.search(&Set, budget, |state| {
             let names: Vec<String> =

@@ -10,3 +10,6 @@ mod porcupine;
 mod queue;
 mod set;
 mod small;
+#[path = "../taken/mod.rs"]
+mod taken;
+mod turns;

@@ -74,7 +74,16 @@ pub(crate) fn brute_force<M: Model>(model: &M, operations: &[Interval<M::Operati
             all.clone().filter(|&at| !taken[at]).filter_map(|at| operations[at].ret).collect();
         let Some(&first) = missing.iter().min() else { return true };
         all.clone().any(|next| {
-            if taken[next] || first < operations[next].call {
+            let turn = |at: usize| model.turn(&operations[at].operation);
+            let early = |at: usize| {
+                let (Some(one), Some(other)) = (turn(at), turn(next)) else { return false };
+                one.process == other.process && one.number < other.number
+            };
+            let missing = |at: &usize| !taken[*at] && operations[*at].ret.is_some();
+            if taken[next]
+                || first < operations[next].call
+                || all.clone().filter(missing).any(early)
+            {
                 return false;
             }
             let Some(after) = model.apply(state, &operations[next].operation) else { return false };

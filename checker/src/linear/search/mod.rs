@@ -17,6 +17,10 @@
 //! - Of equal operations the one that returns first goes first.
 //! - An overwrite that nobody looks at is not tried before the operation that returns.
 //!
+//! An operation with a [turn](super::turns) waits for those of its process that are open and come
+//! before it. So it is like no other, and taken for an update, which takes its place for all to see.
+//! Of two configurations of one state, the one that must do less has less to wait for, too.
+//!
 //! Sets are compared member by member, so a hash collision costs time and never a wrong verdict.
 //!
 //! # Layout
@@ -32,6 +36,7 @@ use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::turns::Turn;
 use crate::model::{Effect, Model};
 use bits::Bits;
 use frontier::{Config, Frontier};
@@ -56,6 +61,14 @@ pub struct Budget {
     pub memory: usize,
     /// When to give up.
     pub deadline: Instant,
+}
+
+impl Budget {
+    /// Half of the time that is left, for what may be needless.
+    pub(super) fn half(&self) -> Self {
+        let now = Instant::now();
+        Self { deadline: now + self.deadline.saturating_duration_since(now) / 2, ..*self }
+    }
 }
 
 /// What a search found.
@@ -149,6 +162,8 @@ pub struct Search<'a, M: Model> {
     /// Slots of open overwrites and updates.
     overwrites: Bits,
     updates: Bits,
+    /// Slots of open operations with a turn.
+    turns: Bits,
     /// Room for the work of one return.
     before: Frontier<M::State>,
     after: Frontier<M::State>,
@@ -179,6 +194,7 @@ impl<'a, M: Model> Search<'a, M> {
             next_class: 0,
             overwrites: Bits::default(),
             updates: Bits::default(),
+            turns: Bits::default(),
             before: Frontier::new(),
             after: Frontier::new(),
             seen: Vec::new(),
@@ -201,6 +217,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.classes.clear();
         self.overwrites = Bits::default();
         self.updates = Bits::default();
+        self.turns = Bits::default();
     }
 
     /// Decides a whole history, in the room that an earlier one took.
@@ -266,9 +283,13 @@ impl<'a, M: Model> Search<'a, M> {
     /// Opens an operation, to be known in an order by its position, and gives it a slot. None
     /// where an operation without a return only observes: it says nothing.
     pub fn call(&mut self, operation: M::Operation, ends: Ends, position: usize) -> Option<Slot> {
-        let effect = self.model.effect(&operation);
+        let mut effect = self.model.effect(&operation);
         if effect == Effect::Observe && ends == Ends::Never {
             return None;
+        }
+        let has_turn = self.model.turn(&operation).is_some();
+        if has_turn {
+            effect = Effect::Update;
         }
         let slot = self.free.pop().unwrap_or(self.open.len());
         if slot == self.open.len() {
@@ -288,6 +309,9 @@ impl<'a, M: Model> Search<'a, M> {
         let kind =
             if effect == Effect::Overwrite { &mut self.overwrites } else { &mut self.updates };
         kind.insert(slot);
+        if has_turn {
+            self.turns.insert(slot);
+        }
         for config in &mut self.configs {
             config.can.insert(slot);
             if ends != Ends::Never {
@@ -351,6 +375,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.order.retain(|&other| other != slot);
         self.overwrites.remove(slot);
         self.updates.remove(slot);
+        self.turns.remove(slot);
         if open.ends != Ends::Later
             && let Some(class) = self.classes.get_mut(&open.operation)
         {
@@ -414,6 +439,9 @@ impl<'a, M: Model> Search<'a, M> {
             let slot = self.order[index];
             let Some(open) = &self.open[slot] else { continue };
             if last_class == Some(open.class) || !config.can.contains(slot) {
+                continue;
+            }
+            if self.model.turn(&open.operation).is_some_and(|turn| self.waits(config, turn)) {
                 continue;
             }
             last_class = Some(open.class);
@@ -492,6 +520,13 @@ impl<'a, M: Model> Search<'a, M> {
         for &slot in &*seen {
             config.must.remove(slot);
         }
+    }
+
+    /// Whether an operation that must still take place comes before this turn.
+    fn waits(&self, config: &Config<M::State>, turn: Turn) -> bool {
+        let must = self.turns.iter().filter(|&slot| config.must.contains(slot));
+        let open = must.filter_map(|slot| self.open[slot].as_ref());
+        open.filter_map(|open| self.model.turn(&open.operation)).any(|other| turn.is_after(other))
     }
 
     /// Whether the state makes an open update possible.

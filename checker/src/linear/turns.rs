@@ -1,0 +1,169 @@
+//! Turns: the order in which a process took its operations, where times do not tell it.
+//!
+//! Operations whose times only touch count as concurrent: the events of several processes may have
+//! been put together by a clock so coarse that one moment holds many of them, in any order. But a
+//! process does one thing after the other, so of two operations of *one* process the first comes
+//! first, even where it was answered at the very time at which the second was asked for.
+//!
+//! That is no order of intervals any more, and it is rare. So all deciders go by times alone, which
+//! allows more than it should: where they find no order, there is none. An order that they find may
+//! [not keep](Turns::keep) the turns. Then it is looked for with a model that knows them,
+//! [`InTurn`], which the [search](super::search) and its [proofs](super::certificate) obey.
+
+use rustc_hash::FxHashMap;
+
+use super::{
+    decide::{Decision, decide},
+    search::{Budget, Interval},
+};
+use crate::model::{Effect, Model};
+
+/// The place of an operation among those of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Turn {
+    /// The process.
+    pub process: u64,
+    /// A process takes its turns in ascending order.
+    pub number: usize,
+}
+
+impl Turn {
+    /// Whether the other operation is of the same process and comes before this one.
+    pub fn is_after(self, other: Self) -> bool {
+        self.process == other.process && self.number > other.number
+    }
+}
+
+/// A model whose operations have turns: those of a process that touch must be in their order.
+#[derive(Clone, Copy, Debug)]
+pub struct InTurn<'a, M>(pub &'a M);
+
+impl<M: Model> Model for InTurn<'_, M> {
+    type State = M::State;
+    type Operation = (M::Operation, Option<Turn>);
+
+    fn initial(&self) -> M::State {
+        self.0.initial()
+    }
+
+    fn apply(&self, state: &M::State, operation: &Self::Operation) -> Option<M::State> {
+        self.0.apply(state, &operation.0)
+    }
+
+    fn effect(&self, operation: &Self::Operation) -> Effect {
+        self.0.effect(&operation.0)
+    }
+
+    fn leaves(&self, operation: &Self::Operation) -> Option<M::State> {
+        self.0.leaves(&operation.0)
+    }
+
+    fn needs(&self, operation: &Self::Operation) -> Option<M::State> {
+        self.0.needs(&operation.0)
+    }
+
+    fn heap(&self, state: &M::State) -> usize {
+        self.0.heap(state)
+    }
+
+    fn turn(&self, operation: &Self::Operation) -> Option<Turn> {
+        operation.1
+    }
+}
+
+/// When each process last ended an operation.
+#[derive(Default)]
+pub(super) struct Ends(FxHashMap<u64, u64>);
+
+impl Ends {
+    /// Whether a process asks for its next operation, with the times and lines of these events, at
+    /// the very time at which it last ended one.
+    pub(super) fn touch(
+        &mut self,
+        process: u64,
+        mut events: impl Iterator<Item = (u64, u64)>,
+    ) -> bool {
+        let (call, ret) = (events.next(), events.next());
+        let end = self.0.entry(process).or_insert(u64::MAX);
+        let touch = call.is_some_and(|(call, _)| call == *end);
+        if let Some((ret, _)) = ret {
+            *end = ret;
+        }
+        touch
+    }
+}
+
+/// The turns of those operations of an object that touch another one of their process; of all others
+/// none. Empty where there is no such operation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turns(Vec<Option<Turn>>);
+
+impl Turns {
+    /// The turns of operations in order of invocation, of which each has its process.
+    pub(super) fn of<O>(intervals: &[Interval<O>], processes: impl Iterator<Item = u64>) -> Self {
+        let mut turns = Self::default();
+        let mut last: FxHashMap<u64, usize> = FxHashMap::default();
+        for (number, process) in processes.enumerate() {
+            if let Some(before) = last.insert(process, number)
+                && intervals[before].ret == Some(intervals[number].call)
+            {
+                turns.0.resize(intervals.len(), None);
+                for number in [before, number] {
+                    turns.0[number] = Some(Turn { process, number });
+                }
+            }
+        }
+        turns
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether every process takes its turns in this order of operations.
+    pub(super) fn keep(&self, order: &[usize]) -> bool {
+        let mut last: FxHashMap<u64, Turn> = FxHashMap::default();
+        let turns = order.iter().filter_map(|&position| self.0.get(position).copied().flatten());
+        turns
+            .into_iter()
+            .all(|turn| last.insert(turn.process, turn).is_none_or(|before| turn.is_after(before)))
+    }
+
+    /// The decision by times and turns, given that by times alone.
+    pub(super) fn settle<M: Model>(
+        &self,
+        model: &M,
+        intervals: &[Interval<M::Operation>],
+        by_times: Decision<M::State>,
+        budget: &Budget,
+    ) -> Decision<M::State> {
+        match by_times {
+            Decision::Linearizable { order } if !self.keep(&order) => {
+                let give = |(interval, turn): (&Interval<M::Operation>, &Option<Turn>)| Interval {
+                    operation: (interval.operation.clone(), *turn),
+                    call: interval.call,
+                    ret: interval.ret,
+                };
+                let in_turn: Vec<_> = intervals.iter().zip(&self.0).map(give).collect();
+                decide(&InTurn(model), &in_turn, budget)
+            }
+            decision => decision,
+        }
+    }
+}
+
+/// The operations by the order of their lines alone, given the times and lines of the events of
+/// each. That is one order of all that happened at one moment, most likely the true one, and it
+/// leaves less concurrent: an order of the operations then is one by their times and turns too. That
+/// there is none says nothing.
+pub(super) fn by_lines<O: Clone>(
+    intervals: &[Interval<O>],
+    events: impl Iterator<Item = impl Iterator<Item = (u64, u64)>>,
+) -> Vec<Interval<O>> {
+    let by_lines = intervals.iter().zip(events).filter_map(|(interval, mut events)| {
+        let (_, call) = events.next()?;
+        let ret = events.next().filter(|_| interval.ret.is_some()).map(|(_, line)| line);
+        Some(Interval { operation: interval.operation.clone(), call, ret })
+    });
+    by_lines.collect()
+}
