@@ -106,16 +106,16 @@ pub fn load(directory: &Path) -> Result<Evidence, Error> {
             if !gaps.contains(&gap) {
                 gaps.push(gap);
             }
-            evidence.run.lost.extend(node_of(name));
+            evidence.run.lost.extend(node_of(Path::new(name)));
         }
     }
     evidence.run.incomplete.extend(gaps);
     Ok(evidence)
 }
 
-/// The node whose trace is at `trace/n<i>.jsonl`.
-fn node_of(name: &str) -> Option<u64> {
-    name.strip_prefix("trace/n")?.strip_suffix(".jsonl")?.parse().ok()
+/// The node whose trace is a file `n<i>.jsonl`.
+fn node_of(file: &Path) -> Option<u64> {
+    file.file_name()?.to_str()?.strip_prefix('n')?.strip_suffix(".jsonl")?.parse().ok()
 }
 
 /// The files of a run directory from which verdicts are made, but for `run.json`.
@@ -172,31 +172,29 @@ fn traces(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Reads a node's trace. A line that a kill tore is no gap: a line is written before its effect
-/// leaves the node, so a torn one had none. It ends the file, or the next boot follows.
+/// Reads a node's trace. A last line that a kill tore is no gap: a line is written before its
+/// effect leaves the node, so a torn one had none. The next boot would have cut it.
 fn trace(input: impl BufRead, file: &Path) -> Result<Vec<Record>, jsonl::Error> {
     let mut reader = Reader::new(input, file, TRACE);
     let mut records: Vec<Record> = Vec::new();
-    let mut damaged = None;
     // Nearly every line is as nodes write it.
     let record = |line: &[u8]| Record::scan(line).map_or_else(|| serde_json::from_slice(line), Ok);
     loop {
         match reader.read_with(record) {
-            Ok(Some(record)) => {
-                if let Some(error) = damaged.take()
-                    && record.seq != 0
-                {
-                    return Err(error);
-                }
-                records.push(record);
-            }
-            Ok(None) => return damaged.map_or(Ok(records), Err),
-            Err(jsonl::Error::Torn { .. }) => {}
-            Err(error @ jsonl::Error::Malformed { .. }) if damaged.is_none() => {
-                damaged = Some(error);
-            }
-            Err(error) => return Err(damaged.unwrap_or(error)),
+            Ok(Some(record)) => records.push(record),
+            Ok(None) | Err(jsonl::Error::Torn { .. }) => break,
+            Err(error) => return Err(error),
         }
+    }
+    // That all lines are of one node is a matter of `trace-integrity`.
+    match (node_of(file), records.first()) {
+        (Some(named), Some(first)) if named != first.node => Err(jsonl::Error::Malformed {
+            file: file.into(),
+            line: 1,
+            expected: TRACE,
+            problem: format!("it is one of n{}", first.node),
+        }),
+        _ => Ok(records),
     }
 }
 
@@ -319,12 +317,21 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_may_be_torn_where_its_node_was_killed() {
+    fn a_trace_may_be_torn_at_its_end_and_nowhere_else() {
         let file = Path::new("n1.jsonl");
-        let whole = format!("{}\n{{\"no\n{}\n{{\"no", record(1, 0), record(2, 0));
-        assert_eq!(trace(whole.as_bytes(), file).unwrap().len(), 2);
-        let damaged = format!("{}\n{{\"no\n{}\n", record(1, 0), record(1, 2));
+        let torn = format!("{}\n{}\n{{\"no", record(1, 0), record(2, 0));
+        assert_eq!(trace(torn.as_bytes(), file).unwrap().len(), 2);
+        // A node cuts what a kill tore when it starts again: this was damaged later.
+        let damaged = format!("{}\n{{\"no\n{}\n", record(1, 0), record(2, 0));
         let error = trace(damaged.as_bytes(), file).unwrap_err().to_string();
         assert!(error.starts_with("n1.jsonl:2: expected a trace record"), "{error}");
+    }
+
+    #[test]
+    fn a_trace_of_another_node_than_its_file_names_is_refused() {
+        let line = record(1, 0) + "\n";
+        assert_eq!(trace(line.as_bytes(), Path::new("trace/n1.jsonl")).unwrap().len(), 1);
+        let error = trace(line.as_bytes(), Path::new("trace/n3.jsonl")).unwrap_err().to_string();
+        assert!(error.starts_with("trace/n3.jsonl:1: ") && error.ends_with("one of n1"), "{error}");
     }
 }
