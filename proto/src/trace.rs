@@ -39,9 +39,9 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// The node started, with this state recovered from its disk; all of it is durable. Written
-    /// once the boot's own record is durable: a boot that ends before leaves no line. Role and
-    /// commit index begin anew, as a follower and at 0.
+    /// The node started, with this state recovered from its disk; all of it is durable, what an
+    /// earlier boot had not synced as well. Written once the boot's own record is durable: a boot
+    /// that ends before leaves no line. Role and commit index begin anew, as a follower and at 0.
     Started {
         /// Term recovered.
         term: u64,
@@ -79,7 +79,7 @@ pub enum Event {
     Appended {
         /// The entry before the first added one.
         prev: Position,
-        /// Term and prefix hash of each added entry, in order of index.
+        /// Term and prefix hash of each added entry, at least one, in order of index.
         entries: Vec<(u64, Hash)>,
     },
     /// Conflicting entries were removed from the end of the log (in memory). [`Event::Appended`]
@@ -135,7 +135,8 @@ pub enum Event {
         state: Hash,
     },
     /// A client is told that its write succeeded. A write that the state machine refused, and a
-    /// read, has no line.
+    /// read, has no line. An entry is one write, of a client of one boot of one node: an index is
+    /// answered at most once in the cluster.
     Answered {
         /// Index of the write's entry.
         index: u64,
@@ -146,7 +147,8 @@ pub enum Event {
         term: u64,
         /// The index at which reads of this round may be served.
         index: u64,
-        /// Voters that confirmed, the leader included, ascending.
+        /// Voters that confirmed, the leader included, ascending. Each of the others has a
+        /// [`Event::Role`] before that says whom it follows.
         by: Vec<u64>,
     },
     /// The node stopped by request. No further line of this boot follows.

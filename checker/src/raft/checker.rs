@@ -51,6 +51,16 @@ impl Step<'_> {
     pub(super) fn id(&self) -> u64 {
         self.record.node
     }
+
+    /// The index behind which the line removes entries from its node's log; none if it does not.
+    pub(super) fn kept(&self) -> Option<u64> {
+        match self.event() {
+            Event::Truncated { last: kept } | Event::Appended { prev: kept, .. } => {
+                Some(kept.index).filter(|kept| *kept < self.node.log.last_index())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Where a rule puts what it finds on a line.
@@ -115,7 +125,7 @@ struct Judge {
 /// and the steps of one node keep their order. The verdict does not depend on which one.
 ///
 /// Steps cost amortised constant time. Memory grows with the log (8 bytes an entry and node, and
-/// 80 bytes an entry of the cluster) and with terms, not with steps.
+/// 120 bytes an entry of the cluster) and with terms, not with steps.
 pub struct Checker {
     cluster: Cluster,
     judges: Vec<Judge>,

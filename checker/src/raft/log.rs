@@ -114,7 +114,8 @@ impl Log {
 
     /// The runs of terms that reach beyond `index`.
     pub(super) fn runs_after(&self, index: u64) -> &[Run] {
-        let before = self.present.runs.partition_point(|run| run.first <= index + 1);
+        let next = index.saturating_add(1);
+        let before = self.present.runs.partition_point(|run| run.first <= next);
         &self.present.runs[before.saturating_sub(1)..]
     }
 
@@ -143,8 +144,8 @@ impl Log {
         self.contains(last) || self.removed.iter().any(|tail| tail.get(last.index) == Some(last))
     }
 
-    /// Makes `last` the end of the log, as a restart recovered it. Where the log was never in
-    /// such a state, the nearest one that ends in `last`.
+    /// Makes `last` the end of the log, as a restart recovered it, and no other can come back.
+    /// Where the log was never in such a state, the nearest one that ends in `last`.
     pub(super) fn recover(&mut self, last: Position) {
         while !self.contains(last) {
             let Some(tail) = self.removed.pop() else { break };
@@ -156,10 +157,14 @@ impl Log {
         if last.index < self.last_index() {
             self.present.split_off(last.index);
         }
-        if !self.contains(last) && last.index <= self.last_index() + 1 {
-            self.present.split_off(last.index - 1);
+        if let Some(before) = last.index.checked_sub(1)
+            && before <= self.last_index()
+            && !self.contains(last)
+        {
+            self.present.split_off(before);
             self.present.push(last.term, last.hash);
         }
+        self.removed.clear();
     }
 }
 

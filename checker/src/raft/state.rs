@@ -28,15 +28,13 @@ pub(super) struct Node {
     pub(super) leader: Option<u64>,
     /// The term from which it entered `term`, until it says in which role.
     pub(super) entered_from: Option<u64>,
-    /// Each term and vote that it had in memory, since the latest that its disk confirmed.
+    /// Each term and vote that it had in memory, from the latest that its disk confirmed on: with
+    /// one of them it comes back after a crash.
     pub(super) memory: Vec<(u64, Option<u64>)>,
     /// Log in memory.
     pub(super) log: Log,
     /// What must outlive a crash.
     pub(super) durable: Durable,
-    /// Term, vote and last index that its present boot found on its disk. It may speak of them,
-    /// but only once it did, or its disk confirmed them, must they outlive the next crash.
-    pub(super) recovered: (u64, Option<u64>, u64),
     /// Votes that had an effect (durable, granted or used to lead), by term, with their lines.
     pub(super) ballots: BTreeMap<u64, (u64, Line)>,
     /// Commit index of this boot, and its line.
@@ -60,7 +58,6 @@ impl Default for Node {
             memory: vec![(0, None)],
             log: Log::default(),
             durable: Durable::default(),
-            recovered: (0, None, 0),
             ballots: BTreeMap::new(),
             commit: (0, 0),
             applied: (0, 0),
@@ -68,7 +65,7 @@ impl Default for Node {
     }
 }
 
-/// What a node's disk confirmed or the node promised, over all boots.
+/// What a node's disk held at its start or confirmed, or the node promised, over all boots.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Durable {
     /// Highest durable term.
@@ -88,6 +85,8 @@ pub(super) struct Term {
     pub(super) leader: Option<Leader>,
     /// Candidates, each with the last entry of its log.
     pub(super) candidates: Vec<(u64, Position, Line)>,
+    /// Nodes that followed a leader in it.
+    pub(super) followers: Vec<u64>,
     /// Votes that were sent: (voter, candidate).
     pub(super) granted: Vec<(u64, u64, Line)>,
     /// The farthest entry that each node acknowledged: (node, to whom, entry).
@@ -156,9 +155,11 @@ impl Cluster {
                 (node.leader, node.entered_from) = (None, None);
                 node.memory = vec![(*term, *vote)];
                 node.log.recover(*last);
-                node.durable.index = node.durable.index.min(node.log.last_index());
-                node.durable.term = node.durable.term.min(*term);
-                node.recovered = (*term, *vote, last.index);
+                if let Some(candidate) = vote {
+                    node.ballots.entry(*term).or_insert((*candidate, line));
+                }
+                let index = node.log.last_index();
+                node.durable = Durable { term: *term, term_line: line, index, index_line: line };
                 node.commit = (0, line);
                 node.applied = (0, line);
             }
@@ -182,7 +183,11 @@ impl Cluster {
                 node.term = *term;
                 let entry = self.terms.entry(*term).or_default();
                 match role {
-                    Role::Follower => {}
+                    Role::Follower => {
+                        if leader.is_some() && !entry.followers.contains(&record.node) {
+                            entry.followers.push(record.node);
+                        }
+                    }
                     Role::Candidate => entry.candidates.push((record.node, *last, line)),
                     Role::Leader => {
                         node.ballots.entry(*term).or_insert((record.node, line));
@@ -206,8 +211,9 @@ impl Cluster {
                 if let Some(candidate) = vote {
                     node.ballots.insert(*term, (*candidate, line));
                 }
-                if let Some(confirmed) = node.memory.iter().position(|m| *m == (*term, *vote)) {
-                    node.memory.drain(..confirmed);
+                match node.memory.iter().position(|known| *known == (*term, *vote)) {
+                    Some(confirmed) => drop(node.memory.drain(..confirmed)),
+                    None => node.memory.insert(0, (*term, *vote)),
                 }
                 node.keep(*term, *last, line);
             }
@@ -250,17 +256,6 @@ impl Node {
     fn truncate(&mut self, index: u64) {
         self.log.truncate(index);
         self.durable.index = self.durable.index.min(index);
-        self.recovered.2 = self.recovered.2.min(index);
-    }
-
-    /// The highest term that its disk is known to hold.
-    pub(super) fn term_on_disk(&self) -> u64 {
-        self.durable.term.max(self.recovered.0)
-    }
-
-    /// The last entry of its log that its disk is known to hold.
-    pub(super) fn index_on_disk(&self) -> u64 {
-        self.durable.index.max(self.recovered.2)
     }
 
     /// Whether `count` voters are a majority.

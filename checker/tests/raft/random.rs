@@ -97,6 +97,8 @@ struct Node {
     durable: usize,
     commit: usize,
     applied: usize,
+    /// Prefix hashes of the entries that clients of this boot wait for.
+    asked: BTreeSet<Hash>,
     /// Waits for the next sync.
     outbox: Vec<Message>,
     trace: Vec<Record>,
@@ -121,6 +123,7 @@ impl Node {
             durable: 0,
             commit: 0,
             applied: 0,
+            asked: BTreeSet::new(),
             outbox: Vec::new(),
             trace: Vec::new(),
         }
@@ -150,6 +153,7 @@ impl Node {
         }
         self.writes.clear();
         self.outbox.clear();
+        self.asked.clear();
         self.now = self.disk.clone();
         (self.role, self.leader, self.commit, self.applied) = (Role::Follower, None, 0, 0);
         (self.boot, self.seq) = (self.boot + 1, 0);
@@ -253,6 +257,7 @@ impl Node {
         let (term, prev) = (self.now.term, self.last());
         let hash = chain(prev.hash, term, self.clock);
         self.now.log.push((term, hash));
+        self.asked.insert(hash);
         self.say(Event::Appended { prev, entries: vec![(term, hash)] });
         self.writes.push(self.now.clone());
     }
@@ -281,8 +286,8 @@ impl Node {
             self.applied = random.random_range(self.applied + 1..=end);
             let last = position(&self.now.log, self.applied);
             self.say(Event::Applied { last, state: Hash(!last.hash.0) });
-            if self.role == Role::Leader {
-                self.say(Event::Answered { index: self.applied as u64 });
+            if self.asked.remove(&last.hash) {
+                self.say(Event::Answered { index: last.index });
             }
         }
     }

@@ -1,7 +1,5 @@
 //! `acknowledged-kept`
 
-use proto::trace::{Event, Position};
-
 use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
 
@@ -25,15 +23,8 @@ impl Rule for AcknowledgedKept {
     }
 
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {
-        let (Event::Truncated { last: Position { index: kept, .. } }
-        | Event::Appended { prev: Position { index: kept, .. }, .. }) = *step.event()
-        else {
-            return;
-        };
+        let Some(kept) = step.kept() else { return };
         let (me, node) = (step.id(), step.node);
-        if kept >= node.log.last_index() {
-            return;
-        }
         self.removals += 1;
         let term = step.cluster.term(node.term);
         for &(who, leader, last, line) in term.iter().flat_map(|term| &term.acknowledged) {

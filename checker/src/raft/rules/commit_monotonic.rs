@@ -1,6 +1,6 @@
 //! `commit-monotonic`
 
-use proto::trace::{Event, Position};
+use proto::trace::Event;
 
 use super::{Kind, Rule, counted, entry};
 use crate::raft::checker::{Report, Step};
@@ -24,41 +24,36 @@ impl Rule for CommitMonotonic {
     fn observe(&mut self, step: &Step<'_>, report: &mut Report<'_>) {
         let (me, log) = (step.id(), &step.node.log);
         let (commit, line) = step.node.commit;
-        match step.event() {
-            Event::Committed { last, .. } => {
-                self.commits += 1;
-                if last.index <= commit {
-                    report.violation(
-                        format!("the commit index of n{me} went from {commit} to {}", last.index),
-                        &[],
-                        &[line],
-                    );
-                } else if !log.contains(*last) {
-                    report.violation(
-                        format!(
-                            "n{me} committed {}, which its log does not hold: it ends at {}",
-                            entry(*last),
-                            entry(log.last())
-                        ),
-                        &[],
-                        &[],
-                    );
-                }
-            }
-            Event::Truncated { last: Position { index, .. } }
-            | Event::Appended { prev: Position { index, .. }, .. }
-                if *index < commit.min(log.last_index()) =>
-            {
+        if let Event::Committed { last, .. } = step.event() {
+            self.commits += 1;
+            if last.index <= commit {
                 report.violation(
-                    format!(
-                        "n{me} removed its log behind index {index}, though it had committed up to \
-                         index {commit}"
-                    ),
+                    format!("the commit index of n{me} went from {commit} to {}", last.index),
                     &[],
                     &[line],
                 );
+            } else if !log.contains(*last) {
+                report.violation(
+                    format!(
+                        "n{me} committed {}, which its log does not hold: it ends at {}",
+                        entry(*last),
+                        entry(log.last())
+                    ),
+                    &[],
+                    &[],
+                );
             }
-            _ => {}
+        } else if let Some(kept) = step.kept()
+            && kept < commit
+        {
+            report.violation(
+                format!(
+                    "n{me} removed its log behind index {kept}, though it had committed up to \
+                     index {commit}"
+                ),
+                &[],
+                &[line],
+            );
         }
     }
 

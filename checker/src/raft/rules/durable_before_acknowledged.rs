@@ -1,18 +1,22 @@
 //! `durable-before-acknowledged`
 
 use proto::trace::Event;
+use rustc_hash::FxHashMap;
 
 use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Report, Step};
+use crate::raft::checker::{Line, Report, Step};
 
 /// Whatever a node says to another or to a client rests on what its disk confirmed: term, vote and
 /// log are updated on stable storage before responding (paper, figure 2 and section 5.6).
 ///
 /// A leader counts its own log only as far as it is durable, and a write is answered only after it
-/// was committed and applied.
+/// was committed and applied. An entry is one client's write, so it is answered once in the cluster:
+/// a second answer is one to a write that is lost.
 #[derive(Default)]
 pub(super) struct DurableBeforeAcknowledged {
     replies: u64,
+    /// Who answered the write at an index, and where.
+    answered: FxHashMap<u64, (u64, Line)>,
 }
 
 impl Rule for DurableBeforeAcknowledged {
@@ -31,8 +35,7 @@ impl Rule for DurableBeforeAcknowledged {
             Event::Granted { term, candidate } => {
                 self.replies += 1;
                 // A ballot for someone else is what `one-vote-per-term` reports.
-                let recovered = (node.recovered.0, node.recovered.1) == (term, Some(candidate));
-                if !recovered && !node.ballots.contains_key(&term) {
+                if !node.ballots.contains_key(&term) {
                     report.violation(
                         format!(
                             "n{me} granted its vote of term {term} to n{candidate} before the vote \
@@ -45,13 +48,13 @@ impl Rule for DurableBeforeAcknowledged {
             }
             Event::Acknowledged { term, leader, last } => {
                 self.replies += 1;
-                if term > node.term_on_disk() {
+                if term > durable.term {
                     report.violation(
                         format!(
                             "n{me} acknowledged {} to n{leader} in term {term}, but its durable \
                              term was {}",
                             entry(last),
-                            node.term_on_disk()
+                            durable.term
                         ),
                         &[leader],
                         &[durable.term_line],
@@ -66,13 +69,13 @@ impl Rule for DurableBeforeAcknowledged {
                         &[leader],
                         &[],
                     );
-                } else if last.index > node.index_on_disk() {
+                } else if last.index > durable.index {
                     report.violation(
                         format!(
                             "n{me} acknowledged {} to n{leader}, but its log was durable up to \
                              index {} only",
                             entry(last),
-                            node.index_on_disk()
+                            durable.index
                         ),
                         &[leader],
                         &[durable.index_line],
@@ -81,13 +84,13 @@ impl Rule for DurableBeforeAcknowledged {
             }
             Event::Committed { matched: Some(ref matched), .. } => {
                 if let Some((_, index)) = matched.iter().find(|(voter, _)| *voter == me)
-                    && *index > node.index_on_disk()
+                    && *index > durable.index
                 {
                     report.violation(
                         format!(
                             "n{me} counted itself up to index {index} for a commit, but its log \
                              was durable up to index {} only",
-                            node.index_on_disk()
+                            durable.index
                         ),
                         &[],
                         &[durable.index_line],
@@ -96,6 +99,25 @@ impl Rule for DurableBeforeAcknowledged {
             }
             Event::Answered { index } => {
                 self.replies += 1;
+                if index == 0 {
+                    report.violation(
+                        format!("n{me} answered a write at index 0, where no entry is"),
+                        &[],
+                        &[],
+                    );
+                    return;
+                }
+                let (first, line) = *self.answered.entry(index).or_insert((me, step.line));
+                if line != step.line {
+                    report.violation(
+                        format!(
+                            "n{me} answered the write at index {index}, which n{first} had answered \
+                             before"
+                        ),
+                        &[first],
+                        &[line],
+                    );
+                }
                 for (done, what) in [(node.commit, "committed"), (node.applied, "applied")] {
                     if index > done.0 {
                         report.violation(

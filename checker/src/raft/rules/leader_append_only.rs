@@ -38,7 +38,7 @@ impl Rule for LeaderAppendOnly {
                 &[],
                 &[node.role_line],
             ),
-            Event::Appended { prev, .. } if prev.index < end.index => report.violation(
+            Event::Appended { prev, .. } if step.kept().is_some() => report.violation(
                 format!(
                     "n{me}, leader of term {now}, overwrote its log behind {}, which ended at {}",
                     entry(*prev),

@@ -8,7 +8,8 @@ use crate::raft::checker::{Report, Step};
 /// A leader serves reads at an index only after a majority confirmed that it still leads, and only
 /// at an index that an entry of its own term covers (dissertation, section 6.4).
 ///
-/// The first entry of its term tells a leader what earlier leaders had committed.
+/// The first entry of its term tells a leader what earlier leaders had committed. Who confirms
+/// followed it in its term before.
 #[derive(Default)]
 pub(super) struct ReadQuorum {
     reads: u64,
@@ -27,7 +28,22 @@ impl Rule for ReadQuorum {
         let Event::ReadConfirmed { term, index, by } = step.event() else { return };
         self.reads += 1;
         let (me, node) = (step.id(), step.node);
-        if node.role != Role::Leader {
+        if node.role == Role::Leader {
+            let known = step.cluster.term(*term);
+            for voter in by.iter().filter(|voter| **voter != me && node.voters.contains(voter)) {
+                let followed = known.is_some_and(|known| known.followers.contains(voter));
+                if !followed && !step.cluster.lost.contains(voter) {
+                    report.uncaused(
+                        format!(
+                            "n{me} confirmed reads in term {term} by n{voter}, which had not \
+                             followed it"
+                        ),
+                        &[*voter],
+                        &[node.role_line],
+                    );
+                }
+            }
+        } else {
             report.violation(
                 format!("n{me} confirmed reads as leader of term {term}, which it was not"),
                 &[],

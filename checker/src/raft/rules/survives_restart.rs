@@ -9,8 +9,9 @@ use crate::raft::checker::{Report, Step};
 /// (paper, figure 2, persistent state), and with nothing that it never had. The number of its
 /// start is durable before its first line, and so grows.
 ///
-/// What was not yet durable may be there or not: a log may come back with or without its tail, and
-/// with a tail that was removed while the removal was not durable.
+/// What was not yet durable may be there or not: a term or a vote may come back as any that the
+/// node had since, a log with or without its tail, and with a tail that was removed while the
+/// removal was not durable. Once it came back, it is durable.
 #[derive(Default)]
 pub(super) struct SurvivesRestart {
     restarts: u64,
@@ -68,6 +69,15 @@ impl Rule for SurvivesRestart {
                 &[*candidate],
                 &[*line],
             );
+        } else if (durable.term..=node.term).contains(&term) && !node.memory.contains(&(term, vote))
+        {
+            let summary = match vote {
+                Some(vote) => format!(
+                    "n{me} restarted with a vote for n{vote} in term {term}, which it never gave"
+                ),
+                None => format!("n{me} restarted in term {term}, in which it never was"),
+            };
+            report.violation(summary, &[], &[durable.term_line, node.role_line]);
         }
         if last.index < durable.index {
             report.violation(

@@ -34,6 +34,7 @@ const STALE_LEADER: &str = "
     elect n1 1 n2
     n1 append 1
     n1 durable
+    n2 follow n1
     elect n3 2 n2
     n3 append 2
     n2 append 1

@@ -101,6 +101,26 @@ fn a_client_is_answered_too_early() {
 }
 
 #[test]
+fn a_write_is_answered_twice() {
+    let script = "n1 apply 2
+                  n1 answer 2
+                  n3 commit 2
+                  n3 apply 2";
+    let rule = "durable-before-acknowledged";
+    breaks(
+        rule,
+        "n3 answered the write at index 2, which n1 had answered before",
+        &format!("{script}\n n3 answer 2"),
+    );
+    breaks(
+        rule,
+        "n1 answered the write at index 2, which n1 had answered before",
+        &format!("{script}\n n1 answer 1\n n1 answer 2"),
+    );
+    breaks(rule, "n1 answered a write at index 0, where no entry is", "n1 answer 0");
+}
+
+#[test]
 fn a_restart_loses_what_was_durable() {
     breaks(
         "survives-restart",
@@ -151,6 +171,100 @@ fn a_restart_recovers_what_never_was() {
         "survives-restart",
         "n3 restarted with a log that ends at index 3 (term 1), which is none that it had",
         "n3 restart log=1,1,1",
+    );
+}
+
+#[test]
+fn a_restart_recovers_a_vote_that_was_never_given() {
+    // n2 made its vote of term 1 durable, then entered term 2 and voted for nobody.
+    let script = "
+        voters 3
+        elect n1 1 n2
+        n1 append 1
+        n1 durable
+        send n1 n2
+        n3 term 1
+        n3 follower
+        n3 term 2
+        n3 vote n3
+        n3 candidate
+        n3 durable
+        n2 term 2
+        n2 follower
+        n2 durable
+        n2 restart vote=n3
+        n2 grant n3
+        n3 leader";
+    let summary = "n2 restarted with a vote for n3 in term 2, which it never gave";
+    violates("survives-restart", summary, script);
+}
+
+#[test]
+fn a_restart_recovers_a_term_that_was_never_entered() {
+    breaks(
+        "survives-restart",
+        "n3 restarted in term 2, in which it never was",
+        "n1 term 2
+         n1 vote n1
+         n1 candidate
+         n1 term 3
+         n1 vote n1
+         n1 candidate
+         n3 term 3
+         n3 follower
+         n3 restart term=2",
+    );
+}
+
+#[test]
+fn a_second_restart_loses_what_the_first_recovered() {
+    // What a boot finds on its disk it makes durable before it says so.
+    violates(
+        "survives-restart",
+        "n1 restarted with a log that ends at the empty log, though it was durable up to index 1 \
+         (term 1)",
+        "voters 3
+         elect n1 1 n2
+         n1 append 1
+         n1 restart log=1
+         n1 restart log=",
+    );
+    let stand = "voters 3
+                 n1 term 1
+                 n1 vote n1
+                 n1 candidate
+                 n1 restart term=1 vote=n1";
+    violates(
+        "survives-restart",
+        "n1 restarted in term 0, though term 1 was durable",
+        &format!("{stand}\n n1 restart"),
+    );
+    violates(
+        "survives-restart",
+        "n1 restarted with no vote in term 1, though its vote for n1 was durable",
+        &format!("{stand}\n n1 restart term=1 vote=none"),
+    );
+}
+
+#[test]
+fn a_removed_tail_comes_back_after_a_restart_without_it() {
+    violates(
+        "survives-restart",
+        "n1 restarted with a log that ends at index 2 (term 1), which is none that it had",
+        "voters 3
+         elect n1 1 n2
+         n1 append 1 1
+         n1 durable
+         elect n2 2 n3
+         n2 append 2
+         n2 durable
+         n1 term 2
+         n1 follow n2
+         n1 durable
+         n1 cut 0
+         n1 append 2
+         n1 restart log=2
+         n1 restart log=1,1",
     );
 }
 

@@ -1,6 +1,7 @@
 //! `read-quorum`
 
-use super::breaks;
+use super::{SETTLED, breaks};
+use crate::script::holds;
 
 #[test]
 fn reads_are_confirmed_by_a_minority() {
@@ -36,6 +37,28 @@ fn reads_are_confirmed_at_an_index_that_may_be_stale() {
          term was committed",
         "n2 commit 2
          elect n2 2 n3
+         n3 follow n2
          n2 read 2 n2 n3",
     );
+}
+
+#[test]
+fn reads_are_confirmed_by_a_voter_that_did_not_follow() {
+    let read = |n3: &str| {
+        format!(
+            "elect n2 2 n1
+             n2 append 2
+             n2 durable
+             send n2 n1
+             n2 commit 3 n1=3 n2=3
+             {n3}
+             n2 read 3 n2 n3"
+        )
+    };
+    let summary = "n2 confirmed reads in term 2 by n3, which had not followed it";
+    // It may have heard of the term from its candidate.
+    for n3 in ["", "n3 term 2\n n3 follower"] {
+        breaks("read-quorum", summary, &read(n3));
+    }
+    holds(&format!("{SETTLED}\n{}", read("n3 term 2\n n3 follow n2\n n3 durable\n n3 restart")));
 }

@@ -1,6 +1,7 @@
 //! `legal-transitions`: steps that the specification does not allow from where the node was.
 
 use super::breaks;
+use crate::script::violates;
 
 const RULE: &str = "legal-transitions";
 
@@ -311,5 +312,40 @@ fn a_disk_that_holds_what_never_was() {
         "n3 says that term 2 is durable, in which it never was",
         "n3 term 3
          n3 durable term=2 vote=none",
+    );
+}
+
+#[test]
+fn nothing_is_appended_where_something_is_removed() {
+    violates(
+        RULE,
+        "n3 appended nothing behind index 1 (term 1), though its log ends at index 2 (term 1): it \
+         removes first what conflicts",
+        "voters 3
+         elect n1 1 n2
+         n1 append 1 1
+         n1 durable
+         send n1 n2
+         send n1 n3
+         elect n2 2 n3
+         n3 follow n2
+         n3 append log=1",
+    );
+}
+
+#[test]
+fn an_acknowledgement_in_a_term_that_was_skipped() {
+    violates(
+        RULE,
+        "n3 acknowledged index 1 (term 1) in term 1, in which it followed nobody",
+        "voters 3
+         elect n1 1 n2
+         n1 append 1
+         n1 durable
+         send n1 n2
+         elect n2 2 n3
+         send n2 n3
+         n3 ack n1 1 term=1
+         n1 commit 1 n1=1 n3=1",
     );
 }

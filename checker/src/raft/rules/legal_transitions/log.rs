@@ -38,15 +38,16 @@ pub(super) fn appended(
     if node.role == Role::Leader {
         return;
     }
-    let Some(&(term, hash)) = entries.last() else { return };
-    let last = Position { index: prev.index.saturating_add(entries.len() as u64), term, hash };
+    let index = prev.index.saturating_add(entries.len() as u64);
+    let last = entries.last().map_or(prev, |&(term, hash)| Position { index, term, hash });
     let Some(leader) = followed(step, "appended", last, report) else { return };
     let end = node.log.last();
-    if prev.index < end.index {
+    if step.kept().is_some() {
+        let nothing = if entries.is_empty() { "nothing " } else { "" };
         report.violation(
             format!(
-                "n{me} appended behind {}, though its log ends at {}: it removes first what \
-                 conflicts",
+                "n{me} appended {nothing}behind {}, though its log ends at {}: it removes first \
+                 what conflicts",
                 entry(prev),
                 entry(end)
             ),
@@ -60,7 +61,7 @@ pub(super) fn appended(
         return;
     }
     // Terms never fall along a log, so the last one is the highest.
-    if term > node.term {
+    if last.term > node.term {
         report.violation(
             format!("n{me} appended {} in term {}", entry(last), node.term),
             &[],
@@ -124,6 +125,28 @@ pub(super) fn acknowledged(step: &Step<'_>, leader: u64, last: Position, report:
             format!("n{me} acknowledged {} to n{leader}, which does not have it", entry(last)),
             &[leader],
             &[theirs.role_line],
+        );
+    }
+}
+
+/// One in an earlier term may leave late, but the node followed in that term.
+pub(super) fn acknowledged_late(
+    step: &Step<'_>,
+    term: u64,
+    last: Position,
+    report: &mut Report<'_>,
+) {
+    let (me, node) = (step.id(), step.node);
+    let followed = step.cluster.term(term).is_some_and(|term| term.followers.contains(&me));
+    // A later term than the node's is a matter of `term-monotonic`.
+    if term < node.term && !followed {
+        report.violation(
+            format!(
+                "n{me} acknowledged {} in term {term}, in which it followed nobody",
+                entry(last)
+            ),
+            &[],
+            &[node.role_line],
         );
     }
 }

@@ -16,10 +16,10 @@
 //! | `truncated` | as a follower of a leader: from the first entry on that conflicts with the leader's | 5.3 | `leader-append-only`; `commit-monotonic`, `acknowledged-kept` |
 //! | `durable` | a term and vote that it had, not before the last that was durable | 5.1, fig. 2 | `log-matching`: an entry of its log |
 //! | `granted` | the vote that it gave | 5.2 | `one-vote-per-term`, `durable-before-acknowledged` |
-//! | `acknowledged` | to the leader that it follows, what that leader has | 5.3 | `election-safety`, `durable-before-acknowledged` |
+//! | `acknowledged` | to the leader that it follows, what that leader has; late, in a term in which it followed | 5.3 | `election-safety`, `durable-before-acknowledged` |
 //! | `committed` | as a leader, by counting; as a follower of a leader, by its word | 5.3, 5.4.2 | `commit-quorum`, `commit-monotonic` |
 //! | `applied` | in order, up to the commit index | fig. 2 | `state-machine-safety` |
-//! | `answered` | once applied | 5.3, 8 | `durable-before-acknowledged` |
+//! | `answered` | after it was applied, once | 5.3, 8 | `durable-before-acknowledged` |
 //! | `read_confirmed` | as a leader with a committed entry of its term (the no-op), by a majority | 8, diss. 6.4 | `read-quorum` |
 //! | `stopped` | always; nothing follows | | `trace-integrity` |
 //!
@@ -76,8 +76,12 @@ impl Rule for LegalTransitions {
             }
             Event::Appended { prev, ref entries } => log::appended(step, prev, entries, report),
             Event::Truncated { last } => log::truncated(step, last, report),
-            Event::Acknowledged { term, leader, last } if term == step.node.term => {
-                log::acknowledged(step, leader, last, report);
+            Event::Acknowledged { term, leader, last } => {
+                if term == step.node.term {
+                    log::acknowledged(step, leader, last, report);
+                } else {
+                    log::acknowledged_late(step, term, last, report);
+                }
             }
             Event::Committed { term, last, matched: None } if term == step.node.term => {
                 log::committed(step, last, report);
