@@ -62,14 +62,16 @@ pub(super) fn examine<'a>(traces: &'a [Vec<Record>], run: &Run) -> Evidence<'a> 
         for (at, record) in trace.iter().enumerate() {
             let mut flaw = reader.read(record).err();
             if let (None, Event::Started { voters: mine, .. }) = (&flaw, &record.event) {
-                let (other, theirs) = *voters.get_or_insert((node, mine));
-                if theirs != mine {
-                    flaw = Some(format!(
-                        "its voters are {mine:?}, but those of n{other} are {theirs:?}"
-                    ));
+                flaw = if !mine.is_sorted_by(|a, b| a < b) {
+                    Some(format!("its voters are {mine:?}, not in ascending order"))
                 } else if !mine.contains(&node) {
-                    flaw = Some(format!("it is none of the voters {mine:?}"));
-                }
+                    Some(format!("it is none of the voters {mine:?}"))
+                } else {
+                    let (other, theirs) = *voters.get_or_insert((node, mine));
+                    (theirs != mine).then(|| {
+                        format!("its voters are {mine:?}, but those of n{other} are {theirs:?}")
+                    })
+                };
             }
             if let Some(flaw) = flaw {
                 let line = at + 1;
@@ -93,7 +95,7 @@ pub(super) fn examine<'a>(traces: &'a [Vec<Record>], run: &Run) -> Evidence<'a> 
     let known = seen.len().max(voters.map_or(0, |(_, voters)| voters.len()));
     if seen.is_empty() {
         evidence.flaws.push("there is no trace of any node".to_owned());
-    } else if known < nodes {
+    } else if nodes > 0 && known != nodes {
         evidence.flaws.push(format!("there are traces of {known} nodes, but {nodes} took part"));
     }
     for node in &run.lost {
@@ -119,20 +121,25 @@ impl Reader {
         if record.node != self.node {
             return Err(format!("it is a line of n{}", record.node));
         }
+        sound(record)?;
         if let Some(clock) = self.clock
             && record.clock <= clock
         {
             return Err(format!("its clock is {}, after {clock}", record.clock));
         }
-        if let Event::Started { last, .. } = &record.event {
+        if let Event::Started { term, vote, last, .. } = &record.event {
             // Boots need not be consecutive: a node that is killed when its boot number is on disk,
             // but before its first line, leaves a boot without lines. A boot number that comes
             // again is no gap either but a disk that forgot: a matter of the rules.
             if record.seq != 0 {
                 return Err("the first lines of this boot are missing".to_owned());
             }
-            if self.clock.is_none() && *last != Position::default() {
-                return Err(format!("the trace begins with a log of {} entries", last.index));
+            let begins = |with: String| Err(format!("the trace begins with {with}"));
+            match (self.clock, last.index, vote, term) {
+                (Some(_), ..) | (None, 0, None, 0) => {}
+                (None, 0, None, term) => return begins(format!("term {term}")),
+                (None, 0, Some(vote), _) => return begins(format!("a vote for n{vote}")),
+                (None, entries, ..) => return begins(format!("a log of {entries} entries")),
             }
         } else if record.boot != self.boot {
             return Err(format!("boot {} did not begin with `started`", record.boot));
@@ -147,4 +154,39 @@ impl Reader {
         self.stopped = record.event == Event::Stopped {};
         Ok(())
     }
+}
+
+/// Numbers at or above this are no node's: behind them arithmetic ends.
+const NUMBER_MAX: u64 = 1 << 62;
+
+/// Whether a node can have written these numbers at all.
+fn sound(record: &Record) -> Result<(), String> {
+    if record.boot == 0 {
+        return Err("boots are counted from 1".to_owned());
+    }
+    let (number, position) = match &record.event {
+        Event::Started { term, last, .. }
+        | Event::Role { term, last, .. }
+        | Event::Durable { term, last, .. }
+        | Event::Acknowledged { term, last, .. }
+        | Event::Committed { term, last, .. } => (*term, *last),
+        Event::Appended { prev: last, .. }
+        | Event::Truncated { last }
+        | Event::Applied { last, .. } => (0, *last),
+        Event::Term { term } | Event::Voted { term, .. } | Event::Granted { term, .. } => {
+            (*term, Position::default())
+        }
+        Event::ReadConfirmed { term, index, .. } => (*term.max(index), Position::default()),
+        Event::Answered { index } => (*index, Position::default()),
+        Event::Stopped {} => (0, Position::default()),
+    };
+    let Position { index, term, .. } = position;
+    let numbers = [record.boot, record.seq, record.clock, number, index, term];
+    if let Some(number) = numbers.into_iter().find(|number| *number >= NUMBER_MAX) {
+        return Err(format!("it counts to {number}"));
+    }
+    if (index == 0 || term == 0) && position != Position::default() {
+        return Err(format!("it has an entry of term {term} at index {index}"));
+    }
+    Ok(())
 }

@@ -70,10 +70,11 @@ fn a_gap() {
 
 #[test]
 fn a_missing_trace() {
-    broken("there is no trace of n2", |t| {
-        t.remove(1);
-    });
     broken("there is no trace of n2", |t| t[1].clear());
+    let mut gone = traces(SCRIPT);
+    gone.remove(1);
+    let run = Run { traced: true, nodes: 3, ..Run::default() };
+    undecided(&raft::check(&gone, &run), "there is no trace of n2");
     broken("there is no trace of any node", |t| t.iter_mut().for_each(Vec::clear));
 }
 
@@ -82,14 +83,56 @@ fn a_trace_that_starts_late() {
     broken("line 1 of the trace of n3 (boot 1, seq 1): boot 1 did not begin with `started`", |t| {
         t[2].remove(0);
     });
-    broken(
-        "line 1 of the trace of n1 (boot 1, seq 0): the trace begins with a log of 4 entries",
-        |t| {
-            if let Event::Started { last, .. } = &mut t[0][0].event {
-                *last = Position { index: 4, ..*last };
-            }
-        },
-    );
+    let begins = |with: &str| {
+        format!("line 1 of the trace of n1 (boot 1, seq 0): the trace begins with {with}")
+    };
+    broken(&begins("a log of 4 entries"), |t| {
+        let end = t[0].iter().find_map(|record| match &record.event {
+            Event::Committed { last, .. } => Some(*last),
+            _ => None,
+        });
+        *started(t).1 = Position { index: 4, ..end.unwrap() };
+    });
+    broken(&begins("term 7"), |t| *started(t).0 = 7);
+    broken(&begins("a vote for n3"), |t| *started(t).2 = Some(3));
+}
+
+/// Term, last entry, vote and voters of the first line of n1.
+fn started(
+    traces: &mut [Vec<Record>],
+) -> (&mut u64, &mut Position, &mut Option<u64>, &mut Vec<u64>) {
+    match &mut traces[0][0].event {
+        Event::Started { term, last, vote, voters } => (term, last, vote, voters),
+        other => panic!("a trace begins with {other:?}"),
+    }
+}
+
+#[test]
+fn boots_count_from_one() {
+    broken("line 1 of the trace of n2 (boot 0, seq 0): boots are counted from 1", |t| {
+        t[1].iter_mut().for_each(|record| record.boot -= 1);
+    });
+}
+
+#[test]
+fn what_no_node_can_write() {
+    let impossible = |why: &str, spoil: &dyn Fn(&mut Record)| {
+        let line = traces(SCRIPT)[0].iter().position(|r| matches!(r.event, Event::Durable { .. }));
+        let line = line.unwrap();
+        let why = format!("line {} of the trace of n1 (boot 1, seq {line}): {why}", line + 1);
+        broken(&why, |t| spoil(&mut t[0][line]));
+    };
+    let last = |record: &mut Record, new: Position| match &mut record.event {
+        Event::Durable { last, .. } => *last = new,
+        other => panic!("{other:?} is not durable"),
+    };
+    let nowhere = "it has an entry of term 3 at index 0";
+    impossible(nowhere, &|r| last(r, Position { term: 3, ..Position::default() }));
+    let never = "it has an entry of term 0 at index 3";
+    impossible(never, &|r| last(r, Position { index: 3, ..Position::default() }));
+    let endless = "it counts to 18446744073709551615";
+    impossible(endless, &|r| last(r, Position { index: u64::MAX, ..Position::default() }));
+    impossible(endless, &|r| r.clock = u64::MAX);
 }
 
 #[test]
@@ -214,6 +257,25 @@ fn voters_that_differ() {
             }
         },
     );
+}
+
+#[test]
+fn voters_that_are_no_set() {
+    for voters in [vec![1, 1, 1, 2, 3], vec![1, 3, 2]] {
+        let why = format!(
+            "line 1 of the trace of n1 (boot 1, seq 0): its voters are {voters:?}, not in \
+             ascending order"
+        );
+        broken(&why, |t| *started(t).3 = voters);
+    }
+}
+
+#[test]
+fn nodes_that_took_no_part() {
+    let traces = traces(SCRIPT);
+    let run = Run { traced: true, nodes: 2, ..Run::default() };
+    let why = "there are traces of 3 nodes, but 2 took part";
+    undecided(&raft::check(&traces, &run), why);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod holds;
 mod integrity;
+mod numbers;
 mod random;
 mod script;
 mod violations;
