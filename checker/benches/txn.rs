@@ -25,6 +25,7 @@ fn main() {
         appends: 256,
         crashed: 0,
         failed: 0,
+        pause: 1,
         pace: 1_000_000,
     };
     let small = Shape { transactions: 100_000, ..base };

@@ -36,7 +36,7 @@ fn exit(model: &str, lines: &str) -> i32 {
 }
 
 /// The first does one thing after the other, all at one moment, which no order explains.
-const ONE_PROCESS: [(&str, &str); 5] = [
+const ONE_PROCESS: [(&str, &str); 6] = [
     (
         "register",
         "0 5 invoke write 1
@@ -70,6 +70,13 @@ const ONE_PROCESS: [(&str, &str); 5] = [
          0 5 ok dequeue 2
          0 5 invoke dequeue null
          0 5 ok dequeue 1",
+    ),
+    (
+        "txn",
+        r#"0 5 invoke txn [["append","x",1]]
+           0 5 ok txn [["append","x",1]]
+           0 5 invoke txn [["r","x",null]]
+           0 5 ok txn [["r","x",[]]]"#,
     ),
     (
         "mutex",

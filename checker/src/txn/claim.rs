@@ -189,7 +189,7 @@ pub enum Why {
         /// The append.
         append: Place,
     },
-    /// It had ended before the other was asked for.
+    /// It had ended before the other was asked for, or at that moment, by the same process.
     Earlier,
 }
 

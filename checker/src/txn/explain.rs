@@ -174,7 +174,16 @@ impl<'a> Teller<'a> {
                 let between = Duration::from_nanos(other.call.saturating_sub(one.ret));
                 let before =
                     if self.timed { format!("{between:?} before") } else { "before".into() };
+                let touch = one.ret == other.call;
                 let (from, to) = (self.name(from), self.name(to));
+                if touch {
+                    return format!(
+                        "{from} had ended when its process asked for {to}, so {} comes before {} \
+                         (order of the process)",
+                        short(&from),
+                        short(&to)
+                    );
+                }
                 format!(
                     "{from} had ended {before} {to} was asked for, so {} comes before {} (real \
                      time)",

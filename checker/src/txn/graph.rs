@@ -6,10 +6,15 @@
 //! - *moments*: a transaction leads to the first moment after its end at which another one was
 //!   asked for, a moment to the next moment and to all that were asked for from it until then.
 //!
+//! Where a process asked for a transaction at the very moment at which its last one ended, there is
+//! no moment in between, so the one leads to the other at once.
+//!
 //! With the edges that [`super::observe`] allows for, an order of all transactions that obeys every
 //! edge is a strict serialization: appends that were read stand in the order in which they were
 //! read, a read comes after the last append that it saw and before the next one, and appends that
 //! nobody read come after all reads. So there is one exactly when there is no circle.
+
+use rustc_hash::FxHashMap;
 
 use super::{
     budget::{Budget, Spent},
@@ -29,7 +34,7 @@ pub(super) const WW: Mask = 1;
 pub(super) const WR: Mask = 2;
 /// What was read lacks what the other appended.
 pub(super) const RW: Mask = 4;
-/// From and to moments.
+/// Of time: from and to moments, and from one transaction of a process to the next.
 pub(super) const RT: Mask = 8;
 /// From a joint: of the kind of the edge that led there.
 pub(super) const PASS: Mask = 16;
@@ -47,6 +52,8 @@ pub(super) struct Graph {
     targets: Vec<u32>,
     /// The moment after each transaction, or [`NONE`].
     after: Vec<u32>,
+    /// The transaction that a process asked for at the very moment at which this one ended.
+    next: FxHashMap<u32, u32>,
     /// The first transaction that was asked for at each moment, and the end.
     moments: Vec<u32>,
 }
@@ -59,9 +66,11 @@ impl Graph {
             + 2 * observations.reads.len()
             + 2 * observations.unread.len()
             + 2 * keys;
-        // Of each transaction: its end, sorted; what comes after it; its edges; and, as of joints
-        // and moments too, what an order needs.
-        edges * 4 + history.transactions.len() * (16 + 4 + 4 + 2 * 12) + keys * (4 + 4 + 12)
+        // Of each transaction: its end, sorted; what comes after it; its edges; what an order needs,
+        // as of joints and moments too; and what is next of its process.
+        edges * 4
+            + history.transactions.len() * (16 + 4 + 4 + 2 * 12 + 2 * 12)
+            + keys * (4 + 4 + 12)
     }
 
     /// The dependencies that the reads and the times tell.
@@ -97,7 +106,8 @@ impl Graph {
         drop(filled);
         budget.time()?;
         let (after, moments) = moments(history, observations, transactions + joints);
-        Ok(Self { transactions, joints, starts, targets, after, moments })
+        let next = next_of_process(history);
+        Ok(Self { transactions, joints, starts, targets, after, next, moments })
     }
 
     /// How many nodes there are.
@@ -129,7 +139,8 @@ impl Graph {
                 return Some((KINDS[(target >> KIND_AT) as usize], target & ((1 << KIND_AT) - 1)));
             }
             let after = self.after.get(node as usize).copied().filter(|&after| after != NONE);
-            return after.filter(|_| number == end - start).map(|after| (RT, after));
+            let mut timed = after.into_iter().chain(self.next.get(&node).copied());
+            return timed.nth((number - (end - start)) as usize).map(|to| (RT, to));
         }
         let moment = (node - first_moment) as usize;
         let (first, end) = (self.moments[moment], self.moments[moment + 1]);
@@ -226,6 +237,26 @@ impl Edges<'_> {
             }
         }
     }
+}
+
+/// Of transactions that ended at the very moment at which their process asked for another, that one.
+fn next_of_process(history: &History) -> FxHashMap<u32, u32> {
+    let mut next = FxHashMap::default();
+    let mut last: FxHashMap<u64, u32> = FxHashMap::default();
+    for (transaction, of) in (0..).zip(&history.transactions) {
+        if of.fate == Fate::Aborted {
+            continue;
+        }
+        if let Some(&before) = last.get(&of.process)
+            && history.transactions[before as usize].ret == of.call
+        {
+            next.insert(before, transaction);
+        }
+        if of.fate == Fate::Committed {
+            last.insert(of.process, transaction);
+        }
+    }
+    next
 }
 
 /// The moment after each transaction, and the first transaction of each moment.

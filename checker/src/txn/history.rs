@@ -174,10 +174,14 @@ impl History {
             .then_some(writer)
     }
 
-    /// Whether `first` ended before `second` was asked for. Moments that only touch are concurrent.
+    /// Whether `first` ended before `second` was asked for. Moments that only touch are concurrent,
+    /// unless both transactions are of one process.
     pub(super) fn precedes(&self, first: u32, second: u32) -> bool {
-        let first = &self.transactions[first as usize];
-        first.fate == Fate::Committed && first.ret < self.transactions[second as usize].call
+        let (one, other) =
+            (&self.transactions[first as usize], &self.transactions[second as usize]);
+        one.fate == Fate::Committed
+            && (one.ret < other.call
+                || one.ret == other.call && one.process == other.process && first < second)
     }
 
     /// Bytes that it takes, but for the texts of keys and elements.
@@ -202,8 +206,8 @@ impl verify::Subject for History {
     }
 
     fn span(&self, transaction: u32) -> verify::Span {
-        let Transaction { call, ret, fate, .. } = self.transactions[transaction as usize];
-        verify::Span { call, ret, fate }
+        let Transaction { process, call, ret, fate, .. } = self.transactions[transaction as usize];
+        verify::Span { process, call, ret, fate }
     }
 
     fn step(&self, transaction: u32, step: u32) -> Option<verify::Step<'_, u32>> {

@@ -135,12 +135,13 @@ impl verify::Subject for Told<'_> {
 
     fn span(&self, transaction: u32) -> verify::Span {
         let operation = &self.0[transaction as usize];
-        let call = operation.call;
-        match operation.outcome {
-            Outcome::Ok { time, .. } => verify::Span { call, ret: time, fate: Fate::Committed },
-            Outcome::Failed { time, .. } => verify::Span { call, ret: time, fate: Fate::Aborted },
-            Outcome::Unknown { .. } => verify::Span { call, ret: u64::MAX, fate: Fate::Unknown },
-        }
+        let &Operation { process, call, .. } = operation;
+        let (ret, fate) = match operation.outcome {
+            Outcome::Ok { time, .. } => (time, Fate::Committed),
+            Outcome::Failed { time, .. } => (time, Fate::Aborted),
+            Outcome::Unknown { .. } => (u64::MAX, Fate::Unknown),
+        };
+        verify::Span { process, call, ret, fate }
     }
 
     fn step(&self, transaction: u32, step: u32) -> Option<verify::Step<'_, Datum>> {

@@ -16,7 +16,7 @@ use super::{
 pub trait Subject {
     /// A key or an element.
     type Name: Clone + Eq + Hash;
-    /// How many transactions there are.
+    /// How many transactions there are. They have their numbers in order of invocation.
     fn transactions(&self) -> usize;
     /// When a transaction was open, and how it ended.
     fn span(&self, transaction: u32) -> Span;
@@ -27,6 +27,8 @@ pub trait Subject {
 /// When a transaction was open, and how it ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
+    /// The logical client, which does one thing after the other.
+    pub process: u64,
     /// Time of the invocation.
     pub call: u64,
     /// Time of the completion, where it is known to have committed.
@@ -49,14 +51,16 @@ pub enum Step<'a, N> {
 /// Whether `order` is a strict serialization: one transaction after the other reads what those
 /// before it appended, none that failed is in it, each that committed is, none twice, and none
 /// comes before one that had ended when it was asked for (as in
-/// [`certificate`](crate::linear::certificate)).
+/// [`certificate`](crate::linear::certificate)), at the very time if both are of one process.
 pub fn order<S: Subject>(subject: &S, order: &[u32]) -> bool {
     let mut lists: FxHashMap<S::Name, Vec<S::Name>> = FxHashMap::default();
     let mut taken = vec![false; subject.transactions()];
     let mut moment = 0;
+    // Of each process, the call and the number of the last that was asked for of those taken.
+    let mut last: FxHashMap<u64, (u64, u32)> = FxHashMap::default();
     for &transaction in order {
         let Some(taken) = taken.get_mut(transaction as usize) else { return false };
-        let Span { call, ret, fate } = subject.span(transaction);
+        let Span { process, call, ret, fate } = subject.span(transaction);
         moment = moment.max(call);
         if std::mem::replace(taken, true)
             || fate == Fate::Aborted
@@ -64,6 +68,11 @@ pub fn order<S: Subject>(subject: &S, order: &[u32]) -> bool {
         {
             return false;
         }
+        let last = last.entry(process).or_default();
+        if fate == Fate::Committed && last.0 == ret && last.1 > transaction {
+            return false;
+        }
+        *last = (*last).max((call, transaction));
         for step in (0..).map_while(|step| subject.step(transaction, step)) {
             match step {
                 Step::Append(key, element) => match lists.get_mut(key) {
@@ -225,8 +234,10 @@ impl<'a, S: Subject> Judge<'a, S> {
             Why::Seen { append, read } => by(append, read) && self.find(read, append)?.is_some(),
             Why::Unseen { read, append } => by(read, append) && self.find(read, append)?.is_none(),
             Why::Earlier => {
-                self.fate(from) == Fate::Committed
-                    && self.subject.span(from).ret < self.subject.span(to).call
+                let (one, other) = (self.subject.span(from), self.subject.span(to));
+                let in_turn = one.process == other.process && from < to;
+                one.fate == Fate::Committed
+                    && (one.ret < other.call || one.ret == other.call && in_turn)
             }
         };
         Some(from != to && holds)

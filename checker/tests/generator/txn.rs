@@ -24,7 +24,8 @@ pub(crate) struct Shape {
     /// Of a thousand transactions, how many end with an unknown outcome, and how many fail.
     pub(crate) crashed: u32,
     pub(crate) failed: u32,
-    /// The longest pause and the longest half of a transaction, in nanoseconds.
+    /// The shortest pause, and the longest pause and half of a transaction, in nanoseconds.
+    pub(crate) pause: u64,
     pub(crate) pace: u64,
 }
 
@@ -157,7 +158,7 @@ impl Plan {
             events.push(event(planned.call, Kind::Invoke, steps(false)));
             events.push(event(planned.ret, kind, steps(kind == Kind::Ok)));
         }
-        // Stable, and a client's next call is later than its last return.
+        // Stable, and a client's next call stands after its last return.
         events.sort_by_key(|event| event.time);
         for (index, event) in (0..).zip(&mut events) {
             event.index = index;
@@ -176,7 +177,7 @@ fn transactions(shape: Shape, random: &mut ChaCha8Rng) -> Vec<Planned> {
     (0..shape.transactions)
         .map(|number| {
             let client = number % shape.clients;
-            let call = free_at[client] + random.random_range(1..=shape.pace);
+            let call = free_at[client] + random.random_range(shape.pause..=shape.pace);
             let point = call + random.random_range(0..=shape.pace);
             let ret = point + random.random_range(0..=shape.pace);
             free_at[client] = ret;

@@ -33,6 +33,7 @@ pub(crate) fn processes<O>(intervals: &[Interval<O>], random: &mut impl Rng) -> 
 }
 
 /// Gives turns to all operations, or to those only that touch another one of their process.
+#[allow(dead_code, reason = "transactions have no intervals")]
 pub(crate) fn give<O: Clone>(
     intervals: &[Interval<O>],
     taken: &[Turn],

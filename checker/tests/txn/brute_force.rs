@@ -25,9 +25,13 @@ fn any_order<'a>(left: &[&Operation<'a>], lists: &Lists<'a>) -> bool {
     (0..left.len()).any(|at| {
         let mut others = left.to_vec();
         let next = others.remove(at);
-        let after = others
-            .iter()
-            .any(|other| matches!(other.outcome, Outcome::Ok { time, .. } if time < next.call));
+        let after = others.iter().any(|other| match other.outcome {
+            Outcome::Ok { time, .. } => {
+                let in_turn = other.process == next.process && other.index < next.index;
+                time < next.call || time == next.call && in_turn
+            }
+            _ => false,
+        });
         !after && run(next, lists).is_some_and(|lists| any_order(&others, &lists))
     })
 }

@@ -9,3 +9,5 @@ mod generator;
 mod random;
 mod refused;
 mod script;
+#[path = "../taken/mod.rs"]
+mod taken;
