@@ -36,7 +36,7 @@ fn exit(model: &str, lines: &str) -> i32 {
 }
 
 /// The first does one thing after the other, all at one moment, which no order explains.
-const ONE_PROCESS: [(&str, &str); 6] = [
+const ONE_PROCESS: [(&str, &str); 11] = [
     (
         "register",
         "0 5 invoke write 1
@@ -88,6 +88,43 @@ const ONE_PROCESS: [(&str, &str); 6] = [
          0 5 ok release null
          0 5 invoke release null
          0 5 ok release null",
+    ),
+    (
+        "sequential",
+        "0 5 invoke read null
+         0 5 ok read 1
+         0 5 invoke write 1
+         0 5 ok write 1",
+    ),
+    (
+        "session",
+        "0 5 invoke read null
+         0 5 ok read 1
+         0 5 invoke write 1
+         0 5 ok write 1",
+    ),
+    (
+        "watch",
+        r#"0 5 invoke put 1
+           0 5 ok put 1 @3
+           0 5 invoke put 2
+           0 5 ok put 2 @2
+           1 6 invoke watch {"key":"k","from":2}
+           1 7 ok watch [[[2,"put","k",2]],[[3,"put","k",1]]]"#,
+    ),
+    (
+        "watch",
+        r#"0 5 invoke watch {"key":"k","from":2}
+           0 5 ok watch [[[2,"put","k",1]]]
+           0 5 invoke put 1
+           0 5 ok put 1 @2"#,
+    ),
+    (
+        "watch",
+        r#"0 5 invoke watch {"key":"k","from":2}
+           0 5 ok watch [[[2,"put","k",1]]]
+           0 5 invoke put 1
+           0 5 info put 1"#,
     ),
 ];
 

@@ -232,6 +232,11 @@ fn written<'a>(operation: &Operation<'a>) -> Option<&'a Datum> {
     }
 }
 
+/// Whether the one had been asked for when the other ended: if both are of one session, before it.
+fn asked_for(one: &Operation<'_>, other: &Operation<'_>) -> bool {
+    one.call <= ended(other) && (one.process != other.process || one.index < other.index)
+}
+
 fn ended(operation: &Operation<'_>) -> u64 {
     match operation.outcome {
         Ended::Ok { time, .. } => time,
@@ -271,7 +276,7 @@ fn brute_force(
         let state = last.and_then(written).unwrap_or(&Datum::Nil);
         let blind = operation.f == "cas"
             && (operation.argument.list().unwrap()[0] != *state
-                || last.is_some_and(|last| ended(operation) < last.call));
+                || last.is_some_and(|last| !asked_for(last, operation)));
         if !early && !blind {
             order.push(next);
             brute_force(operations, by_time, order, passed, tests);
@@ -294,18 +299,18 @@ fn sessions_pass(operations: &[Operation<'_>], order: &[usize], names: &[&str]) 
             *wrote = place;
             return !early;
         }
-        let (Ended::Ok { value, time, .. }, "read") = (operation.outcome, operation.f) else {
+        let (Ended::Ok { value, .. }, "read") = (operation.outcome, operation.f) else {
             return true;
         };
         let exists = *value == Datum::Nil
-            || operations.iter().any(|o| written(o) == Some(value) && o.call <= time);
+            || operations.iter().any(|o| written(o) == Some(value) && asked_for(o, operation));
         let from = if promised("monotonic-reads") { *read } else { 0 };
         let from = if promised("read-your-writes") { from.max(*wrote) } else { from };
         let place = (from..=order.len()).find(|&place| match place.checked_sub(1) {
             None => *value == Datum::Nil,
             Some(at) => {
                 let writer = &operations[order[at]];
-                written(writer) == Some(value) && writer.call <= time
+                written(writer) == Some(value) && asked_for(writer, operation)
             }
         });
         *read = place.unwrap_or(*read);

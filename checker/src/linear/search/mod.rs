@@ -36,7 +36,6 @@ use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::turns::Turn;
 use crate::model::{Effect, Model};
 use bits::Bits;
 use frontier::{Config, Frontier};
@@ -433,6 +432,7 @@ impl<'a, M: Model> Search<'a, M> {
         before: &mut Frontier<M::State>,
         after: &mut Frontier<M::State>,
     ) -> Result<(), Stop> {
+        let next_turns = self.next_turns(config);
         let mut last_class = None;
         let mut seen = std::mem::take(&mut self.seen);
         for index in 0..self.order.len() {
@@ -441,7 +441,9 @@ impl<'a, M: Model> Search<'a, M> {
             if last_class == Some(open.class) || !config.can.contains(slot) {
                 continue;
             }
-            if self.model.turn(&open.operation).is_some_and(|turn| self.waits(config, turn)) {
+            if let Some(turn) = self.model.turn(&open.operation)
+                && next_turns.get(&turn.process).is_some_and(|&next| next < turn.number)
+            {
                 continue;
             }
             last_class = Some(open.class);
@@ -522,11 +524,17 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    /// Whether an operation that must still take place comes before this turn.
-    fn waits(&self, config: &Config<M::State>, turn: Turn) -> bool {
-        let must = self.turns.iter().filter(|&slot| config.must.contains(slot));
-        let open = must.filter_map(|slot| self.open[slot].as_ref());
-        open.filter_map(|open| self.model.turn(&open.operation)).any(|other| turn.is_after(other))
+    /// Of each process with open turns, the next that must be taken.
+    fn next_turns(&self, config: &Config<M::State>) -> FxHashMap<u64, usize> {
+        let mut next = FxHashMap::default();
+        for slot in self.turns.iter().filter(|&slot| config.must.contains(slot)) {
+            let open = self.open[slot].as_ref();
+            if let Some(turn) = open.and_then(|open| self.model.turn(&open.operation)) {
+                let next = next.entry(turn.process).or_insert(turn.number);
+                *next = turn.number.min(*next);
+            }
+        }
+        next
     }
 
     /// Whether the state makes an open update possible.

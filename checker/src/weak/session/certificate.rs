@@ -23,8 +23,9 @@ pub(super) fn verify(
 ) -> Result<(), usize> {
     let promised = |guarantee| guarantees.contains(&guarantee);
     let mut places: Vec<Option<usize>> = vec![None; operations.len()];
-    let mut versions: FxHashMap<Value, Vec<(usize, u64)>> = FxHashMap::default();
-    versions.insert(NIL, vec![(0, 0)]);
+    // Of each value, the places where it was written, and by which operations.
+    let mut versions: FxHashMap<Value, Vec<(usize, Option<usize>)>> = FxHashMap::default();
+    versions.insert(NIL, vec![(0, None)]);
     let mut moment = 0;
     // The value, and when it was asked for.
     let mut state = (NIL, 0);
@@ -39,7 +40,7 @@ pub(super) fn verify(
             return Err(at);
         }
         state = (written, operation.source.call);
-        versions.entry(written).or_default().push((place, operation.source.call));
+        versions.entry(written).or_default().push((place, Some(at)));
     }
     // The places of the last read and the last write of each session.
     let mut sessions: FxHashMap<u64, (usize, usize)> = FxHashMap::default();
@@ -73,7 +74,13 @@ pub(super) fn verify(
         }
         let all = versions.get(&value).map_or(&[][..], Vec::as_slice);
         let possible = &all[all.partition_point(|&(place, _)| place < from)..];
-        match possible.iter().find(|(_, call)| *call <= ret) {
+        let asked_for = |writer: usize| {
+            let (one, other) = (operations[writer].source, operation.source);
+            // What a session does at one moment it does one after the other.
+            one.call < ret
+                || one.call == ret && (one.process != other.process || one.index < other.index)
+        };
+        match possible.iter().find(|(_, writer)| writer.is_none_or(asked_for)) {
             Some(&(place, _)) => *read = place,
             None => return Err(at),
         }

@@ -74,7 +74,7 @@ pub(super) fn demands(versions: &Versions<'_>) -> Demands {
         let (Action::Read(value), Some(ret)) = (operation.action, operation.ret) else { continue };
         let ret = moment(ret);
         demands.reads += 1;
-        let plain = versions.seen(value, ret, None);
+        let plain = versions.seen(at, value, ret, None);
         if plain == Seen::None {
             demands.unwritten.push(at);
             continue;
@@ -86,7 +86,7 @@ pub(super) fn demands(versions: &Versions<'_>) -> Demands {
             // Where there is just one version to choose, the order says whether it may be that.
             let seen = match plain {
                 Seen::One(_) => plain,
-                _ => versions.seen(value, ret, Some(from)),
+                _ => versions.seen(at, value, ret, Some(from)),
             };
             match seen {
                 Seen::One(to) if to != from => {

@@ -3,7 +3,8 @@
 //!
 //! Writes, compare-and-sets and deletes are taken to be linearizable, as etcd's are: each key has
 //! one order of its versions, and it agrees with the time of the writes. A read may return any of
-//! them that had been asked for when it ended, but not all freely:
+//! them that had been asked for when it ended (its own session's next write had not been, even at
+//! that very moment), but not all freely:
 //!
 //! - `read-integrity`: only what somebody wrote;
 //! - `monotonic-reads`: nothing older than what the session read before;

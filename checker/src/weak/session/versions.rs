@@ -90,21 +90,33 @@ impl<'a> Versions<'a> {
         Ok(versions)
     }
 
-    /// Which version an operation saw that ended at `until` and found `value`, where the session
-    /// had got to `after` before: what ended before that was asked for came before it.
-    pub(super) fn seen(&self, value: Value, until: u64, after: Option<u32>) -> Seen {
+    /// Which version the operation `by` saw that ended at `until` and found `value`, where the
+    /// session had got to `after` before: what ended before that was asked for came before it.
+    pub(super) fn seen(&self, by: usize, value: Value, until: u64, after: Option<u32>) -> Seen {
         let Some(writers) = self.writers.get(&value) else { return Seen::None };
         let asked = writers.versions.partition_point(|&v| self.all[v as usize].call <= until);
         if asked == 0 {
             return Seen::None;
         }
         let from = after.map_or(0, |version| self.all[version as usize].call);
-        let mut possible = writers.last[asked - 1].iter().flatten().filter(|(ret, _)| *ret >= from);
-        match (possible.next(), possible.next()) {
-            (Some(&(_, version)), None) => Seen::One(version),
-            (Some(_), Some(_)) => Seen::Several,
-            (None, _) => Seen::None,
+        let asked = &writers.versions[..asked];
+        let then = asked.iter().rev().take_while(|&&v| self.all[v as usize].call == until);
+        if then.into_iter().any(|&version| self.is_later_of(version, by)) {
+            // The session wrote that value itself, at the same moment but later.
+            let reached = |&version: &u32| self.all[version as usize].ret >= from;
+            let possible = asked.iter().copied().filter(|&v| !self.is_later_of(v, by));
+            return which(possible.filter(reached));
         }
+        let possible = writers.last[asked.len() - 1].iter().flatten();
+        which(possible.filter(|(ret, _)| *ret >= from).map(|&(_, version)| version))
+    }
+
+    /// Whether the version was made by the session of an operation, later than that.
+    fn is_later_of(&self, version: u32, operation: usize) -> bool {
+        self.all[version as usize].by.is_some_and(|by| {
+            let process = |at: usize| self.operations[at].source.process;
+            by > operation && process(by) == process(operation)
+        })
     }
 
     /// Whoever wrote `value`, ever.
@@ -147,7 +159,7 @@ impl<'a> Versions<'a> {
                 continue;
             }
             let index = operation.source.index;
-            match self.seen(expected, self.all[version as usize].ret, None) {
+            match self.seen(by, expected, self.all[version as usize].ret, None) {
                 Seen::One(saw) if saw == version => {
                     // Sets a value to itself.
                     return Err(format!("the compare-and-set of event {index} saw its own value"));
@@ -200,6 +212,14 @@ impl<'a> Versions<'a> {
         let by = self.all[version as usize].by;
         let cas = by.is_some_and(|by| matches!(self.operations[by].action, Action::Cas(..)));
         self.sure[version as usize] || !cas
+    }
+}
+
+fn which(mut possible: impl Iterator<Item = u32>) -> Seen {
+    match (possible.next(), possible.next()) {
+        (Some(version), None) => Seen::One(version),
+        (Some(_), Some(_)) => Seen::Several,
+        (None, _) => Seen::None,
     }
 }
 

@@ -132,6 +132,14 @@ pub(super) struct Write<'a> {
 }
 
 impl Write<'_> {
+    /// Whether it was asked for only after a watch was over: at that very moment, if both are of one
+    /// process and the watch came first.
+    pub(super) fn follows(&self, watch: &Watch<'_>) -> bool {
+        let (one, other) = (self.source, watch.source);
+        let in_turn = one.process == other.process && one.index > other.index;
+        one.call > watch.end || one.call == watch.end && in_turn
+    }
+
     /// Whether it makes a change whatever was there before.
     pub(super) fn puts(&self) -> bool {
         self.parts.iter().any(|(_, value)| value.is_some())

@@ -1,12 +1,17 @@
 //! Which write each change is, and whether the revisions of writes agree with time.
 
+use std::fmt;
+
 use rustc_hash::FxHashMap;
 
 use super::{
     Findings, Rule,
     history::{Change, History, Watch, Write},
 };
-use crate::history::{Clock, generic::Datum};
+use crate::history::{
+    Clock,
+    generic::{self, Datum},
+};
 
 /// Whether each change is some write's.
 pub(super) fn check<'a>(history: &'a History<'a>, findings: &mut Findings) {
@@ -112,7 +117,7 @@ impl<'a> Acknowledged<'a> {
             (Some(_), Some(delete), None) if self.puts.contains_key(&at) => (delete, false),
             (Some(owner), Some(_), None) => (owner, owner.parts.contains(&(change.key, None))),
             // One that came later found nothing to delete.
-            (None, Some(delete), None) if delete.source.call > watch.end => return false,
+            (None, Some(delete), None) if delete.follows(watch) => return false,
             (None, Some(delete), None) => (delete, true),
             (None, None, _) => return false,
         };
@@ -123,7 +128,7 @@ impl<'a> Acknowledged<'a> {
                  another"
             );
             findings.violated(Rule::Integrity, &operations, summary);
-        } else if write.source.call > watch.end {
+        } else if write.follows(watch) {
             let summary = format_args!(
                 "{watch} told {change} and was over at {}, but {write} was asked for at {}",
                 self.clock.moment(watch.end),
@@ -147,8 +152,16 @@ impl Bucket<'_> {
         let mut used = 0;
         for (change, watch) in &self.changes {
             match self.writes.get(used) {
-                Some(write) if write.source.call <= watch.end => {
+                Some(write)
+                    if write.source.call <= watch.end
+                        && !self.writes.iter().all(|write| write.follows(watch)) =>
+                {
                     used += 1;
+                    if write.follows(watch) {
+                        findings.undecided(Rule::Integrity, || {
+                            format!("{change}: its watch and several writes are of one moment")
+                        });
+                    }
                     if self.writes.iter().any(|write| write.parts.len() > 1) {
                         findings.undecided(Rule::Integrity, || {
                             format!(
@@ -193,26 +206,35 @@ fn in_time(history: &History<'_>, findings: &mut Findings) {
             known.push((time, revision, Known::Write(write)));
         }
     }
+    // By index: what a process did before a write was over when it asked for that, at that very
+    // moment too.
+    let mut by_index = known.clone();
+    by_index.sort_by_key(|(.., by)| by.source().index);
     known.sort_by_key(|&(time, ..)| time);
-    let mut known = known.into_iter().peekable();
+    let (mut known, mut by_index) = (known.into_iter().peekable(), by_index.into_iter().peekable());
     let mut highest: Option<(u64, i64, Known<'_>)> = None;
+    let mut own: FxHashMap<u64, (u64, i64, Known<'_>)> = FxHashMap::default();
+    let higher = |one: (u64, i64, Known<'_>), other: (u64, i64, Known<'_>)| one.1 > other.1;
     for write in &history.writes {
+        while let Some(next) = by_index.next_if(|(.., by)| by.source().index < write.source.index) {
+            let own = own.entry(next.2.source().process).or_insert(next);
+            *own = if higher(next, *own) { next } else { *own };
+        }
         let Some(revision) = write.revision else { continue };
         while let Some(next) = known.next_if(|&(time, ..)| time < write.source.call) {
-            if highest.is_none_or(|(_, revision, _)| revision < next.1) {
+            if highest.is_none_or(|highest| higher(next, highest)) {
                 highest = Some(next);
             }
         }
+        let own = own.get(&write.source.process).copied();
+        let highest =
+            highest.into_iter().chain(own).reduce(|a, b| if higher(b, a) { b } else { a });
         let Some((time, before, by)) = highest else { continue };
         // What only deletes may make no revision of its own.
         if revision < before || (revision == before && write.puts()) {
-            let (source, by) = match by {
-                Known::Watch(watch) => (watch.source, watch.to_string()),
-                Known::Write(other) => (other.source, other.to_string()),
-            };
             findings.violated(
                 Rule::Revisions,
-                &[source, write.source],
+                &[by.source(), write.source],
                 format_args!(
                     "{write} was asked for at {} and acknowledged at revision {revision}, but {by} \
                      had been told of revision {before} by {}",
@@ -224,8 +246,27 @@ fn in_time(history: &History<'_>, findings: &mut Findings) {
     }
 }
 
+/// Who knew of a revision.
 #[derive(Clone, Copy)]
 enum Known<'a> {
     Watch(&'a Watch<'a>),
     Write(&'a Write<'a>),
+}
+
+impl<'a> Known<'a> {
+    fn source(self) -> &'a generic::Operation<'a> {
+        match self {
+            Self::Watch(watch) => watch.source,
+            Self::Write(write) => write.source,
+        }
+    }
+}
+
+impl fmt::Display for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Watch(watch) => watch.fmt(f),
+            Self::Write(write) => write.fmt(f),
+        }
+    }
 }
