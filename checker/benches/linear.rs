@@ -26,73 +26,13 @@ use checker::{
 };
 use comfy_table::Table;
 use generator::{Shape, with_stale_read};
-use measure::{Cost, measure};
-
-/// The most that a check may take, and what it should take: milliseconds; and megabytes at most.
-type Target = Option<(f64, f64, Option<f64>)>;
+use measure::{
+    measure,
+    report::{Bound, Report, Target, within},
+};
 
 /// Operations of a history whose check is measured often.
 const SHORT: usize = 10_000;
-
-struct Report(Table);
-
-impl Report {
-    fn new() -> Self {
-        let mut table = Table::new();
-        table.set_header([
-            "history",
-            "operations",
-            "median, ms",
-            "at most",
-            "aim",
-            "met",
-            "beside it, MB",
-            "outcome",
-        ]);
-        Self(table)
-    }
-
-    /// Measures a check of so many operations, whose outcome is known.
-    fn row(
-        &mut self,
-        name: &str,
-        operations: usize,
-        target: Target,
-        expected: Outcome,
-        check: impl FnMut() -> Property,
-    ) {
-        let rounds = if operations <= SHORT { 31 } else { 5 };
-        let (cost, property) = measure(rounds, check);
-        assert_eq!(property.outcome, expected, "{name}: {property:?}");
-        self.add(name, operations, target, &cost, &property.outcome.to_string());
-    }
-
-    fn add(&mut self, name: &str, operations: usize, target: Target, cost: &Cost, outcome: &str) {
-        let median = cost.median.as_secs_f64() * 1e3;
-        let peak = cost.peak as f64 / 1e6;
-        let words = |word: &dyn Fn((f64, f64, Option<f64>)) -> String| {
-            target.map_or_else(String::new, word)
-        };
-        self.0.add_row([
-            name.to_owned(),
-            operations.to_string(),
-            format!("{median:.3}"),
-            words(&|(most, _, memory)| match memory {
-                Some(memory) => format!("{most}; {memory} MB"),
-                None => most.to_string(),
-            }),
-            words(&|(_, aim, _)| aim.to_string()),
-            words(&|(most, aim, memory)| {
-                let met = median <= most && memory.is_none_or(|memory| peak <= memory);
-                let met =
-                    if met && median <= aim { "the aim" } else { ["no", "yes"][usize::from(met)] };
-                met.into()
-            }),
-            format!("{peak:.2}"),
-            outcome.to_owned(),
-        ]);
-    }
-}
 
 fn main() {
     let five = Shape {
@@ -113,24 +53,29 @@ fn main() {
     let run = Shape { keys: 40, clients: 50, operations: 200_000, crashed: 10, ..five };
     let repeated = |shape| Shape { values: Some(5), ..shape };
 
-    let mut report = Report::new();
+    let mut report = Report::new("history", "operations");
     etcd(&mut report);
     c50(&mut report);
+    let bound = |milliseconds, megabytes| Bound { milliseconds, megabytes };
     let shapes = [
-        ("1 key, 5 clients, unique values", five, Some((30.0, 7.0, Some(30.0)))),
+        (
+            "1 key, 5 clients, unique values",
+            five,
+            Some((bound(30.0, Some(30.0)), bound(7.0, None))),
+        ),
         ("the same with revisions", Shape { revisions: true, ..five }, None),
         ("1 key, 5 clients, five values", repeated(five), None),
-        ("1 key, 5 clients, unique values", million, Some((500.0, 200.0, None))),
-        ("1,000 keys, 50 clients, unique values", many, Some((400.0, 120.0, None))),
-        ("1 key, 50 clients, unique values", fifty, Some((10.0, 1.0, None))),
-        ("1 key, 50 clients, five values", repeated(fifty), Some((10.0, 1.0, None))),
+        ("1 key, 5 clients, unique values", million, within(500.0, 200.0)),
+        ("1,000 keys, 50 clients, unique values", many, within(400.0, 120.0)),
+        ("1 key, 50 clients, unique values", fifty, within(10.0, 1.0)),
+        ("1 key, 50 clients, five values", repeated(fifty), within(10.0, 1.0)),
         ("40 keys, 50 clients, 1 % unknown outcomes", run, None),
         ("the same with five values", repeated(run), None),
     ];
     for (name, shape, target) in shapes {
         register(&mut report, name, &generator::history(shape, 1), target, Outcome::Ok);
     }
-    let target = Some((10.0, 1.0, None));
+    let target = within(10.0, 1.0);
     for (name, shape, target) in [
         ("100 crashed writes and one stale read", writes, target),
         ("the same with five values", repeated(writes), target),
@@ -149,9 +94,24 @@ fn main() {
     println!("{}", parse(&generator::history(Shape { keys: 10, ..five }, 1)));
 }
 
+/// Measures a check of so many operations, whose outcome is known.
+fn row(
+    report: &mut Report,
+    name: &str,
+    operations: usize,
+    target: Target,
+    expected: Outcome,
+    check: impl FnMut() -> Property,
+) {
+    let rounds = if operations <= SHORT { 31 } else { 5 };
+    let property =
+        report.measure(name, operations, target, rounds, check, |found| found.outcome.to_string());
+    assert_eq!(property.outcome, expected, "{name}: {property:?}");
+}
+
 fn register(report: &mut Report, name: &str, history: &[Event], target: Target, expected: Outcome) {
     let operations = operation::pair(history).expect("the generator makes whole histories");
-    report.row(name, operations.len(), target, expected, || {
+    row(report, name, operations.len(), target, expected, || {
         linear::check(&operations, &Limits::default())
     });
 }
@@ -205,13 +165,13 @@ fn etcd(report: &mut Report) {
     });
     let name = format!("{} histories of etcd, summed", paired.len());
     let operations = paired.iter().map(|(operations, _)| operations.len()).sum();
-    report.add(&name, operations, Some((1.2, 0.3, None)), &cost, "as is known");
+    report.add(&name, operations, within(1.2, 0.3), &cost, "as is known");
 }
 
 fn c50(report: &mut Report) {
     let events = public(&data().join("kv/c50-ok.txt"));
     let operations = generic::pair(&events).expect("a whole history");
-    report.row("c50-ok", operations.len(), Some((3.0, 0.5, None)), Outcome::Ok, || {
+    row(report, "c50-ok", operations.len(), within(3.0, 0.5), Outcome::Ok, || {
         kv::check(&operations, &Limits::default()).expect("a history of a store of texts")
     });
 }

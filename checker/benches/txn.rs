@@ -1,20 +1,26 @@
-//! How long the check of a history of transactions takes, proof and its verification included.
-//! Prints a table; asserts no times.
+//! How long the check of a history of transactions takes and how much memory, against what it may
+//! take: proof and its verification included. Prints a table; asserts the verdicts, and no times.
 //!
 //! `cargo bench -p checker --bench txn`
+//!
+//! Times are medians of the thread's processor time. Memory is what is held beside what was there
+//! before: for a history that is made compact, the history itself.
 
 #[path = "../tests/generator/txn.rs"]
 mod generator;
+mod measure;
 
-use std::{
-    fs,
-    time::{Duration, Instant},
+use checker::{
+    history::generic::pair,
+    linear::Limits,
+    txn,
+    verdict::{Outcome, Property},
 };
-
-use checker::{history::generic::pair, linear::Limits, txn, verdict::Property};
-use comfy_table::Table;
-use cpu_time::ProcessTime;
 use generator::{Plan, Shape};
+use measure::report::{Bound, Report};
+
+/// Each check is measured so often.
+const ROUNDS: usize = 3;
 
 fn main() {
     let base = Shape {
@@ -35,53 +41,30 @@ fn main() {
         ("the same, 1 % unknown, 5 % failed", Shape { crashed: 10, failed: 50, ..base }),
         ("1,000,000, 3 keys of 1,000 appends", Shape { keys: 3, appends: 1000, ..base }),
     ];
-    let mut table = Table::new();
-    table.set_header([
-        "list-append transactions",
-        "made compact, s",
-        "check, s",
-        "check, processor s",
-        "peak, MiB",
-        "outcome",
-    ]);
+    let bound = |milliseconds, megabytes| Bound { milliseconds, megabytes: Some(megabytes) };
+    let target = Some((bound(10_000.0, 2000.0), bound(5000.0, 1000.0)));
+    let mut report = Report::new("list-append transactions", "transactions");
     for (name, shape) in shapes {
         let plan = Plan::new(shape, 1);
-        let start = Instant::now();
-        let history = plan.history();
-        let compact = start.elapsed();
+        let compact = format!("{name}: made compact");
+        let transactions = shape.transactions;
+        let made = |_: &_| String::new();
+        let history = report.measure(&compact, transactions, None, 1, || plan.history(), made);
         drop(plan);
-        table.add_row(row(name, Some(compact), || history.check(&Limits::default())));
+        let target = target.filter(|_| transactions == base.transactions);
+        let check = || history.check(&Limits::default());
+        let property = report.measure(name, transactions, target, ROUNDS, check, outcome);
+        assert_eq!(property.outcome, Outcome::Ok, "{name}: {property:?}");
     }
     // As the command has it: every answer in memory, and made compact by the check.
     let events = Plan::new(small, 1).events();
     let operations = pair(&events).expect("the generator makes whole histories");
-    table.add_row(row("100,000, as events", None, || {
-        txn::check(&operations, &Limits::default()).expect("the generator makes transactions")
-    }));
-    println!("{table}");
+    let check =
+        || txn::check(&operations, &Limits::default()).expect("the generator makes transactions");
+    report.measure("100,000, as events", operations.len(), None, ROUNDS, check, outcome);
+    println!("{}", report.0);
 }
 
-fn row(name: &str, compact: Option<Duration>, check: impl FnOnce() -> Property) -> [String; 6] {
-    // What the generator took is not the check's: the peak starts here again.
-    let reset = fs::write("/proc/self/clear_refs", "5").is_ok();
-    let (start, processor) = (Instant::now(), ProcessTime::now());
-    let property = check();
-    let (checked, processor) = (start.elapsed(), processor.elapsed());
-    let seconds = |duration: Duration| format!("{:.2}", duration.as_secs_f64());
-    [
-        name.to_owned(),
-        compact.map_or_else(|| "in the check".into(), seconds),
-        seconds(checked),
-        seconds(processor),
-        peak().filter(|_| reset).map_or_else(|| "?".into(), |mib| mib.to_string()),
-        format!("{} ({})", property.outcome, property.detail),
-    ]
-}
-
-/// The most memory that the process held at any time, the history included.
-fn peak() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib.div_ceil(1024))
+fn outcome(property: &Property) -> String {
+    format!("{} ({})", property.outcome, property.detail)
 }

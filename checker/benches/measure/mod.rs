@@ -1,5 +1,9 @@
 //! What a check costs: processor time, and memory above what was held before.
 
+#![allow(dead_code, reason = "no benchmark needs all of it")]
+
+pub(crate) mod report;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
