@@ -132,7 +132,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{lines} lines, {:.0} MB", bytes as f64 / 1e6);
     let mut report = Report::new("traces", "lines");
     // A million lines a second, better two.
-    let target = within(lines as f64 / 1e3, lines as f64 / 2e3);
+    let target = within((lines as f64 / 1e3).round(), (lines as f64 / 2e3).round());
     let parsed = |found: &Result<Vec<Vec<Record>>, Box<dyn Error>>| {
         if found.is_ok() { String::new() } else { "not read".into() }
     };
