@@ -18,6 +18,8 @@ pub(super) struct Findings {
     pub(super) knots: u64,
     /// Claims that could not be made, though the anomaly was seen: a bug of the checker.
     pub(super) lost: u64,
+    /// Why not everything was looked into, if so.
+    pub(super) cut_short: Option<String>,
     /// Transactions of claims that are also circles, and need not be found again.
     pub(super) entangled: Vec<(u32, u32)>,
 }
@@ -45,6 +47,11 @@ impl Findings {
         self.counts.is_empty() && self.forgotten == 0 && self.lost == 0
     }
 
+    /// Whether anything that is wrong can be shown.
+    pub(super) fn has_claims(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
     /// `3 anomalies: 1 G1a, 2 G-single`, and what was not looked into.
     pub(super) fn summary(&self) -> String {
         let all: u64 = self.counts.values().sum();
@@ -57,6 +64,9 @@ impl Findings {
         }
         if self.knots > 0 {
             summary += &format!("; {} more knots of transactions have circles", self.knots);
+        }
+        if let Some(reason) = &self.cut_short {
+            summary += &format!("; the rest is undecided: {reason}");
         }
         summary
     }

@@ -143,8 +143,24 @@ impl History {
 
     fn decide(&self, budget: &Budget) -> Result<(Proof, Findings), Spent> {
         let mut findings = Findings::default();
+        let order = match self.order(&mut findings, budget) {
+            Ok(order) => order,
+            // What was found until then is wrong all the same.
+            Err(Spent(reason)) if findings.has_claims() => {
+                findings.cut_short = Some(reason);
+                None
+            }
+            Err(spent) => return Err(spent),
+        };
+        let proof = order.map_or_else(|| Proof::Claims(findings.take()), Proof::Order);
+        Ok((proof, findings))
+    }
+
+    /// An order of the committed transactions, if there is one; else what is wrong with them is
+    /// found.
+    fn order(&self, findings: &mut Findings, budget: &Budget) -> Result<Option<Vec<u32>>, Spent> {
         budget.memory(self.bytes() + Observations::bytes(self))?;
-        let observations = observe::observe(self, &mut findings, budget)?;
+        let observations = observe::observe(self, findings, budget)?;
         budget
             .memory(self.bytes() + Observations::bytes(self) + Graph::bytes(self, &observations))?;
         let graph = Graph::of(self, &observations, budget)?;
@@ -153,12 +169,12 @@ impl History {
                 let stands = |&node: &u32| {
                     graph.is_transaction(node) && observations.committed[node as usize]
                 };
-                return Ok((Proof::Order(order.into_iter().filter(stands).collect()), findings));
+                return Ok(Some(order.into_iter().filter(stands).collect()));
             }
             Ok(_) => {}
-            Err(left) => circles::find(self, &graph, &left, &mut findings, budget)?,
+            Err(left) => circles::find(self, &graph, &left, findings, budget)?,
         }
-        Ok((Proof::Claims(findings.take()), findings))
+        Ok(None)
     }
 
     fn examined(&self) -> String {

@@ -1,6 +1,6 @@
 //! Each anomaly by a history that has it and no other, and what is almost one.
 
-use checker::{history::generic::pair, verdict::Outcome};
+use checker::{history::generic::pair, linear::Limits, txn, verdict::Outcome};
 
 use crate::{
     brute_force::serializable,
@@ -284,4 +284,31 @@ fn several_at_once_are_each_named() {
         ),
         ["garbage-read", "G1a", "G-single-realtime", "G2-item"]
     );
+}
+
+#[test]
+fn what_is_proved_stands_though_a_budget_ends() {
+    let appends = (0..2_000).map(|n| format!("{n}-{n} ok append k{n} 1\n"));
+    let script = format!("0-1 fail append a 1\n0-9 ok r a [1]\n{}", appends.collect::<String>());
+    let events = events(&script);
+    let operations = pair(&events).unwrap();
+    let with = |memory| {
+        let limits = Limits { memory, ..Limits::default() };
+        txn::check(&operations, &limits).unwrap()
+    };
+    let whole = with(usize::MAX);
+    assert_eq!(whole.detail, "2002 transactions on 2001 keys; 1 anomaly: 1 G1a");
+    let mut short = 0;
+    for kib in (64..1024).step_by(8) {
+        let property = with(kib << 10);
+        match property.outcome {
+            Outcome::Violated => assert_eq!(property.violations, whole.violations),
+            // Not even the reads could be looked at.
+            outcome => assert_eq!((outcome, short), (Outcome::Unknown, 0), "{kib} KiB"),
+        }
+        let reason =
+            "; the rest is undecided: the memory budget of 1 MiB is less than the 1 MiB that";
+        short += usize::from(property.detail.contains(reason));
+    }
+    assert!(short > 0, "no budget ended after the anomaly was found");
 }
