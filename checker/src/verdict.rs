@@ -71,7 +71,7 @@ pub fn check_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &
     properties.extend([
         final_state::check(&evidence.run),
         crash_free::check(&evidence.run),
-        liveness::check(&operations, &evidence.run),
+        liveness::check(evidence, &operations),
         coverage::check(evidence, &operations),
         faults::check(&evidence.faults, &evidence.run),
         completeness::check(evidence, malformed.as_ref()),

@@ -49,13 +49,13 @@ fn good() -> Evidence {
     let faults = [Requested, Installed, Bitten, HealRequested, Healed]
         .map(|phase| fault::Record {
             fault: 0,
-            time: 5 * SECOND,
+            time: 4_010_000_000,
             phase,
             kind: "kill".into(),
             what: "one".into(),
             nodes: vec!["n3".into()],
             leader: Some("n1".into()),
-            detail: serde_json::Value::Null,
+            detail: "a probe says so".into(),
         })
         .to_vec();
     let run = Run {
@@ -225,6 +225,7 @@ fn each_property_is_broken_by_evidence_that_breaks_exactly_it() {
     breaks("liveness", Outcome::Violated, |e| {
         e.history[5].kind = Kind::Info;
         e.history[5].value = Value::Nil;
+        e.history[5].time = 29 * SECOND;
     });
     breaks("liveness", Outcome::Unknown, |e| e.run.healed = None);
     breaks("coverage", Outcome::Unknown, |e| e.run.expect.operations = 100);

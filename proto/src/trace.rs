@@ -27,8 +27,8 @@ pub struct Record {
     /// Lamport clock: larger than that of every step that may have caused this one. It goes on
     /// from the last line of the boot before.
     pub clock: u64,
-    /// Wall clock in nanoseconds since the Unix epoch; virtual time in simulation. For display
-    /// only: no check relies on it.
+    /// Wall clock in nanoseconds since the Unix epoch; virtual time in simulation. For display,
+    /// and to relate elections to faults: no violation rests on it.
     pub time: u64,
     /// The step.
     #[serde(flatten)]

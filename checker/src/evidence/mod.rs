@@ -86,11 +86,19 @@ pub struct Expect {
     /// Faults of the plan, each of which must have its records.
     #[serde(default)]
     pub faults: usize,
+    /// A leader that is gone for this long is replaced. Milliseconds in JSON.
+    #[serde(with = "milliseconds", rename = "deposing_ms", default = "deposing")]
+    pub deposing: Duration,
+}
+
+/// Enough for election timeouts of up to a second.
+fn deposing() -> Duration {
+    Duration::from_secs(3)
 }
 
 impl Default for Expect {
     fn default() -> Self {
-        Self { recovery: Duration::from_secs(10), operations: 1, faults: 0 }
+        Self { recovery: Duration::from_secs(10), operations: 1, faults: 0, deposing: deposing() }
     }
 }
 

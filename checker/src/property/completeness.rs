@@ -21,11 +21,21 @@ pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
     if let Some(malformed) = malformed {
         gaps.push(format!("the history contradicts itself, {malformed}"));
     }
-    if evidence.run.traced {
+    let run = &evidence.run;
+    let nodes = run.nodes as u64;
+    let strangers: Vec<String> = known(&evidence.traces)
+        .into_iter()
+        .filter(|node| *node > nodes)
+        .map(|node| format!("n{node}"))
+        .collect();
+    if nodes > 0 && !strangers.is_empty() {
+        let nodes = count(run.nodes, "node");
+        gaps.push(format!("the traces tell of {}, and run.json of {nodes}", strangers.join(" ")));
+    }
+    if run.traced {
         let traced: BTreeSet<u64> =
             evidence.traces.iter().filter_map(|trace| trace.first()).map(|r| r.node).collect();
-        let run = &evidence.run;
-        let owed = (1..=run.nodes as u64).filter(|node| !run.never_started.contains(node));
+        let owed = (1..=nodes).filter(|node| !run.never_started.contains(node));
         for node in owed.filter(|node| !traced.contains(node)) {
             gaps.push(format!("n{node} left no trace"));
         }
@@ -57,6 +67,20 @@ pub fn check_history(events: usize, gaps: &[String], malformed: Option<&Malforme
     unknown(NAME, gaps.join("; "))
 }
 
+/// The nodes that wrote traces, and those that vote.
+fn known(traces: &[Vec<Record>]) -> BTreeSet<u64> {
+    let mut known = BTreeSet::new();
+    for trace in traces {
+        known.extend(trace.first().map(|record| record.node));
+        for record in trace {
+            if let Event::Started { voters, .. } = &record.event {
+                known.extend(voters);
+            }
+        }
+    }
+    known
+}
+
 fn writes(history: &[history::Event]) -> usize {
     let done = |e: &&history::Event| e.kind == Kind::Ok && e.f != Function::Read;
     history.iter().filter(done).count()
@@ -69,6 +93,8 @@ fn answers(traces: &[Vec<Record>]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proto::trace::Position;
+
     use super::*;
     use crate::{history::Value, verdict::Outcome};
 
@@ -96,6 +122,19 @@ mod tests {
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
         evidence.run.never_started.clear();
         evidence.run.traced = false;
+        assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
+    }
+
+    #[test]
+    fn nodes_of_which_the_run_knows_nothing_are_named() {
+        let mut evidence = Evidence { traces: vec![trace(1)], ..Evidence::default() };
+        evidence.run.nodes = 1;
+        let (last, voters) = (Position::default(), vec![1, 2, 3]);
+        evidence.traces[0][0].event = Event::Started { term: 0, vote: None, last, voters };
+        let property = check(&evidence, None);
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert_eq!(property.detail, "the traces tell of n2 n3, and run.json of 1 node");
+        evidence.run.nodes = 3;
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
     }
 

@@ -14,7 +14,8 @@ use crate::{
 pub const NAME: &str = "faults";
 
 /// The phases that a fault which took effect has gone through.
-const LIFE: [(Phase, &str); 4] = [
+const LIFE: [(Phase, &str); 5] = [
+    (Phase::Requested, "was never asked for"),
     (Phase::Installed, "was never installed"),
     (Phase::Bitten, "was never seen to take effect"),
     (Phase::HealRequested, "was never asked to heal"),
@@ -50,7 +51,10 @@ pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
         if let Some(failed) = has(Phase::Failed) {
             inert.push(format!("{name} failed: {}", reason(failed)));
         } else if let Some(record) = has(Phase::Skipped) {
-            if record.detail.is_null() {
+            // One may wait in vain for what it acts on after it was installed.
+            if has(Phase::Bitten).is_some() {
+                inert.push(format!("{name} took effect and was then skipped"));
+            } else if record.detail.is_null() {
                 inert.push(format!("{name} was skipped and nobody said why"));
             } else {
                 skipped.push(first.kind.as_str());
@@ -61,16 +65,37 @@ pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
             || !life.is_sorted_by_key(|record| record.time)
         {
             inert.push(format!("the records of {name} are out of order"));
+        } else if life.iter().any(|record| lacks_proof(record)) {
+            inert.push(format!("{name} is said to have taken effect and healed, without proof"));
         } else {
             proved.push(first.kind.as_str());
         }
     }
-    let (told, planned) = (faults.len(), run.expect.faults);
-    if told < planned {
-        let told = count(told, "fault");
-        inert.push(format!("there are records of {told}, and {planned} were planned"));
+    let planned = run.expect.faults;
+    if let Some(missing) = (0..planned).find(|number| !faults.contains_key(number)) {
+        inert.push(format!("of {} there is no record of number {missing}", of(planned)));
+    }
+    if let Some(stranger) = faults.keys().find(|number| planned > 0 && **number >= planned) {
+        inert.push(format!("fault {stranger} is none of {}", of(planned)));
     }
     fates
+}
+
+fn of(planned: usize) -> String {
+    let were = if planned == 1 { "was" } else { "were" };
+    format!("{} that {were} planned", count(planned, "fault"))
+}
+
+/// Whether it says that something was seen, and not what.
+fn lacks_proof(record: &Record) -> bool {
+    let nothing = match &record.detail {
+        serde_json::Value::Null => true,
+        serde_json::Value::String(text) => text.is_empty(),
+        serde_json::Value::Array(list) => list.is_empty(),
+        serde_json::Value::Object(map) => map.is_empty(),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
+    };
+    nothing && matches!(record.phase, Phase::Bitten | Phase::Healed)
 }
 
 /// Whether every fault of a run proved itself, and any did where there were some.
@@ -78,7 +103,9 @@ pub fn check(records: &[Record], run: &Run) -> Property {
     let Fates { proved, skipped, inert } = fates(records, run);
     if !inert.is_empty() {
         unknown(NAME, inert.join("; "))
-    } else if proved.is_empty() && !skipped.is_empty() {
+    } else if proved.is_empty() && skipped.is_empty() {
+        ok(NAME, "there were no faults")
+    } else if proved.is_empty() {
         unknown(
             NAME,
             format!(
@@ -120,7 +147,10 @@ mod tests {
                 what: "leader alone".into(),
                 nodes: vec!["n2".into()],
                 leader: Some("n2".into()),
-                detail: serde_json::Value::Null,
+                detail: match phase {
+                    Phase::Bitten | Phase::Healed => "a probe says so".into(),
+                    _ => serde_json::Value::Null,
+                },
             })
             .collect()
     }
@@ -134,13 +164,33 @@ mod tests {
 
     #[test]
     fn a_whole_life_is_ok() {
-        assert_eq!(judge(&life(&WHOLE)).outcome, Outcome::Ok);
-        assert_eq!(judge(&[]).outcome, Outcome::Ok);
+        let whole = judge(&life(&WHOLE));
+        assert_eq!(whole.outcome, Outcome::Ok);
+        assert_eq!(whole.detail, "1 fault took effect and healed, with proof");
+        let none = judge(&[]);
+        assert_eq!((none.outcome, &*none.detail), (Outcome::Ok, "there were no faults"));
+    }
+
+    #[test]
+    fn what_is_said_without_proof_is_not_proved() {
+        for at in [2, 4] {
+            for nothing in [serde_json::Value::Null, "".into(), serde_json::json!({})] {
+                let mut records = life(&WHOLE);
+                records[at].detail = nothing;
+                let property = judge(&records);
+                assert_eq!(property.outcome, Outcome::Unknown);
+                assert_eq!(
+                    property.detail,
+                    "fault 4 (partition leader alone, n2) is said to have taken effect and healed, \
+                     without proof"
+                );
+            }
+        }
     }
 
     #[test]
     fn each_missing_phase_makes_the_run_undecided() {
-        for (missing, (_, what)) in (1..5).zip(LIFE) {
+        for (missing, (_, what)) in (0..).zip(LIFE) {
             let mut phases = WHOLE.to_vec();
             phases.remove(missing);
             let property = judge(&life(&phases));
@@ -153,12 +203,27 @@ mod tests {
     fn a_fault_without_any_record_is_missed() {
         let mut run = Run::default();
         run.expect.faults = 1;
-        assert_eq!(check(&life(&WHOLE), &run).outcome, Outcome::Ok);
+        let mut first = life(&WHOLE);
+        first.iter_mut().for_each(|record| record.fault = 0);
+        assert_eq!(check(&first, &run).outcome, Outcome::Ok);
         run.expect.faults = 2;
+        let property = check(&first, &run);
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert_eq!(property.detail, "of 2 faults that were planned there is no record of number 1");
+        assert_eq!(check(&[], &run).outcome, Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_fault_that_was_not_planned_is_no_substitute() {
+        let mut run = Run::default();
+        run.expect.faults = 1;
         let property = check(&life(&WHOLE), &run);
         assert_eq!(property.outcome, Outcome::Unknown);
-        assert_eq!(property.detail, "there are records of 1 fault, and 2 were planned");
-        assert_eq!(check(&[], &run).outcome, Outcome::Unknown);
+        assert_eq!(
+            property.detail,
+            "of 1 fault that was planned there is no record of number 0; fault 4 is none of 1 fault \
+             that was planned"
+        );
     }
 
     #[test]
@@ -186,6 +251,11 @@ mod tests {
     fn a_skipped_fault_needs_a_reason_and_company() {
         let mut records = life(&[Phase::Requested, Phase::Skipped]);
         assert!(judge(&records).detail.ends_with("nobody said why"));
+        let mut bitten = life(&[Phase::Requested, Phase::Installed, Phase::Bitten, Phase::Skipped]);
+        bitten[3].detail = "no leader is known".into();
+        let property = judge(&bitten);
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert!(property.detail.ends_with("took effect and was then skipped"));
         records[1].detail = "no leader is known".into();
         assert_eq!(
             judge(&records).detail,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ok, unknown, violated};
 use crate::{
     evidence::Run,
-    verdict::{Property, Violation},
+    verdict::{Property, Violation, count},
 };
 
 /// Name of the property.
@@ -42,11 +42,26 @@ pub fn check(run: &Run) -> Property {
             }
         })
         .collect();
-    let told = run.final_hashes.iter().map(|(node, ..)| node).collect::<BTreeSet<_>>().len();
+    // Nodes that were never started hold no state.
+    let never: BTreeSet<u64> = run.never_started.iter().copied().collect();
+    let nodes = run.nodes as u64;
+    let all = run.nodes - never.range(1..=nodes.max(1)).count().min(run.nodes);
+    let took_part = |name: &str| {
+        let id = name.strip_prefix('n').and_then(|id| id.parse().ok());
+        id.is_some_and(|id| (1..=nodes).contains(&id) && !never.contains(&id))
+    };
+    let told: BTreeSet<&str> = run.final_hashes.iter().map(|(node, ..)| node.as_str()).collect();
+    let stranger = told.iter().find(|name| !took_part(name));
+    let told = told.len();
     if !violations.is_empty() {
         violated(NAME, "the nodes' stores differ", violations)
-    } else if told < run.nodes {
-        unknown(NAME, format!("only {told} of {} nodes told the hash of their store", run.nodes))
+    } else if all == 0 {
+        unknown(NAME, "no node took part, so there is no store")
+    } else if let Some(stranger) = stranger {
+        unknown(NAME, format!("{stranger} told a hash, and is none of the nodes that took part"))
+    } else if told < all {
+        let all = count(all, "node");
+        unknown(NAME, format!("only {told} of {all} told the hash of their store"))
     } else if revisions.len() > 1 {
         let list: Vec<String> =
             run.final_hashes.iter().map(|(n, r, _)| format!("{n} {r}")).collect();
@@ -58,7 +73,7 @@ pub fn check(run: &Run) -> Property {
             ),
         )
     } else {
-        ok(NAME, format!("{told} nodes ended with the same store"))
+        ok(NAME, format!("{} ended with the same store", count(told, "node")))
     }
 }
 
@@ -89,6 +104,28 @@ mod tests {
             property.violations[0]
                 .summary
                 .ends_with("n1 n3 with hash 00000007 against n2 with hash 00000008")
+        );
+    }
+
+    #[test]
+    fn the_nodes_that_took_part_must_tell_and_no_others() {
+        let three = [("n1", 9, 7), ("n2", 9, 7), ("n3", 9, 7)];
+        let unknown = |run: &Run, detail: &str| {
+            let property = check(run);
+            assert_eq!((property.outcome, &*property.detail), (Outcome::Unknown, detail));
+        };
+        unknown(&Run::default(), "no node took part, so there is no store");
+        let strangers = run(&[("x", 9, 7), ("y", 9, 7), ("z", 9, 7)]);
+        unknown(&strangers, "x told a hash, and is none of the nodes that took part");
+        unknown(
+            &Run { nodes: 1, ..run(&three) },
+            "n2 told a hash, and is none of the nodes that took part",
+        );
+        let never = Run { nodes: 4, never_started: vec![4], ..run(&three) };
+        assert_eq!(check(&never).detail, "3 nodes ended with the same store");
+        unknown(
+            &Run { never_started: vec![], ..never },
+            "only 3 of 4 nodes told the hash of their store",
         );
     }
 

@@ -4,12 +4,13 @@
 //! faults last. The property is the cluster's: one operation that succeeds is service. How many
 //! nodes answered is told, not judged.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use super::{ok, unknown, violated};
+use super::{ok, open, unknown, violated};
 use crate::{
-    evidence::Run,
-    history::{Operation, Outcome, clock::seconds},
+    evidence::Evidence,
+    fault::{Phase, Record},
+    history::{Event, Operation, Outcome, clock::seconds},
     verdict::{Property, Violation, count},
 };
 
@@ -17,10 +18,14 @@ use crate::{
 pub const NAME: &str = "liveness";
 
 /// Looks for a success within `run.expect.recovery` after `run.healed`.
-pub fn check(operations: &[Operation<'_>], run: &Run) -> Property {
+pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
+    let run = &evidence.run;
     let Some(healed) = run.healed else {
         return unknown(NAME, "run.json does not say when every fault was healed");
     };
+    if let Some(why) = still_faulty(&evidence.faults, healed) {
+        return unknown(NAME, why);
+    }
     let bound = nanoseconds(run.expect.recovery);
     let deadline = healed.saturating_add(bound);
     let answers = || {
@@ -41,15 +46,14 @@ pub fn check(operations: &[Operation<'_>], run: &Run) -> Property {
             nodes.sort_unstable();
             nodes.dedup();
             let after = seconds(time - healed);
-            let (count, bound) = (nodes.len(), seconds(bound));
-            let of = run.nodes;
-            return ok(
-                NAME,
-                format!(
-                    "served {after} after the last heal; {count} of {of} nodes answered within \
-                     the bound of {bound}"
-                ),
-            );
+            let (bound, served) = (seconds(bound), format!("served {after} after the last heal"));
+            // A history need not say who answered.
+            if nodes.is_empty() {
+                return ok(NAME, format!("{served}, within the bound of {bound}"));
+            }
+            let (answered, of) = (nodes.len(), count(run.nodes, "node"));
+            let nodes = format!("{answered} of {of} answered within the bound of {bound}");
+            return ok(NAME, format!("{served}; {nodes}"));
         }
         Some(_) | None => {}
     }
@@ -64,6 +68,18 @@ pub fn check(operations: &[Operation<'_>], run: &Run) -> Property {
         return unknown(
             NAME,
             format!("the run ended {after} after the last heal, before the bound of {bound}"),
+        );
+    }
+    // A cluster that was hardly asked may have recovered unseen.
+    let waited = covered(&evidence.history, healed, deadline);
+    if waited < bound / 2 {
+        let (waited, bound) = (seconds(waited), seconds(bound));
+        return unknown(
+            NAME,
+            format!(
+                "no operation succeeded within the bound of {bound} after the last heal, but one \
+                 was open for only {waited} of it"
+            ),
         );
     }
     let summary = format!(
@@ -91,6 +107,49 @@ pub fn check(operations: &[Operation<'_>], run: &Run) -> Property {
     violated(NAME, "the cluster did not recover in time", vec![violation])
 }
 
+/// Why faults may have lasted beyond that moment, if so.
+fn still_faulty(faults: &[Record], healed: u64) -> Option<String> {
+    let mut ends: BTreeMap<usize, (&Record, Option<u64>)> = BTreeMap::new();
+    for record in faults {
+        match record.phase {
+            Phase::Installed => {
+                ends.insert(record.fault, (record, None));
+            }
+            Phase::Healed | Phase::Skipped => {
+                if let Some((_, end)) = ends.get_mut(&record.fault) {
+                    *end = Some(record.time);
+                }
+            }
+            _ => {}
+        }
+    }
+    let (number, (fault, end)) =
+        ends.into_iter().find(|(_, (_, end))| end.is_none_or(|end| end > healed))?;
+    let name = format!("fault {number} ({} {})", fault.kind, fault.what);
+    Some(match end {
+        Some(end) => format!(
+            "run.json says that every fault was healed at {}, but {name} was at {}",
+            seconds(healed),
+            seconds(end)
+        ),
+        None => format!("{name} was never seen healed"),
+    })
+}
+
+/// For how much of a time any operation was open.
+fn covered(history: &[Event], from: u64, to: u64) -> u64 {
+    let mut spans = open(history);
+    spans.sort_by_key(|span| span.start);
+    let mut covered = 0;
+    let mut until = from;
+    for span in spans {
+        let end = span.end.min(to);
+        covered += end.saturating_sub(span.start.max(until));
+        until = until.max(end);
+    }
+    covered
+}
+
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -99,47 +158,82 @@ fn nanoseconds(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::{
-        history::{Function, Value},
+        evidence::Run,
+        history::{Function, Kind, Value, operation::pair},
         verdict,
     };
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn write(call: u64, end: Option<u64>) -> Operation<'static> {
-        Operation {
-            index: 0,
-            process: 0,
-            f: Function::Write,
-            key: "k",
-            node: Some("n1"),
-            argument: Value::Int(1),
-            call: call * SECOND,
-            outcome: match end {
-                Some(end) => {
-                    Outcome::Ok { time: end * SECOND, index: 1, value: Value::Nil, revision: None }
-                }
-                None => Outcome::Unknown { error: None },
-            },
+    /// Writes from one second to another, or for ever; each of a client of its own.
+    fn history(writes: &[(f64, Option<(f64, Kind)>)]) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (process, &(call, end)) in (0..).zip(writes) {
+            let event = |at: f64, kind| Event {
+                index: 0,
+                time: (at * 1e9) as u64,
+                process,
+                kind,
+                f: Function::Write,
+                key: "k".into(),
+                value: Value::Int(1),
+                error: None,
+                node: Some("n1".into()),
+                revision: None,
+            };
+            events.push(event(call, Kind::Invoke));
+            events.extend(end.map(|(end, kind)| event(end, kind)));
         }
+        events.sort_by_key(|event| event.time);
+        for (index, event) in (0..).zip(&mut events) {
+            event.index = index;
+        }
+        events
     }
 
-    fn run(duration: u64) -> Run {
-        Run { healed: Some(10 * SECOND), duration: duration * SECOND, nodes: 3, ..Run::default() }
+    fn ok(call: f64, end: f64) -> (f64, Option<(f64, Kind)>) {
+        (call, Some((end, Kind::Ok)))
+    }
+
+    /// Of a run that ended at that second, and was healed at the tenth.
+    fn evidence(duration: u64, writes: &[(f64, Option<(f64, Kind)>)]) -> Evidence {
+        let run = Run {
+            healed: Some(10 * SECOND),
+            duration: duration * SECOND,
+            nodes: 3,
+            ..Run::default()
+        };
+        Evidence { history: history(writes), run, ..Evidence::default() }
+    }
+
+    fn judge(evidence: &Evidence) -> Property {
+        check(evidence, &pair(&evidence.history).unwrap())
+    }
+
+    fn undecided(evidence: &Evidence, text: &str) {
+        let property = judge(evidence);
+        assert_eq!((property.outcome, &*property.detail), (verdict::Outcome::Unknown, text));
     }
 
     #[test]
     fn service_within_the_bound_is_ok() {
-        let property = check(&[write(1, Some(2)), write(9, Some(12))], &run(30));
+        let mut evidence = evidence(30, &[ok(1.0, 2.0), ok(9.0, 12.0)]);
+        let property = judge(&evidence);
         assert_eq!(property.outcome, verdict::Outcome::Ok);
         assert_eq!(
             property.detail,
             "served 2.000 s after the last heal; 1 of 3 nodes answered within the bound of 10.000 s"
         );
+        evidence.history.iter_mut().for_each(|event| event.node = None);
+        assert_eq!(
+            judge(&evidence).detail,
+            "served 2.000 s after the last heal, within the bound of 10.000 s"
+        );
     }
 
     #[test]
     fn no_service_is_a_violation() {
-        let property = check(&[write(1, Some(2)), write(11, None)], &run(30));
+        let property = judge(&evidence(30, &[ok(1.0, 2.0), (11.0, None)]));
         assert_eq!(property.outcome, verdict::Outcome::Violated);
         assert_eq!(
             property.violations[0].summary,
@@ -150,7 +244,7 @@ mod tests {
 
     #[test]
     fn late_service_is_a_violation() {
-        let property = check(&[write(11, None), write(20, Some(25))], &run(30));
+        let property = judge(&evidence(30, &[(11.0, None), ok(20.0, 25.0)]));
         assert!(
             property.violations[0].summary.ends_with("the first did 15.000 s after the heal"),
             "{property:?}"
@@ -158,21 +252,61 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_tried_long_enough_is_undecided() {
-        let undecided = |property: Property, text: &str| {
-            assert_eq!(property.outcome, verdict::Outcome::Unknown);
-            assert_eq!(property.detail, text);
-        };
+    fn a_cluster_that_was_hardly_asked_may_have_served() {
+        let late = ok(19.95, 20.05);
+        let gave_up = |call, end| (call, Some((end, Kind::Info)));
         undecided(
-            check(&[write(1, Some(2))], &run(30)),
+            &evidence(30, &[late]),
+            "no operation succeeded within the bound of 10.000 s after the last heal, but one was \
+             open for only 0.050 s of it",
+        );
+        // Two that overlap count once.
+        undecided(
+            &evidence(30, &[gave_up(9.0, 12.0), gave_up(11.0, 13.0), late]),
+            "no operation succeeded within the bound of 10.000 s after the last heal, but one was \
+             open for only 3.050 s of it",
+        );
+        let asked = [gave_up(10.0, 13.0), gave_up(15.0, 17.0), late];
+        assert_eq!(judge(&evidence(30, &asked)).outcome, verdict::Outcome::Violated);
+    }
+
+    #[test]
+    fn a_fault_that_lasts_longer_than_the_run_says_leaves_it_open() {
+        let fault = |seconds: u64, phase| Record {
+            fault: 3,
+            time: seconds * SECOND,
+            phase,
+            kind: "pause".into(),
+            what: "majority".into(),
+            nodes: vec!["n1".into(), "n2".into()],
+            leader: None,
+            detail: serde_json::Value::Null,
+        };
+        let mut evidence = evidence(60, &[(11.0, None), ok(14.0, 15.0)]);
+        evidence.faults = vec![fault(5, Phase::Installed), fault(35, Phase::Healed)];
+        undecided(
+            &evidence,
+            "run.json says that every fault was healed at 10.000 s, but fault 3 (pause majority) \
+             was at 35.000 s",
+        );
+        evidence.faults[1].phase = Phase::Failed;
+        undecided(&evidence, "fault 3 (pause majority) was never seen healed");
+        evidence.faults[1] = fault(10, Phase::Healed);
+        assert_eq!(judge(&evidence).outcome, verdict::Outcome::Ok);
+    }
+
+    #[test]
+    fn what_was_not_tried_long_enough_is_undecided() {
+        undecided(
+            &evidence(30, &[ok(1.0, 2.0)]),
             "nothing was asked of the cluster after the last heal",
         );
         undecided(
-            check(&[write(11, None)], &run(15)),
+            &evidence(15, &[(11.0, None)]),
             "the run ended 5.000 s after the last heal, before the bound of 10.000 s",
         );
         undecided(
-            check(&[write(11, Some(12))], &Run::default()),
+            &Evidence { run: Run::default(), ..evidence(30, &[ok(11.0, 12.0)]) },
             "run.json does not say when every fault was healed",
         );
     }

@@ -8,7 +8,28 @@ pub mod faults;
 pub mod final_state;
 pub mod liveness;
 
-use crate::verdict::{Outcome, Property, Violation};
+use std::{collections::BTreeMap, ops::Range};
+
+use crate::{
+    history::{Event, Kind},
+    verdict::{Outcome, Property, Violation},
+};
+
+/// From when to when each operation was open: until it was answered or given up. One that never
+/// was stays open.
+fn open(history: &[Event]) -> Vec<Range<u64>> {
+    let mut calls = BTreeMap::new();
+    let mut spans = Vec::new();
+    for event in history {
+        if event.kind == Kind::Invoke {
+            calls.insert(event.process, event.time);
+        } else if let Some(call) = calls.remove(&event.process) {
+            spans.push(call..event.time);
+        }
+    }
+    spans.extend(calls.into_values().map(|call| call..u64::MAX));
+    spans
+}
 
 fn ok(name: &str, detail: impl Into<String>) -> Property {
     Property {

@@ -246,7 +246,42 @@ pub enum Unresolved {
 
 #[cfg(test)]
 mod tests {
+    use checker::property::coverage;
+
     use super::*;
+
+    /// Names of faults cross into the checker as text: it must know each.
+    #[test]
+    fn the_checker_knows_which_faults_depose_a_leader() {
+        use checker::fault::{Phase, Record};
+        let faults = "kill,pause,partition,network,disk,clock".parse::<Menu>().unwrap();
+        for fault in faults.items.into_iter().flatten() {
+            let record = Record {
+                fault: 0,
+                time: 0,
+                phase: Phase::Bitten,
+                kind: fault.kind().to_owned(),
+                what: fault.what(),
+                nodes: vec!["n2".to_owned()],
+                leader: Some("n2".to_owned()),
+                detail: serde_json::Value::Null,
+            };
+            let deposes = match fault {
+                Fault::Kill { .. } | Fault::Pause { .. } => true,
+                Fault::Partition { shape, .. } => match shape {
+                    Shape::One
+                    | Shape::Halves
+                    | Shape::Minority
+                    | Shape::LeaderMinority
+                    | Shape::LeaderAlone
+                    | Shape::Mute => true,
+                    Shape::MajoritiesRing | Shape::Bridge | Shape::Deaf => false,
+                },
+                Fault::Network { .. } | Fault::Disk { .. } | Fault::Clock { .. } => false,
+            };
+            assert_eq!(coverage::deposes(&record, 5), deposes, "{fault}");
+        }
+    }
 
     #[test]
     fn a_fault_needs_a_leader_exactly_if_it_is_skipped_without_one() {

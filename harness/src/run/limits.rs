@@ -19,6 +19,11 @@ pub(crate) const READING: Duration = Duration::from_secs(10);
 /// Every node must have applied everything within this time after the last operation.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(10);
 
+/// A leader that is gone for this long is replaced,
+const DEPOSING: Duration = Duration::from_secs(3);
+/// or where that is longer, for so many election timeouts: each is drawn between it and its double.
+const DEPOSING_TIMEOUTS: u32 = 6;
+
 /// What the checker expects of a run of this plan.
 pub(crate) fn expect(plan: &Plan) -> Expect {
     // Far below what a healthy cluster does, and more than one that only pretends to.
@@ -38,7 +43,12 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
         // Few, and begun under faults: what matters is that any succeeded.
         Workload::Script(_) => 1,
     };
-    Expect { recovery: RECOVERY, operations, faults: plan.faults.len() }
+    Expect {
+        recovery: RECOVERY,
+        operations,
+        faults: plan.faults.len(),
+        deposing: DEPOSING.max(plan.timings.election_timeout * DEPOSING_TIMEOUTS),
+    }
 }
 
 /// How many operations clients perform in a time, each one after the other, in this weather.
