@@ -26,7 +26,8 @@ pub(super) fn contradiction(order: &[&Record]) -> Option<String> {
             }
             Event::Appended { prev, entries } => {
                 let led = leads.get(&record.node);
-                for (&(term, hash), index) in entries.iter().zip(prev.index.saturating_add(1)..) {
+                let indices = prev.index.saturating_add(1)..=u64::MAX;
+                for (&(term, hash), index) in entries.iter().zip(indices) {
                     if led != Some(&term) {
                         if !made.contains(&(index, hash)) {
                             taken.entry((index, hash)).or_insert(record);

@@ -115,27 +115,6 @@ fn boots_count_from_one() {
 }
 
 #[test]
-fn what_no_node_can_write() {
-    let impossible = |why: &str, spoil: &dyn Fn(&mut Record)| {
-        let line = traces(SCRIPT)[0].iter().position(|r| matches!(r.event, Event::Durable { .. }));
-        let line = line.unwrap();
-        let why = format!("line {} of the trace of n1 (boot 1, seq {line}): {why}", line + 1);
-        broken(&why, |t| spoil(&mut t[0][line]));
-    };
-    let last = |record: &mut Record, new: Position| match &mut record.event {
-        Event::Durable { last, .. } => *last = new,
-        other => panic!("{other:?} is not durable"),
-    };
-    let nowhere = "it has an entry of term 3 at index 0";
-    impossible(nowhere, &|r| last(r, Position { term: 3, ..Position::default() }));
-    let never = "it has an entry of term 0 at index 3";
-    impossible(never, &|r| last(r, Position { index: 3, ..Position::default() }));
-    let endless = "it counts to 18446744073709551615";
-    impossible(endless, &|r| last(r, Position { index: u64::MAX, ..Position::default() }));
-    impossible(endless, &|r| r.clock = u64::MAX);
-}
-
-#[test]
 fn a_node_may_be_killed_before_the_first_line_of_a_boot() {
     let mut traces = traces(SCRIPT);
     traces[1].last_mut().unwrap().boot = 3;
