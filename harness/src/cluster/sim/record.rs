@@ -7,6 +7,11 @@ use checker::{
 };
 use proto::trace;
 
+use crate::plan::Plan;
+
+/// There is room from the beginning for no more operations than these.
+const OPERATIONS_MAX: u64 = 10_000;
+
 /// The evidence so far.
 pub(super) struct Recorder {
     evidence: Evidence,
@@ -15,9 +20,15 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Nothing yet, of so many nodes.
-    pub(super) fn new(nodes: usize) -> Self {
-        let evidence = Evidence { traces: vec![Vec::new(); nodes], ..Evidence::default() };
+    /// Nothing yet, with room for what the plan may bring.
+    pub(super) fn new(plan: &Plan) -> Self {
+        let operations = plan.load.rate.saturating_mul(plan.time.as_secs()).min(OPERATIONS_MAX);
+        // An operation begins and ends, and a node takes about two steps for each. Lists that are
+        // copied whenever they have doubled would cost more than what is written to them.
+        let room = 2 * operations as usize + operations as usize / 2;
+        let traces = plan.node_ids().iter().map(|_| Vec::with_capacity(room)).collect();
+        let history = Vec::with_capacity(room);
+        let evidence = Evidence { history, traces, ..Evidence::default() };
         Self { evidence, checker: Checker::new(), violation: None }
     }
 

@@ -71,7 +71,7 @@ impl<'a> World<'a> {
         };
         let disk = || SimulatedDisk::new(plan.world.disk.honesty);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
-        let mut record = Recorder::new(ids.len());
+        let mut record = Recorder::new(plan);
         let run = record.run();
         run.nodes = ids.len();
         run.traced = plan.system.traced();
