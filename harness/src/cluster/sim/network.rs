@@ -7,10 +7,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
     time::Duration,
 };
 
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, distr::Bernoulli};
 
 use super::queue::nanoseconds;
 use crate::{
@@ -18,10 +19,36 @@ use crate::{
     plan::Network,
 };
 
-/// The delay of a message.
-pub(super) fn delay(network: &Network, rng: &mut impl Rng) -> Duration {
-    let late = rng.random_bool(network.late);
-    between(rng, network.delay_min, if late { network.late_max } else { network.delay_max })
+/// What a network does by itself, as it is drawn for each message.
+#[derive(Debug)]
+pub(super) struct Weather {
+    pub(super) loss: Bernoulli,
+    pub(super) duplication: Bernoulli,
+    late: Bernoulli,
+    /// Nanoseconds, of most messages and of late ones.
+    delays: RangeInclusive<u64>,
+    late_delays: RangeInclusive<u64>,
+}
+
+impl Weather {
+    /// The weather of a valid plan.
+    pub(super) fn new(network: &Network) -> Self {
+        let share = |share| Bernoulli::new(share).expect("a valid plan's shares are 0 to 1");
+        let range = |most| nanoseconds(network.delay_min)..=nanoseconds(most);
+        Self {
+            loss: share(network.loss),
+            duplication: share(network.duplication),
+            late: share(network.late),
+            delays: range(network.delay_max),
+            late_delays: range(network.late_max),
+        }
+    }
+
+    /// The delay of a message.
+    pub(super) fn delay(&self, rng: &mut impl Rng) -> Duration {
+        let range = if rng.sample(self.late) { &self.late_delays } else { &self.delays };
+        Duration::from_nanos(rng.random_range(range.clone()))
+    }
 }
 
 /// A time from between two, evenly.
@@ -30,9 +57,40 @@ pub(super) fn between(rng: &mut impl Rng, least: Duration, most: Duration) -> Du
     Duration::from_nanos(rng.random_range(least..=nanoseconds(most).max(least)))
 }
 
+/// What faults in force do to links, in the order of their ids. None or a few: looking at each is
+/// faster than a tree.
+#[derive(Debug)]
+struct InForce<T>(Vec<(FaultId, T)>);
+
+impl<T> Default for InForce<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> InForce<T> {
+    fn insert(&mut self, fault: FaultId, what: T) {
+        self.remove(fault);
+        let place = self.0.partition_point(|(id, _)| *id < fault);
+        self.0.insert(place, (fault, what));
+    }
+
+    fn remove(&mut self, fault: FaultId) {
+        self.0.retain(|(id, _)| *id != fault);
+    }
+
+    fn get(&self, fault: FaultId) -> Option<&T> {
+        self.0.iter().find(|(id, _)| *id == fault).map(|(_, what)| what)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.0.iter_mut().map(|(_, what)| what)
+    }
+}
+
 /// The cuts that hold, and how many messages each dropped, by link.
 #[derive(Debug, Default)]
-pub(super) struct Cuts(BTreeMap<FaultId, BTreeMap<Link, u64>>);
+pub(super) struct Cuts(InForce<BTreeMap<Link, u64>>);
 
 impl Cuts {
     /// Cuts links.
@@ -42,13 +100,13 @@ impl Cuts {
 
     /// Ends a cut.
     pub(super) fn remove(&mut self, fault: FaultId) {
-        self.0.remove(&fault);
+        self.0.remove(fault);
     }
 
     /// Whether a message on this link is dropped now. Every cut of the link counts it.
     pub(super) fn drops(&mut self, link: Link) -> bool {
         let mut dropped = false;
-        for cut in self.0.values_mut() {
+        for cut in self.0.iter_mut() {
             if let Some(count) = cut.get_mut(&link) {
                 *count += 1;
                 dropped = true;
@@ -59,7 +117,7 @@ impl Cuts {
 
     /// The messages that a cut dropped so far, by link.
     pub(super) fn counters(&self, fault: FaultId) -> BTreeMap<Link, u64> {
-        self.0.get(&fault).cloned().unwrap_or_default()
+        self.0.get(fault).cloned().unwrap_or_default()
     }
 }
 
@@ -92,7 +150,7 @@ struct Trouble {
 
 /// The troubles that hold, and how many messages each struck, by link.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(BTreeMap<FaultId, Trouble>);
+pub(super) struct Troubles(InForce<Trouble>);
 
 impl Troubles {
     /// Makes trouble on links.
@@ -109,13 +167,13 @@ impl Troubles {
 
     /// Ends a trouble.
     pub(super) fn remove(&mut self, fault: FaultId) {
-        self.0.remove(&fault);
+        self.0.remove(fault);
     }
 
     /// What becomes of a message on this link now. Every trouble that strikes it counts it.
     pub(super) fn fate(&mut self, link: Link, rng: &mut impl Rng) -> Fate {
         let mut fate = Fate::default();
-        for Trouble { how, strength: Strength { share, most }, struck } in self.0.values_mut() {
+        for Trouble { how, strength: Strength { share, most }, struck } in self.0.iter_mut() {
             let Some(count) = struck.get_mut(&link) else { continue };
             if *how != NetworkTrouble::Slow && !rng.random_bool(*share) {
                 continue;
@@ -137,12 +195,12 @@ impl Troubles {
 
     /// The messages that a trouble struck so far, by link.
     pub(super) fn counters(&self, fault: FaultId) -> BTreeMap<Link, u64> {
-        self.0.get(&fault).map(|trouble| trouble.struck.clone()).unwrap_or_default()
+        self.0.get(fault).map(|trouble| trouble.struck.clone()).unwrap_or_default()
     }
 
     /// Whether another trouble than `fault` holds on a link.
     pub(super) fn strikes(&self, fault: FaultId, link: Link) -> bool {
-        self.0.iter().any(|(by, trouble)| *by != fault && trouble.struck.contains_key(&link))
+        self.0.0.iter().any(|(by, trouble)| *by != fault && trouble.struck.contains_key(&link))
     }
 }
 

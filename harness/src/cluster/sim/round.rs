@@ -213,20 +213,19 @@ impl World<'_> {
                 _ => None,
             };
         }
-        let network = &self.plan.world.network;
         let link = Link { from, to };
         let mut fate = Fate::default();
         let lost = if self.cuts.drops(link) {
             Some(Loss::Cut)
         } else {
             fate = self.troubles.fate(link, &mut self.rng);
-            (fate.lost || self.rng.random_bool(network.loss)).then_some(Loss::Chance)
+            (fate.lost || self.rng.sample(self.weather.loss)).then_some(Loss::Chance)
         };
         if let Some(why) = lost {
             self.watch.see(self.now, Happening::Lost { id, message: &message, why });
             return None;
         }
-        let doubled = self.rng.random_bool(network.duplication).then_some(Duration::ZERO);
+        let doubled = self.rng.sample(self.weather.duplication).then_some(Duration::ZERO);
         for later in doubled.into_iter().chain(fate.again) {
             let again = self.now + self.message_delay() + later;
             let copy = self.sent(&message, Some(id));

@@ -14,7 +14,7 @@ use super::{
     clock::{Clock, TRUE_RATE},
     disk::SimulatedDisk,
     nemesis::Nemesis,
-    network::{self, Cuts, Troubles},
+    network::{Cuts, Troubles, Weather},
     observe::{MessageId, Observer, Stage, Watch},
     process::Process,
     queue::{Event, Queue},
@@ -39,6 +39,7 @@ pub(super) struct World<'a> {
     pub(super) queue: Queue,
     pub(super) rng: Xoshiro256PlusPlus,
     pub(super) processes: Vec<Process>,
+    pub(super) weather: Weather,
     pub(super) cuts: Cuts,
     pub(super) troubles: Troubles,
     pub(super) clients: Vec<Client>,
@@ -88,6 +89,7 @@ impl<'a> World<'a> {
             queue,
             processes: ids.iter().map(|_| Process::new(disk(), clock(&mut rng))).collect(),
             rng,
+            weather: Weather::new(&plan.world.network),
             cuts: Cuts::default(),
             troubles: Troubles::default(),
             clients: Vec::new(),
@@ -154,7 +156,7 @@ impl<'a> World<'a> {
 
     /// How long a message takes.
     pub(super) fn message_delay(&mut self) -> Duration {
-        network::delay(&self.plan.world.network, &mut self.rng)
+        self.weather.delay(&mut self.rng)
     }
 
     /// A node's process; ids come from the plan alone.
