@@ -302,9 +302,10 @@ impl Replica {
     }
 
     fn take_read_answers(&mut self) {
-        for (id, index) in self.effects.reads.drain(..) {
+        for &(id, index) in &self.effects.reads {
             self.reads.answer(id, index);
         }
+        self.effects.reads.clear();
     }
 
     /// Applies what is committed and answers the clients who wait for it.

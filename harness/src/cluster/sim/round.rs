@@ -150,14 +150,22 @@ impl World<'_> {
 
     /// Does all outputs, in their order.
     fn flush(&mut self, id: NodeId, running: &mut Running) -> Result<(), storage::Error> {
+        // A leader says nothing to most acknowledgements.
+        if running.outputs.is_empty() && running.queued.is_empty() {
+            return Ok(());
+        }
         for (clock, event) in running.outputs.trace.drain(..) {
             self.trace(id, (running.boot, running.lines), clock, event);
             running.lines += 1;
         }
-        running.queued.extend(running.outputs.write.take());
+        if let Some(write) = running.outputs.write.take() {
+            running.queued.push(write);
+        }
         self.write(id, running)?;
         for message in running.outputs.messages.drain(..) {
-            running.refusals.extend(self.send(message));
+            if let Some(refusal) = self.send(message) {
+                running.refusals.push(refusal);
+            }
         }
         for (request, result) in running.outputs.replies.drain(..) {
             if let Some((client, token)) = running.requests.remove(&request) {
@@ -225,8 +233,10 @@ impl World<'_> {
             self.watch.see(self.now, Happening::Lost { id, message: &message, why });
             return None;
         }
-        let doubled = self.rng.sample(self.weather.duplication).then_some(Duration::ZERO);
-        for later in doubled.into_iter().chain(fate.again) {
+        if self.rng.sample(self.weather.duplication) {
+            fate.again.insert(0, Duration::ZERO);
+        }
+        for later in fate.again {
             let again = self.now + self.message_delay() + later;
             let copy = self.sent(&message, Some(id));
             let work = Work::Message(copy, message.clone());
