@@ -162,18 +162,17 @@ impl Checker {
     /// Takes the next line; gives what it violates.
     pub fn observe(&mut self, record: &Record) -> &[Finding] {
         let before = self.findings.len();
-        self.cluster.enter(record.node);
-        if let Some(node) = self.cluster.get(record.node) {
-            let step = Step { line: self.line, record, cluster: &self.cluster, node };
-            for place in &self.looks[Kind::of(&record.event) as usize] {
-                let Judge { name, rule, found } = &mut self.judges[*place];
-                let findings = &mut self.findings;
-                let (node, line) = (record.node, self.line);
-                let mut report = Report { rule: name, node, line, found, findings };
-                rule.observe(&step, &mut report);
-            }
+        let account = self.cluster.enter(record.node);
+        let node = self.cluster.account(account);
+        let step = Step { line: self.line, record, cluster: &self.cluster, node };
+        for place in &self.looks[Kind::of(&record.event) as usize] {
+            let Judge { name, rule, found } = &mut self.judges[*place];
+            let findings = &mut self.findings;
+            let (node, line) = (record.node, self.line);
+            let mut report = Report { rule: name, node, line, found, findings };
+            rule.observe(&step, &mut report);
         }
-        self.cluster.apply(record, self.line);
+        self.cluster.apply(account, record, self.line);
         self.line += 1;
         self.findings.get(before..).unwrap_or(&[])
     }

@@ -124,6 +124,11 @@ impl Cluster {
         }
     }
 
+    /// The account at a place that [`Cluster::enter`] gave.
+    pub(super) fn account(&self, place: usize) -> &Node {
+        &self.nodes[place].1
+    }
+
     /// The node's account, where it has one.
     pub(super) fn get(&self, id: u64) -> Option<&Node> {
         self.nodes.iter().find(|(known, _)| *known == id).map(|(_, node)| node)
@@ -139,9 +144,8 @@ impl Cluster {
         self.term(term)?.leader
     }
 
-    /// Takes in what the line says.
-    pub(super) fn apply(&mut self, record: &Record, line: Line) {
-        let place = self.enter(record.node);
+    /// Takes in what the line says, into the account at a place that [`Cluster::enter`] gave.
+    pub(super) fn apply(&mut self, place: usize, record: &Record, line: Line) {
         let node = &mut self.nodes[place].1;
         match &record.event {
             Event::Started { term, vote, last, voters } => {

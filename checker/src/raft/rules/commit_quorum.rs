@@ -105,7 +105,7 @@ fn leader(
             .term(term)
             .and_then(|t| t.acknowledged.iter().find(|(node, to, ..)| (*node, *to) == (voter, me)));
         let most = known.map_or(0, |(_, _, position, _)| position.index);
-        let lines: Vec<_> = known.iter().map(|(.., line)| *line).collect();
+        let line = known.map(|(.., line)| *line);
         if most < index {
             let most = match most {
                 0 => "nothing".to_owned(),
@@ -118,7 +118,7 @@ fn leader(
                     entry(last)
                 ),
                 &[voter],
-                &lines,
+                line.as_slice(),
             );
         } else if let Some((_, _, position, _)) = known
             && !node.log.contains(*position)
@@ -131,7 +131,7 @@ fn leader(
                     entry(*position)
                 ),
                 &[voter],
-                &lines,
+                line.as_slice(),
             );
         }
     }
