@@ -67,11 +67,20 @@ pub(super) struct Running {
     /// A round is scheduled.
     pub(super) awaited: bool,
     /// The earliest timer that is scheduled.
-    pub(super) timer: Option<Time>,
+    pub(super) timer: Option<Timer>,
     pub(super) queued: Vec<(WriteId, Vec<storage::Record>)>,
     pub(super) syncing: Option<Syncing>,
     pub(super) requests: BTreeMap<RequestId, (ClientId, u64)>,
     pub(super) last_request: RequestId,
+}
+
+/// A timer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timer {
+    /// When it goes off.
+    at: Time,
+    /// What the node's clock is to show then.
+    reading: Time,
 }
 
 /// What the disk is at work with.
@@ -261,7 +270,7 @@ impl World<'_> {
     pub(super) fn timer(&mut self, id: NodeId) {
         let now = self.now;
         let Process { paused, time, running: Some(running), .. } = self.process(id) else { return };
-        if running.timer != Some(now) {
+        if running.timer.is_none_or(|timer| timer.at != now) {
             return;
         }
         running.timer = None;
@@ -279,17 +288,13 @@ impl World<'_> {
     pub(super) fn wind(&mut self, id: NodeId) {
         let now = self.now;
         let Process { time, running: Some(running), .. } = self.process(id) else { return };
-        let deadline = running.replica.deadline();
-        if deadline == Time::MAX {
+        let reading = running.replica.deadline();
+        if running.timer.is_some_and(|timer| timer.reading <= reading) || reading == Time::MAX {
             return;
         }
-        let deadline = time.when(deadline);
-        if running.timer.is_some_and(|timer| timer <= deadline) {
-            return;
-        }
-        let deadline = deadline.max(now + Duration::from_nanos(1));
-        running.timer = Some(deadline);
-        self.queue.push(deadline, Event::Timer(id));
+        let at = time.when(reading).max(now + Duration::from_nanos(1));
+        running.timer = Some(Timer { at, reading });
+        self.queue.push(at, Event::Timer(id));
     }
 
     /// A node's clock goes otherwise than before, so its timer goes off at another time.
