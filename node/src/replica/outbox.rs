@@ -6,20 +6,18 @@ use crate::raft::{Body, Message};
 /// Adds a message behind those that have not left yet: an append that goes on where the one
 /// before ends joins it, up to `append_bytes`; an acknowledgement replaces the one before.
 pub(super) fn push(outbox: &mut Vec<Message>, message: Message, append_bytes: usize) {
-    let before = outbox.iter_mut().rfind(|before| before.to == message.to);
-    match before {
-        Some(before) if before.term == message.term => {
-            if let Err(message) = join(before, message, append_bytes) {
-                outbox.push(message);
-            }
-        }
+    match outbox.iter_mut().rfind(|before| before.to == message.to) {
+        Some(before) if joinable(before, &message, append_bytes) => join(before, message),
         _ => outbox.push(message),
     }
 }
 
-/// Makes `before` say what `message` says too, or gives `message` back.
-fn join(before: &mut Message, message: Message, append_bytes: usize) -> Result<(), Message> {
-    let joinable = match (&before.body, &message.body) {
+/// Whether one message can say what two would.
+fn joinable(before: &Message, message: &Message, append_bytes: usize) -> bool {
+    if before.term != message.term {
+        return false;
+    }
+    match (&before.body, &message.body) {
         (
             Body::Append { prev_index: start, prev_term: start_term, entries: first, .. },
             Body::Append { prev_index, prev_term, entries, .. },
@@ -32,10 +30,11 @@ fn join(before: &mut Message, message: Message, append_bytes: usize) -> Result<(
         }
         (Body::AppendReply { result: Ok(_), .. }, Body::AppendReply { result: Ok(_), .. }) => true,
         _ => false,
-    };
-    if !joinable {
-        return Err(message);
     }
+}
+
+/// Makes `before` say what `message` says too.
+fn join(before: &mut Message, message: Message) {
     before.clock = message.clock;
     match (&mut before.body, message.body) {
         (
@@ -51,7 +50,6 @@ fn join(before: &mut Message, message: Message, append_bytes: usize) -> Result<(
         ) => (*most, *last) = (matched.max(*most), round.max(*last)),
         (_, body) => panic!("{body:?} cannot be joined"),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! Everything random comes from the generator that [`MemoryDisk::crash`] is given, so that a seed
 //! repeats a crash bit by bit.
 
-use std::{collections::BTreeMap, io, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, io, iter, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use rand::{Rng, RngExt};
@@ -51,7 +51,7 @@ impl Write {
     /// The part of it in each sector: where in the file, and where in the data.
     fn sectors(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
         let mut at = 0;
-        std::iter::from_fn(move || {
+        iter::from_fn(move || {
             let offset = self.offset + at;
             let len = (SECTOR_BYTES - offset % SECTOR_BYTES).min(self.data.len() - at);
             at += len;
@@ -272,7 +272,8 @@ impl Disk for MemoryDisk {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::StorageFull)?;
         let file = self.next_file;
         self.next_file += 1;
-        self.files.insert(file, File { durable: vec![0; len].into(), ..File::default() });
+        let durable = iter::repeat_n(0, len).collect();
+        self.files.insert(file, File { durable, ..File::default() });
         self.change(Change::Link { name: name.to_owned(), file });
         Ok(())
     }
