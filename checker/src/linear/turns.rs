@@ -34,6 +34,32 @@ impl Turn {
     }
 }
 
+/// Of each process that has turns to take, the number of the next.
+#[derive(Default)]
+pub(super) struct NextTurns(FxHashMap<u64, usize>);
+
+impl NextTurns {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of these comes before the turn.
+    pub(super) fn precede(&self, turn: Turn) -> bool {
+        self.0.get(&turn.process).is_some_and(|&next| next < turn.number)
+    }
+}
+
+impl FromIterator<Turn> for NextTurns {
+    fn from_iter<T: IntoIterator<Item = Turn>>(turns: T) -> Self {
+        let mut next = Self::default();
+        for Turn { process, number } in turns {
+            let next = next.0.entry(process).or_insert(number);
+            *next = number.min(*next);
+        }
+        next
+    }
+}
+
 /// A model whose operations have turns: those of a process that touch must be in their order.
 #[derive(Clone, Copy, Debug)]
 pub struct InTurn<'a, M>(pub &'a M);
@@ -145,7 +171,16 @@ impl Turns {
                     ret: interval.ret,
                 };
                 let in_turn: Vec<_> = intervals.iter().zip(&self.0).map(give).collect();
-                decide(&InTurn(model), &in_turn, budget)
+                match decide(&InTurn(model), &in_turn, budget) {
+                    Decision::Undecided { reason } => Decision::Undecided {
+                        reason: format!(
+                            "the clock is too coarse: times allow an order, but whether one lets \
+                             each process do one thing after the other at one moment was not \
+                             found out: {reason}"
+                        ),
+                    },
+                    decision => decision,
+                }
             }
             decision => decision,
         }

@@ -18,8 +18,9 @@
 //! - An overwrite that nobody looks at is not tried before the operation that returns.
 //!
 //! An operation with a [turn](super::turns) waits for those of its process that are open and come
-//! before it. So it is like no other, and taken for an update, which takes its place for all to see.
-//! Of two configurations of one state, the one that must do less has less to wait for, too.
+//! before it. So it is like no other, and where it is an overwrite it is taken for an update, which
+//! takes its place for all to see. Of two configurations of one state, the one that must do less has
+//! less to wait for, too. At one time, calls are taken in their turns.
 //!
 //! Sets are compared member by member, so a hash collision costs time and never a wrong verdict.
 //!
@@ -36,6 +37,7 @@ use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::turns::NextTurns;
 use crate::model::{Effect, Model};
 use bits::Bits;
 use frontier::{Config, Frontier};
@@ -241,7 +243,8 @@ impl<'a, M: Model> Search<'a, M> {
     fn run(&mut self, intervals: &[Interval<M::Operation>]) -> Result<Option<usize>, (Stop, u64)> {
         self.restart();
         let mut calls: Vec<usize> = (0..intervals.len()).collect();
-        calls.sort_by_key(|&position| intervals[position].call);
+        let number = |at: usize| self.model.turn(&intervals[at].operation).map(|turn| turn.number);
+        calls.sort_by_key(|&position| (intervals[position].call, number(position)));
         let mut returns: Vec<(u64, usize)> = Vec::with_capacity(intervals.len());
         let ends = intervals.iter().enumerate();
         returns.extend(ends.filter_map(|(at, interval)| Some((interval.ret?, at))));
@@ -286,31 +289,35 @@ impl<'a, M: Model> Search<'a, M> {
         if effect == Effect::Observe && ends == Ends::Never {
             return None;
         }
-        let has_turn = self.model.turn(&operation).is_some();
-        if has_turn {
+        let turn = self.model.turn(&operation);
+        if turn.is_some() && effect == Effect::Overwrite {
             effect = Effect::Update;
         }
         let slot = self.free.pop().unwrap_or(self.open.len());
         if slot == self.open.len() {
             self.open.push(None);
         }
+        if turn.is_some() {
+            self.turns.insert(slot);
+        }
         if effect == Effect::Observe {
-            for config in &mut self.configs {
-                if self.model.apply(&config.state, &operation).is_none() {
+            let mut configs = std::mem::take(&mut self.configs);
+            for config in &mut configs {
+                if self.model.apply(&config.state, &operation).is_none()
+                    || turn.is_some_and(|turn| self.next_turns(config).precede(turn))
+                {
                     config.must.insert(slot);
                 } else if let Some(trails) = &mut self.trails {
                     config.trail = trails.push(config.trail, How::Placed, position);
                 }
             }
+            self.configs = configs;
             self.open[slot] = Some(Open { operation, effect, ends, position, class: 0 });
             return Some(slot);
         }
         let kind =
             if effect == Effect::Overwrite { &mut self.overwrites } else { &mut self.updates };
         kind.insert(slot);
-        if has_turn {
-            self.turns.insert(slot);
-        }
         for config in &mut self.configs {
             config.can.insert(slot);
             if ends != Ends::Never {
@@ -368,13 +375,13 @@ impl<'a, M: Model> Search<'a, M> {
     fn close(&mut self, slot: Slot) {
         let Some(open) = self.open[slot].take() else { return };
         self.free.push(slot);
+        self.turns.remove(slot);
         if open.effect == Effect::Observe {
             return;
         }
         self.order.retain(|&other| other != slot);
         self.overwrites.remove(slot);
         self.updates.remove(slot);
-        self.turns.remove(slot);
         if open.ends != Ends::Later
             && let Some(class) = self.classes.get_mut(&open.operation)
         {
@@ -441,9 +448,7 @@ impl<'a, M: Model> Search<'a, M> {
             if last_class == Some(open.class) || !config.can.contains(slot) {
                 continue;
             }
-            if let Some(turn) = self.model.turn(&open.operation)
-                && next_turns.get(&turn.process).is_some_and(|&next| next < turn.number)
-            {
+            if self.model.turn(&open.operation).is_some_and(|turn| next_turns.precede(turn)) {
                 continue;
             }
             last_class = Some(open.class);
@@ -511,30 +516,35 @@ impl<'a, M: Model> Search<'a, M> {
     /// Puts every operation in its place that only observes and can: those in `seen`.
     fn observe(&self, config: &mut Config<M::State>, seen: &mut Vec<Slot>) {
         seen.clear();
-        for slot in config.must.iter() {
-            let Some(open) = &self.open[slot] else { continue };
-            if open.effect == Effect::Observe
-                && self.model.apply(&config.state, &open.operation).is_some()
-            {
-                seen.push(slot);
+        loop {
+            let (before, next_turns) = (seen.len(), self.next_turns(config));
+            for slot in config.must.iter() {
+                let Some(open) = &self.open[slot] else { continue };
+                if open.effect == Effect::Observe
+                    && self.model.apply(&config.state, &open.operation).is_some()
+                    && !self
+                        .model
+                        .turn(&open.operation)
+                        .is_some_and(|turn| next_turns.precede(turn))
+                {
+                    seen.push(slot);
+                }
             }
-        }
-        for &slot in &*seen {
-            config.must.remove(slot);
+            for &slot in &seen[before..] {
+                config.must.remove(slot);
+            }
+            // It may have been the turn of one that another waited for.
+            if next_turns.is_empty() || seen.len() == before {
+                return;
+            }
         }
     }
 
-    /// Of each process with open turns, the next that must be taken.
-    fn next_turns(&self, config: &Config<M::State>) -> FxHashMap<u64, usize> {
-        let mut next = FxHashMap::default();
-        for slot in self.turns.iter().filter(|&slot| config.must.contains(slot)) {
-            let open = self.open[slot].as_ref();
-            if let Some(turn) = open.and_then(|open| self.model.turn(&open.operation)) {
-                let next = next.entry(turn.process).or_insert(turn.number);
-                *next = turn.number.min(*next);
-            }
-        }
-        next
+    /// The turns that must be taken next.
+    fn next_turns(&self, config: &Config<M::State>) -> NextTurns {
+        let must = self.turns.iter().filter(|&slot| config.must.contains(slot));
+        let open = must.filter_map(|slot| self.open[slot].as_ref());
+        open.filter_map(|open| self.model.turn(&open.operation)).collect()
     }
 
     /// Whether the state makes an open update possible.
