@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Findings, Rule,
-    history::{Change, Filter, History, Response, Watch, Write},
+    history::{Change, EMPTY, Filter, History, Watch, Write},
 };
 use crate::history::generic::{Datum, Operation};
 
@@ -51,6 +51,9 @@ pub(super) fn check<'a>(history: &'a History<'a>, findings: &mut Findings) {
     agreement(history, findings);
     let keys = existing(history);
     for watch in &history.watches {
+        if findings.is_out_of_time() {
+            return;
+        }
         missing(watch, &keys, findings);
     }
     unplaced(history, findings);
@@ -119,31 +122,45 @@ fn missing<'a>(watch: &Watch<'a>, keys: &Keys<'a>, findings: &mut Findings) {
     let told: FxHashSet<(i64, &Datum)> =
         watch.changes().map(|change| (change.revision, change.key)).collect();
     let end = horizon.saturating_add(1);
+    let mut miss = |since, range: Range<i64>, rule, why: &str| {
+        if let Some((key, change)) = earliest(watch, keys, since, range.clone(), &told) {
+            tell(watch, key, change, rule, why, findings);
+        } else if let Some(hole) = hole(watch, range) {
+            findings.violated(
+                rule,
+                &[watch.source],
+                format_args!(
+                    "{watch} told nothing of revision {hole}, which exists as revisions have no \
+                     holes and {why}"
+                ),
+            );
+        }
+    };
     if let Some(from) = watch.from {
         let begun = watch.changes().map(|change| change.revision).filter(|&r| r >= from).min();
         let first = begun.unwrap_or(end);
-        if let Some((key, change)) = earliest(watch, keys, from, from..first.min(end), &told) {
-            let why = format!("is from revision {from}, where it was to begin, on");
-            tell(watch, key, change, Rule::Resumable, &why, findings);
-        }
-        if let Some((key, change)) = earliest(watch, keys, from, first..end, &told) {
-            let why = format!("is between what it told first, at revision {first}, and {horizon}");
-            tell(watch, key, change, Rule::Reliable, &why, findings);
-        }
-    } else if let Some(first) = begins(watch)
-        && let Some((key, change)) = earliest(watch, keys, first, first..end, &told)
-    {
+        let why = format!("is from revision {from}, where it was to begin, on");
+        miss(from, from..first.min(end), Rule::Resumable, &why);
+        let why = format!("is between what it told first, at revision {first}, and {horizon}");
+        miss(from, first..end, Rule::Reliable, &why);
+    } else if let Some(first) = watch.begins() {
         let why = format!("is between where it had begun by, revision {first}, and {horizon}");
-        tell(watch, key, change, Rule::Reliable, &why, findings);
+        miss(first, first..end, Rule::Reliable, &why);
     }
 }
 
-/// Where a watch that names no revision begins, at the latest.
-fn begins(watch: &Watch<'_>) -> Option<i64> {
-    watch.responses.iter().find_map(|response| match response {
-        Response::Batch(changes) => changes.first().map(|change| change.revision),
-        Response::Progress(revision) => Some(revision.saturating_add(1)),
-    })
+/// A revision of which a watch of all keys told nothing, though it must have made some change.
+fn hole(watch: &Watch<'_>, range: Range<i64>) -> Option<i64> {
+    if !matches!(watch.filter, Filter::All) {
+        return None;
+    }
+    let mut told: Vec<i64> =
+        watch.changes().map(|change| change.revision).filter(|r| range.contains(r)).collect();
+    told.sort_unstable();
+    told.dedup();
+    let start = range.start.max(EMPTY + 1);
+    let mut revisions = told.into_iter().filter(|revision| *revision >= start);
+    (start..range.end).find(|revision| revisions.next() != Some(*revision))
 }
 
 /// The first change that lies after `since` and ends in this range, and that was not told.

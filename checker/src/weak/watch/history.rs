@@ -14,6 +14,9 @@ use crate::{
 pub const FUNCTIONS: &[&str] =
     &["watch", "txn", "read", "get", "write", "put", "set", "cas", "delete", "del"];
 
+/// The revision of a store in which nothing was written yet.
+pub(super) const EMPTY: i64 = 1;
+
 /// What a history says about watches.
 #[derive(Default)]
 pub(super) struct History<'a> {
@@ -47,6 +50,15 @@ impl<'a> Watch<'a> {
                 Response::Progress(_) => &[],
             })
             .copied()
+    }
+
+    /// Where it begins; without a revision that it names, at the latest.
+    pub(super) fn begins(&self) -> Option<i64> {
+        let first = |response: &Response<'_>| match response {
+            Response::Batch(changes) => changes.first().map(|change| change.revision),
+            Response::Progress(revision) => Some(revision.saturating_add(1)),
+        };
+        self.from.or_else(|| self.responses.iter().find_map(first))
     }
 
     /// The highest revision that it told.
@@ -197,7 +209,7 @@ fn watch<'a>(source: &'a generic::Operation<'a>) -> Result<Option<Watch<'a>>, Un
 
 fn asked<'a>(source: &'a generic::Operation<'a>) -> Result<(Filter<'a>, Option<i64>), Unexpected> {
     const ASKED: &str = "what is watched: {\"key\": k} or {\"prefix\": \"p\"} or {} for all, and \
-                         with \"from\": r from which revision on";
+                         with \"from\": r from which revision on, or 0 for now";
     let unexpected = || refuse(source.index, ASKED, source.argument);
     let entries: &[(Datum, Datum)] = match source.argument {
         Datum::Nil => &[],
@@ -211,14 +223,16 @@ fn asked<'a>(source: &'a generic::Operation<'a>) -> Result<(Filter<'a>, Option<i
             (Some("prefix"), Datum::Text(prefix)) => {
                 filter.replace(Filter::Prefix(prefix)).is_some()
             }
-            (Some("from"), Datum::Int(revision)) => from.replace(*revision).is_some(),
+            (Some("from"), Datum::Int(revision)) if *revision >= 0 => {
+                from.replace(*revision).is_some()
+            }
             _ => true,
         };
         if twice {
             return Err(unexpected());
         }
     }
-    Ok((filter.unwrap_or(Filter::All), from))
+    Ok((filter.unwrap_or(Filter::All), from.filter(|from| *from > 0)))
 }
 
 fn response(index: u64, response: &Datum) -> Result<Response<'_>, Unexpected> {

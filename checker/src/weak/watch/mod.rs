@@ -5,18 +5,23 @@
 //! - `watch-ordered`: revisions never go down;
 //! - `watch-unique`: no change is told twice;
 //! - `watch-atomic`: the changes of one revision come in one batch;
-//! - `watch-reliable`: between the first and the last that was told, nothing is missing;
+//! - `watch-reliable`: between the first and the last that was told, nothing is missing, and no
+//!   revision where all keys are watched;
 //! - `watch-resumable`: a watch from a revision begins with the first change from there on;
 //! - `watch-bookmarkable`: after a progress notification of a revision, no change up to it;
 //! - `watch-agreement`: no two changes are told of one key at one revision;
-//! - `watch-integrity`: each change is some write's that had been asked for when the watch ended;
-//! - `write-revisions`: of the acknowledged writes, none has the revision of another, nor one that
-//!   was told, or acknowledged, before the write was asked for.
+//! - `watch-integrity`: all changes of a revision are one write's, which had been asked for when the
+//!   watch ended; and what was deleted had been there;
+//! - `write-revisions`: no two writes have one revision, and none has a revision that was told,
+//!   acknowledged or passed before the write was asked for.
+//!
+//! Of these, what a history holds nothing for is left out: `watch-filter` where all keys are watched,
+//! `watch-resumable` where no watch is from a revision, `watch-bookmarkable` without progress.
 //!
 //! # History
 //! A watch is one operation, `f` is `watch`. The value of its invocation says what is watched:
 //! `{"key": k}`, `{"prefix": "p"}`, or `{}` for all, and with `"from": r` from which revision on;
-//! without it, a watch begins somewhere in its time. The value of its completion is the list of
+//! without it, or from 0, which is etcd's word for now, a watch begins somewhere in its time. The value of its completion is the list of
 //! responses in order of arrival. Each is a batch of changes, `[[revision, "put", key, value],
 //! [revision, "delete", key], …]`, or a progress notification, `{"progress": r}`. A watch that was
 //! cut off ends with `info` (or `fail`) and binds by the list that its completion holds.
@@ -25,6 +30,11 @@
 //! several keys at one revision, `[["put", key, value], ["delete", key], …]`. The `revision` of an
 //! `ok` is the store's after the write: of a put, its own. Jepsen's EDN has none, so that much stays
 //! open there. Reads are accepted, and say nothing here.
+//!
+//! A revision is one write: single-key writes never share one, since only `txn` writes several keys.
+//! A delete that finds nothing makes no change and no revision, and is answered with the store's.
+//! Revisions have no holes; 1 is that of the empty store. All this is so in etcd, and in the node of
+//! this project.
 //!
 //! # Why it is sound
 //! A change *exists* if a watch told it, or a put with its revision was acknowledged. A delete that
@@ -37,26 +47,44 @@
 //! changes may be from before its time, so none is demanded.
 //!
 //! For `watch-integrity`, a change at the revision of an acknowledged put must be that put's.
-//! Any other must be of a write whose revision nobody was told, and each of those makes one change at
-//! most: a greedy matching, of the changes whose watches end first to the writes that were asked for
-//! first, leaves over as few as any matching does. Times are compared only across a watch's end,
-//! since when each response came is not recorded.
+//! Any other must be of a write whose revision nobody was told, and which does all that was told of
+//! the revision. Each of those makes one revision at most: a greedy matching, of the revisions whose
+//! watches end first to the writes that were asked for first, leaves over as few as any matching does.
+//! Times are compared only across a watch's end, since when each response came is not recorded.
+//!
+//! Where revisions that do the same may be of several writes, the first n of them are of n writes: so
+//! the n-th was made no sooner than n of those had been asked for. In the same way, the last n but for
+//! n - 1 were made before n of the writes, those that were acknowledged last, had all ended. This is
+//! what `write-revisions` knows of them.
+//!
+//! A key is gone in the empty store, after a delete that was told, and at the revision at which a
+//! delete was acknowledged. A delete that is told next, with no put known between, needs a put that
+//! nobody told: there is none where every revision between is of other writes, where the watch that
+//! tells the delete was to tell the put too, and where no such write is left.
 //!
 //! # What stays open
 //! Where a write was acknowledged without a revision and no watch told it, it may be missing:
 //! `watch-reliable` and `watch-resumable` are unknown, unless every watch of its key was over
 //! before. A transaction whose revision nobody was told is matched key by key, which is too little
 //! for an `ok`. Changes of unknown writes that no watch told are never missed. The store is taken to
-//! be empty at first. Compaction, and the previous values that etcd can add, are not looked at.
+//! be empty at first. Whether revisions are known to be too many for the writes there are is not
+//! counted. Compaction, and the previous values that etcd can add, are not looked at.
 //!
-//! It takes O(n log n), plus a search in each key that a watch asks for and that has changes.
+//! It takes O(n log n), plus a search in each key that a watch asks for and that has changes; memory
+//! in proportion to the history.
 
+mod bucket;
 mod existing;
 mod history;
 mod origin;
+mod presence;
 mod stream;
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use super::{Tally, violation};
 use crate::{
@@ -66,7 +94,7 @@ use crate::{
     verdict::{Outcome, Property, count},
 };
 pub use history::FUNCTIONS;
-use history::{History, Response};
+use history::{Filter, History, Response};
 
 /// A property of watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,10 +146,14 @@ impl Rule {
     }
 }
 
+/// Longer than anybody waits, and short enough for the clock to add.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// What was found so far.
-#[derive(Default)]
 struct Findings {
     tallies: [Tally; 10],
+    deadline: Instant,
+    out_of_time: bool,
 }
 
 impl Findings {
@@ -138,47 +170,71 @@ impl Findings {
     fn undecided(&mut self, rule: Rule, reason: impl FnOnce() -> String) {
         self.tallies[rule as usize].undecided(reason);
     }
+
+    /// Whether the time budget is used up: what was found stands, and nothing more is looked for.
+    fn is_out_of_time(&mut self) -> bool {
+        self.out_of_time |= Instant::now() >= self.deadline;
+        self.out_of_time
+    }
 }
 
-/// Checks every watch of a history. It needs no limits.
+/// Checks every watch of a history.
 ///
 /// # Errors
 /// An operation that is neither a watch nor a key-value store's.
 pub fn check(
     operations: &[generic::Operation<'_>],
-    _limits: &Limits,
+    limits: &Limits,
 ) -> Result<Vec<Property>, Unexpected> {
+    let deadline = Instant::now() + limits.timeout.min(LONGEST);
     let history = History::of(operations)?;
-    let mut findings = Findings::default();
+    let mut findings = Findings { tallies: Default::default(), deadline, out_of_time: false };
     for watch in &history.watches {
+        if findings.is_out_of_time() {
+            break;
+        }
         stream::check(watch, &mut findings);
     }
-    existing::check(&history, &mut findings);
-    origin::check(&history, &mut findings);
+    if !findings.is_out_of_time() {
+        existing::check(&history, &mut findings);
+    }
+    if !findings.is_out_of_time() {
+        origin::check(&history, &mut findings);
+    }
     let examined = Examined::of(&history);
-    let nothing = examined.nothing();
-    let examined = examined.to_string();
-    let properties = Rule::ALL.into_iter().zip(findings.tallies).map(|(rule, tally)| {
-        let mut property = tally.property(rule.name(), &examined, rule.noun());
-        if let Some(reason) = nothing
-            && property.outcome != Outcome::Violated
-        {
-            property.outcome = Outcome::Unknown;
-            property.detail = reason.into();
+    let undecided = if let Some(reason) = examined.nothing() {
+        Some(reason.to_owned())
+    } else if findings.out_of_time {
+        Some(format!("the time budget of {:?} was used up", limits.timeout))
+    } else {
+        None
+    };
+    let said = examined.to_string();
+    let mut properties = Vec::new();
+    for (rule, tally) in Rule::ALL.into_iter().zip(findings.tallies) {
+        let mut property = tally.property(rule.name(), &said, rule.noun());
+        if property.outcome != Outcome::Violated {
+            if let Some(reason) = &undecided {
+                (property.outcome, property.detail) = (Outcome::Unknown, reason.clone());
+            } else if !examined.concerns(rule) {
+                continue;
+            }
         }
-        property
-    });
-    Ok(properties.collect())
+        properties.push(property);
+    }
+    Ok(properties)
 }
 
 /// What a history holds.
 #[derive(Default)]
 struct Examined {
     watches: usize,
+    narrow: usize,
     resumed: usize,
     changes: usize,
     notifications: usize,
     writes: usize,
+    revisions: usize,
     keys: usize,
 }
 
@@ -187,7 +243,9 @@ impl Examined {
         let mut examined = Self {
             watches: history.watches.len(),
             resumed: history.watches.iter().filter(|watch| watch.from.is_some()).count(),
+            narrow: history.watches.iter().filter(|w| !matches!(w.filter, Filter::All)).count(),
             writes: history.writes.len(),
+            revisions: history.writes.iter().filter(|write| write.revision.is_some()).count(),
             ..Self::default()
         };
         let mut keys = BTreeSet::new();
@@ -202,6 +260,22 @@ impl Examined {
         }
         examined.keys = keys.len();
         examined
+    }
+
+    /// Whether there is anything that could break the rule.
+    fn concerns(&self, rule: Rule) -> bool {
+        match rule {
+            Rule::Filter => self.narrow > 0,
+            Rule::Resumable => self.resumed > 0,
+            Rule::Bookmarkable => self.notifications > 0,
+            Rule::Revisions => self.revisions + self.changes > 1,
+            Rule::Ordered
+            | Rule::Unique
+            | Rule::Atomic
+            | Rule::Reliable
+            | Rule::Agreement
+            | Rule::Integrity => true,
+        }
     }
 
     /// Why nothing can be said of the history.
@@ -221,13 +295,14 @@ impl fmt::Display for Examined {
         let watches = if self.watches == 1 { "watch" } else { "watches" };
         write!(
             f,
-            "{} {watches} ({} from a revision), {} on {}, {}, {}",
+            "{} {watches} ({} from a revision), {} on {}, {}, {} ({} with a revision)",
             self.watches,
             self.resumed,
             count(self.changes, "change"),
             count(self.keys, "key"),
             count(self.notifications, "progress notification"),
-            count(self.writes, "write")
+            count(self.writes, "write"),
+            self.revisions
         )
     }
 }

@@ -1,12 +1,14 @@
 //! Which write each change is, and whether the revisions of writes agree with time.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     Findings, Rule,
+    bucket::{Bucket, Free},
     history::{Change, History, Watch, Write},
+    presence,
 };
 use crate::history::{
     Clock,
@@ -17,38 +19,58 @@ use crate::history::{
 pub(super) fn check<'a>(history: &'a History<'a>, findings: &mut Findings) {
     let clock = history.clock;
     let acknowledged = Acknowledged::of(history, findings);
-    let mut free: FxHashMap<Effect<'_>, Bucket<'_>> = FxHashMap::default();
-    for (change, watch) in distinct(history) {
-        if !acknowledged.decides(change, watch, findings) {
-            free.entry((change.key, change.value)).or_default().changes.push((change, watch));
+    let mut free: FxHashMap<Vec<Effect<'_>>, Vec<Free<'_>>> = FxHashMap::default();
+    for (revision, told) in by_revision(history) {
+        if findings.is_out_of_time() {
+            return;
+        }
+        for group in acknowledged.unexplained(revision, told, findings) {
+            let effects = group.iter().map(|(change, _)| (change.key, change.value)).collect();
+            free.entry(effects).or_default().extend(Free::of(&group));
         }
     }
-    // In order of invocation.
+    let mut buckets: Vec<Bucket<'_>> =
+        free.into_iter().map(|(effects, changes)| Bucket::new(effects, changes)).collect();
+    buckets.sort_by_key(Bucket::place);
+    give(history, &mut buckets);
+    let mut facts = Facts::of(history);
+    for bucket in &buckets {
+        if findings.is_out_of_time() {
+            return;
+        }
+        if bucket.check(clock, findings) {
+            facts.claims.extend(bucket.earliest());
+            facts.known.extend(bucket.latest());
+        }
+    }
+    facts.check(clock, findings);
+    presence::check(history, &buckets, findings);
+}
+
+/// Gives each bucket the writes that may have done all of what is in it, in order of invocation.
+fn give<'a>(history: &'a History<'a>, buckets: &mut [Bucket<'a>]) {
+    let mut first: FxHashMap<Effect<'_>, Vec<usize>> = FxHashMap::default();
+    for (at, bucket) in buckets.iter().enumerate() {
+        first.entry(bucket.effects[0]).or_default().push(at);
+    }
     for write in history.writes.iter().filter(|write| write.revision.is_none()) {
         for part in &write.parts {
-            if let Some(bucket) = free.get_mut(part) {
-                bucket.writes.push(write);
+            for &at in first.get(part).map_or(&[][..], Vec::as_slice) {
+                if buckets[at].effects.iter().all(|effect| write.parts.contains(effect)) {
+                    buckets[at].writes.push(write);
+                }
             }
         }
     }
-    let mut buckets: Vec<Bucket<'_>> = free.into_values().collect();
-    for bucket in &mut buckets {
-        bucket.changes.sort_by_key(|(change, watch)| (watch.end, change.revision));
-    }
-    buckets.sort_by_key(|bucket| bucket.changes.first().map(|(c, w)| (w.source.index, c.revision)));
-    for bucket in buckets {
-        bucket.check(clock, findings);
-    }
-    in_time(history, findings);
 }
 
-/// A key, and what becomes of it.
-type Effect<'a> = (&'a Datum, Option<&'a Datum>);
+/// A change that was told, with the watch that told it and was over first.
+type Told<'a> = (Change<'a>, &'a Watch<'a>);
 
-/// Each change that was told, once, with the watch that told it and was over first.
-fn distinct<'a>(history: &'a History<'a>) -> Vec<(Change<'a>, &'a Watch<'a>)> {
+/// Of each revision, the changes that were told of it, each once, by key.
+fn by_revision<'a>(history: &'a History<'a>) -> BTreeMap<i64, Vec<Told<'a>>> {
     let mut places = FxHashMap::default();
-    let mut changes: Vec<(Change<'_>, &Watch<'_>)> = Vec::new();
+    let mut changes: Vec<Told<'_>> = Vec::new();
     for watch in &history.watches {
         for change in watch.changes() {
             let place = *places.entry(change).or_insert(changes.len());
@@ -59,214 +81,226 @@ fn distinct<'a>(history: &'a History<'a>) -> Vec<(Change<'a>, &'a Watch<'a>)> {
             }
         }
     }
-    changes
+    let mut revisions: BTreeMap<i64, Vec<Told<'_>>> = BTreeMap::new();
+    for told in changes {
+        revisions.entry(told.0.revision).or_default().push(told);
+    }
+    for told in revisions.values_mut() {
+        told.sort_by_key(|(change, _)| (change.key, change.value));
+    }
+    revisions
 }
+
+/// A key, and what becomes of it.
+pub(super) type Effect<'a> = (&'a Datum, Option<&'a Datum>);
 
 /// The writes whose revisions are known.
 struct Acknowledged<'a> {
     clock: Clock,
     /// Of each revision: the write that made it. Writes that only delete may have made none.
     owners: FxHashMap<i64, &'a Write<'a>>,
-    /// Of each revision and key: what was put.
-    puts: FxHashMap<(i64, &'a Datum), &'a Datum>,
-    /// Of each revision and key: the delete that was asked for first.
-    deletes: FxHashMap<(i64, &'a Datum), &'a Write<'a>>,
+    /// Of each revision: the writes that only delete and were acknowledged at it.
+    deletes: FxHashMap<i64, Vec<&'a Write<'a>>>,
 }
 
 impl<'a> Acknowledged<'a> {
     fn of(history: &'a History<'a>, findings: &mut Findings) -> Self {
-        let (mut owners, mut puts, mut deletes) =
-            (FxHashMap::default(), FxHashMap::default(), FxHashMap::default());
+        let mut owners = FxHashMap::default();
+        let mut deletes: FxHashMap<i64, Vec<&Write<'_>>> = FxHashMap::default();
         for write in &history.writes {
             let Some(revision) = write.revision else { continue };
-            if write.puts() {
-                let owner: &Write<'_> = owners.entry(revision).or_insert(write);
-                if !std::ptr::eq(owner, write) {
-                    findings.violated(
-                        Rule::Revisions,
-                        &[owner.source, write.source],
-                        format_args!("{owner} and {write} were both acknowledged at {revision}"),
-                    );
-                    continue;
-                }
+            if !write.puts() {
+                deletes.entry(revision).or_default().push(write);
+                continue;
             }
-            for &(key, value) in &write.parts {
-                match value {
-                    Some(value) => {
-                        puts.insert((revision, key), value);
-                    }
-                    None => {
-                        deletes.entry((revision, key)).or_insert(write);
-                    }
-                }
+            let owner: &Write<'_> = owners.entry(revision).or_insert(write);
+            if !std::ptr::eq(owner, write) {
+                findings.violated(
+                    Rule::Revisions,
+                    &[owner.source, write.source],
+                    format_args!("{owner} and {write} were both acknowledged at {revision}"),
+                );
             }
         }
-        Self { clock: history.clock, owners, puts, deletes }
+        Self { clock: history.clock, owners, deletes }
     }
 
-    /// Whether a write of that revision says what the change must be.
-    fn decides(&self, change: Change<'a>, watch: &Watch<'_>, findings: &mut Findings) -> bool {
-        let at = (change.revision, change.key);
-        let owner = self.owners.get(&change.revision).copied();
-        let delete = self.deletes.get(&at).copied();
-        let (write, agrees) = match (owner, delete, change.value) {
+    /// The changes of a revision that no acknowledged write explains or refutes, in groups that must
+    /// be of one write each.
+    fn unexplained(
+        &self,
+        revision: i64,
+        mut told: Vec<Told<'a>>,
+        findings: &mut Findings,
+    ) -> Vec<Vec<Told<'a>>> {
+        let owner = self.owners.get(&revision).copied();
+        let deletes = self.deletes.get(&revision).map_or(&[][..], Vec::as_slice);
+        told.retain(|&(change, watch)| {
             // A delete that was acknowledged says that the key is gone.
-            (_, Some(delete), Some(_)) => (delete, false),
-            (Some(owner), _, Some(value)) => (owner, self.puts.get(&at) == Some(&value)),
-            (Some(owner), None, None) => (owner, false),
-            (Some(_), Some(delete), None) if self.puts.contains_key(&at) => (delete, false),
-            (Some(owner), Some(_), None) => (owner, owner.parts.contains(&(change.key, None))),
+            let gone = |write: &&&Write<'_>| write.parts.contains(&(change.key, None));
+            let delete = change.value.and_then(|_| deletes.iter().chain(&owner).find(gone));
+            let Some(write) = delete.copied().or(owner) else { return true };
+            let operations = [watch.source, write.source];
+            if delete.is_some() || !write.parts.contains(&(change.key, change.value)) {
+                let summary = format_args!(
+                    "{watch} told {change}, but at that revision {write} was acknowledged, which \
+                     is another"
+                );
+                findings.violated(Rule::Integrity, &operations, summary);
+            } else if write.follows(watch) {
+                let summary = format_args!(
+                    "{watch} told {change} and was over at {}, but {write} was asked for at {}",
+                    self.clock.moment(watch.end),
+                    self.clock.moment(write.source.call)
+                );
+                findings.violated(Rule::Integrity, &operations, summary);
+            }
+            false
+        });
+        let first = told.iter().map(|(_, watch)| watch).min_by_key(|watch| watch.end);
+        let explains = |write: &&Write<'_>| {
             // One that came later found nothing to delete.
-            (None, Some(delete), None) if delete.follows(watch) => return false,
-            (None, Some(delete), None) => (delete, true),
-            (None, None, _) => return false,
+            first.is_some_and(|watch| !write.follows(watch))
+                && told.iter().all(|(change, _)| write.parts.contains(&(change.key, change.value)))
         };
-        let operations = [watch.source, write.source];
-        if !agrees {
-            let summary = format_args!(
-                "{watch} told {change}, but at that revision {write} was acknowledged, which is \
-                 another"
-            );
-            findings.violated(Rule::Integrity, &operations, summary);
-        } else if write.follows(watch) {
-            let summary = format_args!(
-                "{watch} told {change} and was over at {}, but {write} was asked for at {}",
-                self.clock.moment(watch.end),
-                self.clock.moment(write.source.call)
-            );
-            findings.violated(Rule::Integrity, &operations, summary);
-        }
-        true
-    }
-}
-
-/// Changes of one effect at revisions that no acknowledged write has, and the writes they may be.
-#[derive(Default)]
-struct Bucket<'a> {
-    changes: Vec<(Change<'a>, &'a Watch<'a>)>,
-    writes: Vec<&'a Write<'a>>,
-}
-
-impl Bucket<'_> {
-    fn check(&self, clock: Clock, findings: &mut Findings) {
-        let mut used = 0;
-        for (change, watch) in &self.changes {
-            match self.writes.get(used) {
-                Some(write)
-                    if write.source.call <= watch.end
-                        && !self.writes.iter().all(|write| write.follows(watch)) =>
-                {
-                    used += 1;
-                    if write.follows(watch) {
-                        findings.undecided(Rule::Integrity, || {
-                            format!("{change}: its watch and several writes are of one moment")
-                        });
-                    }
-                    if self.writes.iter().any(|write| write.parts.len() > 1) {
-                        findings.undecided(Rule::Integrity, || {
-                            format!(
-                                "{change}: it may be of a transaction whose revision is unknown"
-                            )
-                        });
-                    }
-                }
-                _ => findings.violated(
-                    Rule::Integrity,
-                    &[watch.source],
-                    format_args!(
-                        "{watch} told {change} by {}, {}",
-                        clock.moment(watch.end),
-                        self.missing()
-                    ),
-                ),
-            }
-        }
-    }
-
-    fn missing(&self) -> String {
-        match self.writes.as_slice() {
-            [] => "but no write that may have taken effect there does that".into(),
-            [write] => format!("but only {write} may have done that, later or elsewhere"),
-            writes => format!("but only {} writes may have done that", writes.len()),
+        let keys: FxHashSet<&Datum> = told.iter().map(|(change, _)| change.key).collect();
+        if told.is_empty() || deletes.iter().any(explains) {
+            Vec::new()
+        } else if keys.len() == told.len() {
+            vec![told]
+        } else {
+            // Watches disagree, and nobody knows who is right.
+            told.into_iter().map(|one| vec![one]).collect()
         }
     }
 }
 
-/// Whether each acknowledged write has a higher revision than all that was known before it.
-fn in_time(history: &History<'_>, findings: &mut Findings) {
-    // What was known, when, and of whom.
-    let mut known: Vec<(u64, i64, Known<'_>)> = Vec::new();
-    for watch in &history.watches {
-        if let Some(horizon) = watch.horizon() {
-            known.push((watch.end, horizon, Known::Watch(watch)));
-        }
-    }
-    for write in &history.writes {
-        if let (Some(time), Some(revision)) = (write.acknowledged, write.revision) {
-            known.push((time, revision, Known::Write(write)));
-        }
-    }
-    // By index: what a process did before a write was over when it asked for that, at that very
-    // moment too.
-    let mut by_index = known.clone();
-    by_index.sort_by_key(|(.., by)| by.source().index);
-    known.sort_by_key(|&(time, ..)| time);
-    let (mut known, mut by_index) = (known.into_iter().peekable(), by_index.into_iter().peekable());
-    let mut highest: Option<(u64, i64, Known<'_>)> = None;
-    let mut own: FxHashMap<u64, (u64, i64, Known<'_>)> = FxHashMap::default();
-    let higher = |one: (u64, i64, Known<'_>), other: (u64, i64, Known<'_>)| one.1 > other.1;
-    for write in &history.writes {
-        while let Some(next) = by_index.next_if(|(.., by)| by.source().index < write.source.index) {
-            let own = own.entry(next.2.source().process).or_insert(next);
-            *own = if higher(next, *own) { next } else { *own };
-        }
-        let Some(revision) = write.revision else { continue };
-        while let Some(next) = known.next_if(|&(time, ..)| time < write.source.call) {
-            if highest.is_none_or(|highest| higher(next, highest)) {
-                highest = Some(next);
-            }
-        }
-        let own = own.get(&write.source.process).copied();
-        let highest =
-            highest.into_iter().chain(own).reduce(|a, b| if higher(b, a) { b } else { a });
-        let Some((time, before, by)) = highest else { continue };
-        // What only deletes may make no revision of its own.
-        if revision < before || (revision == before && write.puts()) {
-            findings.violated(
-                Rule::Revisions,
-                &[by.source(), write.source],
-                format_args!(
-                    "{write} was asked for at {} and acknowledged at revision {revision}, but {by} \
-                     had been told of revision {before} by {}",
-                    history.clock.moment(write.source.call),
-                    history.clock.moment(time)
-                ),
-            );
-        }
-    }
+/// What is known of revisions and time.
+struct Facts<'a> {
+    /// That a revision was made, by a certain time.
+    known: Vec<Fact<'a>>,
+    /// That a revision was not made before a certain time.
+    claims: Vec<Fact<'a>>,
 }
 
-/// Who knew of a revision.
+/// A revision, and the time by which or from which on it was made.
 #[derive(Clone, Copy)]
-enum Known<'a> {
+pub(super) struct Fact<'a> {
+    pub(super) time: u64,
+    pub(super) revision: i64,
+    pub(super) by: By<'a>,
+}
+
+/// Who says so.
+#[derive(Clone, Copy)]
+pub(super) enum By<'a> {
     Watch(&'a Watch<'a>),
     Write(&'a Write<'a>),
+    /// A change that was told and the write that sets the bound.
+    Told(Change<'a>, &'a Watch<'a>, &'a Write<'a>),
 }
 
-impl<'a> Known<'a> {
-    fn source(self) -> &'a generic::Operation<'a> {
+impl<'a> By<'a> {
+    /// The operation that knows it.
+    fn source(self) -> Option<&'a generic::Operation<'a>> {
         match self {
-            Self::Watch(watch) => watch.source,
-            Self::Write(write) => write.source,
+            Self::Watch(watch) => Some(watch.source),
+            Self::Write(write) => Some(write.source),
+            Self::Told(..) => None,
         }
     }
 }
 
-impl fmt::Display for Known<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Watch(watch) => watch.fmt(f),
-            Self::Write(write) => write.fmt(f),
+impl<'a> Facts<'a> {
+    fn of(history: &'a History<'a>) -> Self {
+        let (mut known, mut claims) = (Vec::new(), Vec::new());
+        for watch in &history.watches {
+            if let Some(revision) = watch.horizon() {
+                known.push(Fact { time: watch.end, revision, by: By::Watch(watch) });
+            }
+        }
+        for write in &history.writes {
+            if let (Some(acknowledged), Some(revision)) = (write.acknowledged, write.revision) {
+                let by = By::Write(write);
+                known.push(Fact { time: acknowledged, revision, by });
+                claims.push(Fact { time: write.source.call, revision, by });
+            }
+        }
+        Self { known, claims }
+    }
+
+    /// Whether each revision is higher than all that were made before its write was asked for.
+    fn check(mut self, clock: Clock, findings: &mut Findings) {
+        // By index: what a process did before a write was over when it asked for that, at that very
+        // moment too.
+        let of_operation = |fact: &Fact<'a>| Some((fact.by.source()?, *fact));
+        let mut by_index: Vec<_> = self.known.iter().filter_map(of_operation).collect();
+        by_index.sort_by_key(|(source, _)| source.index);
+        let mut by_index = by_index.into_iter().peekable();
+        self.known.sort_by_key(|fact| fact.time);
+        self.claims.sort_by_key(|fact| fact.time);
+        let mut known = self.known.into_iter().peekable();
+        let mut highest: Option<Fact<'_>> = None;
+        let mut own: FxHashMap<u64, Fact<'_>> = FxHashMap::default();
+        let higher = |one: Fact<'a>, other: Fact<'a>| {
+            if other.revision > one.revision { other } else { one }
+        };
+        for claim in self.claims {
+            while let Some(next) = known.next_if(|fact| fact.time < claim.time) {
+                highest = Some(highest.map_or(next, |highest| higher(highest, next)));
+            }
+            let mut before = highest;
+            if let By::Write(write) = claim.by {
+                let index = write.source.index;
+                while let Some((source, next)) =
+                    by_index.next_if(|(source, _)| source.index < index)
+                {
+                    let own = own.entry(source.process).or_insert(next);
+                    *own = higher(*own, next);
+                }
+                let own = own.get(&write.source.process).copied();
+                before = before.into_iter().chain(own).reduce(higher);
+            }
+            let Some(before) = before else { continue };
+            // What only deletes may make no revision of its own.
+            let own = !matches!(claim.by, By::Write(write) if !write.puts());
+            if claim.revision < before.revision || (claim.revision == before.revision && own) {
+                tell(claim, before, clock, findings);
+            }
         }
     }
+}
+
+fn tell(claim: Fact<'_>, before: Fact<'_>, clock: Clock, findings: &mut Findings) {
+    let Fact { time, revision, by } = claim;
+    let asked = clock.moment(time);
+    let (mut operations, late) = match by {
+        By::Told(change, watch, write) => (
+            vec![watch.source, write.source],
+            format!(
+                "{watch} told {change}, which was asked for at {asked} ({write}) and no earlier"
+            ),
+        ),
+        By::Write(write) => (
+            vec![write.source],
+            format!("{write} was asked for at {asked} and acknowledged at revision {revision}"),
+        ),
+        By::Watch(_) => return,
+    };
+    let Fact { time, revision, by } = before;
+    let (sources, early) = match by {
+        By::Watch(watch) => {
+            (vec![watch.source], format!("{watch} had been told of revision {revision}"))
+        }
+        By::Write(write) => {
+            (vec![write.source], format!("{write} had been told of revision {revision}"))
+        }
+        By::Told(change, watch, write) => (
+            vec![watch.source, write.source],
+            format!("{change}, told by {watch}, had taken place ({write})"),
+        ),
+    };
+    operations.splice(..0, sources);
+    let summary = format_args!("{late}, but {early} by {}", clock.moment(time));
+    findings.violated(Rule::Revisions, &operations, summary);
 }

@@ -50,6 +50,21 @@ impl Write {
 }
 
 impl Watch {
+    /// Whether it asks for every key.
+    fn all(&self) -> bool {
+        self.prefix.is_empty() && !self.whole
+    }
+
+    /// Where it begins, at the latest.
+    fn begins(&self) -> Option<i64> {
+        let tells = |r: &&Response| !matches!(r, Response::Batch(changes) if changes.is_empty());
+        let first = self.responses.iter().find(tells).map(|response| match response {
+            Response::Batch(changes) => changes[0].0,
+            Response::Progress(revision) => revision + 1,
+        });
+        self.from.or(first)
+    }
+
     pub(super) fn takes(&self, key: &str) -> bool {
         if self.whole { key == self.prefix } else { key.starts_with(self.prefix) }
     }
@@ -120,15 +135,7 @@ pub(super) fn judge(watches: &[Watch], writes: &[Write]) -> (BTreeSet<String>, B
         let changes = watch.told();
         let first = match watch.from {
             Some(from) => changes.iter().map(|(_, c)| c.0).filter(|&r| r >= from).min(),
-            None => match watch
-                .responses
-                .iter()
-                .find(|r| !matches!(r, Response::Batch(b) if b.is_empty()))
-            {
-                Some(Response::Batch(batch)) => Some(batch[0].0),
-                Some(Response::Progress(revision)) => Some(revision + 1),
-                None => None,
-            },
+            None => watch.begins(),
         };
         let first = first.unwrap_or(horizon + 1);
         for &(since, revision, key) in &exists {
@@ -138,27 +145,37 @@ pub(super) fn judge(watches: &[Watch], writes: &[Write]) -> (BTreeSet<String>, B
             must("watch-resumable", !due || was_told || watch.from.is_none() || revision >= first);
             must("watch-reliable", !due || was_told || revision < first);
         }
+        for revision in watch.from.unwrap_or(first).max(2)..=horizon {
+            let told = !watch.all() || changes.iter().any(|(_, c)| c.0 == revision);
+            must("watch-resumable", told || watch.from.is_none() || revision >= first);
+            must("watch-reliable", told || revision < first);
+        }
     }
-    integrity(watches, &told, writes, &mut must, &mut open);
+    let groups = groups(watches, &told, writes, &mut must);
+    let mut claims: Vec<(u64, i64, bool)> = Vec::new();
+    let mut known: Vec<(u64, i64)> = Vec::new();
+    integrity(&groups, writes, &mut must, &mut open, &mut claims, &mut known);
     for (at, write) in writes.iter().enumerate() {
         let Some(revision) = write.revision else { continue };
-        let fits = |known: i64| known < revision || (known == revision && !write.puts());
-        for (place, other) in writes.iter().enumerate() {
-            if let Some(known) = other.revision {
-                must("write-revisions", other.ret >= write.call || fits(known));
-                let both = place != at && write.puts() && other.puts();
-                must("write-revisions", !both || known != revision);
-            }
-        }
-        for watch in watches {
-            let known = watch.horizon().filter(|_| watch.end < write.call);
-            must("write-revisions", known.is_none_or(fits));
+        claims.push((write.call, revision, write.puts()));
+        known.push((write.ret, revision));
+        for other in &writes[..at] {
+            let both = write.puts() && other.puts();
+            must("write-revisions", !both || other.revision != Some(revision));
         }
     }
+    known.extend(watches.iter().filter_map(|watch| Some((watch.end, watch.horizon()?))));
+    for &(asked, revision, own) in &claims {
+        for &(_, before) in known.iter().filter(|(time, _)| *time < asked) {
+            must("write-revisions", before < revision || (before == revision && !own));
+        }
+    }
+    presence(watches, writes, &groups, &mut must);
     let unplaced = unplaced(watches, &told, writes);
-    for rule in ["watch-reliable", "watch-resumable"] {
-        if unplaced {
-            open.insert(rule.to_owned());
+    if unplaced {
+        open.insert("watch-reliable".to_owned());
+        if watches.iter().any(|watch| watch.from.is_some()) {
+            open.insert("watch-resumable".to_owned());
         }
     }
     open.retain(|rule| !violated.contains(rule));
@@ -192,55 +209,176 @@ fn existing(told: &[(usize, Change)], writes: &[Write]) -> Vec<(i64, i64, &'stat
     exists
 }
 
-fn integrity(
+/// What was told of a revision that no acknowledged write explains: what one write must have done,
+/// the revision, and when the first watch of it was over.
+type Group = (Vec<(&'static str, Option<i64>)>, i64, u64);
+
+fn groups(
     watches: &[Watch],
     told: &[(usize, Change)],
     writes: &[Write],
     must: &mut impl FnMut(&str, bool),
-    open: &mut BTreeSet<String>,
-) {
-    // Each change once, with the end of the watch that was over first.
-    let mut changes: Vec<(Change, u64)> = Vec::new();
-    for &(at, change) in told {
-        match changes.iter_mut().find(|(other, _)| *other == change) {
-            Some((_, end)) => *end = watches[at].end.min(*end),
-            None => changes.push((change, watches[at].end)),
-        }
-    }
-    let mut free: Vec<(Change, u64)> = Vec::new();
-    for &(change, end) in &changes {
-        let (revision, key, value) = change;
-        let at = || writes.iter().filter(move |write| write.revision == Some(revision));
-        let owner = at().find(|write| write.puts());
-        let deletes: Vec<_> = at()
-            // Of two that claim one revision, the first is believed.
-            .filter(|w| !w.puts() || std::ptr::eq(*w, owner.unwrap()))
-            .filter(|w| w.parts.contains(&(key, None)))
-            .collect();
-        if let Some(owner) = owner {
-            let is = owner.parts.contains(&(key, value)) && owner.call <= end;
-            must("watch-integrity", is && (value.is_none() || deletes.is_empty()));
-        } else if value.is_some() {
-            must("watch-integrity", deletes.is_empty());
-            if deletes.is_empty() {
-                free.push((change, end));
+) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let revisions: BTreeSet<i64> = told.iter().map(|(_, change)| change.0).collect();
+    for revision in revisions {
+        let here: BTreeSet<Change> =
+            told.iter().map(|(_, change)| *change).filter(|c| c.0 == revision).collect();
+        let end = |change: Change| {
+            told.iter().filter(|(_, c)| *c == change).map(|(at, _)| watches[*at].end).min().unwrap()
+        };
+        let at: Vec<&Write> = writes.iter().filter(|w| w.revision == Some(revision)).collect();
+        // Of two that claim one revision, the first is believed.
+        let owner = at.iter().find(|write| write.puts());
+        let deletes: Vec<&Write> = at.iter().copied().filter(|write| !write.puts()).collect();
+        let mut free: Vec<(Change, u64)> = Vec::new();
+        for change in here {
+            let (_, key, value) = change;
+            let gone = deletes.iter().chain(owner).any(|w| w.parts.contains(&(key, None)));
+            if value.is_some() && gone {
+                must("watch-integrity", false);
+            } else if let Some(owner) = owner {
+                let is = owner.parts.contains(&(key, value)) && owner.call <= end(change);
+                must("watch-integrity", is);
+            } else {
+                free.push((change, end(change)));
             }
-        } else if !deletes.iter().any(|delete| delete.call <= end) {
-            free.push((change, end));
+        }
+        let Some(first) = free.iter().map(|(_, end)| *end).min() else { continue };
+        let effects = free.iter().map(|((_, key, value), _)| (*key, *value)).collect::<Vec<_>>();
+        let explains =
+            |w: &&Write| w.call <= first && effects.iter().all(|part| w.parts.contains(part));
+        if deletes.iter().any(explains) {
+            continue;
+        }
+        let keys: BTreeSet<&str> = effects.iter().map(|(key, _)| *key).collect();
+        if keys.len() == effects.len() {
+            groups.push((effects, revision, first));
+        } else {
+            groups.extend(free.into_iter().map(|(c, end)| (vec![(c.1, c.2)], revision, end)));
         }
     }
-    let candidates: Vec<&Write> =
-        writes.iter().filter(|w| w.fate != Fate::Failed && w.revision.is_none()).collect();
-    let effects: BTreeSet<_> = free.iter().map(|((_, key, value), _)| (*key, *value)).collect();
-    for (key, value) in effects {
-        let ends: Vec<u64> =
-            free.iter().filter(|(c, _)| (c.1, c.2) == (key, value)).map(|(_, end)| *end).collect();
-        let calls: Vec<u64> =
-            candidates.iter().filter(|w| w.parts.contains(&(key, value))).map(|w| w.call).collect();
-        must("watch-integrity", assign(&ends, &mut calls.clone()));
-        let wide = |w: &&&Write| w.parts.len() > 1 && w.parts.contains(&(key, value));
-        if candidates.iter().any(|w| wide(&w)) {
+    groups
+}
+
+fn integrity(
+    groups: &[Group],
+    writes: &[Write],
+    must: &mut impl FnMut(&str, bool),
+    open: &mut BTreeSet<String>,
+    claims: &mut Vec<(u64, i64, bool)>,
+    known: &mut Vec<(u64, i64)>,
+) {
+    let kinds: BTreeSet<_> = groups.iter().map(|(effects, ..)| effects).collect();
+    for effects in kinds {
+        let same = || groups.iter().filter(|group| group.0 == *effects);
+        let candidates: Vec<&Write> = writes
+            .iter()
+            .filter(|w| w.fate != Fate::Failed && w.revision.is_none())
+            .filter(|w| effects.iter().all(|part| w.parts.contains(part)))
+            .collect();
+        let ends: Vec<u64> = same().map(|(_, _, end)| *end).collect();
+        let mut calls = candidates.iter().map(|write| write.call).collect();
+        let fits = assign(&ends, &mut calls);
+        must("watch-integrity", fits);
+        if candidates.iter().any(|write| write.parts.len() > effects.len()) {
             open.insert("watch-integrity".to_owned());
+        }
+        if !fits {
+            continue;
+        }
+        let mut revisions: Vec<i64> = same().map(|(_, revision, _)| *revision).collect();
+        revisions.sort_unstable();
+        let mut bounds = vec![(u64::MAX, 0); revisions.len()];
+        each_assignment(&candidates, &mut vec![], &mut bounds);
+        for (revision, (earliest, latest)) in revisions.into_iter().zip(bounds) {
+            claims.push((earliest, revision, true));
+            known.push((latest, revision));
+        }
+    }
+}
+
+/// Of each revision, ascending: when it was made at the earliest and at the latest, whichever write
+/// made each.
+fn each_assignment<'w>(
+    writes: &[&'w Write],
+    chosen: &mut Vec<&'w Write>,
+    bounds: &mut [(u64, u64)],
+) {
+    if chosen.len() == bounds.len() {
+        let ret = |w: &&Write| if w.fate == Fate::Acknowledged { w.ret } else { u64::MAX };
+        for (at, (earliest, latest)) in bounds.iter_mut().enumerate() {
+            *earliest = chosen[..=at].iter().map(|w| w.call).max().unwrap().min(*earliest);
+            *latest = chosen[at..].iter().map(ret).min().unwrap().max(*latest);
+        }
+        return;
+    }
+    for &write in writes {
+        if !chosen.iter().any(|other| std::ptr::eq(*other, write)) {
+            chosen.push(write);
+            each_assignment(writes, chosen, bounds);
+            chosen.pop();
+        }
+    }
+}
+
+/// Whether keys can have been there, or gone, when that was told.
+fn presence(
+    watches: &[Watch],
+    writes: &[Write],
+    groups: &[Group],
+    must: &mut impl FnMut(&str, bool),
+) {
+    let told: Vec<(&Watch, Change)> = watches
+        .iter()
+        .flat_map(|watch| watch.told().into_iter().map(move |(_, change)| (watch, change)))
+        .collect();
+    for key in ["a", "ab", "b"] {
+        let told = |put: bool| told.iter().filter(move |(_, c)| (c.1, c.2.is_some()) == (key, put));
+        let acknowledged = |put: bool| {
+            let does = move |w: &&Write| w.parts.iter().any(|p| (p.0, p.1.is_some()) == (key, put));
+            writes.iter().filter(does).filter_map(|w| Some((w.revision?, w)))
+        };
+        let at = |put: bool| -> BTreeSet<i64> {
+            let told = told(put).map(|(_, change)| change.0);
+            told.chain(acknowledged(put).map(|(revision, _)| revision)).collect()
+        };
+        let (puts, deletes) = (at(true), at(false));
+        let owned = |revision| writes.iter().any(|w| w.puts() && w.revision == Some(revision));
+        for (revision, _) in acknowledged(true) {
+            let both = acknowledged(false).any(|(other, _)| other == revision);
+            must("write-revisions", !both);
+        }
+        for &revision in deletes.difference(&puts) {
+            // The last of which anything is known before, and what.
+            let since = puts.union(&deletes).copied().filter(|&r| r < revision).max();
+            let put = since.is_some_and(|since| puts.contains(&since));
+            if put && since.is_some_and(|since| deletes.contains(&since)) {
+                continue;
+            }
+            let since = since.unwrap_or(1);
+            let tells = told(false).filter(|(_, c)| c.0 == revision).map(|(watch, _)| *watch);
+            if let Some(watch) = tells.min_by_key(|watch| watch.begins()) {
+                let calls: Vec<u64> = writes
+                    .iter()
+                    .filter(|w| w.fate != Fate::Failed && w.revision.is_none())
+                    .filter(|w| w.parts.iter().any(|(k, v)| *k == key && v.is_some()))
+                    .map(|w| w.call)
+                    .collect();
+                let used: BTreeSet<i64> = groups
+                    .iter()
+                    .filter(|(effects, ..)| effects.iter().any(|(k, v)| *k == key && v.is_some()))
+                    .map(|(_, revision, _)| *revision)
+                    .collect();
+                let room = (since + 1..revision).any(|r| !owned(r));
+                let unseen = watch.begins().is_none_or(|begins| begins > since + 1);
+                let left = calls.len() > used.len() && calls.iter().any(|call| *call <= watch.end);
+                must("watch-integrity", put || (room && unseen && left));
+            } else {
+                let made = acknowledged(false).any(|(at, w)| at == revision && w.puts());
+                let room = (since + 1..=revision).any(|r| !owned(r));
+                must("write-revisions", !put || made || room);
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 mod brute_force;
 mod random;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use checker::{
     history::{
@@ -325,6 +325,214 @@ fn writes_whose_revisions_contradict_time() {
 }
 
 #[test]
+fn a_revision_is_one_write() {
+    breaks(
+        r#"0-? put a 1
+           0-? put b 2
+           0-90 watch {"from":2} => [[[2,"put","a",1],[2,"put","b",2]]]"#,
+        "watch-integrity",
+        "the watch of event 2 (all keys, from revision 2) told the put of 1 to key a at revision 2 \
+         and 1 more of that revision by 0.090 s, but no write that may have taken effect there does \
+         all of that",
+    );
+    // Of two watches, each of which may be right.
+    breaks(
+        r#"0-? put a 1
+           0-? put b 2
+           0-90 watch {"key":"a","from":2} => [[[2,"put","a",1]]]
+           0-95 watch {"key":"b","from":2} => [[[2,"put","b",2]]]"#,
+        "watch-integrity",
+        "the watch of event 2 (key a, from revision 2) told the put of 1 to key a at revision 2 and 1 \
+         more of that revision by 0.090 s, but no write that may have taken effect there does all of \
+         that",
+    );
+    keeps(
+        r#"0-? txn [["put","a",1],["put","b",2]]
+           0-9 put b 2 @3
+           0-90 watch {"from":2} => [[[2,"put","a",1],[2,"put","b",2]],[[3,"put","b",2]]]"#,
+    );
+    breaks(
+        r#"0-9 put a 1 @2
+           0-9 put b 1 @3
+           20-30 delete a @4
+           20-30 delete b @4
+           0-90 watch {"from":2} => [[[2,"put","a",1]],[[3,"put","b",1]],[[4,"delete","a"],[4,"delete","b"]]]"#,
+        "watch-integrity",
+        "the watch of event 2 (all keys, from revision 2) told the delete of key a at revision 4 and 1 \
+         more of that revision by 0.090 s, but no write that may have taken effect there does all of \
+         that",
+    );
+}
+
+#[test]
+fn revisions_that_are_told_against_time() {
+    let told = |first: i64, second: i64| {
+        format!(
+            r#"0-1 put a 1
+               2-3 put a 2
+               0-90 watch {{"from":2}} => [[[2,"put","a",{first}]],[[3,"put","a",{second}]]]"#
+        )
+    };
+    keeps(&told(1, 2));
+    breaks(
+        &told(2, 1),
+        "write-revisions",
+        "the watch of event 1 (all keys, from revision 2) told the put of 2 to key a at revision 2, \
+         which was asked for at 0.002 s (the put of event 3) and no earlier, but the put of 1 to key \
+         a at revision 3, told by the watch of event 1 (all keys, from revision 2), had taken place \
+         (the put of event 0) by 0.001 s",
+    );
+    // A revision that was past.
+    breaks(
+        r#"0-1 put a 1 @2
+           2-3 put a 2 @4
+           5-9? put b 3
+           0-90 watch {"key":"b","from":1} => [[[3,"put","b",3]]]"#,
+        "write-revisions",
+        "the watch of event 1 (key b, from revision 1) told the put of 3 to key b at revision 3, \
+         which was asked for at 0.005 s (the put of event 5) and no earlier, but the put of event 3 \
+         had been told of revision 4 by 0.003 s",
+    );
+    // Equal writes: one of them is early enough, and then the other is not.
+    let equal = |revision: i64| {
+        format!(
+            r#"0-1 put a 1
+               2-3 put b 1 @{revision}
+               4-5 put a 1
+               0-90 watch {{"key":"a","from":2}} => [[[2,"put","a",1]],[[3,"put","a",1]]]"#
+        )
+    };
+    assert_eq!(violated(&judge(&equal(4))).0, ["write-revisions"]);
+}
+
+#[test]
+fn a_delete_of_what_was_not_there() {
+    breaks(
+        r#"0-10 delete a @2
+           0-90 watch {} => [[[2,"delete","a"]]]"#,
+        "watch-integrity",
+        "the watch of event 1 (all keys) told the delete of key a at revision 2, but the key was not \
+         there: no revision from 1 on can have put it",
+    );
+    breaks(
+        r#"0-5 put a 1 @2
+           0-20 delete a @3
+           30-40 delete a @4
+           50-60 put b 1 @5
+           0-90 watch {"key":"a","from":3} => [[[3,"delete","a"]],[[4,"delete","a"]]]"#,
+        "watch-integrity",
+        "the watch of event 2 (key a, from revision 3) told the delete of key a at revision 4, but the \
+         key was not there: no revision from 3 on can have put it",
+    );
+    // There is room for a put, and a watch that was to tell it.
+    let told = |watch: &str| {
+        format!(
+            r#"0-10 put a 1 @2
+               0-20 delete a @3
+               0-? put a 1
+               30-40 delete a @5
+               {watch} => [[[5,"delete","a"]]]"#
+        )
+    };
+    keeps(&told(r#"0-90 watch {"key":"a","from":5}"#));
+    breaks(
+        &told(r#"0-90 watch {"key":"a","from":4}"#),
+        "watch-integrity",
+        "the watch of event 3 (key a, from revision 4) told the delete of key a at revision 5, but the \
+         key was not there: that watch told no put of it from revision 3 on",
+    );
+    breaks(
+        &told(r#"0-90 watch {"key":"a","from":5}"#).replace("put a 1\n", "put b 1\n"),
+        "watch-integrity",
+        "the watch of event 3 (key a, from revision 5) told the delete of key a at revision 5, but the \
+         key was not there: nobody put it from revision 3 on",
+    );
+}
+
+#[test]
+fn a_delete_that_shares_its_revision() {
+    let watch = r#"0-90 watch {"key":"b"} => [[[2,"put","b",1]]]"#;
+    breaks(
+        &format!("0-5 put b 1 @2\n10-20 delete a @3\n10-20 put a 1 @3\n{watch}"),
+        "write-revisions",
+        "the put of event 4 and the delete of event 3 were both acknowledged at 3, at which key a \
+         cannot be both there and gone",
+    );
+    // The key was there, so that the delete needs a revision.
+    let of = |key| format!("0-5 put b 1 @2\n10-20 delete {key} @3\n10-20 put a 1 @3\n{watch}");
+    keeps(&of("c"));
+    breaks(
+        &of("b"),
+        "write-revisions",
+        "the delete of event 3 was acknowledged at 3, but key b had been put at 2, and all revisions \
+         since are of other writes",
+    );
+    // Deleted by the transaction, before the delete found nothing.
+    keeps(&format!(
+        r#"0-5 put b 1 @2
+           10-20 delete b @3
+           10-20 txn [["put","a",1],["delete","b"]] @3
+           {watch}"#
+    ));
+}
+
+#[test]
+fn revisions_have_no_holes() {
+    breaks(
+        r#"0-10 put a 1 @2
+           0-? put a 2
+           20-30 put a 3 @4
+           0-90 watch {"from":1} => [[[2,"put","a",1]],[[4,"put","a",3]]]"#,
+        "watch-reliable",
+        "the watch of event 2 (all keys, from revision 1) told nothing of revision 3, which exists as \
+         revisions have no holes and is between what it told first, at revision 2, and 4",
+    );
+    breaks(
+        r#"0-? put a 1
+           20-30 put a 3 @3
+           0-90 watch {"from":1} => [[[3,"put","a",3]]]"#,
+        "watch-resumable",
+        "the watch of event 1 (all keys, from revision 1) told nothing of revision 2, which exists as \
+         revisions have no holes and is from revision 1, where it was to begin, on",
+    );
+}
+
+#[test]
+fn from_0_means_now() {
+    let watch = |from: &str| format!(r#"{WRITES} 35-90 watch {from} => [[[4,"put","a",3]]]"#);
+    keeps(&watch(r#"{"from":0}"#));
+    assert_eq!(violated(&judge(&watch(r#"{"from":1}"#))).0, ["watch-resumable"]);
+}
+
+#[test]
+fn what_there_is_nothing_of_is_left_out() {
+    let names = |watch: &str| -> BTreeSet<String> {
+        let properties = judge(&format!("{WRITES} {watch}"));
+        assert!(properties.iter().all(|p| p.outcome == Outcome::Ok), "{properties:#?}");
+        properties.into_iter().map(|property| property.name).collect()
+    };
+    let all = names(r#"0-90 watch {"key":"b","from":3} => [[[3,"put","b",2]],{"progress":3}]"#);
+    assert_eq!(all.len(), 10);
+    let few = names(r#"0-90 watch {} => [[[3,"put","b",2]]]"#);
+    let missing: Vec<&String> = all.difference(&few).collect();
+    assert_eq!(missing, ["watch-bookmarkable", "watch-filter", "watch-resumable"]);
+    let properties = judge("0-? put a 1\n0-90 watch {} => [[[2,\"put\",\"a\",1]]]");
+    assert!(properties.iter().all(|property| property.name != "write-revisions"));
+}
+
+#[test]
+fn what_was_found_stands_when_time_is_up() {
+    let history = history(&format!(r#"{WRITES} 0-90 watch {{}} => [[[2,"put","a",1]]]"#));
+    let limits = Limits { timeout: Duration::ZERO, ..Limits::default() };
+    let properties = check(&pair(&history).unwrap(), &limits).unwrap();
+    assert_eq!(properties.len(), 10);
+    for property in properties {
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert_eq!(property.detail, "the time budget of 0ns was used up");
+    }
+}
+
+#[test]
 fn what_cannot_be_told() {
     let all: BTreeSet<String> = judge("0-10 put a 1 @2").into_iter().map(|p| p.name).collect();
     assert_eq!(all.len(), 10);
@@ -346,6 +554,7 @@ fn what_is_no_history_of_watches() {
     for (script, says) in [
         (r#"0-9 watch {"keys":"a"} => []"#, "event 0: expected what is watched"),
         (r#"0-9 watch {"key":"a","prefix":"b"} => []"#, "event 0: expected what is watched"),
+        (r#"0-9 watch {"from":-1} => []"#, "event 0: expected what is watched"),
         (r#"0-9 watch {} => {"progress":1}"#, "event 1: expected the list of responses"),
         (r#"0-9? watch {} => 7"#, "event 0: expected the list of responses, or nil"),
         (r#"0-9 watch {} => [[[1,"put","a"]]]"#, "event 1: expected a change"),

@@ -1,0 +1,190 @@
+//! Whether each delete found its key, or may have found nothing: a key is there from a put to the
+//! next delete, and a delete that finds nothing makes no revision.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{
+    Findings, Rule,
+    bucket::Bucket,
+    history::{Change, EMPTY, History, Watch, Write},
+};
+use crate::history::generic::Datum;
+
+/// What is known of one key at one revision.
+#[derive(Default)]
+struct Moment<'a> {
+    /// Whether it was put.
+    put: bool,
+    /// The put that was acknowledged.
+    put_by: Option<&'a Write<'a>>,
+    /// Of the watches that told its delete, the one that begins first.
+    told: Option<&'a Watch<'a>>,
+    /// A delete that was acknowledged: by then it is gone.
+    gone_by: Option<&'a Write<'a>>,
+}
+
+/// Of each key: its moments by revision.
+type Keys<'a> = BTreeMap<&'a Datum, BTreeMap<i64, Moment<'a>>>;
+
+/// Looks at each delete that was told or acknowledged.
+pub(super) fn check<'a>(history: &'a History<'a>, buckets: &[Bucket<'a>], findings: &mut Findings) {
+    let owned = Owned::of(history);
+    let unknown = Puts::of(history, buckets);
+    for (key, moments) in moments(history) {
+        if findings.is_out_of_time() {
+            return;
+        }
+        // Since when it is there, or gone; or neither is known.
+        let mut there = Some((false, EMPTY));
+        for (revision, moment) in moments {
+            let state = there;
+            there = match (moment.put, moment.told.is_some() || moment.gone_by.is_some()) {
+                (true, true) => None,
+                (put, _) => Some((put, revision)),
+            };
+            if let (Some(put), Some(delete)) = (moment.put_by, moment.gone_by)
+                && !std::ptr::eq(put, delete)
+            {
+                findings.violated(
+                    Rule::Revisions,
+                    &[put.source, delete.source],
+                    format_args!(
+                        "{put} and {delete} were both acknowledged at {revision}, at which key \
+                         {key} cannot be both there and gone"
+                    ),
+                );
+            } else if let (Some((true, since)), Some(delete), None, false) =
+                (state, moment.gone_by, moment.told, moment.put)
+                && !delete.puts()
+                && owned.all(since + 1, revision)
+            {
+                findings.violated(
+                    Rule::Revisions,
+                    &[delete.source],
+                    format_args!(
+                        "{delete} was acknowledged at {revision}, but key {key} had been put at \
+                         {since}, and all revisions since are of other writes"
+                    ),
+                );
+            } else if let (Some((false, since)), Some(watch), false) =
+                (state, moment.told, moment.put)
+                && let Some(why) = absent(key, (since, revision), watch, &owned, &unknown)
+            {
+                let change = Change { revision, key, value: None };
+                findings.violated(
+                    Rule::Integrity,
+                    &[watch.source],
+                    format_args!("{watch} told {change}, but the key was not there: {why}"),
+                );
+            }
+        }
+    }
+}
+
+/// Why a key that was gone at the one revision was not there before the other, if that is certain.
+fn absent(
+    key: &Datum,
+    (since, revision): (i64, i64),
+    watch: &Watch<'_>,
+    owned: &Owned,
+    unknown: &Puts<'_>,
+) -> Option<String> {
+    if owned.all(since + 1, revision - 1) {
+        Some(format!("no revision from {since} on can have put it"))
+    } else if watch.begins().is_some_and(|begins| begins <= since + 1) {
+        Some(format!("that watch told no put of it from revision {since} on"))
+    } else if unknown.none(key, watch.end) {
+        Some(format!("nobody put it from revision {since} on"))
+    } else {
+        None
+    }
+}
+
+fn moments<'a>(history: &'a History<'a>) -> Keys<'a> {
+    let mut keys = Keys::new();
+    for watch in &history.watches {
+        for Change { revision, key, value } in watch.changes() {
+            let moment = keys.entry(key).or_default().entry(revision).or_default();
+            moment.put |= value.is_some();
+            if value.is_none() && moment.told.is_none_or(|other| watch.begins() < other.begins()) {
+                moment.told = Some(watch);
+            }
+        }
+    }
+    for write in &history.writes {
+        let Some(revision) = write.revision else { continue };
+        for &(key, value) in &write.parts {
+            let moment = keys.entry(key).or_default().entry(revision).or_default();
+            match value {
+                Some(_) => {
+                    moment.put = true;
+                    moment.put_by.get_or_insert(write);
+                }
+                // The one that made the revision, rather than one that found nothing.
+                None if moment.gone_by.is_none_or(|other| !other.puts() && write.puts()) => {
+                    moment.gone_by = Some(write);
+                }
+                None => {}
+            }
+        }
+    }
+    keys
+}
+
+/// The revisions of acknowledged writes that put something, in order.
+struct Owned(Vec<i64>);
+
+impl Owned {
+    fn of(history: &History<'_>) -> Self {
+        let puts = history.writes.iter().filter(|write| write.puts());
+        let mut revisions: Vec<i64> = puts.filter_map(|write| write.revision).collect();
+        revisions.sort_unstable();
+        revisions.dedup();
+        Self(revisions)
+    }
+
+    /// Whether all these revisions, or there are none.
+    fn all(&self, first: i64, last: i64) -> bool {
+        let below = |end: i64| self.0.partition_point(|revision| *revision < end) as i64;
+        last < first || below(last.saturating_add(1)) - below(first) == last - first + 1
+    }
+}
+
+/// Puts whose revisions nobody told.
+struct Puts<'a> {
+    /// Of each key: when they were asked for, in order.
+    calls: FxHashMap<&'a Datum, Vec<u64>>,
+    /// Of each key: at how many revisions they were told.
+    told: FxHashMap<&'a Datum, usize>,
+}
+
+impl<'a> Puts<'a> {
+    fn of(history: &'a History<'a>, buckets: &[Bucket<'a>]) -> Self {
+        let mut calls: FxHashMap<&Datum, Vec<u64>> = FxHashMap::default();
+        for write in history.writes.iter().filter(|write| write.revision.is_none()) {
+            for (key, _) in write.parts.iter().filter(|(_, value)| value.is_some()) {
+                calls.entry(key).or_default().push(write.source.call);
+            }
+        }
+        let mut revisions: FxHashSet<(&Datum, i64)> = FxHashSet::default();
+        for bucket in buckets {
+            for (key, _) in bucket.effects.iter().filter(|(_, value)| value.is_some()) {
+                revisions.extend(bucket.changes.iter().map(|free| (*key, free.change.revision)));
+            }
+        }
+        let mut told: FxHashMap<&Datum, usize> = FxHashMap::default();
+        for (key, _) in revisions {
+            *told.entry(key).or_default() += 1;
+        }
+        Self { calls, told }
+    }
+
+    /// Whether none is left that was asked for by then.
+    fn none(&self, key: &Datum, by: u64) -> bool {
+        let Some(calls) = self.calls.get(key) else { return true };
+        let told = self.told.get(key).copied().unwrap_or(0);
+        calls.len() <= told || calls.first().is_none_or(|first| *first > by)
+    }
+}
