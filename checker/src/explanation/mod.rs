@@ -69,7 +69,7 @@ pub fn of<'v, O: Tell>(
     violations: impl IntoIterator<Item = &'v Violation>,
     operations: &[O],
 ) -> Vec<Explanation> {
-    let clock = Clock::of(operations.iter().flat_map(Tell::moments));
+    let clock = Clock::of(operations.iter().map(Tell::moments));
     violations
         .into_iter()
         .filter_map(|violation| {

@@ -14,9 +14,12 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// The clock of a history, by the time and the index of each event.
-    pub(crate) fn of(events: impl IntoIterator<Item = (u64, u64)>) -> Self {
-        let placed = events.into_iter().all(|(time, index)| time == index);
+    /// The clock of a history, by the time and the index of each event of each operation.
+    pub(crate) fn of(
+        operations: impl IntoIterator<Item = impl Iterator<Item = (u64, u64)>>,
+    ) -> Self {
+        let mut operations = operations.into_iter();
+        let placed = operations.all(|mut events| events.all(|(time, index)| time == index));
         if placed { Self::Events } else { Self::Nanoseconds }
     }
 

@@ -29,7 +29,7 @@ pub enum Key {
 
 /// Decides the operations of one key, given in order of invocation.
 pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> Key {
-    let clock = Clock::of(operations.iter().flat_map(|operation| operation.events()));
+    let clock = Clock::of(operations.iter().map(|operation| operation.events()));
     let (mut ends, mut touch) = (Ends::default(), false);
     let mut subject = Subject::new(clock);
     for &operation in operations {

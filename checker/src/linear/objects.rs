@@ -79,7 +79,7 @@ impl<'a, O> Objects<'a, O> {
         operations: &'a [Operation<'a>],
         mut read: impl FnMut(&'a Operation<'a>) -> Result<Option<O>, Unexpected>,
     ) -> Result<Self, Unexpected> {
-        let clock = Clock::of(operations.iter().flat_map(Operation::events));
+        let clock = Clock::of(operations.iter().map(Operation::events));
         let mut objects: Vec<Object<O>> = Vec::new();
         let mut places: FxHashMap<&Datum, usize> = FxHashMap::default();
         let (mut ends, mut touch) = (Ends::default(), false);

@@ -81,7 +81,7 @@ pub(super) struct History<'a> {
 impl<'a> History<'a> {
     /// Understands each operation. What did not happen, and reads without an answer, are left out.
     pub(super) fn of(operations: &'a [generic::Operation<'a>]) -> Result<Self, Unexpected> {
-        let clock = Clock::of(operations.iter().flat_map(generic::Operation::events));
+        let clock = Clock::of(operations.iter().map(generic::Operation::events));
         let mut history = Self { clock, values: vec![&Datum::Nil], ..Self::default() };
         history.operations.reserve(operations.len());
         let mut keys: FxHashMap<&Datum, u32> = FxHashMap::default();

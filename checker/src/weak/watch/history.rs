@@ -167,7 +167,7 @@ impl fmt::Display for Write<'_> {
 impl<'a> History<'a> {
     /// Understands each operation.
     pub(super) fn of(operations: &'a [generic::Operation<'a>]) -> Result<Self, Unexpected> {
-        let clock = Clock::of(operations.iter().flat_map(generic::Operation::events));
+        let clock = Clock::of(operations.iter().map(generic::Operation::events));
         let mut history = Self { clock, ..Self::default() };
         for source in operations {
             match source.f {
