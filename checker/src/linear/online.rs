@@ -9,7 +9,8 @@
 //! compare-and-set was refused. So the events of a key wait until the first operation among them
 //! has ended, or has been open for longer than the patience: from then on it counts as one whose
 //! outcome nobody will learn. It may take place at any time or never, and an answer that comes
-//! later is not looked at. Both only allow more.
+//! later is not looked at. Both only allow more, and so does going by times alone where one process
+//! does several things at one moment.
 
 use std::{
     cmp::Reverse,

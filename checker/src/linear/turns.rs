@@ -7,8 +7,10 @@
 //!
 //! That is no order of intervals any more, and it is rare. So all deciders go by times alone, which
 //! allows more than it should: where they find no order, there is none. An order that they find may
-//! [not keep](Turns::keep) the turns. Then it is looked for with a model that knows them,
-//! [`InTurn`], which the [search](super::search) and its [proofs](super::certificate) obey.
+//! not keep the turns. Then one is looked for with a model that knows them, [`InTurn`], which the
+//! [search](super::search) and its [proofs](super::certificate) obey. It has a hard task where many
+//! processes do much at one moment, so the order of the lines is tried first: it is one that keeps
+//! the turns, and most likely the true one.
 
 use rustc_hash::FxHashMap;
 
