@@ -51,6 +51,7 @@ pub fn verify<M: Model>(model: &M, intervals: &[Interval<M::Operation>], order: 
         moment = moment.max(interval.call);
         if std::mem::replace(&mut taken[position], true)
             || interval.ret.is_some_and(|ret| ret < moment)
+            || !model.advance(&mut state, &interval.operation)
         {
             return false;
         }
@@ -58,10 +59,6 @@ pub fn verify<M: Model>(model: &M, intervals: &[Interval<M::Operation>], order: 
             && turns.insert(turn.process, turn).is_some_and(|before| !turn.is_after(before))
         {
             return false;
-        }
-        match model.apply(&state, &interval.operation) {
-            Some(next) => state = next,
-            None => return false,
         }
     }
     taken.iter().zip(intervals).all(|(taken, interval)| *taken || interval.ret.is_none())
@@ -119,10 +116,18 @@ pub fn refutes<M: Model>(
     // before it was called: what returned before that is hidden from it.
     let writes = |interval: &Interval<_>| model.effect(&interval.operation) != Effect::Observe;
     let hiding = few.iter().filter(|i| writes(i)).filter_map(|i| Some((i.ret?, i.call)));
+    let mut hiding: Vec<(u64, u64)> = hiding.collect();
+    hiding.sort_unstable();
+    let mut last = 0;
+    for (_, call) in &mut hiding {
+        last = last.max(*call);
+        *call = last;
+    }
     let looking: Vec<(&Interval<_>, u64)> = few
         .iter()
         .filter(|i| model.effect(&i.operation) != Effect::Overwrite)
-        .map(|o| (o, hiding.clone().filter(|w| w.0 < o.call).map(|w| w.1).max().unwrap_or(0)))
+        .map(|o| (o, hiding.partition_point(|w| w.0 < o.call)))
+        .map(|(o, before)| (o, before.checked_sub(1).map_or(0, |at| hiding[at].1)))
         .collect();
     let constant = !intervals
         .iter()
@@ -187,6 +192,10 @@ fn exhaust<M: Model>(
             if tried.insert((taken.clone(), state.clone())) {
                 open.push((taken, state));
             }
+        }
+        // Each of those that are open takes as many steps.
+        if open.len().saturating_mul(few.len()) > left {
+            return Err(Flaw::TooLarge);
         }
     }
     Ok(())

@@ -78,6 +78,10 @@ impl<M: Model> Model for InTurn<'_, M> {
         self.0.apply(state, &operation.0)
     }
 
+    fn advance(&self, state: &mut M::State, operation: &Self::Operation) -> bool {
+        self.0.advance(state, &operation.0)
+    }
+
     fn effect(&self, operation: &Self::Operation) -> Effect {
         self.0.effect(&operation.0)
     }

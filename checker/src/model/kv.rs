@@ -67,7 +67,7 @@ impl<'a> Operation<'a> {
 }
 
 impl<'a> Model for Kv<'a> {
-    type State = Option<Rc<str>>;
+    type State = Option<Rc<String>>;
     type Operation = Operation<'a>;
 
     fn initial(&self) -> Self::State {
@@ -75,22 +75,29 @@ impl<'a> Model for Kv<'a> {
     }
 
     fn apply(&self, state: &Self::State, operation: &Operation<'a>) -> Option<Self::State> {
-        let text = state.as_deref();
+        // Shared until it is changed.
+        let mut after = state.clone();
+        self.advance(&mut after, operation).then_some(after)
+    }
+
+    fn advance(&self, state: &mut Self::State, operation: &Operation<'a>) -> bool {
+        let text = |new: &str| Some(Rc::new(new.to_owned()));
+        let is = |state: &Self::State, seen: Option<&str>| state.as_deref().map(|s| &**s) == seen;
         match *operation {
-            Operation::Get(seen) => (text == seen).then(|| state.clone()),
-            Operation::Put(new) => Some(Some(new.into())),
-            Operation::Append(piece) => {
-                Some(Some([text.unwrap_or_default(), piece].concat().into()))
-            }
-            Operation::Delete => Some(None),
-            Operation::Cas(expected, new) => (text == expected).then(|| new.map(Rc::from)),
-            Operation::Mismatch(expected) => (text != expected).then(|| state.clone()),
-            Operation::Contradiction => None,
+            Operation::Get(seen) => return is(state, seen),
+            Operation::Put(new) => *state = text(new),
+            Operation::Append(piece) => Rc::make_mut(state.get_or_insert_default()).push_str(piece),
+            Operation::Delete => *state = None,
+            Operation::Cas(expected, _) if !is(state, expected) => return false,
+            Operation::Cas(_, new) => *state = new.and_then(text),
+            Operation::Mismatch(expected) => return !is(state, expected),
+            Operation::Contradiction => return false,
         }
+        true
     }
 
     fn heap(&self, state: &Self::State) -> usize {
-        state.as_ref().map_or(0, |text| text.len())
+        state.as_ref().map_or(0, |text| text.capacity())
     }
 
     fn effect(&self, operation: &Operation<'a>) -> Effect {
@@ -179,9 +186,14 @@ impl<'a> Model for Seen<'a> {
         match *operation {
             Operation::Get(seen) => self.is(*state, seen).then_some(*state),
             Operation::Put(new) => Some(self.state(Some(new))),
-            Operation::Append(piece) => Some(match self.text(*state) {
-                Some(text) => self.find(text.unwrap_or_default(), piece),
-                None => Text::Other,
+            Operation::Append(piece) => Some(match *state {
+                // Of all that begin so it is still the first.
+                Text::Start { of, length } if self.looked_for[of][length..].starts_with(piece) => {
+                    Text::Start { of, length: length + piece.len() }
+                }
+                Text::Start { of, length } => self.find(&self.looked_for[of][..length], piece),
+                Text::Absent => self.find("", piece),
+                Text::Other => Text::Other,
             }),
             Operation::Delete => Some(Text::Absent),
             Operation::Cas(expected, new) => self.is(*state, expected).then(|| self.state(new)),

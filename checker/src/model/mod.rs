@@ -121,6 +121,13 @@ pub trait Model {
     /// The state after `operation`; `None` where it cannot be given this answer in this state.
     fn apply(&self, state: &Self::State, operation: &Self::Operation) -> Option<Self::State>;
 
+    /// The same on the spot: whether the answer can be given. If not, the state is good for nothing
+    /// any more. Saves time where states are large, and nothing else.
+    fn advance(&self, state: &mut Self::State, operation: &Self::Operation) -> bool {
+        let next = self.apply(state, operation);
+        next.map(|next| *state = next).is_some()
+    }
+
     /// What `operation` can do to a state. [`Effect::Update`], which is what this says unless a
     /// model knows better, is always right; the others make the search fast, and a wrong claim
     /// makes its verdict wrong.

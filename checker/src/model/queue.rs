@@ -36,21 +36,22 @@ impl Model for Queue {
     }
 
     fn apply(&self, state: &VecDeque<usize>, operation: &Operation) -> Option<VecDeque<usize>> {
-        let expected = match *operation {
-            Operation::Enqueue(value) => {
-                let mut after = state.clone();
-                after.push_back(value);
-                return Some(after);
-            }
-            Operation::Dequeue(value) => value,
-            Operation::Take => state.front().copied(),
-        };
-        if state.front().copied() != expected {
+        if let Operation::Dequeue(value) = operation
+            && state.front() != value.as_ref()
+        {
             return None;
         }
         let mut after = state.clone();
-        after.pop_front();
-        Some(after)
+        self.advance(&mut after, operation).then_some(after)
+    }
+
+    fn advance(&self, state: &mut VecDeque<usize>, operation: &Operation) -> bool {
+        match *operation {
+            Operation::Enqueue(value) => state.push_back(value),
+            Operation::Dequeue(value) => return state.pop_front() == value,
+            Operation::Take => drop(state.pop_front()),
+        }
+        true
     }
 
     fn heap(&self, state: &VecDeque<usize>) -> usize {

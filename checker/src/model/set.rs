@@ -36,17 +36,20 @@ impl Model for Set {
     }
 
     fn apply(&self, state: &BTreeSet<usize>, operation: &Operation) -> Option<BTreeSet<usize>> {
-        let mut after = state.clone();
-        match operation {
-            Operation::Add(member) => {
-                after.insert(*member);
-            }
-            Operation::Remove(member) => {
-                after.remove(member);
-            }
-            Operation::Read(members) => return state.iter().eq(members.iter()).then_some(after),
+        if let Operation::Read(members) = operation {
+            return state.iter().eq(members).then(|| state.clone());
         }
-        Some(after)
+        let mut after = state.clone();
+        self.advance(&mut after, operation).then_some(after)
+    }
+
+    fn advance(&self, state: &mut BTreeSet<usize>, operation: &Operation) -> bool {
+        match operation {
+            Operation::Add(member) => drop(state.insert(*member)),
+            Operation::Remove(member) => drop(state.remove(member)),
+            Operation::Read(members) => return state.iter().eq(members),
+        }
+        true
     }
 
     fn heap(&self, state: &BTreeSet<usize>) -> usize {

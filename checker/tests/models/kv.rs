@@ -74,7 +74,7 @@ fn random(seed: u64, most: usize, plain: bool) -> Vec<Interval<Operation<'static
             }
         };
         if fate != Fate::Lost
-            && let Some(after) = Kv::default().apply(&text.as_deref().map(Into::into), &operation)
+            && let Some(after) = Kv::default().apply(&text.clone().map(Into::into), &operation)
         {
             text = after.map(|text| text.to_string());
         }

@@ -15,7 +15,7 @@ use rand::RngExt;
 use crate::small::{Fate, brute_force, histories, history, searched, seeded};
 
 /// A history of a lock; answers are true but for a few.
-fn random(seed: u64, most: usize) -> Vec<Interval<Operation>> {
+pub(crate) fn random(seed: u64, most: usize) -> Vec<Interval<Operation>> {
     let mut random = seeded(seed);
     let owners = random.random_range(0..=3);
     let lies = if random.random_bool(0.3) { 0.0 } else { 0.5 };

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod collisions;
 mod front;
 mod kv;
 mod lock;
