@@ -18,6 +18,8 @@
 //! unless one is turned against time in itself, or two must each precede the other. An order is
 //! believed only once [`certificate::verify`] has checked it.
 
+use std::ops::Range;
+
 use super::{
     certificate,
     objects::{Decision, Object},
@@ -125,6 +127,10 @@ pub fn decide(intervals: &[Interval<Operation<'_>>]) -> Found {
 struct Pieces<'a> {
     /// Text, call and position, ascending.
     texts: Vec<(&'a str, u64, usize)>,
+    /// Of each of them, the place of its first copy.
+    first: Vec<usize>,
+    /// Of first copies, the put among the copies that was called first.
+    put: Vec<Option<usize>>,
     /// Whether something was appended twice, or put and appended.
     repeated: bool,
 }
@@ -147,26 +153,29 @@ impl<'a> Pieces<'a> {
         }
         texts.sort_unstable();
         let mut repeated = false;
-        for pair in texts.windows(2) {
-            let put = |at: usize| matches!(intervals[at].operation, Operation::Put(_));
-            if pair[0].0 == pair[1].0 && !(put(pair[0].2) && put(pair[1].2)) {
+        let mut first: Vec<usize> = (0..texts.len()).collect();
+        let is_put = |at: usize| matches!(intervals[at].operation, Operation::Put(_));
+        let mut put: Vec<Option<usize>> =
+            texts.iter().map(|&(.., at)| Some(at).filter(|&at| is_put(at))).collect();
+        for (at, pair) in (1..).zip(texts.windows(2)) {
+            if pair[0].0 == pair[1].0 && !(is_put(pair[0].2) && is_put(pair[1].2)) {
                 repeated = true;
+                first[at] = first[at - 1];
+                put[first[at]] = put[first[at]].or(put[at]);
             } else if pair[1].0.starts_with(pair[0].0) {
                 return None;
             }
         }
         let empty = texts.first().is_some_and(|(text, ..)| text.is_empty());
-        (!empty).then_some(Self { texts, repeated })
+        (!empty).then_some(Self { texts, first, put, repeated })
     }
 
-    /// The piece that `text` begins with. Of all that are no greater than `text` it is the last:
-    /// another in between would begin with it. Of its copies, the first that is `fit`.
-    fn at_start_of(&self, text: &str, fit: impl Fn(usize) -> bool) -> Option<(usize, &'a str)> {
+    /// The piece that `text` begins with, and the places of its copies. Of all that are no greater
+    /// than `text` it is the last: another in between would begin with it.
+    fn at_start_of(&self, text: &str) -> Option<(&'a str, Range<usize>)> {
         let last = self.texts.partition_point(|(piece, ..)| *piece <= text).checked_sub(1)?;
-        let (piece, _, position) = self.texts[last];
-        let copies = self.texts[..=last].iter().rev().take_while(|(copy, ..)| *copy == piece);
-        let first = copies.map(|copy| copy.2).filter(|&copy| fit(copy)).last();
-        text.starts_with(piece).then_some((first.unwrap_or(position), piece))
+        let piece = self.texts[last].0;
+        text.starts_with(piece).then(|| (piece, self.first[last]..last + 1))
     }
 }
 
@@ -175,6 +184,8 @@ struct Chains<'a> {
     chains: Vec<Chain<'a>>,
     /// Of each put and append that was seen, the chain.
     chain: Vec<usize>,
+    /// Of first copies, the first copy that may not have been seen yet.
+    next: Vec<usize>,
     /// Gets: the chain, how many of its appends were seen, the call, the position.
     gets: Vec<(usize, usize, u64, usize)>,
 }
@@ -186,6 +197,7 @@ impl<'a> Chains<'a> {
         let mut chains = Self {
             chains: vec![absent],
             chain: vec![NOBODY; intervals.len()],
+            next: pieces.first.clone(),
             gets: Vec::with_capacity(intervals.len()),
         };
         for (get, interval) in intervals.iter().enumerate() {
@@ -209,7 +221,8 @@ impl<'a> Chains<'a> {
     ) -> Result<(usize, usize), Conflict> {
         let Some(text) = text else { return Ok((0, 0)) };
         let is_put = |position: usize| matches!(intervals[position].operation, Operation::Put(_));
-        let (first, piece) = pieces.at_start_of(text, is_put).ok_or(Conflict::NeverWritten(get))?;
+        let (piece, copies) = pieces.at_start_of(text).ok_or(Conflict::NeverWritten(get))?;
+        let first = pieces.put[copies.start].unwrap_or(pieces.texts[copies.start].2);
         let number = match (is_put(first), self.chain[first]) {
             (false, _) => 0,
             (true, NOBODY) => {
@@ -234,9 +247,17 @@ impl<'a> Chains<'a> {
             return level.map(|level| (number, level)).map_err(|_| Conflict::NeverWritten(get));
         };
         while !rest.is_empty() {
+            let (piece, copies) = pieces.at_start_of(rest).ok_or(Conflict::NeverWritten(get))?;
+            // What has been seen, or is a put, is so for good.
+            let next = &mut self.next[copies.start];
             let free = |append: usize| self.chain[append] == NOBODY && !is_put(append);
-            let next = pieces.at_start_of(rest, free).filter(|&(append, _)| !is_put(append));
-            let (append, piece) = next.ok_or(Conflict::NeverWritten(get))?;
+            while *next + 1 < copies.end && !free(pieces.texts[*next].2) {
+                *next += 1;
+            }
+            let append = pieces.texts[*next].2;
+            if is_put(append) {
+                return Err(Conflict::NeverWritten(get));
+            }
             match self.chain[append] {
                 NOBODY => self.chain[append] = number,
                 other if other == number => return Err(Conflict::Twice { get, append }),

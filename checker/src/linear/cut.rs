@@ -27,6 +27,31 @@ const ADDED_MAX: usize = 2;
 const TRIED_MAX: usize = 1 << 18;
 const TRIED_MAX_EACH: usize = 16;
 
+/// Operations looked at to make attempts whole, in the same way: what may have written what others
+/// saw can be nearly everything.
+const LOOKED_MAX: usize = 1 << 22;
+const LOOKED_MAX_EACH: usize = 64;
+
+/// What is left to find a core with.
+struct Effort {
+    tries: usize,
+    looks: usize,
+    deadline: Instant,
+}
+
+impl Effort {
+    fn is_over(&self) -> bool {
+        self.looks == 0 || Instant::now() >= self.deadline
+    }
+
+    /// Looks at so many operations; `None` where there are not as many looks left.
+    fn look(&mut self, operations: usize) -> Option<()> {
+        let enough = operations <= self.looks;
+        self.looks = self.looks.saturating_sub(operations);
+        enough.then_some(())
+    }
+}
+
 /// A history up to the moment at which it became illegal.
 pub(super) struct Cut<'a, M: Model> {
     model: &'a M,
@@ -109,17 +134,23 @@ impl<'a, M: Model> Cut<'a, M> {
         hint: &[usize],
         mut illegal: impl FnMut(&[Interval<M::Operation>]) -> bool,
     ) -> Vec<usize> {
-        let place = |position| self.positions.iter().position(|&at| at == position);
-        let Some(stuck) = place(stuck) else { return self.positions.clone() };
+        let mut places: FxHashMap<usize, usize> = FxHashMap::default();
+        places
+            .extend(self.positions.iter().enumerate().map(|(place, &position)| (position, place)));
+        let Some(&stuck) = places.get(&stuck) else { return self.positions.clone() };
         let all = self.operations.len();
-        let mut left = TRIED_MAX + TRIED_MAX_EACH * all;
-        let mut tries = |kept: &[usize]| {
-            let Some(rest) = left.checked_sub(kept.len()) else { return false };
-            left = rest;
-            let few: Vec<_> = kept.iter().map(|&at| self.operations[at].clone()).collect();
-            Instant::now() < self.deadline && illegal(&few)
+        let effort = &mut Effort {
+            tries: TRIED_MAX + TRIED_MAX_EACH * all,
+            looks: LOOKED_MAX + LOOKED_MAX_EACH * all,
+            deadline: self.deadline,
         };
-        let hint = hint.iter().filter_map(|&position| place(position)).collect();
+        let mut tries = |kept: &[usize], effort: &mut Effort| {
+            let Some(rest) = effort.tries.checked_sub(kept.len()) else { return false };
+            effort.tries = rest;
+            let few: Vec<_> = kept.iter().map(|&at| self.operations[at].clone()).collect();
+            !effort.is_over() && illegal(&few)
+        };
+        let hint = hint.iter().filter_map(|position| places.get(position).copied()).collect();
         // What was called last, up to the one that is stuck and those that overlap it.
         let stretches = std::iter::successors(Some(STRETCH_MIN), |stretch| stretch.checked_mul(4))
             .take_while(|&stretch| stretch < all)
@@ -127,12 +158,12 @@ impl<'a, M: Model> Cut<'a, M> {
         let guesses = [hint, self.hides(stuck).into_iter().collect::<Vec<usize>>()];
         let core = guesses.into_iter().filter(|guess| !guess.is_empty()).chain(stretches).find_map(
             |guess: Vec<usize>| {
-                let kept = self.whole(guess.into_iter().chain([stuck]), stuck, ADDED_MAX);
-                kept.filter(|kept| tries(kept))
+                let kept = self.whole(guess.into_iter().chain([stuck]), stuck, ADDED_MAX, effort);
+                kept.filter(|kept| tries(kept, effort))
             },
         );
         let mut core = core.unwrap_or_else(|| (0..all).collect());
-        self.thin(&mut core, stuck, tries);
+        self.thin(&mut core, stuck, tries, effort);
         core.into_iter().map(|at| self.positions[at]).collect()
     }
 
@@ -155,16 +186,25 @@ impl<'a, M: Model> Cut<'a, M> {
     }
 
     /// Leaves out what can be left out: of many operations chunks of half the size, of a quarter,
-    /// down to single operations, round and round until no single one can.
-    fn thin(&self, core: &mut Vec<usize>, stuck: usize, mut tries: impl FnMut(&[usize]) -> bool) {
+    /// down to single operations, round and round until no single one can or the effort is over.
+    fn thin(
+        &self,
+        core: &mut Vec<usize>,
+        stuck: usize,
+        mut tries: impl FnMut(&[usize], &mut Effort) -> bool,
+        effort: &mut Effort,
+    ) {
         let mut chunk = if core.len() > FEW { core.len().div_ceil(2) } else { 1 };
         let (mut start, mut failed) = (0, 0);
-        while failed < core.len() {
+        while failed < core.len() && !effort.is_over() {
             let end = core.len().min(start + chunk);
-            let rest = core[..start].iter().chain(&core[end..]).copied();
-            let fewer = self
-                .whole(rest.chain([stuck]), stuck, 0)
-                .filter(|kept| kept.len() < core.len() && tries(kept));
+            let fewer = if self.is_needed(&core[start..end]) {
+                None
+            } else {
+                let rest = core[..start].iter().chain(&core[end..]).copied();
+                self.whole(rest.chain([stuck]), stuck, 0, effort)
+                    .filter(|kept| kept.len() < core.len() && tries(kept, effort))
+            };
             match fewer {
                 Some(fewer) => (*core, failed) = (fewer, 0),
                 None => (start, failed) = (end, failed + (end - start)),
@@ -178,19 +218,33 @@ impl<'a, M: Model> Cut<'a, M> {
         }
     }
 
+    /// Whether none of these can be left out, as all writes are kept.
+    fn is_needed(&self, operations: &[usize]) -> bool {
+        !self.constant && operations.iter().all(|&at| self.writes(at))
+    }
+
+    fn writes(&self, at: usize) -> bool {
+        self.model.effect(&self.operations[at].operation) != Effect::Observe
+    }
+
     /// These operations, made whole: an observation that may have seen a write that is not among
     /// them is left out, or the write is added, if at most `added` are needed. What cannot be left
-    /// out gets all the writes it may have seen. Ascending.
+    /// out gets all the writes it may have seen. Ascending. `None` also where finding out takes more
+    /// than is left of the effort.
     fn whole(
         &self,
         these: impl Iterator<Item = usize>,
         stuck: usize,
         added: usize,
+        effort: &mut Effort,
     ) -> Option<Vec<usize>> {
+        effort.look(self.operations.len() / size_of::<usize>())?;
         let mut kept = vec![false; self.operations.len()];
         let mut core: Vec<usize> =
             these.filter(|&at| !std::mem::replace(&mut kept[at], true)).collect();
+        effort.look(core.len())?;
         if !self.constant {
+            effort.look(self.all.answered.len() + self.all.unanswered.len())?;
             let unanswered = self.all.unanswered.iter();
             for at in self.all.answered.iter().map(|(at, _)| at).chain(unanswered) {
                 if !std::mem::replace(&mut kept[*at], true) {
@@ -201,6 +255,7 @@ impl<'a, M: Model> Cut<'a, M> {
             return Some(core);
         }
         loop {
+            effort.look(core.len())?;
             let hiding = self.hiding(&core);
             let mut more = Vec::new();
             core.retain(|&at| {
@@ -213,12 +268,15 @@ impl<'a, M: Model> Cut<'a, M> {
                 let limit = if optional { added } else { usize::MAX };
                 let seen = hiding.partition_point(|&(ret, _)| ret < observer.call);
                 let hidden = seen.checked_sub(1).map_or(0, |last| hiding[last].1);
-                match self.sources(observer, hidden, &kept, limit) {
+                match self.sources(observer, hidden, &kept, limit, effort) {
                     Some(sources) => more.extend(sources),
                     None => kept[at] = false,
                 }
                 kept[at]
             });
+            if effort.looks == 0 {
+                return None;
+            }
             if more.is_empty() {
                 core.sort_unstable();
                 return kept[stuck].then_some(core);
@@ -229,11 +287,9 @@ impl<'a, M: Model> Cut<'a, M> {
 
     /// Returns of kept writes in order, each with the last call of a write that returned by then.
     fn hiding(&self, core: &[usize]) -> Vec<(u64, u64)> {
-        let writes =
-            |at: &&usize| self.model.effect(&self.operations[**at].operation) != Effect::Observe;
         let mut hiding: Vec<(u64, u64)> = core
             .iter()
-            .filter(writes)
+            .filter(|&&at| self.writes(at))
             .filter_map(|&at| Some((self.operations[at].ret?, self.operations[at].call)))
             .collect();
         hiding.sort_unstable();
@@ -246,13 +302,14 @@ impl<'a, M: Model> Cut<'a, M> {
     }
 
     /// The writes not kept that `observer` may have seen, but none that returned before `hidden`;
-    /// `None` where there are more than `limit`.
+    /// `None` where there are more than `limit`, or the effort is over.
     fn sources(
         &self,
         observer: &Interval<M::Operation>,
         hidden: u64,
         kept: &[bool],
         limit: usize,
+        effort: &mut Effort,
     ) -> Option<Vec<usize>> {
         let mut sources = Vec::new();
         let writers = match self.model.needs(&observer.operation) {
@@ -270,13 +327,14 @@ impl<'a, M: Model> Cut<'a, M> {
             .rev()
             .take_while(|(_, last)| *last >= hidden)
             .map(|&(at, _)| at)
-            .filter(|&at| self.operations[at].ret.is_none_or(|ret| ret >= hidden))
             .chain(writers.unanswered[..unanswered].iter().copied());
         for at in candidates {
-            if kept[at] {
+            effort.look(1)?;
+            let write = &self.operations[at];
+            if kept[at] || write.ret.is_some_and(|ret| ret < hidden) {
                 continue;
             }
-            let state = self.model.leaves(&self.operations[at].operation);
+            let state = self.model.leaves(&write.operation);
             if state.is_none_or(|s| self.model.apply(&s, &observer.operation).is_some()) {
                 if sources.len() == limit {
                     return None;

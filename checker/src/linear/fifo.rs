@@ -85,7 +85,7 @@ struct Value {
 /// Decides a history that enqueues no value twice.
 pub fn decide(intervals: &[Interval<Operation>]) -> Found {
     let Some(mut history) = History::of(intervals) else { return Found::Undecided };
-    let mut guessed = false;
+    let mut guesses = 0;
     loop {
         let conflict = match history.order() {
             Ok(order) if certificate::verify(&Queue, intervals, &order) => {
@@ -103,15 +103,22 @@ pub fn decide(intervals: &[Interval<Operation>]) -> Found {
         };
         match (lost, history.takes.is_empty()) {
             // The value may have been taken by a dequeue that never answered.
-            (Some(enqueue), false) => {
-                history.take(enqueue);
-                guessed = true;
+            (Some(enqueue), false) if guesses < GUESSES => {
+                if guesses == 0 {
+                    history.take_lost();
+                } else {
+                    history.take(enqueue);
+                }
+                guesses += 1;
             }
-            _ if guessed => return Found::Undecided,
+            _ if guesses > 0 => return Found::Undecided,
             _ => return Found::Illegal(conflict),
         }
     }
 }
+
+/// Guesses after which it gives up: each costs as much as a history without any.
+const GUESSES: usize = 64;
 
 struct History<'a> {
     intervals: &'a [Interval<Operation>],
@@ -167,6 +174,20 @@ impl<'a> History<'a> {
             && let Some(ends) = self.values.get_mut(&value)
         {
             ends.1 = self.takes.pop();
+        }
+    }
+
+    /// The same for all values that must be gone, in the order in which they came: a later one was
+    /// dequeued, or the queue was found empty.
+    fn take_lost(&mut self) {
+        let Ok(values) = self.values() else { return };
+        let empty = self.empty.last().map(|&dequeue| self.intervals[dequeue].call);
+        let gone = values.iter().filter(|value| value.dequeue.is_some()).map(|value| value.from.0);
+        let until = gone.max().max(empty).unwrap_or(0);
+        for value in values {
+            if value.dequeue.is_none() && value.from.1 < until {
+                self.take(value.enqueue);
+            }
         }
     }
 
@@ -234,31 +255,21 @@ impl<'a> History<'a> {
         let spans = |value: &&Value| value.from.1 < value.to.0;
         let mut spans: Vec<&Value> = values.iter().filter(spans).collect();
         spans.sort_unstable_by_key(|value| value.from.1);
-        let mut spans = spans.into_iter().peekable();
-        // Those that were in the queue one after the other without a moment in between, none of
-        // them needless.
-        let mut chain: Vec<&Value> = Vec::new();
+        // Times at which there always was a value, ascending and apart.
+        let mut occupied: Vec<(u64, u64)> = Vec::new();
+        for value in &spans {
+            match occupied.last_mut() {
+                Some((_, end)) if value.from.1 < *end => *end = value.to.0.max(*end),
+                _ => occupied.push((value.from.1, value.to.0)),
+            }
+        }
         let mut cuts = Vec::with_capacity(self.empty.len());
         for &dequeue in &self.empty {
             let Interval { call, ret, .. } = self.intervals[dequeue];
-            let mut moment = call;
-            chain.retain(|value| value.to.0 > call);
-            loop {
-                // Of all that came before this moment, the one that stayed longest.
-                while let Some(value) = spans.next_if(|value| value.from.1 < moment) {
-                    if value.to.0 > call {
-                        chain.push(value);
-                    }
-                }
-                let longest = chain.iter().max_by_key(|value| value.to.0);
-                match longest {
-                    Some(value) if value.to.0 > moment => moment = value.to.0,
-                    _ => break,
-                }
-            }
-            if ret.is_some_and(|ret| ret < moment) {
-                let values = covering(&chain, call, ret.unwrap_or(moment));
-                return Err(Conflict::Occupied { dequeue, values });
+            let last = occupied.partition_point(|(start, _)| *start < call).checked_sub(1);
+            let moment = last.map_or(call, |last| occupied[last].1.max(call));
+            if let Some(ret) = ret.filter(|ret| *ret < moment) {
+                return Err(Conflict::Occupied { dequeue, values: covering(&spans, call, ret) });
             }
             cuts.push((moment, dequeue));
         }
@@ -267,19 +278,22 @@ impl<'a> History<'a> {
     }
 }
 
-/// Of values that leave no moment from `call` to `ret`, few that do so.
-fn covering(chain: &[&Value], call: u64, ret: u64) -> Vec<(usize, Option<usize>)> {
+/// Of values that leave no moment from `call` to `ret`, few that do so: always the one that stayed
+/// longest of those that had come. They are sorted by the time by which they came.
+fn covering(spans: &[&Value], call: u64, ret: u64) -> Vec<(usize, Option<usize>)> {
     let mut covering = Vec::new();
     let mut moment = call;
+    let mut spans = spans.iter().peekable();
+    let mut longest: Option<&Value> = None;
     while moment <= ret {
-        let next = chain.iter().filter(|value| value.from.1 < moment).max_by_key(|v| v.to.0);
-        match next {
-            Some(value) if value.to.0 > moment => {
-                covering.push((value.enqueue, value.dequeue));
-                moment = value.to.0;
+        while let Some(value) = spans.next_if(|value| value.from.1 < moment) {
+            if longest.is_none_or(|longest| longest.to.0 <= value.to.0) {
+                longest = Some(value);
             }
-            _ => break,
         }
+        let Some(value) = longest.filter(|value| value.to.0 > moment) else { break };
+        covering.push((value.enqueue, value.dequeue));
+        moment = value.to.0;
     }
     covering
 }

@@ -1,6 +1,8 @@
 //! Decides one key of the store.
 
-use rustc_hash::FxHashSet;
+use std::{collections::hash_map::Entry, time::Instant};
+
+use rustc_hash::FxHashMap;
 
 use super::{
     certificate,
@@ -118,9 +120,14 @@ pub fn decide(
         zones::Found::Illegal(conflict) => Some(conflict),
     };
     // Names the values that were possible, where a short search of the history as it is can
-    // tell. Its limit is one of memory, so that the same history always gets the same words.
-    let brief = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
-    let explain = || search::search(&Register, intervals, &brief);
+    // tell. Its limit is one of memory, so that the same history nearly always gets the same words,
+    // but half of the time is left to find a core.
+    let explain = || {
+        let memory = budget.memory.min(TO_EXPLAIN);
+        let left = budget.deadline.saturating_duration_since(Instant::now());
+        let brief = Budget { memory, deadline: budget.deadline - left / 2 };
+        search::search(&Register, intervals, &brief)
+    };
     let refute = |stuck, possible, hint: &[usize]| {
         let search = Search::new(&Register, *budget).with_order();
         refute(&Register, intervals, Reason { stuck, possible, hint }, budget, search, quick)
@@ -191,25 +198,44 @@ struct Simple {
 /// unanswered write of such a value explains nothing and can be left out.
 fn simplify(intervals: &[Interval<register::Operation>]) -> Option<Simple> {
     let refused = intervals.iter().any(|i| matches!(i.operation, register::Operation::Mismatch(_)));
-    let mut positions: Vec<usize> = (0..intervals.len()).collect();
-    let looked_for = loop {
-        let looked_for: FxHashSet<Option<i64>> =
-            positions.iter().filter_map(|&at| intervals[at].operation.looked_for()).collect();
-        let before = positions.len();
-        if !refused {
-            positions.retain(|&at| {
-                intervals[at].ret.is_some()
-                    || intervals[at].operation.written().is_some_and(|v| looked_for.contains(&v))
-            });
+    // How many look for each value, and who may have written it without an answer.
+    let mut looked_for: FxHashMap<Option<i64>, usize> = FxHashMap::default();
+    let mut unanswered: FxHashMap<Option<i64>, Vec<usize>> = FxHashMap::default();
+    let mut left_out = Vec::new();
+    for (at, interval) in intervals.iter().enumerate() {
+        if let Some(value) = interval.operation.looked_for() {
+            *looked_for.entry(value).or_default() += 1;
         }
-        // What was left out may have been all that looked for another value.
-        if positions.len() == before {
-            break looked_for;
+        if interval.ret.is_none() && !refused {
+            match interval.operation.written() {
+                Some(value) => unanswered.entry(value).or_default().push(at),
+                None => left_out.push(at),
+            }
         }
-    };
+    }
+    for (value, writers) in &unanswered {
+        if !looked_for.contains_key(value) {
+            left_out.extend(writers);
+        }
+    }
+    let mut kept = vec![true; intervals.len()];
+    while let Some(at) = left_out.pop() {
+        kept[at] = false;
+        // It may have been all that looked for another value.
+        if let Some(value) = intervals[at].operation.looked_for()
+            && let Entry::Occupied(mut count) = looked_for.entry(value)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+                left_out.extend(unanswered.get(&value).into_iter().flatten());
+            }
+        }
+    }
+    let positions: Vec<usize> = (0..intervals.len()).filter(|&at| kept[at]).collect();
     let is_unseen = |at: &usize| {
         let value = intervals[*at].operation.written().flatten();
-        value.filter(|_| !looked_for.contains(&value))
+        value.filter(|_| !looked_for.contains_key(&value))
     };
     let unseen = positions.iter().find_map(is_unseen);
     if unseen.is_none() && positions.len() == intervals.len() {

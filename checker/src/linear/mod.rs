@@ -61,8 +61,14 @@ impl Default for Limits {
     }
 }
 
-/// Longer than anybody waits, and short enough for the clock to add.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+impl Limits {
+    /// When the time is up that begins now.
+    pub(crate) fn deadline(&self) -> Instant {
+        /// Longer than anybody waits, and short enough for the clock to add.
+        const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+        Instant::now() + self.timeout.min(LONGEST)
+    }
+}
 
 /// Violations that are told; more are counted.
 const TOLD: usize = 10;
@@ -70,7 +76,7 @@ const TOLD: usize = 10;
 /// Decides each key and sums up.
 pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Property {
     let (keys, touch) = by_key(operations);
-    let deadline = Instant::now() + limits.timeout.min(LONGEST);
+    let deadline = limits.deadline();
     let mut violations: Vec<Violation> = Vec::new();
     let mut illegal = 0;
     let mut doubts = Vec::new();

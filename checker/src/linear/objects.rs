@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Instant};
 use rustc_hash::FxHashMap;
 
 use super::{
-    Budget, Interval, LONGEST, Limits, TOLD,
+    Budget, Interval, Limits, TOLD,
     decide::{self, decide},
     explain,
     turns::{self, Ends, Turns},
@@ -122,7 +122,7 @@ impl<'a, O> Objects<'a, O> {
     where
         O: Clone,
     {
-        let deadline = Instant::now() + limits.timeout.min(LONGEST);
+        let deadline = limits.deadline();
         let mut violations = Vec::new();
         let mut illegal = 0;
         let mut doubts = String::new();

@@ -98,6 +98,10 @@ fn is_read<M: Model>(model: &M, operation: &M::Operation) -> bool {
     model.needs(operation).is_some() && model.leaves(operation).is_none()
 }
 
+/// States that are gone through for one observation; if none of so many will do, another decider
+/// must say.
+const STATES: usize = 256;
+
 /// The revision of the first state that an observation touches and that it is possible in.
 fn fits<M: Model>(
     model: &M,
@@ -107,6 +111,7 @@ fn fits<M: Model>(
     let first = states.partition_point(|&(start, ..)| start < interval.call).saturating_sub(1);
     states[first..]
         .iter()
+        .take(STATES)
         .take_while(|&&(start, ..)| interval.ret.is_none_or(|ret| start <= ret))
         .find(|(_, state, _)| model.apply(state, &interval.operation).is_some())
         .map(|&(_, _, revision)| revision)

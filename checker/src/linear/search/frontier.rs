@@ -5,6 +5,7 @@ use std::hash::Hash;
 use rustc_hash::FxHashMap;
 
 use super::bits::Bits;
+use crate::model::Model;
 
 /// One explanation of the history so far.
 #[derive(Clone, Debug)]
@@ -19,6 +20,11 @@ pub(super) struct Config<S> {
 }
 
 impl<S: Eq> Config<S> {
+    /// Bytes that it owns beside itself.
+    pub(super) fn heap<M: Model<State = S>>(&self, model: &M) -> usize {
+        model.heap(&self.state) + self.can.heap() + self.must.heap()
+    }
+
     fn dominates(&self, other: &Self) -> bool {
         self.state == other.state
             && other.can.is_subset(&self.can)
@@ -67,9 +73,11 @@ impl<S: Clone + Eq + Hash> Frontier<S> {
         self.heap = 0;
     }
 
-    /// Adds a configuration unless one that is here dominates it. Where it was added, its place.
-    pub(super) fn insert(&mut self, config: Config<S>) -> Option<usize> {
+    /// Adds a configuration, whose state owns so many bytes, unless one that is here dominates it.
+    /// Where it was added, its place.
+    pub(super) fn insert(&mut self, config: Config<S>, state_heap: usize) -> Option<usize> {
         let place = self.configs.len();
+        let mut heap = state_heap + config.can.heap() + config.must.heap();
         if place < FEW {
             for at in 0..place {
                 if self.gives_way(at, &config) {
@@ -95,8 +103,9 @@ impl<S: Clone + Eq + Hash> Frontier<S> {
             }
             self.first.insert(config.state.clone(), place as u32);
             self.next.push(head);
+            heap += state_heap;
         }
-        self.heap += config.can.heap() + config.must.heap();
+        self.heap += heap;
         self.configs.push(config);
         self.dominated.push(false);
         Some(place)

@@ -149,6 +149,8 @@ pub struct Search<'a, M: Model> {
     budget: Budget,
     /// All explanations of what has been seen. Never empty.
     configs: Vec<Config<M::State>>,
+    /// Bytes that they own beside themselves.
+    heap: usize,
     /// How they came to be, if somebody wants to know.
     trails: Option<Trails>,
     /// Open operations by slot; slots are used again.
@@ -180,6 +182,14 @@ const MAX_EXPLORED: usize = 10_000;
 /// Steps between two looks at the clock.
 const LOOK: u64 = 1 << 12;
 
+/// What is copied or moved of larger things counts as a step for so many bytes.
+const A_STEP: usize = 64;
+
+/// Steps to copy a state.
+fn size<M: Model>(model: &M, state: &M::State) -> u64 {
+    1 + (model.heap(state) / A_STEP) as u64
+}
+
 impl<'a, M: Model> Search<'a, M> {
     /// Begins with the model's first state and nothing open.
     pub fn new(model: &'a M, budget: Budget) -> Self {
@@ -187,6 +197,7 @@ impl<'a, M: Model> Search<'a, M> {
             model,
             budget,
             configs: Vec::new(),
+            heap: 0,
             trails: None,
             open: Vec::new(),
             free: Vec::new(),
@@ -211,6 +222,7 @@ impl<'a, M: Model> Search<'a, M> {
         let (can, must) = (Bits::default(), Bits::default());
         self.configs.clear();
         self.configs.push(Config { state: self.model.initial(), can, must, trail: START });
+        self.heap = 0;
         self.trails.iter_mut().for_each(Trails::clear);
         self.open.clear();
         self.free.clear();
@@ -256,6 +268,7 @@ impl<'a, M: Model> Search<'a, M> {
                 let interval = &intervals[position];
                 let ends = interval.ret.map_or(Ends::Never, Ends::At);
                 slots[position] = self.call(interval.operation.clone(), ends, position);
+                self.check_time().map_err(|stop| (stop, time))?;
             }
             // An operation that returns before its call makes no sense, and cannot take place.
             let Some(slot) = slots[position] else { return Ok(Some(position)) };
@@ -300,9 +313,11 @@ impl<'a, M: Model> Search<'a, M> {
         if turn.is_some() {
             self.turns.insert(slot);
         }
+        self.steps += self.configs.len() as u64;
         if effect == Effect::Observe {
             let mut configs = std::mem::take(&mut self.configs);
             for config in &mut configs {
+                self.steps += size(self.model, &config.state);
                 if self.model.apply(&config.state, &operation).is_none()
                     || turn.is_some_and(|turn| self.next_turns(config).precede(turn))
                 {
@@ -332,14 +347,20 @@ impl<'a, M: Model> Search<'a, M> {
             entry.1 += 1;
             class = entry.0;
         }
-        let rank = (class, ends, position);
-        let open = &self.open;
-        let at = self.order.partition_point(|&other| {
-            open[other].as_ref().is_some_and(|open| (open.class, open.ends, open.position) <= rank)
-        });
+        let open = Open { operation, effect, ends, position, class };
+        let at = self.rank(&open);
         self.order.insert(at, slot);
-        self.open[slot] = Some(Open { operation, effect, ends, position, class });
+        self.steps += ((self.order.len() - at) * size_of::<Slot>() / A_STEP) as u64;
+        self.open[slot] = Some(open);
         Some(slot)
+    }
+
+    /// The place in `order` of what stands there or belongs there.
+    fn rank(&self, open: &Open<M::Operation>) -> usize {
+        let rank = (open.class, open.ends, open.position);
+        self.order.partition_point(|&other| {
+            self.open[other].as_ref().is_some_and(|o| (o.class, o.ends, o.position) < rank)
+        })
     }
 
     /// Returns the operation in `slot` and says whether any explanation is left. When none is, the
@@ -349,6 +370,8 @@ impl<'a, M: Model> Search<'a, M> {
     /// # Errors
     /// A budget was used up. The search cannot go on.
     pub fn ret(&mut self, slot: Slot) -> Result<bool, Stop> {
+        self.steps += 1 + (self.configs.len() * size_of::<Config<M::State>>() / A_STEP) as u64;
+        self.check_time()?;
         let concerns = |c: &Config<_>| c.must.contains(slot) || c.can.contains(slot);
         if self.configs.iter().any(concerns) {
             let mut before = std::mem::replace(&mut self.before, Frontier::new());
@@ -358,6 +381,7 @@ impl<'a, M: Model> Search<'a, M> {
             let explained = self.settle(slot, &mut before, &mut after);
             if explained == Ok(true) {
                 after.drain_to(&mut self.configs);
+                self.heap = self.configs.iter().map(|config| config.heap(self.model)).sum();
             }
             (self.before, self.after) = (before, after);
             if explained != Ok(true) {
@@ -373,13 +397,14 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// Forgets an operation that has returned.
     fn close(&mut self, slot: Slot) {
+        let Some(open) = &self.open[slot] else { return };
+        let place = (open.effect != Effect::Observe).then(|| self.rank(open));
         let Some(open) = self.open[slot].take() else { return };
         self.free.push(slot);
         self.turns.remove(slot);
-        if open.effect == Effect::Observe {
-            return;
-        }
-        self.order.retain(|&other| other != slot);
+        let Some(place) = place else { return };
+        self.order.remove(place);
+        self.steps += ((self.order.len() - place) * size_of::<Slot>() / A_STEP) as u64;
         self.overwrites.remove(slot);
         self.updates.remove(slot);
         if open.ends != Ends::Later
@@ -407,7 +432,8 @@ impl<'a, M: Model> Search<'a, M> {
                 let mut without = config.clone();
                 without.can.remove(slot);
                 let hidden = config.can.contains(slot);
-                if let Some(place) = after.insert(without)
+                let heap = self.model.heap(&without.state);
+                if let Some(place) = after.insert(without, heap)
                     && hidden
                     && let Some(trails) = &mut self.trails
                 {
@@ -415,10 +441,11 @@ impl<'a, M: Model> Search<'a, M> {
                 }
             }
             if config.must.contains(slot) || config.can.contains(slot) {
-                before.insert(config.clone());
+                before.insert(config.clone(), self.model.heap(&config.state));
             }
         }
         self.configs = configs;
+        self.check_memory(before, after)?;
         let mut at = 0;
         while at < before.configs.len() {
             if !before.dominated[at] {
@@ -443,6 +470,7 @@ impl<'a, M: Model> Search<'a, M> {
         let mut last_class = None;
         let mut seen = std::mem::take(&mut self.seen);
         for index in 0..self.order.len() {
+            self.check_time()?;
             let slot = self.order[index];
             let Some(open) = &self.open[slot] else { continue };
             if last_class == Some(open.class) || !config.can.contains(slot) {
@@ -452,7 +480,7 @@ impl<'a, M: Model> Search<'a, M> {
                 continue;
             }
             last_class = Some(open.class);
-            self.steps += 1;
+            self.steps += size(self.model, &config.state);
             let Some(state) = self.model.apply(&config.state, &open.operation) else { continue };
             let overwrites = open.effect == Effect::Overwrite;
             let position = open.position;
@@ -475,8 +503,7 @@ impl<'a, M: Model> Search<'a, M> {
                 continue;
             };
             let heap = self.model.heap(&next.state);
-            if let Some(place) = target.insert(next) {
-                target.heap += heap;
+            if let Some(place) = target.insert(next, heap) {
                 if let Some(trails) = &mut self.trails {
                     let how = if overwrites { How::Overwrote } else { How::Placed };
                     let mut trail = trails.push(config.trail, how, position);
@@ -485,27 +512,32 @@ impl<'a, M: Model> Search<'a, M> {
                     }
                     target.configs[place].trail = trail;
                 }
-                self.check_budget(before, after)?;
+                self.check_memory(before, after)?;
             }
         }
         self.seen = seen;
-        self.check_budget(before, after)
+        self.check_memory(before, after)
     }
 
-    /// Whether there is memory and time to go on.
-    fn check_budget(
+    /// Whether there is memory to go on.
+    fn check_memory(
         &mut self,
-        before: &Frontier<M::State>,
-        after: &Frontier<M::State>,
+        before: &mut Frontier<M::State>,
+        after: &mut Frontier<M::State>,
     ) -> Result<(), Stop> {
+        self.steps += std::mem::take(&mut before.compared) + std::mem::take(&mut after.compared);
         let trails = self.trails.as_ref().map_or(0, Trails::bytes);
-        let held = self.configs.capacity() * size_of::<Config<M::State>>() + trails;
+        let held = self.configs.capacity() * size_of::<Config<M::State>>() + self.heap + trails;
         if before.bytes() + after.bytes() + held > self.budget.memory {
             return Err(Stop::Memory(before.configs.len() + after.configs.len()));
         }
-        let done = self.steps + before.compared + after.compared;
-        if done >= self.look {
-            self.look = done + LOOK;
+        Ok(())
+    }
+
+    /// Whether there is time to go on.
+    fn check_time(&mut self) -> Result<(), Stop> {
+        if self.steps >= self.look {
+            self.look = self.steps + LOOK;
             if Instant::now() >= self.budget.deadline {
                 return Err(Stop::Time);
             }
@@ -514,12 +546,13 @@ impl<'a, M: Model> Search<'a, M> {
     }
 
     /// Puts every operation in its place that only observes and can: those in `seen`.
-    fn observe(&self, config: &mut Config<M::State>, seen: &mut Vec<Slot>) {
+    fn observe(&mut self, config: &mut Config<M::State>, seen: &mut Vec<Slot>) {
         seen.clear();
         loop {
             let (before, next_turns) = (seen.len(), self.next_turns(config));
             for slot in config.must.iter() {
                 let Some(open) = &self.open[slot] else { continue };
+                self.steps += u64::from(open.effect == Effect::Observe);
                 if open.effect == Effect::Observe
                     && self.model.apply(&config.state, &open.operation).is_some()
                     && !self
@@ -562,7 +595,7 @@ impl<'a, M: Model> Search<'a, M> {
     pub fn possible(&mut self) -> Vec<M::State> {
         let mut reached = Frontier::new();
         for config in &self.configs {
-            reached.insert(config.clone());
+            reached.insert(config.clone(), self.model.heap(&config.state));
         }
         let mut ignored = Frontier::new();
         let mut at = 0;

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     Conflict,
-    chains::{Chain, Chains, NOBODY},
+    chains::{Chain, Chains, Mark, NOBODY},
 };
 use crate::{linear::search::Interval, model::register::Operation};
 
@@ -49,11 +49,12 @@ pub(super) fn order(
         intervals,
         chains,
         periods: vec![Period { start: 0, writer: NOBODY, value: None }],
+        changes: Vec::new(),
         period: vec![NOBODY; intervals.len()],
         now: 0,
         laid: vec![false; chains.chains.len()],
         backward: VecDeque::new(),
-        from_absent: Vec::new(),
+        from_absent: BinaryHeap::new(),
         deletes: VecDeque::new(),
         open_deletes: BinaryHeap::new(),
     };
@@ -101,6 +102,8 @@ struct Schedule<'a> {
     intervals: &'a [Interval<Operation>],
     chains: &'a Chains,
     periods: Vec<Period>,
+    /// Periods before which the value was absent and is not any more, or the other way round.
+    changes: Vec<usize>,
     /// For each writer, delete and observation, the period that it begins or belongs to.
     period: Vec<usize>,
     /// The end of what has been laid.
@@ -109,8 +112,8 @@ struct Schedule<'a> {
     laid: Vec<bool>,
     /// Backward chains not yet called, in order of their last call.
     backward: VecDeque<(u64, usize)>,
-    /// Those called that must follow an absent value.
-    from_absent: Vec<usize>,
+    /// Those called that must follow an absent value, by first return.
+    from_absent: BinaryHeap<Reverse<(Mark, usize)>>,
     /// Deletes not yet called, in order of call, with their deadlines.
     deletes: VecDeque<(u64, u64, usize)>,
     /// Those called, by deadline.
@@ -176,7 +179,7 @@ impl Schedule<'_> {
                 }
             }
             Due::Absent(position) => {
-                if !self.observe(position, |value| value.is_none()) {
+                if !self.observe(position, true, |value| value.is_none()) {
                     self.make_absent(time)?;
                     self.period[position] = self.periods.len() - 1;
                 }
@@ -185,7 +188,7 @@ impl Schedule<'_> {
                 let Operation::Mismatch(unlike) = self.intervals[position].operation else {
                     return None;
                 };
-                if !self.observe(position, |value| value != unlike) {
+                if !self.observe(position, unlike.is_none(), |value| value != unlike) {
                     if self.now > time {
                         return None;
                     }
@@ -210,6 +213,9 @@ impl Schedule<'_> {
     /// Begins a period.
     fn begin(&mut self, time: u64, writer: usize, value: Option<i64>) {
         self.now = self.now.max(time);
+        if self.value().is_none() != value.is_none() {
+            self.changes.push(self.periods.len());
+        }
         self.period[writer] = self.periods.len();
         self.periods.push(Period { start: self.now, writer, value });
     }
@@ -236,19 +242,21 @@ impl Schedule<'_> {
                 continue;
             }
             if self.chains.chains[number].from_absent {
-                self.from_absent.push(number);
+                let first_return = self.chains.chains[number].first_return;
+                self.from_absent.push(Reverse((first_return, number)));
             } else {
                 others.push(number);
             }
         }
-        let laid = &self.laid;
-        self.from_absent.retain(|&number| !laid[number]);
-        if self.value().is_none() {
-            let chains = &self.chains.chains;
-            let first = self.from_absent.iter().min_by_key(|n| chains[**n].first_return);
-            if let Some(&number) = first {
-                self.lay_chain(number, time);
+        while let Some(&Reverse((_, number))) = self.from_absent.peek() {
+            if !self.laid[number] {
+                if self.value().is_none() {
+                    self.from_absent.pop();
+                    self.lay_chain(number, time);
+                }
+                break;
             }
+            self.from_absent.pop();
         }
         for number in others {
             self.lay_chain(number, time);
@@ -273,17 +281,31 @@ impl Schedule<'_> {
         }
     }
 
-    /// Puts an observation in a period that it overlaps and whose value fits, if there is one.
-    fn observe(&mut self, position: usize, fits: impl Fn(Option<i64>) -> bool) -> bool {
+    /// Puts an observation in the last period that it overlaps and whose value fits, if there is
+    /// one. `absence` is whether only that counts, and not which value.
+    fn observe(
+        &mut self,
+        position: usize,
+        absence: bool,
+        fits: impl Fn(Option<i64>) -> bool,
+    ) -> bool {
         let Interval { call, ret, .. } = self.intervals[position];
-        for (number, period) in self.periods.iter().enumerate().rev() {
-            if ret.is_none_or(|ret| period.start <= ret) && fits(period.value) {
+        let begun = |time: u64| self.periods.partition_point(|period| period.start < time);
+        let first = begun(call).saturating_sub(1);
+        let end = ret.map_or(self.periods.len(), |ret| begun(ret.saturating_add(1)));
+        let mut number = end.wrapping_sub(1);
+        while let Some(period) = self.periods.get(number).filter(|_| number >= first) {
+            if fits(period.value) {
                 self.period[position] = number;
                 return true;
             }
-            if period.start < call {
-                return false;
-            }
+            let change = if absence {
+                let before = self.changes.partition_point(|change| *change <= number);
+                before.checked_sub(1).map_or(0, |last| self.changes[last])
+            } else {
+                number
+            };
+            number = change.wrapping_sub(1);
         }
         false
     }
