@@ -21,10 +21,7 @@ mod program;
 mod saturate;
 mod search;
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
 
 use super::{
     TOLD,
@@ -42,9 +39,6 @@ use search::{Budget, Found};
 
 const NAME: &str = "sequential-consistency";
 
-/// Longer than anybody waits, and short enough for the clock to add.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// Looks for one order of all operations.
 ///
 /// # Errors
@@ -54,8 +48,7 @@ pub fn check(
     limits: &Limits,
 ) -> Result<Vec<Property>, Unexpected> {
     let history = History::of(operations)?;
-    let deadline = Instant::now() + limits.timeout.min(LONGEST);
-    let budget = Budget { memory: limits.memory, steps: u64::MAX, deadline };
+    let budget = Budget { memory: limits.memory, steps: u64::MAX, deadline: limits.deadline() };
     let keys = history.keys.len();
     let processes: BTreeSet<u64> =
         history.operations.iter().map(|operation| operation.source.process).collect();
@@ -129,7 +122,8 @@ fn decide_program<'a>(
     if contradiction.is_some() {
         return (Decision::Violated, graph, contradiction);
     }
-    let decision = match search::search(program, &graph, budget) {
+    let left = Budget { memory: budget.memory.saturating_sub(graph.bytes()), ..*budget };
+    let decision = match search::search(program, &graph, &left) {
         Found::Order(order) => {
             let order: Vec<usize> =
                 order.into_iter().map(|at| program.origin[at as usize]).collect();

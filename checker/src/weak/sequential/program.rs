@@ -105,26 +105,24 @@ fn kept(operations: &[Operation<'_>]) -> Vec<usize> {
         .filter(|operation| matches!(operation.action, Action::Mismatch(_)))
         .map(|operation| operation.key)
         .collect();
-    let sees = |operation: &Operation<'_>| Some((operation.key, operation.action.seen()?));
-    let answered = operations.iter().filter(|operation| operation.ret.is_some());
-    let mut looked_for: FxHashSet<(u32, Value)> = answered.filter_map(sees).collect();
     let mut keep: Vec<bool> = operations
         .iter()
         .map(|operation| operation.ret.is_some() || refused.contains(&operation.key))
         .collect();
-    let open: Vec<usize> = (0..keep.len()).filter(|&at| operations[at].ret.is_none()).collect();
-    loop {
-        let before = looked_for.len();
-        for &at in &open {
-            let operation = &operations[at];
-            let written = operation.action.written();
-            if keep[at] || written.is_some_and(|v| looked_for.contains(&(operation.key, v))) {
-                keep[at] = true;
-                looked_for.extend(sees(operation));
-            }
+    let sees = |at: usize| Some((operations[at].key, operations[at].action.seen()?));
+    let mut fresh: Vec<(u32, Value)> =
+        (0..keep.len()).filter(|&at| keep[at]).filter_map(sees).collect();
+    // Of each value, who may have written it and is not kept.
+    let mut open: FxHashMap<(u32, Value), Vec<usize>> = FxHashMap::default();
+    for at in (0..keep.len()).filter(|&at| !keep[at]) {
+        if let Some(value) = operations[at].action.written() {
+            open.entry((operations[at].key, value)).or_default().push(at);
         }
-        if looked_for.len() == before {
-            break;
+    }
+    while let Some(looked_for) = fresh.pop() {
+        for at in open.remove(&looked_for).unwrap_or_default() {
+            keep[at] = true;
+            fresh.extend(sees(at));
         }
     }
     (0..keep.len()).filter(|&at| keep[at]).collect()

@@ -66,14 +66,31 @@ pub(super) struct Graph<'a> {
     initial: Vec<Vec<u32>>,
     /// Edges that are there, so that none is there twice.
     known: FxHashSet<(u32, u32)>,
+    /// Of each process, the place among `readers` or `initial` of the last that saw what this
+    /// operation wrote, or found this key absent.
+    last_reader: FxHashMap<(u32, Source), u32>,
     /// Whether anything followed in this round.
     changed: bool,
+    /// What may be used, and how much was looked at since the budget was.
+    memory: usize,
+    deadline: Instant,
+    looked: usize,
+}
+
+/// What an operation can have seen.
+#[derive(PartialEq, Eq, Hash)]
+enum Source {
+    Initial(u32),
+    Write(u32),
 }
 
 const NONE: u32 = u32::MAX;
 
+/// Entries of clocks looked at between two looks at the budget.
+const LOOK: usize = 1 << 16;
+
 impl<'a> Graph<'a> {
-    /// Derives all that follows, within `memory` bytes and until `deadline`.
+    /// Derives all that follows, or as much as `memory` bytes and the `deadline` allow.
     pub(super) fn saturate(
         program: &'a Program<'a>,
         memory: usize,
@@ -90,37 +107,64 @@ impl<'a> Graph<'a> {
             writes: FxHashMap::default(),
             readers: vec![Vec::new(); count],
             initial: vec![Vec::new(); program.keys],
+            last_reader: FxHashMap::default(),
             known: FxHashSet::default(),
             changed: false,
+            memory,
+            deadline,
+            looked: 0,
         };
-        let nobody = (0..number(count)).find(|&at| graph.saw[at as usize] == Saw::Nobody);
+        let contradiction = graph.derive_all();
+        (graph.clocks, graph.known) = (Vec::new(), FxHashSet::default());
+        (graph, contradiction)
+    }
+
+    fn derive_all(&mut self) -> Option<Contradiction> {
+        let count = self.program.operations.len();
+        let nobody = (0..number(count)).find(|&at| self.saw[at as usize] == Saw::Nobody);
         if let Some(at) = nobody {
-            return (graph, Some(Contradiction::Nobody(at)));
+            return Some(Contradiction::Nobody(at));
         }
-        graph.given();
-        let clocks = count.saturating_mul(program.processes.len()).saturating_mul(4);
+        self.given();
         loop {
-            let order = match graph.sort() {
+            let order = match self.sort() {
                 Ok(order) => order,
-                Err(waiting) => {
-                    let circle = Contradiction::Circle(graph.circle(&waiting));
-                    return (graph, Some(circle));
-                }
+                Err(waiting) => return Some(Contradiction::Circle(self.circle(&waiting))),
             };
-            if clocks > memory || Instant::now() >= deadline {
-                return (graph, None);
+            if Instant::now() >= self.deadline || !self.count(&order) {
+                return None;
             }
-            graph.count(&order);
-            graph.changed = false;
+            self.changed = false;
             for &at in &order {
-                if let Err(nobody) = graph.derive(at) {
-                    return (graph, Some(nobody));
+                self.looked += self.program.processes.len();
+                if !self.may_go_on() {
+                    return None;
+                }
+                if let Err(nobody) = self.derive(at) {
+                    return Some(nobody);
                 }
             }
-            if !graph.changed {
-                return (graph, None);
+            if !self.changed {
+                return None;
             }
         }
+    }
+
+    /// Bytes that it holds beside what the history has as many of.
+    pub(super) fn bytes(&self) -> usize {
+        self.clocks.capacity() * size_of::<u32>()
+            + self.edges.capacity() * size_of::<Edge>()
+            + self.more.capacity() * size_of::<u32>()
+            + self.known.capacity() * (size_of::<(u32, u32)>() + 2)
+    }
+
+    /// Whether there is time and memory to go on.
+    fn may_go_on(&mut self) -> bool {
+        if self.looked < LOOK {
+            return true;
+        }
+        self.looked = 0;
+        Instant::now() < self.deadline && self.bytes() <= self.memory
     }
 
     /// Operations that `at` is before, as far as edges say.
@@ -167,15 +211,17 @@ impl<'a> Graph<'a> {
     /// Notes what an operation saw.
     fn note(&mut self, at: u32) {
         let operation = &self.program.operations[at as usize];
-        let readers = match self.saw[at as usize] {
-            Saw::Initial => &mut self.initial[operation.key as usize],
-            Saw::One(writer) => &mut self.readers[writer as usize],
+        let (readers, source) = match self.saw[at as usize] {
+            Saw::Initial => {
+                (&mut self.initial[operation.key as usize], Source::Initial(operation.key))
+            }
+            Saw::One(writer) => (&mut self.readers[writer as usize], Source::Write(writer)),
             Saw::Free | Saw::Several | Saw::Nobody => return,
         };
-        let process = &self.program.process;
-        let place = &self.program.place;
-        let mine = |other: &&mut u32| process[**other as usize] == process[at as usize];
-        match readers.iter_mut().find(mine) {
+        let (process, place) = (&self.program.process, &self.program.place);
+        let next = number(readers.len());
+        let mine = *self.last_reader.entry((process[at as usize], source)).or_insert(next);
+        match readers.get_mut(mine as usize) {
             Some(other) if place[*other as usize] < place[at as usize] => *other = at,
             Some(_) => {}
             None => readers.push(at),
@@ -211,11 +257,16 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Sets the clocks: an operation counts itself among its process's.
-    fn count(&mut self, order: &[u32]) {
+    /// Sets the clocks: an operation counts itself among its process's. Whether there was time and
+    /// memory for that.
+    fn count(&mut self, order: &[u32]) -> bool {
         let processes = self.program.processes.len();
+        let entries = self.program.operations.len().saturating_mul(processes);
+        if entries.saturating_mul(size_of::<u32>()) > self.memory {
+            return false;
+        }
         self.clocks.clear();
-        self.clocks.resize(self.program.operations.len() * processes, 0);
+        self.clocks.resize(entries, 0);
         for &at in order {
             let row = at as usize * processes;
             let own = &mut self.clocks[row + self.program.process[at as usize] as usize];
@@ -228,9 +279,14 @@ impl<'a> Graph<'a> {
                     let counted = &mut self.clocks[to + process];
                     *counted = known.max(*counted);
                 }
+                self.looked += processes;
                 next = self.more[next as usize];
             }
+            if !self.may_go_on() {
+                return false;
+            }
         }
+        true
     }
 
     /// Whether `earlier` is known to be before `later`, or is the same.

@@ -9,7 +9,7 @@
 
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     super::operation::{Action, NIL, Value},
@@ -20,7 +20,7 @@ use super::{
 /// What a search may use.
 #[derive(Clone, Copy)]
 pub(super) struct Budget {
-    /// Bytes of configurations that are remembered.
+    /// Bytes that are held.
     pub(super) memory: usize,
     /// Configurations that are tried.
     pub(super) steps: u64,
@@ -38,13 +38,21 @@ pub(super) enum Found {
     Undecided(String),
 }
 
-/// A choice between writes.
+/// A choice between the writes that are possible.
 struct Choice {
     /// Operations done before it.
     done: usize,
-    possible: Vec<u32>,
+    /// How many of them were tried.
     tried: usize,
+    /// These writes, if they are few: of many processes they would take more memory than there is.
+    possible: Option<Vec<u32>>,
 }
+
+/// So many writes are few.
+const FEW: usize = 16;
+
+/// Processes looked at between two looks at the clock.
+const LOOK: usize = 1 << 14;
 
 struct Search<'a> {
     program: &'a Program<'a>,
@@ -65,6 +73,8 @@ struct Search<'a> {
     moment: Vec<u64>,
     dead: FxHashMap<Box<[u32]>, Vec<Box<[u32]>>>,
     memory: usize,
+    /// Processes and edges looked at.
+    looked: usize,
 }
 
 /// Looks for an order that agrees with the graph.
@@ -72,34 +82,45 @@ pub(super) fn search(program: &Program<'_>, graph: &Graph<'_>, budget: &Budget) 
     let mut search = Search::new(program, graph);
     let mut choices: Vec<Choice> = Vec::new();
     let mut steps = 0_u64;
+    let mut look = LOOK;
     loop {
         search.observe();
         if search.left == 0 {
             return Found::Order(search.done.iter().map(|(at, ..)| *at).collect());
         }
-        let possible = if search.is_dead() { Vec::new() } else { search.possible() };
-        choices.push(Choice { done: search.done.len(), possible, tried: 0 });
+        choices.push(Choice { done: search.done.len(), tried: 0, possible: None });
         loop {
+            let held =
+                choices.capacity() * size_of::<Choice>() + choices.len() * FEW * size_of::<u32>();
+            if search.memory + held > budget.memory {
+                return Found::Undecided("the memory for its search ran out".into());
+            }
+            if search.looked >= look {
+                look = search.looked + LOOK;
+                if Instant::now() >= budget.deadline {
+                    return Found::Undecided("the time for its search ran out".into());
+                }
+            }
             let Some(choice) = choices.last_mut() else { return Found::Nothing };
             search.back_to(choice.done);
-            if let Some(&write) = choice.possible.get(choice.tried) {
+            let possible = match choice.possible.take() {
+                Some(possible) => possible,
+                None if choice.tried == 0 && search.is_dead() => Vec::new(),
+                None => search.possible(),
+            };
+            if let Some(&write) = possible.get(choice.tried) {
                 choice.tried += 1;
+                choice.possible = Some(possible).filter(|possible| possible.len() <= FEW);
                 search.take(write);
                 break;
             }
-            if choices.pop().is_some_and(|choice| !choice.possible.is_empty()) {
+            if choices.pop().is_some_and(|choice| choice.tried > 0) {
                 search.bury();
-            }
-            if search.memory > budget.memory {
-                return Found::Undecided("the memory for its search ran out".into());
             }
         }
         steps += 1;
         if steps > budget.steps {
             return Found::Undecided("the steps for its search ran out".into());
-        }
-        if steps.is_multiple_of(256) && Instant::now() >= budget.deadline {
-            return Found::Undecided("the time for its search ran out".into());
         }
     }
 }
@@ -120,6 +141,7 @@ impl<'a> Search<'a> {
             moment: Vec::with_capacity(count),
             dead: FxHashMap::default(),
             memory: 0,
+            looked: 0,
         };
         for edge in &graph.edges {
             search.missing[edge.to as usize] += u32::from(edge.why != Why::Program);
@@ -155,6 +177,7 @@ impl<'a> Search<'a> {
         let processes = self.next.len();
         while quiet < processes {
             quiet += 1;
+            self.looked += 1;
             while let Some(at) = self.head(process) {
                 let operation = &self.program.operations[at as usize];
                 let value = self.keys[operation.key as usize].0;
@@ -174,8 +197,10 @@ impl<'a> Search<'a> {
     }
 
     /// Writes that are possible and hide nothing, the likeliest first.
-    fn possible(&self) -> Vec<u32> {
+    fn possible(&mut self) -> Vec<u32> {
+        self.looked += self.next.len();
         let mut possible: Vec<u32> = Vec::new();
+        let mut open = FxHashSet::default();
         for at in (0..self.next.len()).filter_map(|process| self.head(process)) {
             let operation = &self.program.operations[at as usize];
             let (value, writer) = self.keys[operation.key as usize];
@@ -194,13 +219,10 @@ impl<'a> Search<'a> {
                 Saw::Free | Saw::Several | Saw::Nobody => false,
             };
             // Of equal ones that need not have happened, one will do.
-            let same = |&other: &u32| {
-                let other = &self.program.operations[other as usize];
-                operation.ret.is_none()
-                    && other.ret.is_none()
-                    && (other.key, other.action) == (operation.key, operation.action)
-            };
-            if expects == value && unseen == u32::from(sees) && !possible.iter().any(same) {
+            if expects == value
+                && unseen == u32::from(sees)
+                && (operation.ret.is_some() || open.insert((operation.key, operation.action)))
+            {
                 possible.push(at);
             }
         }
@@ -222,6 +244,7 @@ impl<'a> Search<'a> {
         }
         for edge in self.graph.after(at) {
             self.missing[edge.to as usize] -= u32::from(edge.why != Why::Program);
+            self.looked += 1;
         }
         self.next[self.program.process[at as usize] as usize] += 1;
         self.left -= usize::from(operation.ret.is_some());

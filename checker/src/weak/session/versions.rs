@@ -254,28 +254,32 @@ fn kept(operations: &[Operation<'_>]) -> Vec<Kept> {
     // What was seen, until when; for certain, and perhaps.
     let mut seen: [FxHashMap<Value, u64>; 2] = Default::default();
     let mut kept = vec![Kept::No; operations.len()];
+    // The value that it saw, where that is news.
     let see = |seen: &mut FxHashMap<Value, u64>, operation: &Operation<'_>| {
-        if let Some(value) = operation.action.seen() {
-            let until = seen.entry(value).or_default();
-            *until = operation.ret.unwrap_or(u64::MAX).max(*until);
-        }
+        let value = operation.action.seen()?;
+        let ret = operation.ret.unwrap_or(u64::MAX);
+        let until = seen.entry(value).or_default();
+        (std::mem::replace(until, ret.max(*until)) < ret).then_some(value)
     };
+    // Of each value, who may have written it and was not answered.
+    let mut open: FxHashMap<Value, Vec<usize>> = FxHashMap::default();
     for (at, operation) in operations.iter().enumerate() {
-        if let Some(value) = operation.action.written() {
+        let written = operation.action.written();
+        if let Some(value) = written {
             *writers.entry(value).or_default() += 1;
         }
         if operation.ret.is_some() {
             kept[at] = Kept::Surely;
             see(&mut seen[0], operation);
             see(&mut seen[1], operation);
+        } else if let Some(value) = written {
+            open.entry(value).or_default().push(at);
         }
     }
-    let open: Vec<usize> = (0..kept.len()).filter(|&at| operations[at].ret.is_none()).collect();
-    loop {
-        let mut changed = false;
-        for &at in &open {
+    let mut fresh: Vec<Value> = open.keys().copied().collect();
+    while let Some(value) = fresh.pop() {
+        for &at in open.get(&value).into_iter().flatten() {
             let operation = &operations[at];
-            let Some(value) = operation.action.written() else { continue };
             let is_seen = |seen: &FxHashMap<Value, u64>| {
                 seen.get(&value).is_some_and(|&until| until >= operation.source.call)
             };
@@ -285,16 +289,13 @@ fn kept(operations: &[Operation<'_>]) -> Vec<Kept> {
                 (false, false) => Kept::No,
             };
             if now != kept[at] {
-                see(&mut seen[1], operation);
+                fresh.extend(see(&mut seen[1], operation));
                 if now == Kept::Surely {
-                    see(&mut seen[0], operation);
+                    fresh.extend(see(&mut seen[0], operation));
                 }
                 kept[at] = now;
-                changed = true;
             }
         }
-        if !changed {
-            return kept;
-        }
     }
+    kept
 }

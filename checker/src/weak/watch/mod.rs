@@ -80,11 +80,7 @@ mod origin;
 mod presence;
 mod stream;
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, fmt, time::Instant};
 
 use super::{Tally, violation};
 use crate::{
@@ -146,9 +142,6 @@ impl Rule {
     }
 }
 
-/// Longer than anybody waits, and short enough for the clock to add.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// What was found so far.
 struct Findings {
     tallies: [Tally; 10],
@@ -186,7 +179,7 @@ pub fn check(
     operations: &[generic::Operation<'_>],
     limits: &Limits,
 ) -> Result<Vec<Property>, Unexpected> {
-    let deadline = Instant::now() + limits.timeout.min(LONGEST);
+    let deadline = limits.deadline();
     let history = History::of(operations)?;
     let mut findings = Findings { tallies: Default::default(), deadline, out_of_time: false };
     for watch in &history.watches {
