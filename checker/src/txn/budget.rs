@@ -4,9 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::linear::Limits;
 
-/// Longer than anybody waits, and short enough for the clock to add.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// A budget ran out; which, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spent(pub(super) String);
@@ -21,8 +18,8 @@ pub(super) struct Budget {
 impl Budget {
     /// The time runs from now on.
     pub(super) fn of(limits: &Limits) -> Self {
-        let deadline = Instant::now() + limits.timeout.min(LONGEST);
-        Self { memory: limits.memory, deadline, timeout: limits.timeout }
+        let Limits { memory, timeout } = *limits;
+        Self { memory, deadline: limits.deadline(), timeout }
     }
 
     /// Whether there is time left.

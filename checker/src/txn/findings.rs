@@ -25,15 +25,22 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Adds an anomaly of this name. Where enough of them are told already, the claim is not made:
+    /// each may take as long as a list is.
+    pub(super) fn seen(&mut self, anomaly: Anomaly, claim: impl FnOnce() -> Option<Claim>) {
+        if self.claims.get(&anomaly).is_some_and(|claims| claims.len() >= TOLD) {
+            *self.counts.entry(anomaly).or_default() += 1;
+        } else {
+            self.add(claim());
+        }
+    }
+
     /// Adds an anomaly; none is one that was seen but cannot be shown.
     pub(super) fn add(&mut self, claim: Option<Claim>) {
         let Some(claim) = claim else {
             self.lost += 1;
             return;
         };
-        if let Claim::LostUpdate { one, other } = &claim {
-            self.entangled.push((one.0.transaction, other.0.transaction));
-        }
         let anomaly = claim.anomaly();
         *self.counts.entry(anomaly).or_default() += 1;
         let claims = self.claims.entry(anomaly).or_default();

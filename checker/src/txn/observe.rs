@@ -8,9 +8,11 @@
 //!   them, and they come after all that was read. Of these, the one by a transaction that read all
 //!   that anybody read comes first.
 
+use rustc_hash::FxHashMap;
+
 use super::{
     budget::{Budget, Spent},
-    claim::{Claim, Place},
+    claim::{Anomaly, Claim, Place},
     findings::Findings,
     history::{Fate, History, NONE, Step},
 };
@@ -77,6 +79,8 @@ struct Observer<'a> {
     touched: Vec<u32>,
     /// Elements whose appender appended to the same key again.
     superseded: Vec<bool>,
+    /// Of elements with which reads end, the later append to the key that those did not see.
+    later: FxHashMap<u32, Option<u32>>,
     /// Reads by transactions that also append to the key.
     updates: Vec<External>,
 }
@@ -103,6 +107,7 @@ pub(super) fn observe(
         keys: vec![none; history.keys.len()],
         touched: Vec::new(),
         superseded: vec![false; history.elements.len()],
+        later: FxHashMap::default(),
         updates: Vec::new(),
     };
     observer.elements();
@@ -132,17 +137,15 @@ impl Observer<'_> {
                 continue;
             }
             if element.appender == NONE {
-                self.findings.add(
-                    history
-                        .read_of(element.reader, number)
-                        .map(|(read, at)| Claim::Garbage { read, at }),
-                );
+                self.findings.seen(Anomaly::GarbageRead, || {
+                    let (read, at) = history.read_of(element.reader, number)?;
+                    Some(Claim::Garbage { read, at })
+                });
             } else if history.transactions[element.appender as usize].fate == Fate::Aborted {
-                self.findings.add(
-                    history
-                        .read_of(element.reader, number)
-                        .map(|(read, _)| Claim::Aborted { read, append: history.appended(number) }),
-                );
+                self.findings.seen(Anomaly::G1a, || {
+                    let (read, _) = history.read_of(element.reader, number)?;
+                    Some(Claim::Aborted { read, append: history.appended(number) })
+                });
             } else {
                 committed[element.appender as usize] = true;
             }
@@ -225,8 +228,10 @@ impl Observer<'_> {
         let disorder = before.is_some_and(|before| position < before);
         of.disorder |= disorder;
         if seen {
-            let read = history.read_of(place.transaction, element);
-            self.findings.add(read.map(|(read, _)| Claim::Foreseen { read, append: place }));
+            self.findings.seen(Anomaly::Internal, || {
+                let (read, _) = history.read_of(place.transaction, element)?;
+                Some(Claim::Foreseen { read, append: place })
+            });
         }
         if disorder {
             self.findings.add(history.keys[key as usize].longest.map(|read| Claim::Disorder {
@@ -283,8 +288,12 @@ impl Observer<'_> {
             return;
         }
         let read = External { transaction, key, length: of.length };
-        if let Some(claim) = self.intermediate(read) {
-            self.findings.add(Some(claim));
+        if let Some((append, later)) = self.intermediate(read) {
+            self.findings.seen(Anomaly::G1b, || {
+                let last = history.keys[key as usize].order[of.length.checked_sub(1)? as usize];
+                let (read, _) = history.read_of(transaction, last)?;
+                Some(Claim::Intermediate { read, append, later })
+            });
             return;
         }
         self.observations.reads.push(read);
@@ -293,8 +302,10 @@ impl Observer<'_> {
         }
     }
 
-    /// Whether the read ends with an append whose transaction went on, unseen, to append more.
-    fn intermediate(&self, External { transaction, key, length }: External) -> Option<Claim> {
+    /// The append that the read ends with and a later one to the key by the same transaction, where
+    /// that went unseen.
+    fn intermediate(&mut self, read: External) -> Option<(Place, Place)> {
+        let External { transaction, key, length } = read;
         let history = self.history;
         let last = history.keys[key as usize].order[length.checked_sub(1)? as usize];
         let writer = history.writer(last).filter(|&writer| writer != transaction)?;
@@ -308,11 +319,12 @@ impl Observer<'_> {
             }
             _ => false,
         };
-        let (step, _) = (0..)
-            .zip(history.steps(writer))
-            .find(|(step, other)| *step > append.step && unseen(other))?;
-        let (read, _) = history.read_of(transaction, last)?;
-        Some(Claim::Intermediate { read, append, later: Place { transaction: writer, step } })
+        // All reads that end with this element have the same length.
+        let later = *self.later.entry(last).or_insert_with(|| {
+            let mut steps = (0..).zip(history.steps(writer)).skip(append.step as usize + 1);
+            steps.find(|(_, other)| unseen(other)).map(|(step, _)| step)
+        });
+        Some((append, Place { transaction: writer, step: later? }))
     }
 
     /// Whose appends follow the orders that were read.
@@ -346,20 +358,22 @@ impl Observer<'_> {
         let same =
             |one: &External, other: &External| (one.key, one.length) == (other.key, other.length);
         for group in self.updates.chunk_by(same) {
+            let place = |of: &External| {
+                let steps = || (0..).zip(history.steps(of.transaction));
+                let reads =
+                    |step: &Step| history.answer(*step).is_some_and(|(key, _)| key == of.key);
+                let appends =
+                    |step: &Step| matches!(step, Step::Append { key, .. } if *key == of.key);
+                let place = |step| Place { transaction: of.transaction, step };
+                let read = steps().find(|(_, step)| reads(step))?.0;
+                let append = steps().find(|(_, step)| appends(step))?.0;
+                Some((place(read), place(append)))
+            };
             for other in &group[1..] {
-                let place = |of: &External| {
-                    let steps = || (0..).zip(history.steps(of.transaction));
-                    let reads =
-                        |step: &Step| history.answer(*step).is_some_and(|(key, _)| key == of.key);
-                    let appends =
-                        |step: &Step| matches!(step, Step::Append { key, .. } if *key == of.key);
-                    let place = |step| Place { transaction: of.transaction, step };
-                    let read = steps().find(|(_, step)| reads(step))?.0;
-                    let append = steps().find(|(_, step)| appends(step))?.0;
-                    Some((place(read), place(append)))
-                };
-                let both = place(&group[0]).zip(place(other));
-                self.findings.add(both.map(|(one, other)| Claim::LostUpdate { one, other }));
+                self.findings.entangled.push((group[0].transaction, other.transaction));
+                self.findings.seen(Anomaly::LostUpdate, || {
+                    Some(Claim::LostUpdate { one: place(&group[0])?, other: place(other)? })
+                });
             }
         }
     }
