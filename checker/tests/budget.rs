@@ -8,14 +8,26 @@
 #[path = "../benches/measure/mod.rs"]
 mod measure;
 
-use std::time::{Duration, Instant};
+#[path = "budget/adversary.rs"]
+mod adversary;
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use checker::{
-    history::{Event, Function, Kind, Value, operation},
+    history::{Event, Function, Kind, Value, generic, operation},
     linear::{self, Limits},
+    model::{kv, queue, register, set},
+    txn,
     verdict::{Outcome, Property},
+    weak::{sequential, session, watch},
 };
 use measure::{Cost, measure};
+
+/// One test after the other: what another thread allocates would be counted.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What is held may be so many times the budget: what the search sets aside beside configurations.
 const FACTOR: usize = 2;
@@ -68,7 +80,7 @@ fn examine(limits: &Limits) -> (Property, Cost, Duration) {
 
 #[test]
 fn memory_and_time_stay_within_their_budgets() {
-    // One after the other: what another thread allocates would be counted.
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for mib in [1, 2, 4] {
         let memory = mib << 20;
         let (property, Cost { peak, .. }, _) =
@@ -92,4 +104,80 @@ fn memory_and_time_stay_within_their_budgets() {
         assert!(property.detail.contains("the time budget was used up at "), "{property:?}");
         assert!(elapsed >= timeout && elapsed <= timeout + SLACK, "{elapsed:?} of {timeout:?}");
     }
+}
+
+type Check = fn(&[generic::Operation<'_>], &Limits) -> Vec<Property>;
+
+const REGISTER: Check = |operations, limits| vec![register::check(operations, limits).unwrap()];
+const KV: Check = |operations, limits| vec![kv::check(operations, limits).unwrap()];
+const SET: Check = |operations, limits| vec![set::check(operations, limits).unwrap()];
+const QUEUE: Check = |operations, limits| vec![queue::check(operations, limits).unwrap()];
+const TXN: Check = |operations, limits| vec![txn::check(operations, limits).unwrap()];
+const SEQUENTIAL: Check = |operations, limits| sequential::check(operations, limits).unwrap();
+const SESSION: Check = |operations, limits| session::check(operations, limits).unwrap();
+const WATCH: Check = |operations, limits| watch::check(operations, limits).unwrap();
+
+/// The weightiest outcome, and what it cost.
+fn judge(check: Check, events: &[generic::Event], limits: &Limits) -> (Outcome, Cost) {
+    let operations = generic::pair(events).unwrap();
+    let (cost, properties) = measure(1, || check(&operations, limits));
+    (properties.iter().map(|property| property.outcome).max().unwrap(), cost)
+}
+
+#[test]
+fn no_history_takes_much_more_time_than_there_is() {
+    use Outcome::{Ok, Unknown, Violated};
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let timeout = Duration::from_millis(200);
+    let limits = Limits { memory: 64 << 20, timeout };
+    // Where a check is fast enough whatever the history, it has one outcome.
+    let cases: [(&str, Check, Vec<generic::Event>, &[Outcome]); 14] = [
+        ("reads reversed", REGISTER, adversary::reads_reversed(8_000), &[Violated]),
+        ("five values", REGISTER, adversary::five_values(8_000), &[Violated, Unknown]),
+        ("unanswered chain", REGISTER, adversary::unanswered_chain(20_000), &[Ok]),
+        ("absent", REGISTER, adversary::absent(60_000), &[Ok]),
+        ("from absent", REGISTER, adversary::from_absent(20_000), &[Ok, Unknown]),
+        ("copies", KV, adversary::copies(20_000), &[Violated, Unknown]),
+        ("one add after the other", SET, adversary::adds(20_000), &[Ok]),
+        ("empty all the time", QUEUE, adversary::empty(20_000), &[Ok]),
+        ("taken unheard", QUEUE, adversary::taken_unheard(5_000), &[Ok]),
+        ("all aborted", TXN, adversary::aborted(30_000), &[Violated]),
+        ("a process each", SEQUENTIAL, adversary::five_values(8_000), &[Ok, Unknown]),
+        ("unanswered chain", SEQUENTIAL, adversary::unanswered_chain(10_000), &[Ok, Unknown]),
+        ("unanswered chain", SESSION, adversary::unanswered_chain(20_000), &[Ok, Unknown]),
+        ("watches of everything", WATCH, adversary::watches(10_000), &[Ok, Unknown]),
+    ];
+    for (name, check, events, expected) in cases {
+        let (outcome, Cost { median: busy, .. }) = judge(check, &events, &limits);
+        println!("{name}: {outcome:?} in {busy:?}");
+        assert!(expected.contains(&outcome), "{name}: {outcome:?}");
+        assert!(busy <= timeout + SLACK, "{name}: {busy:?}");
+    }
+}
+
+#[test]
+fn sequential_consistency_stays_within_its_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory = 4 << 20;
+    let events = adversary::five_values(8_000);
+    for timeout in [Duration::from_millis(500), Duration::from_secs(600)] {
+        let limits = Limits { memory, timeout };
+        let (outcome, Cost { peak, median }) = judge(SEQUENTIAL, &events, &limits);
+        println!("{outcome:?} in {median:?}: {:.2} MiB held", peak as f64 / f64::from(1 << 20));
+        assert_ne!(outcome, Outcome::Violated);
+        // The history's operations, as the check keeps them, are beside the budget.
+        assert!(peak <= FACTOR * memory + BESIDE + 256 * events.len(), "{peak} bytes held");
+    }
+}
+
+#[test]
+fn large_states_count() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory = 8 << 20;
+    let limits = Limits { memory, timeout: Duration::from_secs(600) };
+    let events = adversary::large_sets(3_000);
+    let (outcome, Cost { peak, .. }) = judge(SET, &events, &limits);
+    println!("{outcome:?}: {:.2} MiB held", peak as f64 / f64::from(1 << 20));
+    assert_eq!(outcome, Outcome::Unknown);
+    assert!(peak <= FACTOR * memory + BESIDE + 256 * events.len(), "{peak} bytes held");
 }
