@@ -181,3 +181,15 @@ fn large_states_count() {
     assert_eq!(outcome, Outcome::Unknown);
     assert!(peak <= FACTOR * memory + BESIDE + 256 * events.len(), "{peak} bytes held");
 }
+
+#[test]
+fn a_core_that_is_too_large_to_verify_is_not_held_either() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory = 4 << 20;
+    let limits = Limits { memory, timeout: Duration::from_millis(50) };
+    let events = adversary::large_core(10_000);
+    let (outcome, Cost { peak, .. }) = judge(REGISTER, &events, &limits);
+    println!("{outcome:?}: {:.2} MiB held", peak as f64 / f64::from(1 << 20));
+    assert_ne!(outcome, Outcome::Ok);
+    assert!(peak <= FACTOR * memory + BESIDE + 512 * events.len(), "{peak} bytes held");
+}

@@ -192,10 +192,10 @@ fn exhaust<M: Model>(
             if tried.insert((taken.clone(), state.clone())) {
                 open.push((taken, state));
             }
-        }
-        // Each of those that are open takes as many steps.
-        if open.len().saturating_mul(few.len()) > left {
-            return Err(Flaw::TooLarge);
+            // Each of those that are open takes as many steps.
+            if open.len().saturating_mul(few.len()) > left {
+                return Err(Flaw::TooLarge);
+            }
         }
     }
     Ok(())

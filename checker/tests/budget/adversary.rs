@@ -107,6 +107,16 @@ pub(crate) fn five_values(count: usize) -> Vec<Event> {
     events.0
 }
 
+/// Unanswered writes of few values that reads saw again and again, and one read of what nobody
+/// wrote: in the end there is no time left to find out that this alone is enough.
+pub(crate) fn large_core(count: usize) -> Vec<Event> {
+    let mut events = Events::default();
+    (0..count).for_each(|at| events.lost(at, "write", at % 5));
+    (0..count).for_each(|at| events.saw(count, "read", at % 2));
+    events.saw(count, "read", count);
+    events.0
+}
+
 /// Unanswered compare-and-sets, each of what the one called after it sets.
 pub(crate) fn unanswered_chain(count: usize) -> Vec<Event> {
     let mut events = Events::default();
