@@ -19,8 +19,10 @@ struct Moment<'a> {
     put: bool,
     /// The put that was acknowledged.
     put_by: Option<&'a Write<'a>>,
-    /// Of the watches that told its delete, the one that begins first.
+    /// Of the watches that told its delete, the one that was over first.
     told: Option<&'a Watch<'a>>,
+    /// And of those that asked for the key, the one that begins first.
+    asked: Option<&'a Watch<'a>>,
     /// A delete that was acknowledged: by then it is gone.
     gone_by: Option<&'a Write<'a>>,
 }
@@ -68,9 +70,9 @@ pub(super) fn check<'a>(history: &'a History<'a>, buckets: &[Bucket<'a>], findin
                          {since}, and all revisions since are of other writes"
                     ),
                 );
-            } else if let (Some((false, since)), Some(watch), false) =
-                (state, moment.told, moment.put)
-                && let Some(why) = absent(key, (since, revision), watch, &owned, &unknown)
+            } else if let (Some((false, since)), false) = (state, moment.put)
+                && let Some((watch, why)) =
+                    absent(key, (since, revision), &moment, &owned, &unknown)
             {
                 let change = Change { revision, key, value: None };
                 findings.violated(
@@ -83,23 +85,25 @@ pub(super) fn check<'a>(history: &'a History<'a>, buckets: &[Bucket<'a>], findin
     }
 }
 
-/// Why a key that was gone at the one revision was not there before the other, if that is certain.
-fn absent(
+/// Who told of a delete, and why the key was certainly not there, if it was gone at the one revision
+/// and deleted at the other.
+fn absent<'a>(
     key: &Datum,
     (since, revision): (i64, i64),
-    watch: &Watch<'_>,
+    moment: &Moment<'a>,
     owned: &Owned,
     unknown: &Puts<'_>,
-) -> Option<String> {
+) -> Option<(&'a Watch<'a>, String)> {
+    let told = moment.told?;
     if owned.all(since + 1, revision - 1) {
-        Some(format!("no revision from {since} on can have put it"))
-    } else if watch.begins().is_some_and(|begins| begins <= since + 1) {
-        Some(format!("that watch told no put of it from revision {since} on"))
-    } else if unknown.none(key, watch.end) {
-        Some(format!("nobody put it from revision {since} on"))
-    } else {
-        None
+        return Some((told, format!("no revision from {since} on can have put it")));
     }
+    let asked = moment.asked.filter(|w| w.begins().is_some_and(|begins| begins <= since + 1));
+    if let Some(asked) = asked {
+        let why = format!("that watch told no put of it from revision {since} on");
+        return Some((asked, why));
+    }
+    unknown.none(key, told.end).then(|| (told, format!("nobody put it from revision {since} on")))
 }
 
 fn moments<'a>(history: &'a History<'a>) -> Keys<'a> {
@@ -108,8 +112,16 @@ fn moments<'a>(history: &'a History<'a>) -> Keys<'a> {
         for Change { revision, key, value } in watch.changes() {
             let moment = keys.entry(key).or_default().entry(revision).or_default();
             moment.put |= value.is_some();
-            if value.is_none() && moment.told.is_none_or(|other| watch.begins() < other.begins()) {
+            if value.is_some() {
+                continue;
+            }
+            if moment.told.is_none_or(|other| watch.end < other.end) {
                 moment.told = Some(watch);
+            }
+            if watch.filter.takes(key)
+                && moment.asked.is_none_or(|other| watch.begins() < other.begins())
+            {
+                moment.asked = Some(watch);
             }
         }
     }

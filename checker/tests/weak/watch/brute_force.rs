@@ -357,27 +357,30 @@ fn presence(
                 continue;
             }
             let since = since.unwrap_or(1);
-            let tells = told(false).filter(|(_, c)| c.0 == revision).map(|(watch, _)| *watch);
-            if let Some(watch) = tells.min_by_key(|watch| watch.begins()) {
-                let calls: Vec<u64> = writes
-                    .iter()
-                    .filter(|w| w.fate != Fate::Failed && w.revision.is_none())
-                    .filter(|w| w.parts.iter().any(|(k, v)| *k == key && v.is_some()))
-                    .map(|w| w.call)
-                    .collect();
-                let used: BTreeSet<i64> = groups
-                    .iter()
-                    .filter(|(effects, ..)| effects.iter().any(|(k, v)| *k == key && v.is_some()))
-                    .map(|(_, revision, _)| *revision)
-                    .collect();
-                let room = (since + 1..revision).any(|r| !owned(r));
-                let unseen = watch.begins().is_none_or(|begins| begins > since + 1);
-                let left = calls.len() > used.len() && calls.iter().any(|call| *call <= watch.end);
-                must("watch-integrity", put || (room && unseen && left));
-            } else {
+            let tells: Vec<&Watch> =
+                told(false).filter(|(_, c)| c.0 == revision).map(|(watch, _)| *watch).collect();
+            if tells.is_empty() {
                 let made = acknowledged(false).any(|(at, w)| at == revision && w.puts());
                 let room = (since + 1..=revision).any(|r| !owned(r));
                 must("write-revisions", !put || made || room);
+                continue;
+            }
+            let calls: Vec<u64> = writes
+                .iter()
+                .filter(|w| w.fate != Fate::Failed && w.revision.is_none())
+                .filter(|w| w.parts.iter().any(|(k, v)| *k == key && v.is_some()))
+                .map(|w| w.call)
+                .collect();
+            let used: BTreeSet<i64> = groups
+                .iter()
+                .filter(|(effects, ..)| effects.iter().any(|(k, v)| *k == key && v.is_some()))
+                .map(|(_, revision, _)| *revision)
+                .collect();
+            let room = (since + 1..revision).any(|r| !owned(r));
+            for watch in tells {
+                let unseen = !watch.takes(key) || watch.begins().is_none_or(|b| b > since + 1);
+                let left = calls.len() > used.len() && calls.iter().any(|call| *call <= watch.end);
+                must("watch-integrity", put || (room && unseen && left));
             }
         }
     }

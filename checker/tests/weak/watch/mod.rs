@@ -450,6 +450,20 @@ fn a_delete_of_what_was_not_there() {
 }
 
 #[test]
+fn a_delete_that_several_watches_told() {
+    // The one that was over first says when a put had been asked for.
+    breaks(
+        r#"0-50 watch {"key":"a","from":3} => [[[3,"delete","a"]]]
+           0-5 delete a @3
+           0-30 watch {"key":"a","from":3} => [[[3,"delete","a"]]]
+           40-60? put a 1"#,
+        "watch-integrity",
+        "the watch of event 2 (key a, from revision 3) told the delete of key a at revision 3, but the \
+         key was not there: nobody put it from revision 1 on",
+    );
+}
+
+#[test]
 fn a_delete_that_shares_its_revision() {
     let watch = r#"0-90 watch {"key":"b"} => [[[2,"put","b",1]]]"#;
     breaks(
