@@ -107,7 +107,17 @@ pub(crate) fn of<'a>(
 /// # Errors
 /// The first rule of well-formed histories that an event breaks.
 pub fn pair(history: &[Event]) -> Result<Vec<Operation<'_>>, Malformed> {
-    pairing::pair(history)
+    let mut operations: Vec<Operation<'_>> = pairing::pair(history)?;
+    // Operations of one key, one after the other, share its text: who sorts them by key need not
+    // fetch every copy from memory.
+    let mut last = "";
+    for operation in &mut operations {
+        if operation.key == last {
+            operation.key = last;
+        }
+        last = operation.key;
+    }
+    Ok(operations)
 }
 
 impl Recorded for Event {

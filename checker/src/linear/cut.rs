@@ -134,10 +134,12 @@ impl<'a, M: Model> Cut<'a, M> {
         hint: &[usize],
         mut illegal: impl FnMut(&[Interval<M::Operation>]) -> bool,
     ) -> Vec<usize> {
-        let mut places: FxHashMap<usize, usize> = FxHashMap::default();
-        places
-            .extend(self.positions.iter().enumerate().map(|(place, &position)| (position, place)));
-        let Some(&stuck) = places.get(&stuck) else { return self.positions.clone() };
+        let mut places = vec![None; self.positions.iter().max().map_or(0, |last| last + 1)];
+        for (place, &position) in self.positions.iter().enumerate() {
+            places[position] = Some(place);
+        }
+        let place = |position: usize| places.get(position).copied().flatten();
+        let Some(stuck) = place(stuck) else { return self.positions.clone() };
         let all = self.operations.len();
         let effort = &mut Effort {
             tries: TRIED_MAX + TRIED_MAX_EACH * all,
@@ -150,7 +152,7 @@ impl<'a, M: Model> Cut<'a, M> {
             let few: Vec<_> = kept.iter().map(|&at| self.operations[at].clone()).collect();
             !effort.is_over() && illegal(&few)
         };
-        let hint = hint.iter().filter_map(|position| places.get(position).copied()).collect();
+        let hint = hint.iter().filter_map(|&position| place(position)).collect();
         // What was called last, up to the one that is stuck and those that overlap it.
         let stretches = std::iter::successors(Some(STRETCH_MIN), |stretch| stretch.checked_mul(4))
             .take_while(|&stretch| stretch < all)

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     certificate::{self, Flaw},
     cut::Cut,
-    search::{Budget, Found, Interval, Search, Stuck},
+    search::{Budget, Found, Interval, Search},
 };
 use crate::model::Model;
 
@@ -96,13 +96,13 @@ pub(super) fn decide_with<M: Model>(
     quick: impl Fn(&[Interval<M::Operation>]) -> Option<bool>,
 ) -> Decision<M::State> {
     let mut search = Search::new(model, *budget).with_order();
-    match search.decide(intervals) {
-        Found::Linearizable(order) => accept(model, intervals, order),
-        Found::Undecided { reason } => Decision::Undecided { reason },
-        Found::Illegal(Stuck { at, possible, .. }) => {
-            let reason = Reason { stuck: at, possible, hint: &[] };
+    match search.run(intervals) {
+        Ok(None) => accept(model, intervals, search.order()),
+        Ok(Some(stuck)) => {
+            let reason = Reason { stuck, possible: search.possible(), hint: &[] };
             refute(model, intervals, reason, budget, search, quick)
         }
+        Err((stop, time)) => Decision::Undecided { reason: search.reason(stop, time) },
     }
 }
 

@@ -33,7 +33,7 @@ pub enum Key {
 pub fn check_key(key: &str, operations: &[&Operation<'_>], budget: &Budget) -> Key {
     let clock = Clock::of(operations.iter().map(|operation| operation.events()));
     let (mut ends, mut touch) = (Ends::default(), false);
-    let mut subject = Subject::new(clock);
+    let mut subject = Subject::new(clock, operations.len());
     for &operation in operations {
         subject.push(operation);
         touch |= ends.touch(operation.process, operation.events());
@@ -51,9 +51,14 @@ pub(super) struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
-    /// No operation yet, of a history with this clock.
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, intervals: Vec::new(), sources: Vec::new(), revisions: Vec::new() }
+    /// No operation yet, of a history with this clock; but room for so many.
+    pub(super) fn new(clock: Clock, room: usize) -> Self {
+        Self {
+            clock,
+            intervals: Vec::with_capacity(room),
+            sources: Vec::with_capacity(room),
+            revisions: Vec::with_capacity(room),
+        }
     }
 
     pub(super) fn push(&mut self, source: &'a Operation<'a>) {

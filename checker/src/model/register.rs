@@ -58,12 +58,18 @@ impl Model for Register {
     }
 
     fn apply(&self, state: &Option<i64>, operation: &Operation) -> Option<Option<i64>> {
+        // One after the other: which it is cannot be foreseen, and a jump to any of many places
+        // that was not costs more than these.
+        if let Operation::Write(value) = *operation {
+            return Some(value);
+        }
+        if let Operation::Read(value) = *operation {
+            return (*state == value).then_some(value);
+        }
         match *operation {
-            Operation::Read(value) => (*state == value).then_some(value),
-            Operation::Write(value) => Some(value),
-            Operation::Cas(expected, new) => (*state == expected).then_some(Some(new)),
-            Operation::Mismatch(expected) => (*state != expected).then_some(*state),
-            Operation::Contradiction(_) => None,
+            Operation::Cas(expected, new) if *state == expected => Some(Some(new)),
+            Operation::Mismatch(expected) if *state != expected => Some(*state),
+            _ => None,
         }
     }
 

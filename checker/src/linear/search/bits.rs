@@ -1,69 +1,116 @@
 //! A set of small numbers: the slots of open operations.
 
-/// A set of slots. Grows as needed; the first 64 take no heap, so that copying a set is cheap
-/// where it is done most. Equal sets are equal values.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// A set of slots. Grows as needed. Few histories have more than 64 operations open at once, so
+/// what is beyond is kept out of the way: a set is small, and copying it is cheap.
+#[derive(Debug, Default)]
 pub(super) struct Bits {
     low: u64,
-    /// The slots from 64 on; the last word is never zero.
-    high: Vec<u64>,
+    high: Option<Box<High>>,
+}
+
+/// The slots from 64 on, if there are any.
+#[derive(Clone, Debug, Default)]
+struct High(Vec<u64>);
+
+impl Clone for Bits {
+    #[inline]
+    fn clone(&self) -> Self {
+        #[cold]
+        fn copy(high: &High) -> Box<High> {
+            Box::new(high.clone())
+        }
+        Self { low: self.low, high: self.high.as_deref().map(copy) }
+    }
 }
 
 impl Bits {
+    #[inline]
     pub(super) fn contains(&self, slot: usize) -> bool {
-        let word = if slot < 64 { self.low } else { self.word(slot / 64 - 1) };
-        word >> (slot % 64) & 1 == 1
+        if slot < 64 { self.low >> slot & 1 == 1 } else { self.high_contains(slot) }
     }
 
+    #[cold]
+    fn high_contains(&self, slot: usize) -> bool {
+        self.high().get(slot / 64 - 1).is_some_and(|word| word >> (slot % 64) & 1 == 1)
+    }
+
+    #[inline]
     pub(super) fn insert(&mut self, slot: usize) {
-        let bit = 1 << (slot % 64);
         if slot < 64 {
-            self.low |= bit;
-            return;
+            self.low |= 1 << slot;
+        } else {
+            self.high_insert(slot);
         }
-        let index = slot / 64 - 1;
-        if self.high.len() <= index {
-            self.high.resize(index + 1, 0);
-        }
-        self.high[index] |= bit;
     }
 
+    #[cold]
+    fn high_insert(&mut self, slot: usize) {
+        let index = slot / 64 - 1;
+        let High(words) = &mut **self.high.get_or_insert_default();
+        if words.len() <= index {
+            words.resize(index + 1, 0);
+        }
+        words[index] |= 1 << (slot % 64);
+    }
+
+    #[inline]
     pub(super) fn remove(&mut self, slot: usize) {
-        let bit = 1 << (slot % 64);
         if slot < 64 {
-            self.low &= !bit;
-        } else if let Some(word) = self.high.get_mut(slot / 64 - 1) {
-            *word &= !bit;
+            self.low &= !(1 << slot);
+        } else {
+            self.high_remove(slot);
+        }
+    }
+
+    #[cold]
+    fn high_remove(&mut self, slot: usize) {
+        if let Some(high) = &mut self.high
+            && let Some(word) = high.0.get_mut(slot / 64 - 1)
+        {
+            *word &= !(1 << (slot % 64));
             self.trim();
         }
     }
 
+    #[inline]
     pub(super) fn remove_all(&mut self, other: &Self) {
         self.low &= !other.low;
-        for (word, other) in self.high.iter_mut().zip(&other.high) {
-            *word &= !other;
+        if self.high.is_some() {
+            self.high_remove_all(other);
         }
-        self.trim();
     }
 
+    #[cold]
+    fn high_remove_all(&mut self, other: &Self) {
+        if let Some(high) = &mut self.high {
+            for (word, other) in high.0.iter_mut().zip(other.high()) {
+                *word &= !other;
+            }
+            self.trim();
+        }
+    }
+
+    #[inline]
     pub(super) fn is_subset(&self, other: &Self) -> bool {
-        self.low & !other.low == 0
-            && self.high.len() <= other.high.len()
-            && self.high.iter().zip(&other.high).all(|(word, other)| word & !other == 0)
+        self.low & !other.low == 0 && (self.high.is_none() || self.high_is_subset(other))
     }
 
-    pub(super) fn intersects(&self, other: &Self) -> bool {
-        self.low & other.low != 0
-            || self.high.iter().zip(&other.high).any(|(word, other)| word & other != 0)
+    #[cold]
+    fn high_is_subset(&self, other: &Self) -> bool {
+        let (high, others) = (self.high(), other.high());
+        high.len() <= others.len()
+            && high.iter().zip(others).all(|(word, other)| word & !other == 0)
     }
 
-    /// The members, ascending.
-    pub(super) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        let (mut word, mut first) = (self.low, 0);
-        let mut high = self.high.iter();
+    /// The members of both, ascending.
+    #[inline]
+    pub(super) fn common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {
+        let (mut word, mut first) = (self.low & other.low, 0);
+        let mut high = self.high().iter().zip(other.high());
         std::iter::from_fn(move || {
             while word == 0 {
-                word = *high.next()?;
+                let (one, other) = high.next()?;
+                word = one & other;
                 first += 64;
             }
             let bit = word.trailing_zeros() as usize;
@@ -73,18 +120,25 @@ impl Bits {
     }
 
     /// Bytes beside the value itself.
+    #[inline]
     pub(super) fn heap(&self) -> usize {
-        self.high.capacity() * size_of::<u64>()
+        let bytes = |high: &High| size_of::<High>() + high.0.capacity() * size_of::<u64>();
+        self.high.as_deref().map_or(0, bytes)
     }
 
-    fn word(&self, index: usize) -> u64 {
-        self.high.get(index).copied().unwrap_or(0)
+    #[inline]
+    fn high(&self) -> &[u64] {
+        self.high.as_deref().map_or(&[], |high| &high.0)
     }
 
-    /// Keeps equal sets equal, whatever was in them before.
+    /// Keeps the last word from being zero.
     fn trim(&mut self) {
-        while self.high.last() == Some(&0) {
-            self.high.pop();
+        let Some(High(words)) = self.high.as_deref_mut() else { return };
+        while words.last() == Some(&0) {
+            words.pop();
+        }
+        if words.is_empty() {
+            self.high = None;
         }
     }
 }
@@ -99,15 +153,21 @@ mod tests {
         for slot in [3, 64, 200] {
             set.insert(slot);
         }
-        assert_eq!(set.iter().collect::<Vec<_>>(), [3, 64, 200]);
+        let members = |set: &Bits| set.common(set).collect::<Vec<_>>();
+        assert_eq!(members(&set), [3, 64, 200]);
         let mut small = Bits::default();
         small.insert(3);
-        assert!(small.is_subset(&set) && !set.is_subset(&small) && small.intersects(&set));
+        assert!(small.is_subset(&set) && !set.is_subset(&small));
+        assert_eq!(small.common(&set).collect::<Vec<_>>(), [3]);
         set.remove(200);
+        // The room that it keeps makes no difference.
+        let mut short = small.clone();
+        short.insert(64);
+        assert!(set.is_subset(&short) && short.is_subset(&set));
         set.remove(64);
-        assert_eq!(set, small);
+        assert_eq!((members(&set), set.heap()), (members(&small), 0));
         set.remove_all(&small);
-        assert_eq!(set, Bits::default());
+        assert!(members(&set).is_empty());
         assert!(!set.contains(3) && !set.contains(1000));
     }
 }

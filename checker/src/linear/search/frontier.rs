@@ -56,8 +56,8 @@ const END: u32 = u32::MAX;
 impl<S: Clone + Eq + Hash> Frontier<S> {
     pub(super) fn new() -> Self {
         Self {
-            configs: Vec::new(),
-            dominated: Vec::new(),
+            configs: Vec::with_capacity(FEW),
+            dominated: Vec::with_capacity(FEW),
             first: FxHashMap::default(),
             next: Vec::new(),
             heap: 0,
@@ -136,15 +136,11 @@ impl<S: Clone + Eq + Hash> Frontier<S> {
     }
 
     /// Moves those that nobody dominates to `configs`, and is empty.
-    pub(super) fn drain_to(&mut self, configs: &mut Vec<Config<S>>) {
+    pub(super) fn move_to(&mut self, configs: &mut Vec<Config<S>>) {
         configs.clear();
-        let dominated = self.dominated.iter();
-        configs.extend(
-            self.configs
-                .drain(..)
-                .zip(dominated)
-                .filter_map(|(config, dominated)| (!dominated).then_some(config)),
-        );
+        let mut dominated = self.dominated.iter();
+        self.configs.retain(|_| !dominated.next().is_some_and(|&dominated| dominated));
+        std::mem::swap(configs, &mut self.configs);
         self.clear();
     }
 }

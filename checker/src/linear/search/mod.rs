@@ -25,22 +25,23 @@
 //! Sets are compared member by member, so a hash collision costs time and never a wrong verdict.
 //!
 //! # Layout
-//! [`Search`] takes one call or return after the other and owns what is open, nothing else;
-//! [`search`] feeds it a whole history. Its set of configurations is a `frontier`, and
-//! `trail` remembers how each came to be: that is the order it hands out as a proof.
+//! [`Search`] takes one call or return after the other; [`search`] feeds it a whole history. What
+//! is `open` it keeps by slots, its set of configurations is a `frontier`, and `trail` remembers how
+//! each came to be: that is the order it hands out as a proof.
 
 mod bits;
 mod frontier;
+mod open;
 mod trail;
 
 use std::time::Instant;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
-use super::turns::NextTurns;
 use crate::model::{Effect, Model};
 use bits::Bits;
 use frontier::{Config, Frontier};
+use open::Open;
 use trail::{How, START, Trails};
 
 /// An operation with the time in which it must have taken place.
@@ -130,22 +131,10 @@ pub enum Stop {
     Time,
 }
 
-/// An operation between its call and its return.
-#[derive(Clone, Debug)]
-struct Open<O> {
-    operation: O,
-    effect: Effect,
-    ends: Ends,
-    position: usize,
-    /// The number that all equal operations share that are open and change the state.
-    class: u64,
-}
-
 /// A search that is fed one call or return after the other. What it holds grows with the operations
 /// that are open; with the history only if it is asked to keep the order.
 #[derive(Debug)]
 pub struct Search<'a, M: Model> {
-    model: &'a M,
     budget: Budget,
     /// All explanations of what has been seen. Never empty.
     configs: Vec<Config<M::State>>,
@@ -153,27 +142,50 @@ pub struct Search<'a, M: Model> {
     heap: usize,
     /// How they came to be, if somebody wants to know.
     trails: Option<Trails>,
-    /// Open operations by slot; slots are used again.
-    open: Vec<Option<Open<M::Operation>>>,
-    free: Vec<Slot>,
-    /// Slots of open operations that change the state: equal operations side by side, among them
-    /// the one that returns first at the front.
-    order: Vec<Slot>,
-    /// For each operation of `order`, its class and how many belong to it.
-    classes: FxHashMap<M::Operation, (u64, usize)>,
-    next_class: u64,
-    /// Slots of open overwrites and updates.
-    overwrites: Bits,
-    updates: Bits,
-    /// Slots of open operations with a turn.
-    turns: Bits,
-    /// Room for the work of one return.
-    before: Frontier<M::State>,
-    after: Frontier<M::State>,
+    /// Operations between their calls and their returns.
+    open: Open<'a, M>,
+    /// Room for the work of one return; taken while that goes on.
+    room: Option<Box<Room<M::State>>>,
     seen: Vec<Slot>,
+    events: Events,
     /// Work done, and how much of it when the clock is looked at again.
     steps: u64,
     look: u64,
+}
+
+/// The events of a history.
+#[derive(Debug, Default)]
+struct Events {
+    /// Positions of operations, by call.
+    calls: Vec<usize>,
+    /// When operations return, ascending, and their positions.
+    returns: Vec<(u64, usize)>,
+    /// The slot of each operation that is open.
+    slots: Vec<Option<Slot>>,
+}
+
+impl Events {
+    fn arrange<M: Model>(&mut self, model: &M, intervals: &[Interval<M::Operation>]) {
+        let number = |at: usize| model.turn(&intervals[at].operation).map(|turn| turn.number);
+        self.calls.clear();
+        self.calls.extend(0..intervals.len());
+        self.calls.sort_by_key(|&at| (intervals[at].call, number(at)));
+        self.returns.clear();
+        let ends = intervals.iter().enumerate();
+        self.returns.extend(ends.filter_map(|(at, interval)| Some((interval.ret?, at))));
+        self.returns.sort_unstable();
+        self.slots.clear();
+        self.slots.resize(intervals.len(), None);
+    }
+}
+
+/// What becomes of the configurations as an operation returns.
+#[derive(Debug)]
+struct Room<S> {
+    /// Those in which it has not been settled yet.
+    before: Frontier<S>,
+    /// Those in which it has.
+    after: Frontier<S>,
 }
 
 /// Configurations looked at to say which states were possible.
@@ -194,22 +206,14 @@ impl<'a, M: Model> Search<'a, M> {
     /// Begins with the model's first state and nothing open.
     pub fn new(model: &'a M, budget: Budget) -> Self {
         let mut search = Self {
-            model,
             budget,
             configs: Vec::new(),
             heap: 0,
             trails: None,
-            open: Vec::new(),
-            free: Vec::new(),
-            order: Vec::new(),
-            classes: FxHashMap::default(),
-            next_class: 0,
-            overwrites: Bits::default(),
-            updates: Bits::default(),
-            turns: Bits::default(),
-            before: Frontier::new(),
-            after: Frontier::new(),
+            open: Open::new(model),
+            room: None,
             seen: Vec::new(),
+            events: Events::default(),
             steps: 0,
             look: LOOK,
         };
@@ -220,17 +224,12 @@ impl<'a, M: Model> Search<'a, M> {
     /// Begins again, in the room that it has.
     fn restart(&mut self) {
         let (can, must) = (Bits::default(), Bits::default());
+        let state = self.open.model.initial();
         self.configs.clear();
-        self.configs.push(Config { state: self.model.initial(), can, must, trail: START });
+        self.configs.push(Config { state, can, must, trail: START });
         self.heap = 0;
         self.trails.iter_mut().for_each(Trails::clear);
         self.open.clear();
-        self.free.clear();
-        self.order.clear();
-        self.classes.clear();
-        self.overwrites = Bits::default();
-        self.updates = Bits::default();
-        self.turns = Bits::default();
     }
 
     /// Decides a whole history, in the room that an earlier one took.
@@ -250,20 +249,30 @@ impl<'a, M: Model> Search<'a, M> {
         matches!(self.run(intervals), Ok(Some(_)))
     }
 
-    /// Takes all calls and returns of a history from its beginning; the position of the operation at whose return no
-    /// explanation was left, if there is one.
-    fn run(&mut self, intervals: &[Interval<M::Operation>]) -> Result<Option<usize>, (Stop, u64)> {
+    /// Takes all calls and returns of a history from its beginning. The position of the operation
+    /// at whose return no explanation was left, if there is one.
+    ///
+    /// # Errors
+    /// Why it stopped, and at what time of the history.
+    pub(super) fn run(
+        &mut self,
+        intervals: &[Interval<M::Operation>],
+    ) -> Result<Option<usize>, (Stop, u64)> {
         self.restart();
-        let mut calls: Vec<usize> = (0..intervals.len()).collect();
-        let number = |at: usize| self.model.turn(&intervals[at].operation).map(|turn| turn.number);
-        calls.sort_by_key(|&position| (intervals[position].call, number(position)));
-        let mut returns: Vec<(u64, usize)> = Vec::with_capacity(intervals.len());
-        let ends = intervals.iter().enumerate();
-        returns.extend(ends.filter_map(|(at, interval)| Some((interval.ret?, at))));
-        returns.sort_unstable();
-        let mut calls = calls.into_iter().peekable();
-        let mut slots = vec![None; intervals.len()];
-        for (time, position) in returns {
+        let mut events = std::mem::take(&mut self.events);
+        events.arrange(self.open.model, intervals);
+        let found = self.take(&mut events, intervals);
+        self.events = events;
+        found
+    }
+
+    fn take(
+        &mut self,
+        Events { calls, returns, slots }: &mut Events,
+        intervals: &[Interval<M::Operation>],
+    ) -> Result<Option<usize>, (Stop, u64)> {
+        let mut calls = calls.iter().copied().peekable();
+        for &mut (time, position) in returns {
             while let Some(position) = calls.next_if(|&next| intervals[next].call <= time) {
                 let interval = &intervals[position];
                 let ends = interval.ret.map_or(Ends::Never, Ends::At);
@@ -292,75 +301,39 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// Operations that are open.
     pub fn open(&self) -> usize {
-        self.open.len() - self.free.len()
+        self.open.len()
     }
 
     /// Opens an operation, to be known in an order by its position, and gives it a slot. None
     /// where an operation without a return only observes: it says nothing.
     pub fn call(&mut self, operation: M::Operation, ends: Ends, position: usize) -> Option<Slot> {
-        let mut effect = self.model.effect(&operation);
+        let effect = self.open.effect(&operation);
         if effect == Effect::Observe && ends == Ends::Never {
             return None;
         }
-        let turn = self.model.turn(&operation);
-        if turn.is_some() && effect == Effect::Overwrite {
-            effect = Effect::Update;
-        }
-        let slot = self.free.pop().unwrap_or(self.open.len());
-        if slot == self.open.len() {
-            self.open.push(None);
-        }
-        if turn.is_some() {
-            self.turns.insert(slot);
-        }
         self.steps += self.configs.len() as u64;
+        let slot = self.open.next_slot();
         if effect == Effect::Observe {
-            let mut configs = std::mem::take(&mut self.configs);
-            for config in &mut configs {
-                self.steps += size(self.model, &config.state);
-                if self.model.apply(&config.state, &operation).is_none()
-                    || turn.is_some_and(|turn| self.next_turns(config).precede(turn))
-                {
+            for config in &mut self.configs {
+                self.steps += size(self.open.model, &config.state);
+                let possible = self.open.model.apply(&config.state, &operation).is_some();
+                let next_turns = self.open.next_turns(&config.must);
+                if !possible || self.open.waits(&operation, &next_turns) {
                     config.must.insert(slot);
                 } else if let Some(trails) = &mut self.trails {
                     config.trail = trails.push(config.trail, How::Placed, position);
                 }
             }
-            self.configs = configs;
-            self.open[slot] = Some(Open { operation, effect, ends, position, class: 0 });
-            return Some(slot);
-        }
-        let kind =
-            if effect == Effect::Overwrite { &mut self.overwrites } else { &mut self.updates };
-        kind.insert(slot);
-        for config in &mut self.configs {
-            config.can.insert(slot);
-            if ends != Ends::Never {
-                config.must.insert(slot);
+        } else {
+            for config in &mut self.configs {
+                config.can.insert(slot);
+                if ends != Ends::Never {
+                    config.must.insert(slot);
+                }
             }
         }
-        self.next_class += 1;
-        let mut class = self.next_class;
-        if ends != Ends::Later {
-            // Which of equal operations goes first depends on which returns first.
-            let entry = self.classes.entry(operation.clone()).or_insert((class, 0));
-            entry.1 += 1;
-            class = entry.0;
-        }
-        let open = Open { operation, effect, ends, position, class };
-        let at = self.rank(&open);
-        self.order.insert(at, slot);
-        self.steps += ((self.order.len() - at) * size_of::<Slot>() / A_STEP) as u64;
-        self.open[slot] = Some(open);
+        self.steps += self.open.insert(slot, operation, effect, ends, position);
         Some(slot)
-    }
-
-    /// The place in `order` of what stands there or belongs there.
-    fn rank(&self, open: &Open<M::Operation>) -> usize {
-        let rank = (open.class, open.ends, open.position);
-        self.order.partition_point(|&other| {
-            self.open[other].as_ref().is_some_and(|o| (o.class, o.ends, o.position) < rank)
-        })
     }
 
     /// Returns the operation in `slot` and says whether any explanation is left. When none is, the
@@ -374,157 +347,124 @@ impl<'a, M: Model> Search<'a, M> {
         self.check_time()?;
         let concerns = |c: &Config<_>| c.must.contains(slot) || c.can.contains(slot);
         if self.configs.iter().any(concerns) {
-            let mut before = std::mem::replace(&mut self.before, Frontier::new());
-            let mut after = std::mem::replace(&mut self.after, Frontier::new());
-            before.clear();
-            after.clear();
-            let explained = self.settle(slot, &mut before, &mut after);
+            let mut room = self.room.take().unwrap_or_default();
+            let explained = self.settle(slot, &mut room);
             if explained == Ok(true) {
-                after.drain_to(&mut self.configs);
-                self.heap = self.configs.iter().map(|config| config.heap(self.model)).sum();
+                room.after.move_to(&mut self.configs);
+                self.heap = self.configs.iter().map(|config| config.heap(self.open.model)).sum();
             }
-            (self.before, self.after) = (before, after);
+            self.room = Some(room);
             if explained != Ok(true) {
                 return explained;
             }
         }
-        self.close(slot);
+        self.steps += self.open.remove(slot);
         if let Some(trails) = self.trails.as_mut().filter(|trails| trails.is_full()) {
             trails.clear_up(self.configs.iter_mut().map(|config| &mut config.trail));
         }
         Ok(true)
     }
 
-    /// Forgets an operation that has returned.
-    fn close(&mut self, slot: Slot) {
-        let Some(open) = &self.open[slot] else { return };
-        let place = (open.effect != Effect::Observe).then(|| self.rank(open));
-        let Some(open) = self.open[slot].take() else { return };
-        self.free.push(slot);
-        self.turns.remove(slot);
-        let Some(place) = place else { return };
-        self.order.remove(place);
-        self.steps += ((self.order.len() - place) * size_of::<Slot>() / A_STEP) as u64;
-        self.overwrites.remove(slot);
-        self.updates.remove(slot);
-        if open.ends != Ends::Later
-            && let Some(class) = self.classes.get_mut(&open.operation)
-        {
-            class.1 -= 1;
-            if class.1 == 0 {
-                self.classes.remove(&open.operation);
-            }
-        }
-    }
-
-    /// Fills `after` with the configurations after the return of the operation in `slot`.
-    fn settle(
-        &mut self,
-        slot: Slot,
-        before: &mut Frontier<M::State>,
-        after: &mut Frontier<M::State>,
-    ) -> Result<bool, Stop> {
-        let Some(open) = &self.open[slot] else { return Ok(true) };
-        let position = open.position;
-        let configs = std::mem::take(&mut self.configs);
-        for config in &configs {
+    /// Fills the room with the configurations before and after the return of the operation in
+    /// `slot`.
+    fn settle(&mut self, slot: Slot, room: &mut Room<M::State>) -> Result<bool, Stop> {
+        room.before.clear();
+        room.after.clear();
+        let Some(position) = self.open.position(slot) else { return Ok(true) };
+        for config in &self.configs {
             if !config.must.contains(slot) {
                 let mut without = config.clone();
                 without.can.remove(slot);
                 let hidden = config.can.contains(slot);
-                let heap = self.model.heap(&without.state);
-                if let Some(place) = after.insert(without, heap)
+                let heap = self.open.model.heap(&without.state);
+                if let Some(place) = room.after.insert(without, heap)
                     && hidden
                     && let Some(trails) = &mut self.trails
                 {
-                    after.configs[place].trail = trails.push(config.trail, How::Hidden, position);
+                    room.after.configs[place].trail =
+                        trails.push(config.trail, How::Hidden, position);
                 }
             }
             if config.must.contains(slot) || config.can.contains(slot) {
-                before.insert(config.clone(), self.model.heap(&config.state));
+                room.before.insert(config.clone(), self.open.model.heap(&config.state));
             }
         }
-        self.configs = configs;
-        self.check_memory(before, after)?;
+        self.check_memory(room)?;
         let mut at = 0;
-        while at < before.configs.len() {
-            if !before.dominated[at] {
-                let config = before.configs[at].clone();
-                self.expand(&config, Some(slot), before, after)?;
+        while at < room.before.configs.len() {
+            if !room.before.dominated[at] {
+                let config = room.before.configs[at].clone();
+                self.expand(&config, Some(slot), room)?;
             }
             at += 1;
         }
-        Ok(!after.configs.is_empty())
+        Ok(!room.after.configs.is_empty())
     }
 
     /// Puts each open operation that `config` allows in its place: where that settles the
-    /// operation in slot `until` the result goes to `after`, else to `before`.
+    /// operation in slot `until` the result goes to those after, else to those before.
     fn expand(
         &mut self,
         config: &Config<M::State>,
         until: Option<Slot>,
-        before: &mut Frontier<M::State>,
-        after: &mut Frontier<M::State>,
+        room: &mut Room<M::State>,
     ) -> Result<(), Stop> {
-        let next_turns = self.next_turns(config);
+        let model = self.open.model;
+        let next_turns = self.open.next_turns(&config.must);
         let mut last_class = None;
         let mut seen = std::mem::take(&mut self.seen);
-        for index in 0..self.order.len() {
-            self.check_time()?;
-            let slot = self.order[index];
-            let Some(open) = &self.open[slot] else { continue };
-            if last_class == Some(open.class) || !config.can.contains(slot) {
+        for index in 0..self.open.order().len() {
+            let (class, slot) = self.open.order()[index];
+            if last_class == Some(class) || !config.can.contains(slot) {
                 continue;
             }
-            if self.model.turn(&open.operation).is_some_and(|turn| next_turns.precede(turn)) {
+            let Some(open) = self.open.get(slot) else { continue };
+            if self.open.waits(&open.operation, &next_turns) {
                 continue;
             }
-            last_class = Some(open.class);
-            self.steps += size(self.model, &config.state);
-            let Some(state) = self.model.apply(&config.state, &open.operation) else { continue };
-            let overwrites = open.effect == Effect::Overwrite;
-            let position = open.position;
-            let mut next = Config { state, ..config.clone() };
-            next.can.remove(slot);
-            next.must.remove(slot);
-            if overwrites {
-                next.must.remove_all(&self.overwrites);
-            }
-            self.observe(&mut next, &mut seen);
-            let target = if until.is_some_and(|until| settled(config, &next, slot, until)) {
-                &mut *after
-            } else if until.is_none()
-                || !overwrites
-                || !seen.is_empty()
-                || self.enables_update(&next)
-            {
-                &mut *before
-            } else {
-                continue;
-            };
-            let heap = self.model.heap(&next.state);
-            if let Some(place) = target.insert(next, heap) {
-                if let Some(trails) = &mut self.trails {
-                    let how = if overwrites { How::Overwrote } else { How::Placed };
-                    let mut trail = trails.push(config.trail, how, position);
-                    for open in seen.iter().filter_map(|&slot| self.open[slot].as_ref()) {
-                        trail = trails.push(trail, How::Placed, open.position);
-                    }
-                    target.configs[place].trail = trail;
+            last_class = Some(class);
+            self.steps += size(model, &config.state);
+            if let Some(state) = model.apply(&config.state, &open.operation) {
+                let (effect, position) = (open.effect, open.position);
+                let (mut can, mut must) = (config.can.clone(), config.must.clone());
+                can.remove(slot);
+                must.remove(slot);
+                if effect == Effect::Overwrite {
+                    must.remove_all(self.open.overwrites());
                 }
-                self.check_memory(before, after)?;
+                let mut next = Config { state, can, must, trail: config.trail };
+                self.steps += self.open.observe(&mut next, &mut seen);
+                let settles = until.is_some_and(|until| settled(config, &next, slot, until));
+                // An overwrite that nobody looks at is not tried.
+                let matters = settles
+                    || until.is_none()
+                    || effect != Effect::Overwrite
+                    || !seen.is_empty()
+                    || self.open.enables_update(&next);
+                let target = if settles { &mut room.after } else { &mut room.before };
+                let heap = model.heap(&next.state);
+                if matters && let Some(place) = target.insert(next, heap) {
+                    if let Some(trails) = &mut self.trails {
+                        let overwrites = effect == Effect::Overwrite;
+                        let how = if overwrites { How::Overwrote } else { How::Placed };
+                        let mut trail = trails.push(config.trail, how, position);
+                        for position in seen.iter().filter_map(|&slot| self.open.position(slot)) {
+                            trail = trails.push(trail, How::Placed, position);
+                        }
+                        target.configs[place].trail = trail;
+                    }
+                    self.check_memory(room)?;
+                }
             }
+            self.check_time()?;
         }
         self.seen = seen;
-        self.check_memory(before, after)
+        self.check_memory(room)
     }
 
     /// Whether there is memory to go on.
-    fn check_memory(
-        &mut self,
-        before: &mut Frontier<M::State>,
-        after: &mut Frontier<M::State>,
-    ) -> Result<(), Stop> {
+    fn check_memory(&mut self, room: &mut Room<M::State>) -> Result<(), Stop> {
+        let Room { before, after } = room;
         self.steps += std::mem::take(&mut before.compared) + std::mem::take(&mut after.compared);
         let trails = self.trails.as_ref().map_or(0, Trails::bytes);
         let held = self.configs.capacity() * size_of::<Config<M::State>>() + self.heap + trails;
@@ -545,75 +485,28 @@ impl<'a, M: Model> Search<'a, M> {
         Ok(())
     }
 
-    /// Puts every operation in its place that only observes and can: those in `seen`.
-    fn observe(&mut self, config: &mut Config<M::State>, seen: &mut Vec<Slot>) {
-        seen.clear();
-        loop {
-            let (before, next_turns) = (seen.len(), self.next_turns(config));
-            for slot in config.must.iter() {
-                let Some(open) = &self.open[slot] else { continue };
-                self.steps += u64::from(open.effect == Effect::Observe);
-                if open.effect == Effect::Observe
-                    && self.model.apply(&config.state, &open.operation).is_some()
-                    && !self
-                        .model
-                        .turn(&open.operation)
-                        .is_some_and(|turn| next_turns.precede(turn))
-                {
-                    seen.push(slot);
-                }
-            }
-            for &slot in &seen[before..] {
-                config.must.remove(slot);
-            }
-            // It may have been the turn of one that another waited for.
-            if next_turns.is_empty() || seen.len() == before {
-                return;
-            }
-        }
-    }
-
-    /// The turns that must be taken next.
-    fn next_turns(&self, config: &Config<M::State>) -> NextTurns {
-        let must = self.turns.iter().filter(|&slot| config.must.contains(slot));
-        let open = must.filter_map(|slot| self.open[slot].as_ref());
-        open.filter_map(|open| self.model.turn(&open.operation)).collect()
-    }
-
-    /// Whether the state makes an open update possible.
-    fn enables_update(&self, config: &Config<M::State>) -> bool {
-        config.can.intersects(&self.updates)
-            && self.updates.iter().any(|slot| {
-                config.can.contains(slot)
-                    && self.open[slot].as_ref().is_some_and(|open| {
-                        self.model.apply(&config.state, &open.operation).is_some()
-                    })
-            })
-    }
-
     /// Every state that the open operations can lead to from here.
     pub fn possible(&mut self) -> Vec<M::State> {
-        let mut reached = Frontier::new();
+        let mut room = Room::default();
         for config in &self.configs {
-            reached.insert(config.clone(), self.model.heap(&config.state));
+            room.before.insert(config.clone(), self.open.model.heap(&config.state));
         }
-        let mut ignored = Frontier::new();
         let mut at = 0;
-        while at < reached.configs.len().min(MAX_EXPLORED) {
-            let config = reached.configs[at].clone();
+        while at < room.before.configs.len().min(MAX_EXPLORED) {
+            let config = room.before.configs[at].clone();
             // Out of budget the list is merely shorter: the verdict does not depend on it.
-            if self.expand(&config, None, &mut reached, &mut ignored).is_err() {
+            if self.expand(&config, None, &mut room).is_err() {
                 break;
             }
             at += 1;
         }
         let mut known = FxHashSet::default();
-        let states = reached.configs.into_iter().map(|config| config.state);
+        let states = room.before.configs.into_iter().map(|config| config.state);
         states.filter(|state| known.insert(state.clone())).collect()
     }
 
     /// An order that explains all that has been seen.
-    fn order(&self) -> Vec<usize> {
+    pub(super) fn order(&self) -> Vec<usize> {
         let trails = self.trails.as_ref().zip(self.configs.first());
         trails.map_or_else(Vec::new, |(trails, config)| trails.order(config.trail))
     }
@@ -632,6 +525,12 @@ impl<'a, M: Model> Search<'a, M> {
                  operations"
             ),
         }
+    }
+}
+
+impl<S: Clone + Eq + std::hash::Hash> Default for Room<S> {
+    fn default() -> Self {
+        Self { before: Frontier::new(), after: Frontier::new() }
     }
 }
 

@@ -35,12 +35,15 @@ pub(super) struct Trails {
     full: usize,
 }
 
+/// Steps for which there is room at once.
+const STEPS: usize = 128;
+
 /// Fewer steps are not worth clearing up.
 const FULL_MIN: usize = 1024;
 
 impl Trails {
     pub(super) fn new() -> Self {
-        Self { steps: Vec::new(), agreed: Vec::new(), full: FULL_MIN }
+        Self { steps: Vec::with_capacity(STEPS), agreed: Vec::new(), full: FULL_MIN }
     }
 
     pub(super) fn clear(&mut self) {

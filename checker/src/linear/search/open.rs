@@ -1,0 +1,221 @@
+//! The operations between their calls and their returns.
+
+use super::{A_STEP, Ends, Slot, bits::Bits, frontier::Config};
+use crate::{
+    linear::turns::NextTurns,
+    model::{Effect, Model},
+};
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub(super) struct Entry<O> {
+    pub(super) operation: O,
+    pub(super) effect: Effect,
+    ends: Ends,
+    pub(super) position: usize,
+}
+
+/// All of them, by slot.
+#[derive(Debug)]
+pub(super) struct Open<'a, M: Model> {
+    pub(super) model: &'a M,
+    /// Slots are used again.
+    slots: Vec<Option<Entry<M::Operation>>>,
+    free: Vec<Slot>,
+    /// Those that change the state, by class, a number that equal operations share, and slot: equal
+    /// operations side by side, among them the one that returns first at the front.
+    order: Vec<(u64, Slot)>,
+    /// Classes so far.
+    classes: u64,
+    /// Slots by effect.
+    overwrites: Bits,
+    updates: Bits,
+    observers: Bits,
+    /// Slots of those with a turn.
+    turns: Bits,
+}
+
+impl<'a, M: Model> Open<'a, M> {
+    pub(super) fn new(model: &'a M) -> Self {
+        Self {
+            model,
+            slots: Vec::new(),
+            free: Vec::new(),
+            order: Vec::new(),
+            classes: 0,
+            overwrites: Bits::default(),
+            updates: Bits::default(),
+            observers: Bits::default(),
+            turns: Bits::default(),
+        }
+    }
+
+    /// Forgets all, and keeps the room.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.free.clear();
+        self.order.clear();
+        self.overwrites = Bits::default();
+        self.updates = Bits::default();
+        self.observers = Bits::default();
+        self.turns = Bits::default();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Entry<M::Operation>> {
+        self.slots[slot].as_ref()
+    }
+
+    pub(super) fn position(&self, slot: Slot) -> Option<usize> {
+        self.get(slot).map(|entry| entry.position)
+    }
+
+    /// Classes and slots of those that change the state, equal ones side by side.
+    pub(super) fn order(&self) -> &[(u64, Slot)] {
+        &self.order
+    }
+
+    pub(super) fn overwrites(&self) -> &Bits {
+        &self.overwrites
+    }
+
+    /// What an operation does while it is open.
+    pub(super) fn effect(&self, operation: &M::Operation) -> Effect {
+        match self.model.effect(operation) {
+            Effect::Overwrite if self.model.turn(operation).is_some() => Effect::Update,
+            effect => effect,
+        }
+    }
+
+    /// The slot that the next operation gets.
+    pub(super) fn next_slot(&self) -> Slot {
+        self.free.last().copied().unwrap_or(self.slots.len())
+    }
+
+    /// Opens an operation in the [next slot](Self::next_slot); the work that it took.
+    pub(super) fn insert(
+        &mut self,
+        slot: Slot,
+        operation: M::Operation,
+        effect: Effect,
+        ends: Ends,
+        position: usize,
+    ) -> u64 {
+        if self.free.pop().is_none() {
+            self.slots.push(None);
+        }
+        if self.model.turn(&operation).is_some() {
+            self.turns.insert(slot);
+        }
+        match effect {
+            Effect::Observe => self.observers.insert(slot),
+            Effect::Overwrite => self.overwrites.insert(slot),
+            Effect::Update => self.updates.insert(slot),
+        }
+        let entry = Entry { operation, effect, ends, position };
+        let mut looked_at = 0;
+        if effect != Effect::Observe {
+            looked_at = self.order.len();
+            let (at, class) = self.rank(&entry);
+            self.order.insert(at, (class, slot));
+        }
+        self.slots[slot] = Some(entry);
+        steps_to_look_at(looked_at)
+    }
+
+    /// The place in `order` where it belongs, and its class.
+    fn rank(&mut self, entry: &Entry<M::Operation>) -> (usize, u64) {
+        let other = |&(_, slot): &(u64, Slot)| self.get(slot);
+        // Which of equal operations goes first depends on which returns first.
+        let equal = |at: &(u64, Slot)| {
+            other(at).is_some_and(|o| o.ends != Ends::Later && o.operation == entry.operation)
+        };
+        if entry.ends != Ends::Later
+            && let Some(last) = self.order.iter().rposition(equal)
+        {
+            let class = self.order[last].0;
+            let goes_later = |at: &(u64, Slot)| {
+                let later = |o: &Entry<_>| (o.ends, o.position) > (entry.ends, entry.position);
+                at.0 == class && other(at).is_some_and(later)
+            };
+            let later = self.order[..=last].iter().rev().take_while(|at| goes_later(at)).count();
+            return (last + 1 - later, class);
+        }
+        self.classes += 1;
+        (self.order.len(), self.classes)
+    }
+
+    /// Forgets an operation that has returned; the work that it took.
+    pub(super) fn remove(&mut self, slot: Slot) -> u64 {
+        let Some(entry) = self.slots[slot].take() else { return 0 };
+        self.free.push(slot);
+        self.turns.remove(slot);
+        match entry.effect {
+            Effect::Observe => {
+                self.observers.remove(slot);
+                return 0;
+            }
+            Effect::Overwrite => self.overwrites.remove(slot),
+            Effect::Update => self.updates.remove(slot),
+        }
+        // What was called last stands last.
+        let Some(place) = self.order.iter().rposition(|&(_, other)| other == slot) else {
+            return 0;
+        };
+        self.order.remove(place);
+        steps_to_look_at(self.order.len() - place)
+    }
+
+    /// Puts every operation in its place that only observes and can: those in `seen`. The work that
+    /// it took.
+    pub(super) fn observe(&self, config: &mut Config<M::State>, seen: &mut Vec<Slot>) -> u64 {
+        seen.clear();
+        let mut steps = 0;
+        loop {
+            let (before, next_turns) = (seen.len(), self.next_turns(&config.must));
+            for slot in config.must.common(&self.observers) {
+                let Some(entry) = self.get(slot) else { continue };
+                steps += 1;
+                if self.model.apply(&config.state, &entry.operation).is_some()
+                    && !self.waits(&entry.operation, &next_turns)
+                {
+                    seen.push(slot);
+                }
+            }
+            for &slot in &seen[before..] {
+                config.must.remove(slot);
+            }
+            // It may have been the turn of one that another waited for.
+            if next_turns.is_empty() || seen.len() == before {
+                return steps;
+            }
+        }
+    }
+
+    /// The turns that must be taken next, where those in `must` have not taken place.
+    pub(super) fn next_turns(&self, must: &Bits) -> NextTurns {
+        let open = self.turns.common(must).filter_map(|slot| self.get(slot));
+        open.filter_map(|entry| self.model.turn(&entry.operation)).collect()
+    }
+
+    /// Whether it is not the operation's turn yet.
+    pub(super) fn waits(&self, operation: &M::Operation, next_turns: &NextTurns) -> bool {
+        self.model.turn(operation).is_some_and(|turn| next_turns.precede(turn))
+    }
+
+    /// Whether the state makes an open update possible.
+    pub(super) fn enables_update(&self, config: &Config<M::State>) -> bool {
+        config.can.common(&self.updates).any(|slot| {
+            self.get(slot)
+                .is_some_and(|entry| self.model.apply(&config.state, &entry.operation).is_some())
+        })
+    }
+}
+
+/// Steps to look at so many places of an order.
+fn steps_to_look_at(places: usize) -> u64 {
+    (places * size_of::<(u64, Slot)>() / A_STEP) as u64
+}
