@@ -314,8 +314,9 @@ impl<'a, M: Model> Cut<'a, M> {
         effort: &mut Effort,
     ) -> Option<Vec<usize>> {
         let mut sources = Vec::new();
-        let writers = match self.model.needs(&observer.operation) {
-            Some(state) => match self.writers.get(&state) {
+        let needs = self.model.needs(&observer.operation);
+        let writers = match &needs {
+            Some(state) => match self.writers.get(state) {
                 Some(writers) => writers,
                 None => return Some(sources),
             },
@@ -336,8 +337,11 @@ impl<'a, M: Model> Cut<'a, M> {
             if kept[at] || write.ret.is_some_and(|ret| ret < hidden) {
                 continue;
             }
-            let state = self.model.leaves(&write.operation);
-            if state.is_none_or(|s| self.model.apply(&s, &observer.operation).is_some()) {
+            let fits = needs.is_some() || {
+                let state = self.model.leaves(&write.operation);
+                state.is_none_or(|state| self.model.apply(&state, &observer.operation).is_some())
+            };
+            if fits {
                 if sources.len() == limit {
                     return None;
                 }

@@ -2,7 +2,7 @@
 
 use std::{collections::hash_map::Entry, time::Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
     certificate,
@@ -202,17 +202,29 @@ struct Simple {
 /// compare-and-set was refused, so that no operation is served by just *any other* value, an
 /// unanswered write of such a value explains nothing and can be left out.
 fn simplify(intervals: &[Interval<register::Operation>]) -> Option<Simple> {
+    let looked = |i: &Interval<register::Operation>| i.operation.looked_for();
+    let written = |i: &Interval<register::Operation>| i.operation.written();
     let refused = intervals.iter().any(|i| matches!(i.operation, register::Operation::Mismatch(_)));
+    let can_be_left_out = |i: &Interval<_>| !refused && i.ret.is_none();
+    // Nearly always there is nothing to do.
+    let values: FxHashSet<Option<i64>> = intervals.iter().filter_map(looked).collect();
+    let says_nothing = |i: &Interval<_>| match written(i) {
+        Some(value) => !values.contains(&value) && (value.is_some() || can_be_left_out(i)),
+        None => can_be_left_out(i),
+    };
+    if !intervals.iter().any(says_nothing) {
+        return None;
+    }
     // How many look for each value, and who may have written it without an answer.
     let mut looked_for: FxHashMap<Option<i64>, usize> = FxHashMap::default();
     let mut unanswered: FxHashMap<Option<i64>, Vec<usize>> = FxHashMap::default();
     let mut left_out = Vec::new();
     for (at, interval) in intervals.iter().enumerate() {
-        if let Some(value) = interval.operation.looked_for() {
+        if let Some(value) = looked(interval) {
             *looked_for.entry(value).or_default() += 1;
         }
-        if interval.ret.is_none() && !refused {
-            match interval.operation.written() {
+        if can_be_left_out(interval) {
+            match written(interval) {
                 Some(value) => unanswered.entry(value).or_default().push(at),
                 None => left_out.push(at),
             }

@@ -25,10 +25,9 @@ impl<S: Eq> Config<S> {
         model.heap(&self.state) + self.can.heap() + self.must.heap()
     }
 
-    fn dominates(&self, other: &Self) -> bool {
-        self.state == other.state
-            && other.can.is_subset(&self.can)
-            && self.must.is_subset(&other.must)
+    /// Whether it dominates another of the same state.
+    fn allows(&self, other: &Self) -> bool {
+        other.can.is_subset(&self.can) && self.must.is_subset(&other.must)
     }
 }
 
@@ -79,8 +78,9 @@ impl<S: Clone + Eq + Hash> Frontier<S> {
         let place = self.configs.len();
         let mut heap = state_heap + config.can.heap() + config.must.heap();
         if place < FEW {
-            for at in 0..place {
-                if self.gives_way(at, &config) {
+            self.compared += place as u64;
+            for (other, dominated) in self.configs.iter().zip(&mut self.dominated) {
+                if gives_way(&config, other, dominated) {
                     return None;
                 }
             }
@@ -96,10 +96,12 @@ impl<S: Clone + Eq + Hash> Frontier<S> {
             let head = self.first.get(&config.state).copied().unwrap_or(END);
             let mut at = head;
             while at != END {
-                if self.gives_way(at as usize, &config) {
+                let place = at as usize;
+                self.compared += 1;
+                if gives_way(&config, &self.configs[place], &mut self.dominated[place]) {
                     return None;
                 }
-                at = self.next[at as usize];
+                at = self.next[place];
             }
             self.first.insert(config.state.clone(), place as u32);
             self.next.push(head);
@@ -109,19 +111,6 @@ impl<S: Clone + Eq + Hash> Frontier<S> {
         self.configs.push(config);
         self.dominated.push(false);
         Some(place)
-    }
-
-    /// Compares a new configuration with the one in a place: whether the new one is dominated.
-    fn gives_way(&mut self, at: usize, config: &Config<S>) -> bool {
-        self.compared += 1;
-        if self.dominated[at] {
-            return false;
-        }
-        if self.configs[at].dominates(config) {
-            return true;
-        }
-        self.dominated[at] = config.dominates(&self.configs[at]);
-        false
     }
 
     /// Bytes held, those that the next insertion may ask for included.
@@ -143,4 +132,17 @@ impl<S: Clone + Eq + Hash> Frontier<S> {
         std::mem::swap(configs, &mut self.configs);
         self.clear();
     }
+}
+
+/// Compares a new configuration with one that is here and may be `dominated`, by the new one too
+/// from now on: whether the new one is dominated.
+fn gives_way<S: Eq>(config: &Config<S>, other: &Config<S>, dominated: &mut bool) -> bool {
+    if *dominated || config.state != other.state {
+        return false;
+    }
+    if other.allows(config) {
+        return true;
+    }
+    *dominated = config.allows(other);
+    false
 }
