@@ -195,6 +195,31 @@ fn faults_are_proved_by_what_happened() {
 }
 
 #[test]
+fn a_fault_of_the_disk_counts_for_the_nodes_that_it_hit() {
+    let mut partly = 0;
+    for seed in 0..6 {
+        // So short, and so few operations, that not every disk is asked to sync or fills a segment.
+        let mut options = options(seed);
+        (options.nodes, options.load.rate) = (5, 5);
+        options.interval = Some(Duration::from_millis(300));
+        options.menu = "disk:slow:all,disk:fail-sync:all,disk:full:all".parse().unwrap();
+        options.world.disk = Disk { segment_bytes: 1024, ..Disk::default() };
+        let faults = run(&Plan::generate(options).unwrap()).evidence.faults;
+        for record in &faults {
+            let aimed = faults.iter().find(|other| {
+                other.fault == record.fault && other.phase == Phase::Installed
+            });
+            if matches!(record.phase, Phase::Bitten | Phase::HealRequested | Phase::Healed) {
+                let proof = record.detail.as_object().unwrap();
+                assert!(!record.nodes.is_empty() && proof.keys().eq(&record.nodes), "{record:?}");
+                partly += u64::from(record.nodes.len() < aimed.unwrap().nodes.len());
+            }
+        }
+    }
+    assert!(partly >= 10, "{partly}");
+}
+
+#[test]
 fn a_correct_cluster_survives_what_seeds_draw() {
     let seeds = if cfg!(debug_assertions) { 40 } else { 600 };
     for seed in 0..seeds {

@@ -1,7 +1,9 @@
-//! Whether every fault took effect and was healed, with proof. A fault without proof tested
-//! nothing, so the run is undecided.
+//! Whether every fault took effect and was healed, with proof, on each node that it is said to have
+//! hit. A fault without proof tested nothing, so the run is undecided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::{ok, unknown};
 use crate::{
@@ -67,6 +69,8 @@ pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
             inert.push(format!("the records of {name} are out of order"));
         } else if life.iter().any(|record| lacks_proof(record)) {
             inert.push(format!("{name} is said to have taken effect and healed, without proof"));
+        } else if let Some(node) = unproved(life) {
+            inert.push(format!("{name} is said to have hit {node}, without proof of that"));
         } else {
             proved.push(first.kind.as_str());
         }
@@ -89,13 +93,47 @@ fn of(planned: usize) -> String {
 /// Whether it says that something was seen, and not what.
 fn lacks_proof(record: &Record) -> bool {
     let nothing = match &record.detail {
-        serde_json::Value::Null => true,
-        serde_json::Value::String(text) => text.is_empty(),
-        serde_json::Value::Array(list) => list.is_empty(),
-        serde_json::Value::Object(map) => map.is_empty(),
-        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => false,
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
     };
     nothing && matches!(record.phase, Phase::Bitten | Phase::Healed)
+}
+
+/// The first node that a fault is said to have hit, or to have healed, and that the proof does not
+/// name. Proof of a partition is of links: its nodes are one of the sides, or the bridge between.
+fn unproved<'a>(life: &[&'a Record]) -> Option<&'a str> {
+    let mut hit = BTreeSet::new();
+    for record in life.iter().filter(|record| record.kind != "partition") {
+        match record.phase {
+            Phase::Bitten => hit = named(&record.detail),
+            // More may be hit while it lasts.
+            Phase::HealRequested => hit.extend(named(&record.detail)),
+            Phase::Healed => hit = named(&record.detail),
+            Phase::Requested | Phase::Installed | Phase::Failed | Phase::Skipped => continue,
+        }
+        if let Some(node) = record.nodes.iter().find(|node| !hit.contains(node.as_str())) {
+            return Some(node);
+        }
+    }
+    None
+}
+
+/// The words of a proof, in its names and texts: `n1` and `n2` of `n1→n2`.
+fn named(proof: &Value) -> BTreeSet<&str> {
+    fn words(text: &str) -> impl Iterator<Item = &str> {
+        text.split(|c: char| !c.is_alphanumeric())
+    }
+    match proof {
+        Value::String(text) => words(text).collect(),
+        Value::Array(list) => list.iter().flat_map(named).collect(),
+        Value::Object(map) => {
+            map.iter().flat_map(|(name, value)| words(name).chain(named(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => BTreeSet::new(),
+    }
 }
 
 /// Whether every fault of a run proved itself, and any did where there were some.
@@ -125,8 +163,8 @@ pub fn check(records: &[Record], run: &Run) -> Property {
 
 fn reason(record: &Record) -> String {
     match &record.detail {
-        serde_json::Value::Null => "nobody said why".into(),
-        serde_json::Value::String(text) => text.clone(),
+        Value::Null => "nobody said why".into(),
+        Value::String(text) => text.clone(),
         other => other.to_string(),
     }
 }
@@ -149,7 +187,7 @@ mod tests {
                 leader: Some("n2".into()),
                 detail: match phase {
                     Phase::Bitten | Phase::Healed => "a probe says so".into(),
-                    _ => serde_json::Value::Null,
+                    _ => Value::Null,
                 },
             })
             .collect()
@@ -174,7 +212,7 @@ mod tests {
     #[test]
     fn what_is_said_without_proof_is_not_proved() {
         for at in [2, 4] {
-            for nothing in [serde_json::Value::Null, "".into(), serde_json::json!({})] {
+            for nothing in [Value::Null, "".into(), serde_json::json!({})] {
                 let mut records = life(&WHOLE);
                 records[at].detail = nothing;
                 let property = judge(&records);
@@ -186,6 +224,43 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_was_not_hit_is_not_proved() {
+        use serde_json::json;
+        let with = |kind: &str, nodes: [&[&str]; 3], details: [Value; 3]| {
+            let mut records = life(&WHOLE);
+            let last = records[2..].iter_mut().zip(nodes.into_iter().zip(details));
+            for (record, (nodes, detail)) in last {
+                record.nodes = nodes.iter().map(|&node| node.into()).collect();
+                record.detail = detail;
+            }
+            records.iter_mut().for_each(|record| record.kind = kind.into());
+            judge(&records)
+        };
+        let (one, both): (&[&str], &[&str]) = (&["n1"], &["n1", "n12"]);
+        let (n1, n12) = (json!({ "n1": "stopped" }), json!({ "n1": 1, "n12": 1 }));
+        let refused = |property: Property| {
+            assert_eq!(property.outcome, Outcome::Unknown);
+            property.detail
+        };
+        let more_later = with("disk", [one, both, both], [n1.clone(), n12.clone(), n12.clone()]);
+        assert_eq!(more_later.outcome, Outcome::Ok);
+        let details = [n1.clone(), n12.clone(), n12.clone()];
+        assert_eq!(
+            refused(with("disk", [both, both, both], details)),
+            "fault 4 (disk leader alone, n2) is said to have hit n12, without proof of that"
+        );
+        refused(with("kill", [one, both, both], [n1.clone(), n1.clone(), n12.clone()]));
+        refused(with("pause", [both, both, both], [n12.clone(), Value::Null, n1.clone()]));
+        // A link is named by its ends.
+        let link = json!({ "counters": { "n12→n1": 3 } });
+        let links = [link.clone(), Value::Null, link];
+        assert_eq!(with("network", [both, both, both], links.clone()).outcome, Outcome::Ok);
+        // The bridge of two sides has part in none of the links that are cut.
+        let bridge: &[&str] = &["n3"];
+        assert_eq!(with("partition", [bridge, bridge, bridge], links).outcome, Outcome::Ok);
     }
 
     #[test]

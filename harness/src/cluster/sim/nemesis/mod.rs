@@ -7,6 +7,9 @@
 //! - `disk`: syncs that took long, the stop that the disk caused, the start that was refused;
 //! - `clock`: how far the clock went from where it would be.
 //!
+//! A fault names the nodes that it is aimed at when it is installed, and from then on those that it
+//! has hit: a disk fault of all nodes may meet the syncs of one.
+//!
 //! Faults overlap by the rules of [`crate::nemesis::overlap`]. Unlike on containers they need not
 //! take turns to be installed and healed, for what each one does is counted by itself.
 //!
@@ -91,6 +94,21 @@ enum Life {
     InForce,
     Healing,
     Over,
+}
+
+impl State {
+    /// The nodes that it had an effect on.
+    fn hit(&self) -> BTreeSet<NodeId> {
+        match self.injection.fault {
+            Fault::Disk { .. } => self.damage.keys().copied().collect(),
+            // These hit all nodes at which they are aimed, or fail.
+            Fault::Kill { .. }
+            | Fault::Pause { .. }
+            | Fault::Partition { .. }
+            | Fault::Network { .. }
+            | Fault::Clock { .. } => self.nodes.clone(),
+        }
+    }
 }
 
 impl Nemesis {
@@ -333,7 +351,14 @@ impl World<'_> {
     }
 
     fn account(&mut self, id: FaultId, phase: Phase, detail: Value) {
-        let State { injection, nodes, leader, .. } = &self.nemesis.faults[id];
+        let fault = &self.nemesis.faults[id];
+        let nodes = match phase {
+            Phase::Bitten | Phase::HealRequested | Phase::Healed => fault.hit(),
+            Phase::Requested | Phase::Installed | Phase::Failed | Phase::Skipped => {
+                fault.nodes.clone()
+            }
+        };
+        let State { injection, leader, .. } = fault;
         let record = Record {
             fault: id,
             time: self.since_start(),
