@@ -25,7 +25,8 @@ use harness::{
         self, Campaign, Failure, Total, Watch,
         swarm::{self, Given},
     },
-    cluster::sim::{Simulation, simulate},
+    cluster::sim::{Happening, Observer, Simulation, simulate, simulate_observed},
+    nemesis::{Injection, Menu},
     plan::{self, ClusterKind, Disk, Honesty, Load, Network, Plan, Storage, Timings, World},
     run::simulation::{compare, files, keep},
     system::System,
@@ -187,8 +188,7 @@ fn faults_are_proved_by_what_happened() {
     let lossy = proofs("network:lossy:all", 0);
     assert!(first(&lossy, Phase::Bitten).contains("n1→n3"), "{lossy:?}");
     let reset = proofs("network:reset:leader", 0);
-    assert!(first(&reset, Phase::Installed).contains("clients_reset"), "{reset:?}");
-    assert!(first(&reset, Phase::Bitten).contains("probes_lost_in_flight"), "{reset:?}");
+    assert!(first(&reset, Phase::Bitten).contains("lost_in_flight"), "{reset:?}");
     let fast = proofs("clock:fast:one", 0);
     assert!(first(&fast, Phase::Installed).contains("rate_percent"), "{fast:?}");
     assert!(first(&fast, Phase::Bitten).contains("by_itself_ms\":50.0"), "{fast:?}");
@@ -206,9 +206,9 @@ fn a_fault_of_the_disk_counts_for_the_nodes_that_it_hit() {
         options.world.disk = Disk { segment_bytes: 1024, ..Disk::default() };
         let faults = run(&Plan::generate(options).unwrap()).evidence.faults;
         for record in &faults {
-            let aimed = faults.iter().find(|other| {
-                other.fault == record.fault && other.phase == Phase::Installed
-            });
+            let aimed = faults
+                .iter()
+                .find(|other| other.fault == record.fault && other.phase == Phase::Installed);
             if matches!(record.phase, Phase::Bitten | Phase::HealRequested | Phase::Healed) {
                 let proof = record.detail.as_object().unwrap();
                 assert!(!record.nodes.is_empty() && proof.keys().eq(&record.nodes), "{record:?}");
@@ -217,6 +217,82 @@ fn a_fault_of_the_disk_counts_for_the_nodes_that_it_hit() {
         }
     }
     assert!(partly >= 10, "{partly}");
+}
+
+/// What has to do with messages and clients alone proves a fault of the network, and only on the
+/// nodes that it was seen at.
+#[test]
+fn a_fault_of_the_network_is_proved_by_traffic() {
+    let mut bitten = 0;
+    for how in ["slow", "lossy", "duplicating", "reordering", "reset"] {
+        for seed in 0..4 {
+            let mut options = options(seed);
+            options.nodes = 5;
+            options.menu = format!("network:{how}:one,network:{how}:all").parse().unwrap();
+            let plan = Plan::generate(options).unwrap();
+            let mut traffic = Traffic::default();
+            let simulation = simulate_observed(&plan, &AtomicBool::new(false), &mut traffic);
+            for record in &simulation.evidence.faults {
+                if record.phase != Phase::Bitten {
+                    continue;
+                }
+                bitten += 1;
+                let links = record.detail.get("counters").or(record.detail.get("lost_in_flight"));
+                let links = links.unwrap().as_object().unwrap();
+                let clients = record.detail.get("clients_reset").and_then(|it| it.as_object());
+                assert!(!links.is_empty() || clients.is_some_and(|it| !it.is_empty()));
+                for (link, count) in links {
+                    let sent = traffic.0.get(link).copied().unwrap_or(0);
+                    assert!((1..=sent).contains(&count.as_u64().unwrap()), "{link}: {record:?}");
+                }
+                for node in &record.nodes {
+                    let at = |link: &String| link.split('→').any(|end| end == node);
+                    let waited = clients.is_some_and(|clients| clients.contains_key(node));
+                    assert!(links.keys().any(at) || waited, "{node}: {record:?}");
+                }
+            }
+        }
+    }
+    assert!(bitten >= 40, "{bitten}");
+}
+
+/// Between nodes that say nothing to each other nothing is struck.
+#[test]
+fn a_fault_of_the_network_without_traffic_is_skipped() {
+    let mut options = options(0);
+    options.nodes = 3;
+    // The leader's links are cut, and clients keep away; so nothing is on its way.
+    options.menu = "none".parse().unwrap();
+    options.time = Duration::from_secs(2);
+    options.load.rate = 1;
+    let mut plan = Plan::generate(options).unwrap();
+    let fault = |at, lasts, fault: &str| Injection {
+        at: Duration::from_millis(at),
+        lasts: Duration::from_millis(lasts),
+        fault: fault.parse::<Menu>().unwrap().items[0][0],
+        pick: 0,
+    };
+    plan.workload = Workload::Script(Script { steps: Vec::new() });
+    plan.faults = vec![fault(100, 1500, "pause:all"), fault(300, 500, "network:reset:all")];
+    for how in ["slow", "lossy", "duplicating", "reordering", "reset"] {
+        plan.faults[1] = fault(300, 500, &format!("network:{how}:all"));
+        let faults = run(&plan).evidence.faults;
+        let last = faults.iter().rfind(|record| record.fault == 1).unwrap();
+        assert_eq!(last.phase, Phase::Skipped, "{faults:#?}");
+        assert!(last.detail.as_str().unwrap().starts_with("while it lasted, "), "{last:?}");
+    }
+}
+
+/// Messages that left, by link.
+#[derive(Default)]
+struct Traffic(BTreeMap<String, u64>);
+
+impl Observer for Traffic {
+    fn observe(&mut self, _: Duration, what: Happening<'_>) {
+        if let Happening::Sent { message, .. } = what {
+            *self.0.entry(format!("n{}→n{}", message.from, message.to)).or_default() += 1;
+        }
+    }
 }
 
 #[test]

@@ -148,9 +148,13 @@ struct Trouble {
     struck: BTreeMap<Link, u64>,
 }
 
-/// The troubles that hold, and how many messages each struck, by link.
+/// The troubles that hold, and how many messages each struck, by link; and the links whose next
+/// message is the last of its connection, by the fault that is to break it.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(InForce<Trouble>);
+pub(super) struct Troubles {
+    in_force: InForce<Trouble>,
+    resets: InForce<BTreeSet<Link>>,
+}
 
 impl Troubles {
     /// Makes trouble on links.
@@ -162,45 +166,67 @@ impl Troubles {
         links: &BTreeSet<Link>,
     ) {
         let struck = links.iter().map(|link| (*link, 0)).collect();
-        self.0.insert(fault, Trouble { how, strength, struck });
+        self.in_force.insert(fault, Trouble { how, strength, struck });
+    }
+
+    /// Waits for a message on any of these links.
+    pub(super) fn await_message(&mut self, fault: FaultId, links: &BTreeSet<Link>) {
+        self.resets.insert(fault, links.clone());
+    }
+
+    /// The faults that waited for a message on this link, and do no longer.
+    pub(super) fn awaited(&mut self, link: Link) -> Vec<FaultId> {
+        self.resets.0.extract_if(.., |(_, links)| links.contains(&link)).map(|(id, _)| id).collect()
     }
 
     /// Ends a trouble.
     pub(super) fn remove(&mut self, fault: FaultId) {
-        self.0.remove(fault);
+        self.in_force.remove(fault);
+        self.resets.remove(fault);
     }
 
-    /// What becomes of a message on this link now. Every trouble that strikes it counts it.
+    /// What becomes of a message on this link now. Every trouble that strikes it counts it; of one
+    /// that is lost, those that lose it.
     pub(super) fn fate(&mut self, link: Link, rng: &mut impl Rng) -> Fate {
         let mut fate = Fate::default();
-        for Trouble { how, strength: Strength { share, most }, struck } in self.0.iter_mut() {
-            let Some(count) = struck.get_mut(&link) else { continue };
-            if *how != NetworkTrouble::Slow && !rng.random_bool(*share) {
-                continue;
-            }
-            *count += 1;
-            match how {
-                NetworkTrouble::Slow => fate.delay += between(rng, *most / 4, *most),
-                NetworkTrouble::Lossy => fate.lost = true,
-                NetworkTrouble::Duplicating => {
-                    fate.again.push(between(rng, Duration::ZERO, *most));
+        // Nothing else happens to a message that is lost.
+        for lossy in [true, false] {
+            let is_now = |it: &&mut Trouble| (it.how == NetworkTrouble::Lossy) == lossy;
+            for trouble in self.in_force.iter_mut().filter(is_now) {
+                let Trouble { how, strength: Strength { share, most }, struck } = trouble;
+                let Some(count) = struck.get_mut(&link) else { continue };
+                if *how != NetworkTrouble::Slow && !rng.random_bool(*share) {
+                    continue;
                 }
-                NetworkTrouble::Reordering => fate.delay += between(rng, Duration::ZERO, *most),
-                // Over as soon as it happened.
-                NetworkTrouble::Reset => {}
+                *count += 1;
+                match how {
+                    NetworkTrouble::Slow => fate.delay += between(rng, *most / 4, *most),
+                    NetworkTrouble::Lossy => fate.lost = true,
+                    NetworkTrouble::Duplicating => {
+                        fate.again.push(between(rng, Duration::ZERO, *most));
+                    }
+                    NetworkTrouble::Reordering => fate.delay += between(rng, Duration::ZERO, *most),
+                    // Waits for a message, and is over as soon as it happened.
+                    NetworkTrouble::Reset => {}
+                }
+            }
+            if fate.lost {
+                break;
             }
         }
         fate
     }
 
-    /// The messages that a trouble struck so far, by link.
-    pub(super) fn counters(&self, fault: FaultId) -> BTreeMap<Link, u64> {
-        self.0.get(fault).map(|trouble| trouble.struck.clone()).unwrap_or_default()
+    /// The messages that a trouble struck so far, by link; none: not on that link.
+    pub(super) fn struck(&self, fault: FaultId) -> BTreeMap<Link, u64> {
+        let struck = self.in_force.get(fault).map(|trouble| &trouble.struck);
+        struck.into_iter().flatten().filter(|(_, n)| **n > 0).map(|(link, n)| (*link, *n)).collect()
     }
 
     /// Whether another trouble than `fault` holds on a link.
     pub(super) fn strikes(&self, fault: FaultId, link: Link) -> bool {
-        self.0.0.iter().any(|(by, trouble)| *by != fault && trouble.struck.contains_key(&link))
+        let others = self.in_force.0.iter().filter(|(by, _)| *by != fault);
+        others.into_iter().any(|(_, trouble)| trouble.struck.contains_key(&link))
     }
 }
 
@@ -242,11 +268,25 @@ mod tests {
         assert_eq!(troubles.fate(elsewhere, &mut rng), Fate::default());
         troubles.install(2, NetworkTrouble::Lossy, sure, &links);
         assert!(troubles.fate(here, &mut rng).lost);
-        assert_eq!(troubles.counters(0), BTreeMap::from([(here, 2)]));
-        assert_eq!(troubles.counters(2), BTreeMap::from([(here, 1)]));
+        assert_eq!(troubles.struck(0), BTreeMap::from([(here, 1)]), "what is lost is not slow");
+        assert_eq!(troubles.struck(2), BTreeMap::from([(here, 1)]));
         assert!(troubles.strikes(2, here) && !troubles.strikes(2, elsewhere));
         (0..3).for_each(|fault| troubles.remove(fault));
         assert!(!troubles.strikes(9, here));
+    }
+
+    #[test]
+    fn a_message_is_awaited_once() {
+        let (here, elsewhere) = (Link { from: 1, to: 2 }, Link { from: 2, to: 1 });
+        let mut troubles = Troubles::default();
+        troubles.await_message(4, &BTreeSet::from([here]));
+        troubles.await_message(2, &BTreeSet::from([here, elsewhere]));
+        troubles.await_message(3, &BTreeSet::from([elsewhere]));
+        assert!(!troubles.strikes(9, here), "they do not keep it from being whole");
+        assert_eq!(troubles.awaited(here), [2, 4]);
+        assert!(troubles.awaited(here).is_empty());
+        troubles.remove(3);
+        assert!(troubles.awaited(elsewhere).is_empty());
     }
 
     #[test]
@@ -258,6 +298,6 @@ mod tests {
         troubles.install(0, NetworkTrouble::Lossy, strength, &BTreeSet::from([link]));
         let lost = (0..1000).filter(|_| troubles.fate(link, &mut rng).lost).count() as u64;
         assert!((200..300).contains(&lost), "{lost}");
-        assert_eq!(troubles.counters(0)[&link], lost);
+        assert_eq!(troubles.struck(0)[&link], lost);
     }
 }

@@ -225,9 +225,12 @@ impl World<'_> {
         let mut fate = Fate::default();
         let lost = if self.cuts.drops(link) {
             Some(Loss::Cut)
+        } else if self.rng.sample(self.weather.loss) {
+            // By the network itself, so that no fault can claim it.
+            Some(Loss::Chance)
         } else {
             fate = self.troubles.fate(link, &mut self.rng);
-            (fate.lost || self.rng.sample(self.weather.loss)).then_some(Loss::Chance)
+            fate.lost.then_some(Loss::Chance)
         };
         if let Some(why) = lost {
             self.watch.see(self.now, Happening::Lost { id, message: &message, why });
@@ -245,6 +248,9 @@ impl World<'_> {
         let at = self.now + self.message_delay() + fate.delay;
         let work = Work::Message(id, message);
         self.queue.push(at, Event::Arrives { node: to, incarnation, work });
+        for fault in self.troubles.awaited(link) {
+            self.queue.push(self.now, Event::Fault(fault, Moment::Check));
+        }
         None
     }
 

@@ -286,7 +286,7 @@ impl Spacetime {
                 }
                 self.bars.push(Bar { fault: record.fault, begin: now, end: None, label, words });
             }
-            Phase::Healed | Phase::Failed | Phase::HealRequested => {
+            Phase::Healed | Phase::Failed | Phase::HealRequested | Phase::Skipped => {
                 let bar = self.bars.iter_mut().find(|bar| bar.fault == record.fault);
                 if let Some(bar) = bar {
                     bar.end = Some(now);
@@ -297,7 +297,7 @@ impl Spacetime {
                     }
                 }
             }
-            Phase::Requested | Phase::Bitten | Phase::Skipped => {}
+            Phase::Requested | Phase::Bitten => {}
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! - `process`: kill and pause; a probe is refused, or left without an answer;
 //! - `partition`: probes and messages that the cut dropped, by link;
-//! - `network`: messages that the trouble delayed, lost or doubled, by link;
+//! - `network`: messages of nodes that the trouble delayed, lost or doubled, by link, and clients
+//!   whose connections it broke;
 //! - `disk`: syncs that took long, the stop that the disk caused, the start that was refused;
 //! - `clock`: how far the clock went from where it would be.
 //!
@@ -13,8 +14,8 @@
 //! Faults overlap by the rules of [`crate::nemesis::overlap`]. Unlike on containers they need not
 //! take turns to be installed and healed, for what each one does is counted by itself.
 //!
-//! Some faults wait for something to happen: a sync that fails needs a sync. One that waited in vain
-//! until its end had no effect to have, and is skipped.
+//! Some faults wait for something to happen: a sync that fails needs a sync, a message that is lost
+//! needs a message. One that waited in vain until its end had no effect to have, and is skipped.
 
 mod clock;
 mod disk;
@@ -72,6 +73,9 @@ struct State {
     nodes: BTreeSet<NodeId>,
     leader: Option<NodeId>,
     links: BTreeSet<Link>,
+    /// Messages of nodes that it struck, by link, and clients whose connection it broke, by node.
+    struck: BTreeMap<Link, u64>,
+    clients: BTreeMap<NodeId, usize>,
     /// The boots that it ended.
     boots: BTreeMap<NodeId, u64>,
     /// When it was asked for, while it waits for a leader; when it was installed; when its heal was
@@ -101,11 +105,15 @@ impl State {
     fn hit(&self) -> BTreeSet<NodeId> {
         match self.injection.fault {
             Fault::Disk { .. } => self.damage.keys().copied().collect(),
+            Fault::Network { .. } => {
+                let ends = self.struck.keys().flat_map(|link| [link.from, link.to]);
+                let touched: BTreeSet<NodeId> = ends.chain(self.clients.keys().copied()).collect();
+                self.nodes.intersection(&touched).copied().collect()
+            }
             // These hit all nodes at which they are aimed, or fail.
             Fault::Kill { .. }
             | Fault::Pause { .. }
             | Fault::Partition { .. }
-            | Fault::Network { .. }
             | Fault::Clock { .. } => self.nodes.clone(),
         }
     }
@@ -120,6 +128,8 @@ impl Nemesis {
             nodes: BTreeSet::new(),
             leader: None,
             links: BTreeSet::new(),
+            struck: BTreeMap::new(),
+            clients: BTreeMap::new(),
             boots: BTreeMap::new(),
             since: Time::ZERO,
             silent: BTreeSet::new(),
@@ -189,12 +199,15 @@ impl World<'_> {
                 self.nemesis.faults[id].life = Life::Healing;
                 self.heal(id);
             }
-            (Moment::End, Life::Installing) => {
-                // What else is being installed is seen to bite soon, and then ends.
-                if let Fault::Disk { how, .. } = self.nemesis.faults[id].injection.fault {
-                    self.end_wait(id, how);
-                }
-            }
+            (Moment::End, Life::Installing) => match self.nemesis.faults[id].injection.fault {
+                Fault::Disk { how, .. } => self.end_wait(id, how),
+                Fault::Network { how, .. } => self.end_wait_of_links(id, how),
+                // These are seen to bite soon, and then end.
+                Fault::Kill { .. }
+                | Fault::Pause { .. }
+                | Fault::Partition { .. }
+                | Fault::Clock { .. } => {}
+            },
             _ => {}
         }
     }
@@ -253,7 +266,7 @@ impl World<'_> {
         match self.nemesis.faults[id].injection.fault {
             Fault::Pause { .. } => self.check_pause(id),
             Fault::Partition { .. } => self.check_cut(id),
-            Fault::Network { how: NetworkTrouble::Reset, .. } => self.check_reset(id),
+            Fault::Network { how: NetworkTrouble::Reset, .. } => self.reset(id),
             Fault::Network { .. } => self.check_trouble(id),
             Fault::Clock { .. } => self.check_clock(id),
             Fault::Disk { .. } => {
@@ -289,7 +302,7 @@ impl World<'_> {
         let fault = self.nemesis.faults[id].injection.fault;
         let detail = match fault {
             Fault::Partition { .. } => json!({ "counters": dropped(&self.cuts.counters(id)) }),
-            Fault::Network { .. } => json!({ "counters": struck(&self.troubles.counters(id)) }),
+            Fault::Network { how, .. } => self.seen_on_links(id, how),
             Fault::Disk { .. } => self.damage(id),
             Fault::Kill { .. } | Fault::Pause { .. } | Fault::Clock { .. } => Value::Null,
         };
@@ -392,7 +405,7 @@ fn dropped(counters: &BTreeMap<Link, u64>) -> Value {
 }
 
 /// Messages by link.
-fn struck(counters: &BTreeMap<Link, u64>) -> Value {
+fn by_link(counters: &BTreeMap<Link, u64>) -> Value {
     counters.iter().map(|(link, count)| (link.to_string(), Value::from(*count))).collect()
 }
 

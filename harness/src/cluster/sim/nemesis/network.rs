@@ -6,13 +6,14 @@ use std::{
 };
 
 use checker::fault::Phase;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{HANGS, HEAL, POLL, struck};
+use super::{POLL, State, by_link, names};
 use crate::{
     cluster::sim::{
         network::Strength,
         observe::{Happening, Loss},
+        process::Process,
         queue::{Event, Moment, Work},
         world::World,
     },
@@ -36,40 +37,42 @@ impl World<'_> {
         }
         self.nemesis.faults[id].links = links;
         self.account(id, Phase::Installed, detail);
-        self.check_trouble(id);
-    }
-
-    /// Probes every link until the trouble has struck a message on each.
-    pub(super) fn check_trouble(&mut self, id: FaultId) {
-        let counters = self.troubles.counters(id);
-        let idle: Vec<Link> =
-            counters.iter().filter(|(_, count)| **count == 0).map(|(link, _)| *link).collect();
-        if idle.is_empty() {
-            return self.bitten(id, json!({ "counters": struck(&counters) }));
-        }
-        if self.now.saturating_sub(self.nemesis.faults[id].since) > HEAL {
-            self.troubles.remove(id);
-            let idle: Vec<String> = idle.iter().map(Link::to_string).collect();
-            let why = format!("no message was struck on {}", idle.join(", "));
-            return self.give_up(id, Phase::Failed, why);
-        }
-        for link in idle {
-            self.troubles.fate(link, &mut self.rng);
-        }
+        self.await_bite(id);
         self.queue.push(self.now + POLL, Event::Fault(id, Moment::Check));
     }
 
-    /// Breaks the connections of the target, with a probe in flight on each.
-    pub(super) fn install_reset(&mut self, id: FaultId) {
-        let nodes = self.nemesis.faults[id].nodes.clone();
-        let links = links_of(&nodes, &self.plan.node_ids());
-        for &link in &links {
-            self.queue.push(self.now + super::PROBE, Event::Probed(id, link));
+    /// Looks whether the trouble has struck a message. Many links are idle: followers say nothing to
+    /// each other between elections.
+    pub(super) fn check_trouble(&mut self, id: FaultId) {
+        self.nemesis.faults[id].struck = self.troubles.struck(id);
+        if self.nemesis.faults[id].struck.is_empty() {
+            return self.queue.push(self.now + POLL, Event::Fault(id, Moment::Check));
         }
-        self.nemesis.faults[id].links.clone_from(&links);
-        self.nemesis.faults[id].unreached.clone_from(&links);
-        let mut lost: BTreeMap<Link, u64> = BTreeMap::new();
+        let proof = json!({ "counters": by_link(&self.nemesis.faults[id].struck) });
+        self.bitten(id, proof);
+    }
+
+    /// Breaks the connections of the target as soon as something is in flight on them.
+    pub(super) fn install_reset(&mut self, id: FaultId) {
+        let links = links_of(&self.nemesis.faults[id].nodes, &self.plan.node_ids());
+        let words: Vec<String> = links.iter().map(Link::to_string).collect();
+        self.nemesis.faults[id].links = links;
+        self.account(id, Phase::Installed, json!({ "links": words }));
+        self.await_bite(id);
+        self.reset(id);
+    }
+
+    /// Breaks connections. Where neither a message is lost nor a client notices, it waits for the
+    /// next message to break them again.
+    pub(super) fn reset(&mut self, id: FaultId) {
+        let State { nodes, links, .. } = &self.nemesis.faults[id];
+        // Nobody has a connection to a process that is down, or to what it was before.
+        let live = |process: &Process| process.is_up().then_some(process.incarnation);
+        let live: Vec<Option<u64>> = self.processes.iter().map(live).collect();
+        let is_up = |node: &NodeId| live[*node as usize - 1].is_some();
+        let nodes: Vec<NodeId> = nodes.iter().copied().filter(is_up).collect();
         let now = self.now;
+        let mut lost: BTreeMap<Link, u64> = BTreeMap::new();
         let watch = &mut self.watch;
         let mut loses = |work: &Work| {
             let Work::Message(id, message) = work else { return false };
@@ -82,27 +85,53 @@ impl World<'_> {
             true
         };
         self.queue.lose(|event| match event {
-            Event::Arrives { work, .. } => loses(work),
-            Event::Probed(fault, _) => *fault == id,
+            Event::Arrives { node, incarnation, work } => {
+                live[*node as usize - 1] == Some(*incarnation) && loses(work)
+            }
             _ => false,
         });
         for process in &mut self.processes {
             process.lose_held(&mut loses);
         }
-        let clients: usize = nodes.iter().map(|node| self.break_clients(*node)).sum();
-        let detail = json!({ "lost_in_flight": struck(&lost), "clients_reset": clients });
-        self.account(id, Phase::Installed, detail);
-        self.queue.push(self.now + HANGS, Event::Fault(id, Moment::Check));
+        let clients = nodes.into_iter().map(|node| (node, self.break_clients(node)));
+        let clients: BTreeMap<NodeId, usize> = clients.filter(|(_, waited)| *waited > 0).collect();
+        if lost.is_empty() && clients.is_empty() {
+            return self.troubles.await_message(id, &self.nemesis.faults[id].links);
+        }
+        let fault = &mut self.nemesis.faults[id];
+        (fault.struck, fault.clients) = (lost, clients);
+        let proof = self.seen_on_links(id, NetworkTrouble::Reset);
+        self.bitten(id, proof);
     }
 
-    pub(super) fn check_reset(&mut self, id: FaultId) {
-        let fault = &self.nemesis.faults[id];
-        if fault.unreached != fault.links {
-            let why = "what was in flight on a broken connection arrived".to_owned();
-            return self.give_up(id, Phase::Failed, why);
+    /// A fault has come to its end and was not seen to have had an effect.
+    pub(super) fn end_wait_of_links(&mut self, id: FaultId, how: NetworkTrouble) {
+        if how != NetworkTrouble::Reset && !self.troubles.struck(id).is_empty() {
+            // Since it was last looked at.
+            return self.check_trouble(id);
         }
-        let lost: Vec<String> = fault.links.iter().map(Link::to_string).collect();
-        self.bitten(id, json!({ "probes_lost_in_flight": lost }));
+        self.troubles.remove(id);
+        let nodes = names(&self.nemesis.faults[id].nodes);
+        let why = match how {
+            NetworkTrouble::Reset => format!("while it lasted, nothing was on its way to {nodes}"),
+            _ => format!("while it lasted, it struck no message to or from {nodes}"),
+        };
+        self.give_up(id, Phase::Skipped, why);
+    }
+
+    /// What a fault did to messages and clients.
+    pub(super) fn seen_on_links(&mut self, id: FaultId, how: NetworkTrouble) -> Value {
+        if how != NetworkTrouble::Reset {
+            self.nemesis.faults[id].struck = self.troubles.struck(id);
+        }
+        let State { struck, clients, .. } = &self.nemesis.faults[id];
+        let struck = by_link(struck);
+        if how != NetworkTrouble::Reset {
+            return json!({ "counters": struck });
+        }
+        let clients: BTreeMap<String, usize> =
+            clients.iter().map(|(node, count)| (format!("n{node}"), *count)).collect();
+        json!({ "lost_in_flight": struck, "clients_reset": clients })
     }
 }
 

@@ -1,4 +1,8 @@
 //! Cuts, and what links need to be whole again.
+//!
+//! Probes prove both, on links that may be idle: a cut drops all or nothing, and a probe passes the
+//! same [`crate::cluster::sim::network::Cuts::drops`] as any message when it leaves and when it
+//! arrives. Where one is dropped every message is.
 
 use checker::fault::Phase;
 use serde_json::{Value, json};
