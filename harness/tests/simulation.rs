@@ -571,6 +571,46 @@ fn a_violation_outranks_a_place_that_cannot_be_written() {
     assert_eq!(failures[0].kept.as_ref().unwrap_err(), "the disk is full");
 }
 
+/// Nodes whose timers no valid plan has: each panics when it starts.
+fn impossible(seed: u64) -> Plan {
+    let timings = Timings { election_timeout: Duration::ZERO, ..options(0).timings };
+    Plan { timings, ..short(seed) }
+}
+
+#[test]
+fn a_node_that_panics_when_it_starts_is_a_violation() {
+    let simulation = run(&impossible(1));
+    let verdict = judge(&simulation);
+    assert_eq!(verdict.outcome, Outcome::Violated, "{}", verdict.summary);
+    let crashes = &simulation.evidence.run.crashes;
+    assert_eq!(crashes.len(), impossible(1).nodes as usize);
+    assert!(crashes[0].how.contains("the election timeout must not be zero"), "{crashes:?}");
+    let told = harness::story::story(&impossible(1));
+    assert!(told.contains("n1  ends by itself (it panicked: the election"), "{told}");
+}
+
+#[test]
+fn a_panic_of_the_harness_costs_one_seed_and_is_told() {
+    let place = || panic!("a seed failed");
+    let plan = |seed| {
+        assert_ne!(seed, 2, "no plan for this seed");
+        Ok(short(seed))
+    };
+    let (failures, never) = (Failures::default(), AtomicBool::new(false));
+    let campaign = Campaign { keep_going: true, ..seeds(0, 6) };
+    let total = finished(campaign::run(&campaign, &plan, &place, &[], &failures, &never));
+    assert_eq!((total.seeds, total.panicked, total.unknown), (6, 1, 0));
+    assert_eq!(total.outcome(), Outcome::Unknown);
+    let panicked = failures.1.into_inner().unwrap();
+    assert_eq!(panicked[0].0, 2);
+    assert!(panicked[0].1.contains("no plan for this seed"), "{panicked:?}");
+
+    let (failures, over) = (Failures::default(), AtomicBool::new(false));
+    let campaign = Campaign { jobs: 1, ..seeds(2, 1_000_000) };
+    let total = finished(campaign::run(&campaign, &plan, &place, &[], &failures, &over));
+    assert_eq!((total.seeds, total.panicked), (1, 1), "it stops at the first");
+}
+
 /// The disk is full for some time, and the log of none of these few operations needs another segment.
 fn in_vain(seed: u64) -> Plan {
     let load = Load { rate: 5, ..options(0).load };
@@ -615,11 +655,15 @@ fn seeds(first: u64, end: u64) -> Campaign {
 }
 
 #[derive(Default)]
-struct Failures(Mutex<Vec<Failure>>);
+struct Failures(Mutex<Vec<Failure>>, Mutex<Vec<(u64, String)>>);
 
 impl Watch for Failures {
     fn failed(&self, failure: &Failure) {
         self.0.lock().unwrap().push(failure.clone());
+    }
+
+    fn panicked(&self, seed: u64, words: &str) {
+        self.1.lock().unwrap().push((seed, words.to_owned()));
     }
 
     fn done(&self, _: &Total) {}

@@ -4,6 +4,7 @@
 //! that fails is kept as a run directory.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     sync::{
         Mutex, PoisonError,
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use checker::{
     history::Kind,
     linear::Limits,
@@ -24,7 +25,7 @@ use checker::{
 use crate::{
     cluster::sim::{Simulation, simulate_observed},
     plan::Plan,
-    run::simulation,
+    run::{simulation, words},
 };
 
 pub use digest::Digest;
@@ -60,6 +61,8 @@ pub struct Campaign {
 pub trait Watch: Sync {
     /// A seed was not ok.
     fn failed(&self, failure: &Failure);
+    /// The harness itself panicked over a seed, and said so.
+    fn panicked(&self, seed: u64, words: &str);
     /// A seed is done; this is the sum so far.
     fn done(&self, total: &Total);
 }
@@ -67,13 +70,15 @@ pub trait Watch: Sync {
 /// What a campaign comes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
-    /// Seeds that were judged.
+    /// Seeds that were simulated.
     pub seeds: u64,
     /// Those that violated a property.
     pub violated: u64,
     /// Those that were undecided.
     pub unknown: u64,
-    /// Those of both that could not be kept as run directories.
+    /// Those over which the harness itself panicked, so that they were not judged.
+    pub panicked: u64,
+    /// Those that were judged and not ok, and could not be kept as run directories.
     pub unkept: u64,
     /// Operations that clients began.
     pub operations: u64,
@@ -96,7 +101,7 @@ impl Total {
     pub fn outcome(&self) -> Outcome {
         if self.violated > 0 {
             Outcome::Violated
-        } else if self.unknown > 0 || self.seeds == 0 || self.faults.all_in_vain() {
+        } else if self.unknown + self.panicked > 0 || self.seeds == 0 || self.faults.all_in_vain() {
             Outcome::Unknown
         } else {
             Outcome::Ok
@@ -227,6 +232,20 @@ pub fn run(
         watch.done(&sum);
         Ok(())
     };
+    // No reason to lose the other seeds, and this one is not to be forgotten.
+    let panicked = |seed, words: &str| {
+        let sum = {
+            let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
+            total.seeds += 1;
+            total.panicked += 1;
+            *total
+        };
+        watch.panicked(seed, words);
+        if !campaign.keep_going {
+            over.store(true, Ordering::Relaxed);
+        }
+        watch.done(&sum);
+    };
     let time_is_up = || campaign.deadline.is_some_and(|deadline| Instant::now() >= deadline);
     let take = || {
         let taken =
@@ -238,9 +257,13 @@ pub fn run(
             && !time_is_up()
             && let Some(seed) = take()
         {
-            if let Err(error) = one(seed) {
-                over.store(true, Ordering::Relaxed);
-                return Err(error.context(format!("seed {seed}")));
+            match catch_unwind(AssertUnwindSafe(|| one(seed))) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    over.store(true, Ordering::Relaxed);
+                    return Err(error.context(format!("seed {seed}")));
+                }
+                Err(panic) => panicked(seed, words(&*panic)),
             }
         }
         Ok(())
@@ -248,7 +271,7 @@ pub fn run(
     let ended = thread::scope(|scope| {
         let workers: Vec<_> = (0..campaign.jobs.max(1)).map(|_| scope.spawn(work)).collect();
         let join = |worker: thread::ScopedJoinHandle<'_, _>| {
-            worker.join().unwrap_or_else(|_| Err(anyhow!("a simulation panicked")))
+            worker.join().unwrap_or_else(|panic| resume_unwind(panic))
         };
         // All of them, before the first error.
         workers.into_iter().map(join).fold(Ok(()), anyhow::Result::and)

@@ -170,21 +170,26 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         ended => ended?,
     }
     Ok(match outcome {
-        // What failed cannot be looked at; no evidence is the environment's failure.
-        Outcome::Unknown if total.unkept > 0 => Exit::Failed,
+        // What failed cannot be looked at: no evidence is the environment's failure, a panic the
+        // harness's.
+        Outcome::Unknown if total.unkept + total.panicked > 0 => Exit::Failed,
         // It found no violation, but did not do what it was asked for.
         Outcome::Ok if stop.asked().is_some() => Exit::Unknown,
         outcome => outcome.into(),
     })
 }
 
+/// Seeds that were not ok.
+fn failed(total: &Total) -> u64 {
+    total.violated + total.unknown + total.panicked
+}
+
 /// Why not all seeds were simulated, in a sentence.
 fn ended_early(campaign: &Campaign, total: &Total, signal: Option<&str>) -> Option<String> {
     let asked = campaign.end.map(|end| end - campaign.first);
-    let failed = total.violated + total.unknown > 0;
     match (signal, asked) {
         (Some(signal), _) => Some(format!("ended early by {signal}")),
-        (None, _) if failed && !campaign.keep_going => {
+        (None, _) if failed(total) > 0 && !campaign.keep_going => {
             Some("ended at the first failure; --keep-going goes on".to_owned())
         }
         (None, Some(asked)) if total.seeds < asked && campaign.deadline.is_some() => {
@@ -241,6 +246,10 @@ impl Watch for Screen {
         });
     }
 
+    fn panicked(&self, seed: u64, words: &str) {
+        self.bar.suspend(|| line(&format!("error: seed {seed}: the harness panicked: {words}")));
+    }
+
     fn done(&self, total: &Total) {
         let elapsed = self.began.elapsed();
         let rate = total.seeds as f64 / elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -248,7 +257,7 @@ impl Watch for Screen {
             Some(time) => milliseconds(elapsed.min(time)),
             None => total.seeds,
         });
-        let failed = match total.violated + total.unknown {
+        let failed = match failed(total) {
             0 => String::new(),
             failed => format!(", {failed} failed"),
         };
@@ -280,11 +289,15 @@ pub(super) fn minutes(text: &str) -> Result<Duration, String> {
 
 fn summary(total: &Total, began: Instant) {
     let seconds = began.elapsed().as_secs_f64();
+    let panicked = match total.panicked {
+        0 => String::new(),
+        panicked => format!(", {panicked} not judged as the harness panicked"),
+    };
     line(&format!(
-        "{} in {seconds:.1} s ({:.1} a second): {} ok, {} violated, {} unknown",
+        "{} in {seconds:.1} s ({:.1} a second): {} ok, {} violated, {} unknown{panicked}",
         plural(total.seeds, "seed"),
         total.seeds as f64 / seconds.max(f64::MIN_POSITIVE),
-        total.seeds - total.violated - total.unknown,
+        total.seeds - failed(total),
         total.violated,
         total.unknown,
     ));

@@ -306,7 +306,8 @@ fn save(dir: &Path, run: &Run) -> anyhow::Result<()> {
     })
 }
 
-fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+/// What a panic said.
+pub(crate) fn words(panic: &(dyn std::any::Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()
         .copied()

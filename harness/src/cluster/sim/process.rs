@@ -2,8 +2,10 @@
 //! meanwhile: `round`.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, VecDeque},
     mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
@@ -26,6 +28,7 @@ use super::{
 use crate::{
     nemesis::{DiskTrouble, NodeId, overlap::FaultId},
     plan::{self, Storage},
+    run::words,
 };
 
 const CLUSTER: u64 = 0x51_4d;
@@ -91,6 +94,17 @@ pub(super) struct Syncing {
     pub(super) took: Duration,
     /// The fault that slows it.
     pub(super) slowed: Option<FaultId>,
+}
+
+/// Why a process did not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotStarted {
+    /// It refused to, with what its disk holds.
+    #[error(transparent)]
+    Refused(#[from] storage::Error),
+    /// It found its own state impossible, which is on record.
+    #[error("{0}")]
+    Crashed(String),
 }
 
 impl Process {
@@ -164,7 +178,7 @@ impl World<'_> {
     }
 
     /// Starts a process, which may refuse to with what its disk holds. The disk is then as before.
-    pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), storage::Error> {
+    pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), NotStarted> {
         let true_now = self.now;
         let seed = self.rng.random();
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
@@ -173,14 +187,10 @@ impl World<'_> {
         let segment_bytes = self.plan.world.disk.segment_bytes;
         let segments = Options { first_segment_bytes: segment_bytes / 4, segment_bytes };
         let process = self.process(id);
-        let Some(disk) = process.disk.take() else { return Ok(()) };
+        // To open a log takes the disk; this one stays where the process does not start.
+        let Some(disk) = process.disk.clone() else { return Ok(()) };
         process.incarnation += 1;
-        // To open a log takes the disk; the copy stays where the log is refused.
-        process.disk = Some(disk.clone());
-        let (wal, recovered) = Wal::open_with(disk, identity(id), segments)?;
-        process.disk = None;
         let now = process.time.read(true_now);
-        let (boot, cut) = (recovered.boot, recovered.cut);
         let config = Config {
             id,
             cluster_id: CLUSTER,
@@ -191,9 +201,27 @@ impl World<'_> {
             seed,
             limits,
         };
-        let mut replica = Replica::new(config, recovered, now);
-        let mut outputs = Outputs::default();
-        replica.handle(now, Input::Timer, &mut outputs);
+        // A replica may find its state impossible as soon as it begins.
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            let (wal, recovered) = Wal::open_with(disk, identity(id), segments)?;
+            let (boot, cut) = (recovered.boot, recovered.cut);
+            let mut replica = Replica::new(config, recovered, now);
+            let mut outputs = Outputs::default();
+            replica.handle(now, Input::Timer, &mut outputs);
+            Ok::<_, storage::Error>((wal, replica, outputs, boot, cut))
+        }));
+        let (wal, replica, outputs, boot, cut) = match begun {
+            Ok(begun) => begun?,
+            Err(panic) => {
+                let how = format!("it panicked: {}", words(&*panic));
+                let ending = Ending::Itself(&how);
+                self.watch.see(true_now, Happening::Ended { node: id, ending, unsynced: 0 });
+                self.record.crash(id, how.clone());
+                return Err(NotStarted::Crashed(how));
+            }
+        };
+        let process = self.process(id);
+        process.disk = None;
         process.running = Some(Box::new(Running {
             replica,
             wal,
@@ -332,18 +360,28 @@ impl World<'_> {
         self.record.incomplete(format!("n{id} {how}"));
     }
 
+    /// A process found its own state impossible, and ends with it.
+    pub(super) fn crashed(&mut self, id: NodeId, panic: &(dyn Any + Send)) {
+        let how = format!("it panicked: {}", words(panic));
+        self.end(id, Ending::Itself(&how), true);
+        self.record.crash(id, how);
+    }
+
     /// Ends a process in order: what is queued is written, and the trace says so.
     pub(super) fn stop(&mut self, id: NodeId) {
         let Some(running) = &mut self.process(id).running else { return };
-        let mut finish = || {
+        let finish = || {
             for (_, records) in running.queued.drain(..) {
                 running.wal.append(&records)?;
             }
             running.wal.sync()
         };
-        if let Err(why) = finish() {
-            return self.ended(id, &format!("stopped: {why}"));
+        match catch_unwind(AssertUnwindSafe(finish)) {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return self.ended(id, &format!("stopped: {why}")),
+            Err(panic) => return self.crashed(id, &*panic),
         }
+        let Some(running) = &self.process(id).running else { return };
         let (line, clock) = ((running.boot, running.lines), running.replica.clock() + 1);
         self.trace(id, line, clock, trace::Event::Stopped {});
         self.end(id, Ending::Stopped, true);

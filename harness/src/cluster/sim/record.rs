@@ -1,13 +1,13 @@
 //! The evidence of a simulated run, in memory; Raft's safety is checked on each step as it comes.
 
 use checker::{
-    evidence::Evidence,
+    evidence::{Crash, Evidence},
     fault, history,
     raft::{Checker, Passed},
 };
 use proto::trace;
 
-use crate::plan::Plan;
+use crate::{nemesis::NodeId, plan::Plan};
 
 /// There is room from the beginning for no more operations than these.
 const OPERATIONS_MAX: u64 = 10_000;
@@ -63,6 +63,11 @@ impl Recorder {
     /// Something keeps the evidence from being complete.
     pub(super) fn incomplete(&mut self, why: String) {
         self.evidence.run.incomplete.push(why);
+    }
+
+    /// A node ended by a defect of its own.
+    pub(super) fn crash(&mut self, node: NodeId, how: String) {
+        self.evidence.run.crashes.push(Crash { node, how });
     }
 
     /// The first violation of Raft's safety.

@@ -6,13 +6,11 @@
 //! everything that is queued, appends it all, and syncs once.
 
 use std::{
-    any::Any,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
-use checker::evidence::Crash;
 use node::{
     raft::{Body, Message},
     replica::Input,
@@ -23,7 +21,7 @@ use rand::RngExt;
 
 use super::{
     network::{Fate, between},
-    observe::{Ending, Happening, Loss, MessageId},
+    observe::{Happening, Loss, MessageId},
     process::{Running, Syncing},
     queue::{Event, Moment, News, Work},
     world::World,
@@ -85,11 +83,7 @@ impl World<'_> {
         match done {
             Ok(Ok(())) => self.wind(id),
             Ok(Err(why)) => self.stopped(id, &why),
-            Err(panic) => {
-                let how = format!("it panicked: {}", words(&*panic));
-                self.end(id, Ending::Itself(&how), true);
-                self.record.run().crashes.push(Crash { node: id, how });
-            }
+            Err(panic) => self.crashed(id, &*panic),
         }
     }
 
@@ -280,12 +274,4 @@ impl World<'_> {
             self.watch.see(self.now, Happening::Violation { node: id, summary });
         }
     }
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("it said nothing")
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{POLL, holders, left_alone, names};
 use crate::{
     cluster::sim::{
-        process::identity,
+        process::{NotStarted, identity},
         queue::{Event, Moment},
         world::World,
     },
@@ -222,7 +222,7 @@ impl World<'_> {
                  is damaged"
             )),
             Err(why) => match &why {
-                storage::Error::Corrupt { file, offset, .. }
+                NotStarted::Refused(storage::Error::Corrupt { file, offset, .. })
                     if (file, *offset) == (&flipped, record) =>
                 {
                     Ok(format!("{file} is damaged at offset {offset}"))
