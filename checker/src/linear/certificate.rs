@@ -24,6 +24,12 @@
 //!    successful one is a write and looks at the state: kept, it needs the write that it saw; to be
 //!    left out, it must not be what a kept one saw.
 //!
+//! A whole *part* of an object may be left out too, where what is left of an order of the whole is an
+//! order of the part: [`refutes_part`]. A queue without some of its values is still a queue of the
+//! others, and a set without some of its elements one of the others; `part` of
+//! [`fifo`](super::fifo::Conflict::part) and [`inclusion`](super::inclusion::Conflict::part) say what
+//! is left of each operation.
+//!
 //! All this holds for any order by times, so for one that keeps [turns](super::turns) too; and what
 //! is left of that keeps them as well. So orders of the core that do not keep them need not count.
 
@@ -149,6 +155,41 @@ pub fn refutes<M: Model>(
         }
     }
     exhaust(model, &few, left)
+}
+
+/// Whether `core`, positions in `intervals`, shows in the same way that a part of the object has no
+/// order up to the moment `until`. `part` says what is left of an operation, or that nothing is. All
+/// that changes the part must be in the core; what only observes it need not.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn refutes_part<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    part: impl Fn(&M::Operation) -> Option<M::Operation>,
+    core: &[usize],
+    until: u64,
+    steps: usize,
+) -> Result<(), Flaw> {
+    let mut kept = vec![false; intervals.len()];
+    for &position in core {
+        let kept = kept.get_mut(position).filter(|kept| !**kept).ok_or(Flaw::Malformed)?;
+        *kept = true;
+    }
+    let mut few = Vec::with_capacity(core.len());
+    for (position, &Interval { ref operation, call, ret }) in intervals.iter().enumerate() {
+        match part(operation).filter(|_| call <= until) {
+            Some(operation) if kept[position] => {
+                few.push(Interval { operation, call, ret: ret.filter(|ret| *ret <= until) });
+            }
+            Some(operation) if model.effect(&operation) != Effect::Observe => {
+                return Err(Flaw::Lacks(position));
+            }
+            None if kept[position] => return Err(Flaw::Malformed),
+            Some(_) | None => {}
+        }
+    }
+    exhaust(model, &few, steps)
 }
 
 /// Tries all orders. Two beginnings with the same operations and the same state are tried once.

@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use rustc_hash::FxHashSet;
+
 use super::{
     certificate::{self, Flaw},
     cut::Cut,
     search::{Budget, Found, Interval, Search},
 };
-use crate::model::Model;
+use crate::model::{Effect, Model};
 
 /// What was found, with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,17 +188,78 @@ pub(super) fn refute<M: Model>(
         let steps = TO_VERIFY + TO_VERIFY_EACH * intervals.len();
         match certificate::refutes(model, intervals, &core.operations, until, steps) {
             Ok(()) => {}
-            Err(flaw @ Flaw::TooLarge) => {
-                let count = core.operations.len();
-                core.doubt =
-                    Some(format!("the core of {count} operations was not verified: {flaw}"));
-            }
+            Err(flaw @ Flaw::TooLarge) => core.doubt = Some(not_verified(&core.operations, flaw)),
             Err(flaw) => {
                 return bug(format!("operations {:?} are no core: {flaw}", core.operations));
             }
         }
         return Decision::Illegal(Box::new(core));
     }
+}
+
+/// The core that shows that a part of an object has no order: `part` says what is left of an
+/// operation, as in [`certificate::refutes_part`], which has checked the core unless there is a
+/// [doubt](Core::doubt). Of operations that only observe, it has none but those of `needed`.
+///
+/// # Errors
+/// The part has an order, or what was left out could not be.
+pub fn refute_part<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    part: impl Fn(&M::Operation) -> Option<M::Operation>,
+    needed: &[usize],
+    budget: &Budget,
+) -> Result<Core<M::State>, String> {
+    let needed: FxHashSet<usize> = needed.iter().copied().collect();
+    let (mut few, mut operations) = (Vec::new(), Vec::new());
+    for (position, &Interval { ref operation, call, ret }) in intervals.iter().enumerate() {
+        if let Some(operation) = part(operation)
+            && (needed.contains(&position) || model.effect(&operation) != Effect::Observe)
+        {
+            few.push(Interval { operation, call, ret });
+            operations.push(position);
+        }
+    }
+    let deadline = budget.deadline.max(Instant::now() + TO_LOOK);
+    let brief = Budget { memory: budget.memory.min(TO_EXPLAIN), deadline };
+    let mut search = Search::new(model, brief).with_order();
+    let mut core = match search.decide(&few) {
+        Found::Illegal(found) => Core {
+            until: few[found.at].ret.unwrap_or(u64::MAX).max(few[found.at].call),
+            stuck: operations[found.at],
+            tried: found.tried.into_iter().map(|at| operations[at]).collect(),
+            possible: found.possible,
+            operations: Vec::new(),
+            doubt: None,
+        },
+        Found::Linearizable(_) => {
+            return Err(format!("a bug of the checker: operations {operations:?} have an order"));
+        }
+        Found::Undecided { .. } => {
+            let last = needed.iter().copied().max_by_key(|&at| (intervals[at].ret, at));
+            let (until, stuck) = (u64::MAX, last.unwrap_or_default());
+            let (tried, possible) = (Vec::new(), Vec::new());
+            Core { until, stuck, tried, possible, operations: Vec::new(), doubt: None }
+        }
+    };
+    operations.retain(|&at| intervals[at].call <= core.until);
+    let steps = TO_VERIFY + TO_VERIFY_EACH * intervals.len();
+    core.operations = operations;
+    match certificate::refutes_part(model, intervals, part, &core.operations, core.until, steps) {
+        Ok(()) => {}
+        Err(flaw @ Flaw::TooLarge) => core.doubt = Some(not_verified(&core.operations, flaw)),
+        Err(flaw) => {
+            return Err(format!(
+                "a bug of the checker: operations {:?} are no core: {flaw}",
+                core.operations
+            ));
+        }
+    }
+    Ok(core)
+}
+
+fn not_verified(core: &[usize], flaw: Flaw) -> String {
+    format!("the core of {} operations was not verified: {flaw}", core.len())
 }
 
 /// Time to look at a core when all other time is used up.

@@ -22,11 +22,7 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use rustc_hash::FxHashMap;
 
-use super::{
-    certificate,
-    objects::{Decision, Object},
-    search::Interval,
-};
+use super::{certificate, objects::Object, search::Interval};
 use crate::model::queue::{Operation, Queue};
 
 /// What was found.
@@ -357,10 +353,53 @@ impl Conflict {
         }
     }
 
+    /// What is left of an operation where only the values are looked at that the conflict is about.
+    ///
+    /// Of an order of the whole this leaves an order of the part: the queue keeps these values in
+    /// their order whatever else it holds, and is empty of them where it is empty. A dequeue without
+    /// an answer may have taken one of them, unless as many dequeues answered each of them as
+    /// enqueues put it there: then these took them all.
+    pub fn part(
+        &self,
+        intervals: &[Interval<Operation>],
+    ) -> impl Fn(&Operation) -> Option<Operation> + use<> {
+        // By value, how many more were enqueued than dequeues answered.
+        let mut left: FxHashMap<usize, isize> = FxHashMap::default();
+        for at in self.operations() {
+            if let Operation::Enqueue(value) | Operation::Dequeue(Some(value)) =
+                intervals[at].operation
+            {
+                left.insert(value, 0);
+            }
+        }
+        for Interval { operation, ret, .. } in intervals {
+            match operation {
+                Operation::Enqueue(value) => {
+                    left.entry(*value).and_modify(|left| *left += 1);
+                }
+                Operation::Dequeue(Some(value)) if ret.is_some() => {
+                    left.entry(*value).and_modify(|left| *left -= 1);
+                }
+                Operation::Dequeue(_) | Operation::Take => {}
+            }
+        }
+        let may_be_taken = left.values().any(|&left| left > 0);
+        move |operation| {
+            let stays = match operation {
+                Operation::Enqueue(value) | Operation::Dequeue(Some(value)) => {
+                    left.contains_key(value)
+                }
+                Operation::Dequeue(None) => true,
+                Operation::Take => may_be_taken,
+            };
+            stays.then_some(*operation)
+        }
+    }
+
     /// The conflict in words.
-    pub(crate) fn told(&self, object: &Object<'_, Operation>) -> Decision {
+    pub(crate) fn told(&self, object: &Object<'_, Operation>) -> String {
         let say = |position: &usize| object.say(*position);
-        let summary = match self {
+        match self {
             Self::NeverEnqueued(dequeue) => {
                 format!("{} although nobody ever enqueued that", say(dequeue))
             }
@@ -397,7 +436,6 @@ impl Conflict {
                 };
                 format!("{} although the queue was not empty: {there}", say(dequeue))
             }
-        };
-        Decision::Illegal { summary, witnesses: self.operations(), refutation: None }
+        }
     }
 }

@@ -7,11 +7,9 @@
 //!
 //! An order is believed only once [`certificate::verify`] has checked it.
 
-use super::{
-    certificate,
-    objects::{Decision, Object},
-    search::Interval,
-};
+use rustc_hash::FxHashSet;
+
+use super::{certificate, objects::Object, search::Interval};
 use crate::model::set::{Operation, Set};
 
 /// What the reads say of a history.
@@ -172,10 +170,60 @@ impl Conflict {
         }
     }
 
+    /// What is left of an operation where only the one or two elements are looked at that the
+    /// conflict is about. Of an order of the whole this leaves an order of the part: whether an
+    /// element is in the set does not depend on others.
+    pub fn part(
+        &self,
+        intervals: &[Interval<Operation>],
+    ) -> impl Fn(&Operation) -> Option<Operation> + use<> {
+        let members = |at: usize| match &intervals[at].operation {
+            Operation::Read(members) => &**members,
+            Operation::Add(_) | Operation::Remove(_) => &[],
+        };
+        let added = |at: usize| match intervals[at].operation {
+            Operation::Add(element) => Some(element),
+            Operation::Remove(_) | Operation::Read(_) => None,
+        };
+        let beyond = |more: usize, less: usize| {
+            let missing = |element: &&usize| members(less).binary_search(element).is_err();
+            members(more).iter().find(missing).copied()
+        };
+        let elements: Vec<usize> = match *self {
+            Self::Twice(read) => {
+                let twice = members(read).windows(2).find(|pair| pair[0] == pair[1]);
+                twice.map(|pair| pair[0]).into_iter().collect()
+            }
+            Self::NeverAdded(read) => {
+                let all: FxHashSet<usize> = (0..intervals.len()).filter_map(added).collect();
+                let never = members(read).iter().find(|element| !all.contains(element));
+                never.copied().into_iter().collect()
+            }
+            Self::Fork(first, second) => {
+                beyond(first, second).into_iter().chain(beyond(second, first)).collect()
+            }
+            Self::Backwards(late, read) => {
+                added(late).or_else(|| beyond(read, late)).into_iter().collect()
+            }
+            Self::Missing { add, after, .. } => {
+                added(add).into_iter().chain(added(after)).collect()
+            }
+        };
+        move |operation| match operation {
+            Operation::Add(element) | Operation::Remove(element) => {
+                elements.contains(element).then(|| operation.clone())
+            }
+            Operation::Read(members) => {
+                let shown = members.iter().filter(|member| elements.contains(member));
+                Some(Operation::Read(shown.copied().collect()))
+            }
+        }
+    }
+
     /// The conflict in words.
-    pub(crate) fn told(&self, object: &Object<'_, Operation>) -> Decision {
+    pub(crate) fn told(&self, object: &Object<'_, Operation>) -> String {
         let say = |position| object.say(position);
-        let summary = match *self {
+        match *self {
             Self::Twice(read) => format!("{}, which shows an element twice", say(read)),
             Self::NeverAdded(read) => {
                 format!("{} although nobody ever added all of that", say(read))
@@ -199,7 +247,6 @@ impl Conflict {
                 say(add),
                 say(after)
             ),
-        };
-        Decision::Illegal { summary, witnesses: self.operations(), refutation: None }
+        }
     }
 }

@@ -38,7 +38,7 @@ use crate::{
     history::{Clock, Operation},
     verdict::{self, Property, Violation, count},
 };
-pub use decide::{Core, Decision, decide};
+pub use decide::{Core, Decision, decide, refute_part};
 use key::Subject;
 pub use key::{Key, check_key, decide as decide_register};
 pub use search::{Budget, Interval};

@@ -230,6 +230,28 @@ impl<O> Object<'_, O> {
         }
     }
 
+    /// The decision of a decider that needs no search, told by its `summary`, once it is proved that
+    /// the part of the object that it is about has no order: see
+    /// [`refute_part`](decide::refute_part). `words` names a state.
+    pub(crate) fn refuted<M: Model<Operation = O>>(
+        &self,
+        model: &M,
+        summary: String,
+        needed: &[usize],
+        part: impl Fn(&O) -> Option<O>,
+        budget: &Budget,
+        words: impl Fn(&M::State) -> String,
+    ) -> Decision {
+        match decide::refute_part(model, &self.intervals, part, needed, budget) {
+            Ok(core) => {
+                let name = |state: &M::State| shorten(&words(state));
+                let refutation = Some(core.refutation(|at| self.sources[at].index, name));
+                Decision::Illegal { summary, witnesses: core.operations, refutation }
+            }
+            Err(reason) => Decision::Undecided(reason),
+        }
+    }
+
     /// Whether every process takes its turns in an order that times allow.
     pub(crate) fn in_turn(&self, order: &[usize]) -> bool {
         self.turns.keep(order)

@@ -75,19 +75,24 @@ impl Model for Queue {
 pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Unexpected> {
     let mut values = Numbers::default();
     let objects = Objects::of(operations, |source| read(source, &mut values))?;
+    let words = |state: &VecDeque<usize>| {
+        let names: Vec<String> =
+            state.iter().map(|&value| values.datum(value).to_string()).collect();
+        format!("[{}]", names.join(" "))
+    };
     Ok(objects.check(limits, |object, budget| {
         match fifo::decide(&object.intervals) {
             fifo::Found::Linearizable(order) if object.in_turn(&order) => {
                 return Decision::Linearizable;
             }
-            fifo::Found::Illegal(conflict) => return conflict.told(object),
+            fifo::Found::Illegal(conflict) => {
+                let (told, needed) = (conflict.told(object), conflict.operations());
+                let part = conflict.part(&object.intervals);
+                return object.refuted(&Queue, told, &needed, part, budget, words);
+            }
             fifo::Found::Linearizable(_) | fifo::Found::Undecided => {}
         }
-        object.search(&Queue, budget, |state| {
-            let names: Vec<String> =
-                state.iter().map(|&value| values.datum(value).to_string()).collect();
-            format!("[{}]", names.join(" "))
-        })
+        object.search(&Queue, budget, words)
     }))
 }
 

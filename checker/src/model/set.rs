@@ -73,19 +73,24 @@ impl Model for Set {
 pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Unexpected> {
     let mut members = Numbers::default();
     let objects = Objects::of(operations, |source| read(source, &mut members))?;
+    let words = |state: &BTreeSet<usize>| {
+        let names: Vec<String> =
+            state.iter().map(|&member| members.datum(member).to_string()).collect();
+        format!("{{{}}}", names.join(" "))
+    };
     Ok(objects.check(limits, |object, budget| {
         match inclusion::decide(&object.intervals) {
             inclusion::Found::Linearizable(order) if object.in_turn(&order) => {
                 return Decision::Linearizable;
             }
-            inclusion::Found::Illegal(conflict) => return conflict.told(object),
+            inclusion::Found::Illegal(conflict) => {
+                let (told, needed) = (conflict.told(object), conflict.operations());
+                let part = conflict.part(&object.intervals);
+                return object.refuted(&Set, told, &needed, part, budget, words);
+            }
             inclusion::Found::Linearizable(_) | inclusion::Found::Undecided => {}
         }
-        object.search(&Set, budget, |state| {
-            let names: Vec<String> =
-                state.iter().map(|&member| members.datum(member).to_string()).collect();
-            format!("{{{}}}", names.join(" "))
-        })
+        object.search(&Set, budget, words)
     }))
 }
 

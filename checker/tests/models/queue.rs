@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use checker::{
     linear::{
         certificate,
-        fifo::{Found, decide},
+        fifo::{Conflict, Found, decide},
         search::Interval,
     },
     model::queue::{
@@ -15,7 +15,9 @@ use checker::{
 };
 use rand::RngExt;
 
-use crate::small::{Fate, brute_force, core, histories, history, searched, seeded};
+use crate::small::{
+    Fate, brute_force, core, histories, history, is_proved, part_proves, searched, seeded,
+};
 
 /// A history of a queue; answers are true but for a few.
 fn random(seed: u64, most: usize, takes: bool) -> Vec<Interval<Operation>> {
@@ -73,6 +75,7 @@ fn compare(histories: u64, takes: bool) -> (u64, u64, u64) {
                 };
                 let core = core(&intervals, &conflict.operations(), enqueued);
                 assert!(!brute_force(&Queue, &core), "seed {seed}: {conflict:?}, not in {core:#?}");
+                is_proved(&Queue, &intervals, conflict.part(&intervals), &conflict.operations());
                 illegal += 1;
             }
             Found::Undecided => {
@@ -111,4 +114,27 @@ fn agrees_with_brute_force_where_dequeues_have_no_answer() {
     );
     assert!(linearizable > histories / 4 && illegal > histories / 6, "the histories prove little");
     assert!(undecided < histories / 50, "{undecided} of {histories} were passed on");
+}
+
+#[test]
+fn what_refutes_a_part_refutes_the_whole() {
+    let histories = histories(20_000);
+    let mut refuted = 0;
+    for seed in 0..histories {
+        let mut intervals = random(seed, 8, seed % 2 == 0);
+        intervals.retain(|i| i.operation != Dequeue(None) || i.ret.is_some());
+        if intervals.is_empty() {
+            continue;
+        }
+        // The part that any two operations are about, whether they are a conflict or not.
+        let mut random = seeded(!seed);
+        let mut any = || random.random_range(0..intervals.len());
+        let part = Conflict::Twice(any(), any()).part(&intervals);
+        if part_proves(&Queue, &intervals, part, &mut random) {
+            refuted += 1;
+            assert!(!brute_force(&Queue, &intervals), "seed {seed}: {intervals:#?}");
+        }
+    }
+    println!("{histories} parts, {refuted} of them without an order");
+    assert!(refuted > histories / 100, "the parts prove little");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use checker::{
     linear::{
         certificate,
-        inclusion::{Found, decide},
+        inclusion::{Conflict, Found, decide},
         search::Interval,
     },
     model::set::{
@@ -15,7 +15,9 @@ use checker::{
 };
 use rand::{Rng, RngExt};
 
-use crate::small::{Fate, brute_force, core, histories, history, searched, seeded};
+use crate::small::{
+    Fate, brute_force, core, histories, history, is_proved, part_proves, searched, seeded,
+};
 
 /// A history of a set; answers are true but for a few.
 fn random(seed: u64, most: usize) -> Vec<Interval<Operation>> {
@@ -74,6 +76,7 @@ fn agrees_with_brute_force() {
                 };
                 let core = core(&intervals, &conflict.operations(), added);
                 assert!(!brute_force(&Set, &core), "seed {seed}: {conflict:?}, not in {core:#?}");
+                is_proved(&Set, &intervals, conflict.part(&intervals), &conflict.operations());
                 illegal += 1;
             }
             Found::Undecided => {
@@ -84,4 +87,26 @@ fn agrees_with_brute_force() {
     }
     println!("{histories} histories: {linearizable} linearizable, {illegal} illegal, no mismatch");
     assert!(linearizable > histories / 4 && illegal > histories / 6, "the histories prove little");
+}
+
+#[test]
+fn what_refutes_a_part_refutes_the_whole() {
+    let histories = histories(20_000);
+    let mut refuted = 0;
+    for seed in 0..histories {
+        let intervals = random(seed, 7);
+        if intervals.is_empty() {
+            continue;
+        }
+        // The part that any two operations are about, whether they are a conflict or not.
+        let mut random = seeded(!seed);
+        let mut any = || random.random_range(0..intervals.len());
+        let part = Conflict::Backwards(any(), any()).part(&intervals);
+        if part_proves(&Set, &intervals, part, &mut random) {
+            refuted += 1;
+            assert!(!brute_force(&Set, &intervals), "seed {seed}: {intervals:#?}");
+        }
+    }
+    println!("{histories} parts, {refuted} of them without an order");
+    assert!(refuted > histories / 100, "the parts prove little");
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use checker::{
-    linear::{Budget, Decision, Interval, decide},
-    model::Model,
+    linear::{Budget, Decision, Interval, certificate, decide, refute_part},
+    model::{Effect, Model},
 };
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -119,6 +119,53 @@ pub(crate) fn core<O: Clone>(
                 .any(|&of| belongs(&intervals[at].operation, &intervals[of].operation))
     };
     (0..intervals.len()).filter(|&at| needed(at)).map(|at| intervals[at].clone()).collect()
+}
+
+/// Holds a conflict to its proof: the part that it is about has no order.
+pub(crate) fn is_proved<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    part: impl Fn(&M::Operation) -> Option<M::Operation>,
+    conflict: &[usize],
+) {
+    let budget = Budget { memory: 1 << 26, deadline: Instant::now() + Duration::from_secs(60) };
+    let core = refute_part(model, intervals, &part, conflict, &budget);
+    let core = core.unwrap_or_else(|why| panic!("{why}: {conflict:?} of {intervals:#?}"));
+    assert_eq!(core.doubt, None, "{conflict:?} of {intervals:#?}");
+    assert!(core.operations.contains(&core.stuck), "{core:?} of {intervals:#?}");
+    let few: Vec<_> = core
+        .operations
+        .iter()
+        .filter_map(|&at| {
+            let Interval { ref operation, call, ret } = intervals[at];
+            Some(Interval {
+                operation: part(operation)?,
+                call,
+                ret: ret.filter(|r| *r <= core.until),
+            })
+        })
+        .collect();
+    assert!(!brute_force(model, &few), "{core:?} of {intervals:#?}");
+}
+
+/// Whether the verifier takes a part of a history, up to a random moment and without some of what
+/// observes it, for a proof that the history has no order.
+pub(crate) fn part_proves<M: Model>(
+    model: &M,
+    intervals: &[Interval<M::Operation>],
+    part: impl Fn(&M::Operation) -> Option<M::Operation>,
+    random: &mut ChaCha8Rng,
+) -> bool {
+    let until = random.random_range(0..=intervals.iter().filter_map(|i| i.ret).max().unwrap_or(0));
+    let core: Vec<usize> = (0..intervals.len())
+        .filter(|&at| intervals[at].call <= until)
+        .filter(|&at| {
+            part(&intervals[at].operation).is_some_and(|operation| {
+                model.effect(&operation) != Effect::Observe || random.random_bool(0.8)
+            })
+        })
+        .collect();
+    certificate::refutes_part(model, intervals, part, &core, until, 1 << 20).is_ok()
 }
 
 /// The random source of a history.
