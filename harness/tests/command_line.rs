@@ -163,6 +163,51 @@ fn what_is_no_run_is_refused() {
     expect(&["check", dir.path().to_str().unwrap()], 3, "not a run directory");
     expect(&["check", "/nowhere"], 3, "/nowhere");
     expect(&["report", "/nowhere"], 3, "/nowhere");
+    let empty = dir.path().to_str().unwrap();
+    for command in ["replay", "shrink"] {
+        expect(&[command, empty], 64, "is no run directory: it has no plan.json");
+    }
+    expect(&["report", empty], 3, "is not a run directory: it has none of run.json");
+    assert!(dir.path().read_dir().unwrap().next().is_none(), "nothing is written there");
+}
+
+#[test]
+fn a_replay_that_differs_is_told_with_its_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let run = out.to_str().unwrap();
+    let options = ["--cluster", "sim", "--time", "5s", "--rate", "20", "--seed", "1", "--out", run];
+    assert_eq!(harness(&[&["test"], &options[..]].concat()).status.code(), Some(0));
+    std::fs::write(out.join("trace/n2.jsonl"), "").unwrap();
+    expect(&["replay", run], 3, "trace/n2.jsonl from line 1 on");
+    let said = harness(&["replay", run, "--verbose"]).stdout;
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains(" s  client ") && said.contains("properties held."), "{said}");
+
+    let plan = dir.path().join("plan");
+    std::fs::create_dir(&plan).unwrap();
+    std::fs::copy(out.join("plan.json"), plan.join("plan.json")).unwrap();
+    let output = harness(&["replay", plan.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("has a plan and no recorded run"), "{said}");
+}
+
+#[test]
+fn a_plan_that_was_not_shrunk_to_the_end_is_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("failing");
+    let out = out.to_str().unwrap();
+    let lost =
+        ["sim", "--no-swarm", "--seeds", "0..1", "--storage", "memory", "--faults", "kill:all"];
+    assert_eq!(harness(&[&lost[..], &["--out", out]].concat()).status.code(), Some(1));
+    let run = dir.path().join("failing/seed-0");
+    let shrink = ["shrink", run.to_str().unwrap(), "--jobs", "1", "--seconds"];
+    expect(&[&shrink[..], &["0"]].concat(), 64, "--seconds");
+    let output = harness(&[&shrink[..], &["1"]].concat());
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("ended early by --seconds: the plan may not be minimal"), "{said}");
 }
 
 #[test]

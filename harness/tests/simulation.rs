@@ -455,6 +455,31 @@ fn a_run_directory_is_whole_and_replays() {
 }
 
 #[test]
+fn a_replay_is_compared_with_all_that_was_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let simulation = run(&short(1));
+    keep(directory.path(), &short(1), &simulation, &[]).unwrap().1.unwrap();
+    let differs = || compare(directory.path(), &simulation.evidence).unwrap_err().to_string();
+    let run = fs::read_to_string(path("run.json")).unwrap();
+    fs::write(path("run.json"), run.replacen("\"faults\": ", "\"faults\": 1", 1)).unwrap();
+    assert!(differs().contains("has: run.json. "), "{}", differs());
+    fs::write(path("run.json"), &run).unwrap();
+    compare(directory.path(), &simulation.evidence).unwrap();
+
+    fs::write(path("trace/n9.jsonl"), "").unwrap();
+    assert!(differs().contains("trace/n9.jsonl, which the replay has not"), "{}", differs());
+    fs::remove_file(path("trace/n9.jsonl")).unwrap();
+    fs::write(path("trace/n1.jsonl"), "").unwrap();
+    fs::remove_file(path("faults.jsonl")).unwrap();
+    let all = differs();
+    assert!(
+        all.contains("sizes; faults.jsonl, which is missing; trace/n1.jsonl from line 1"),
+        "{all}"
+    );
+}
+
+#[test]
 fn a_run_that_was_stopped_is_the_beginning_of_its_replay() {
     let directory = tempfile::tempdir().unwrap();
     let time = Duration::from_secs(60);

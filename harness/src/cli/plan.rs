@@ -124,6 +124,13 @@ pub(super) fn load(path: &Path) -> Result<Plan, Usage> {
             run.display()
         )));
     }
+    if !file.exists() {
+        return Err(Usage(anyhow!(
+            "{} is no run directory: it has no plan.json; name one that a test printed as its \
+             report's, or a plan",
+            path.display()
+        )));
+    }
     Ok(Plan::load(&file)?)
 }
 

@@ -1,9 +1,17 @@
 //! `harness replay`.
 
-use std::{path::PathBuf, sync::atomic::AtomicBool, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::Duration,
+};
 
 use anyhow::{Context, anyhow};
-use checker::{linear::Limits, verdict};
+use checker::{
+    evidence::Evidence,
+    linear::Limits,
+    verdict::{self, Outcome},
+};
 
 use super::{
     exit::{Exit, Usage},
@@ -79,17 +87,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         simulate(&plan, &stop)
     };
     let (teller, picture) = watched;
-    if comparable {
-        let same = simulation::compare(&args.run, &simulation.evidence)?;
-        let lines = plural(same.lines as u64, "line");
-        line(&match same.whole {
-            true => format!("identical: {lines} of history, faults and traces, byte by byte"),
-            false => format!(
-                "identical as far as it was recorded: {lines} of history, faults and traces, byte by \
-                 byte; the recorded run was stopped then, what follows is of the whole one"
-            ),
-        });
-    }
+    let compared = match comparable {
+        true => compare(&args.run, &simulation.evidence),
+        false => Ok(()),
+    };
     let verdict = match &out {
         Some(out) => {
             let command = super::command_line();
@@ -112,7 +113,36 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     } else {
         print_verdict(&verdict);
     }
+    match compared {
+        // A violation outranks everything.
+        Err(error) if verdict.outcome == Outcome::Violated => line(&format!("error: {error:#}")),
+        compared => compared?,
+    }
     Ok(verdict.outcome.into())
+}
+
+/// Compares a simulation with what was recorded of the same one.
+fn compare(recorded: &Path, evidence: &Evidence) -> anyhow::Result<()> {
+    if ["run.json", "history.jsonl", "faults.jsonl", "trace"]
+        .iter()
+        .all(|name| !recorded.join(name).exists())
+    {
+        line(&format!(
+            "{} has a plan and no recorded run: there is nothing to compare with",
+            recorded.display()
+        ));
+        return Ok(());
+    }
+    let same = simulation::compare(recorded, evidence)?;
+    let lines = plural(same.lines as u64, "line");
+    line(&match same.whole {
+        true => format!("identical: {lines} of history, faults and traces, byte by byte"),
+        false => format!(
+            "identical as far as it was recorded: {lines} of history, faults and traces, byte by \
+             byte; the recorded run was stopped then, what follows is of the whole one"
+        ),
+    });
+    Ok(())
 }
 
 /// The part of the run that is asked for.

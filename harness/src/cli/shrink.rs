@@ -37,8 +37,9 @@ pub(super) struct Args {
     #[arg(long)]
     out: Option<PathBuf>,
 
-    /// Try nothing more after so many seconds, and keep the smallest plan so far.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    /// Try nothing more after so many seconds, and keep the smallest plan so far; the exit code is
+    /// then 2.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
 
     /// Seeds tried side by side; the result does not depend on it [default: as many as there are
@@ -104,11 +105,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let violation = keep(&out, &minimal, &command)?;
     summary(&minimal, &violation, &out, began.elapsed());
     if let Some(signal) = stop.asked() {
-        line(&format!("ended early by {signal}: more could perhaps be taken away"));
+        line(&format!("ended early by {signal}: the plan may not be minimal"));
     } else if minimal.cut_short {
-        line("ended early by --seconds: more could perhaps be taken away");
+        line("ended early by --seconds: the plan may not be minimal; give it more");
     }
-    Ok(Exit::Ok)
+    Ok(if minimal.cut_short { Exit::Unknown } else { Exit::Ok })
 }
 
 /// The summary of a recorded verdict that found nothing wrong. A verdict that is not there or that

@@ -9,14 +9,14 @@ use std::{
     },
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use checker::{
     evidence::{self, Evidence, Run},
     linear::Limits,
     verdict::{self, Outcome},
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Finished, Judgement, Settings, Stop, directory, judge,
@@ -162,33 +162,49 @@ pub struct Same {
 /// Compares evidence with what a run directory holds.
 ///
 /// # Errors
-/// A file cannot be read or differs: says which, and in which line first.
+/// A file cannot be read, or something differs: says what all does, and in which line first.
 pub fn compare(dir: &Path, evidence: &Evidence) -> anyhow::Result<Same> {
+    let path = dir.join("run.json");
+    let text = fs::read(&path).with_context(|| path.display().to_string())?;
+    let recorded: Run =
+        serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+    // Whether it says itself that it did not go on to its end.
+    let cut_short = recorded.incomplete.iter().any(|why| why.starts_with(STOPPED));
     let mut same = Same { lines: 0, whole: true };
+    let mut differing = Vec::new();
+    let mut sizes = evidence::sizes(dir).with_context(|| dir.display().to_string())?;
+    if sizes != recorded.files {
+        differing.push("what run.json says of the files' sizes".to_owned());
+    }
     for (name, bytes) in files(evidence)? {
+        if sizes.remove(&name).is_none() {
+            differing.push(format!("{name}, which is missing"));
+            continue;
+        }
         let path = dir.join(&name);
         let recorded = fs::read(&path).with_context(|| path.display().to_string())?;
         if recorded != bytes {
-            if !bytes.starts_with(&recorded) || !was_cut_short(dir)? {
+            if !cut_short || !bytes.starts_with(&recorded) {
                 let pairs = recorded.split(|b| *b == b'\n').zip(bytes.split(|b| *b == b'\n'));
                 let line = pairs.take_while(|(old, new)| old == new).count() + 1;
-                bail!(
-                    "the replay differs from {} from line {line} on: the run was recorded by \
-                     another build, or simulation is not deterministic, which would be a bug",
-                    path.display()
-                );
+                differing.push(format!("{name} from line {line} on"));
             }
             same.whole = false;
         }
         same.lines += recorded.iter().filter(|byte| **byte == b'\n').count();
     }
+    differing.extend(sizes.into_keys().map(|name| format!("{name}, which the replay has not")));
+    // Of a run that was cut short it tells another end.
+    let replayed = Run { files: recorded.files.clone(), ..evidence.run.clone() };
+    if !cut_short && serde_json::from_slice::<Value>(&text)? != serde_json::to_value(replayed)? {
+        differing.push("run.json".to_owned());
+    }
+    ensure!(
+        differing.is_empty(),
+        "the replay differs from what {} has: {}. The run was recorded by another build, or changed \
+         since, or simulation is not deterministic, which would be a bug",
+        dir.display(),
+        differing.join("; ")
+    );
     Ok(same)
-}
-
-/// Whether a recorded run says that it did not go on to its end.
-fn was_cut_short(dir: &Path) -> anyhow::Result<bool> {
-    let path = dir.join("run.json");
-    let text = fs::read(&path).with_context(|| path.display().to_string())?;
-    let run: Run = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
-    Ok(run.incomplete.iter().any(|why| why.starts_with(STOPPED)))
 }
