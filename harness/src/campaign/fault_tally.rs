@@ -12,10 +12,13 @@ use crate::nemesis::KINDS;
 pub struct FaultTally {
     proved: [u64; KINDS.len()],
     skipped: [u64; KINDS.len()],
+    idle: u64,
 }
 
 impl AddAssign<&Fates<'_>> for FaultTally {
     fn add_assign(&mut self, run: &Fates<'_>) {
+        let idle = run.proved.is_empty() && run.inert.is_empty() && !run.skipped.is_empty();
+        self.idle += u64::from(idle);
         for (sums, kinds) in [(&mut self.proved, &run.proved), (&mut self.skipped, &run.skipped)] {
             for (sum, kind) in sums.iter_mut().zip(KINDS) {
                 *sum += kinds.iter().filter(|other| **other == kind).count() as u64;
@@ -34,6 +37,11 @@ impl FaultTally {
         all.filter(|(_, proved, skipped)| proved + skipped > 0)
     }
 
+    /// Seeds that had faults, all of which were skipped.
+    pub fn idle(&self) -> u64 {
+        self.idle
+    }
+
     /// Whether there were faults, and none of them took effect.
     pub fn all_in_vain(&self) -> bool {
         self.tried().next().is_some() && self.proved.iter().all(|count| *count == 0)
@@ -50,8 +58,10 @@ mod tests {
         assert!(!tally.all_in_vain(), "no fault was asked for");
         tally += &Fates { skipped: vec!["disk", "disk"], ..Fates::default() };
         assert!(tally.all_in_vain());
+        assert_eq!(tally.idle(), 1);
         tally += &Fates { proved: vec!["kill", "disk", "kill"], ..Fates::default() };
         assert!(!tally.all_in_vain());
+        assert_eq!(tally.idle(), 1, "the second seed had others");
         assert_eq!(tally.tried().collect::<Vec<_>>(), [("kill", 2, 0), ("disk", 1, 2)]);
     }
 }

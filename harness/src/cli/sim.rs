@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use checker::verdict::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -133,6 +133,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let over = Arc::new(AtomicBool::new(false));
     let command = super::command_line();
     let screen = Screen::new(&campaign);
+    let violated = Arc::clone(&screen.violated);
     let work = {
         let (over, out) = (Arc::clone(&over), out.clone());
         tokio::task::spawn_blocking(move || {
@@ -151,7 +152,17 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         total = &mut work => total,
         () = stop.first() => {
             over.store(true, Ordering::Relaxed);
-            work.await
+            tokio::select! {
+                total = work => total,
+                () = stop.second() => {
+                    // A violation outranks everything.
+                    if violated.load(Ordering::Relaxed) {
+                        line("stopped at once");
+                        return Ok(Exit::Violated);
+                    }
+                    bail!("stopped at once; what was under way was not judged");
+                }
+            }
         }
     };
     let (total, ended) = total.context("the campaign panicked")?;
@@ -210,6 +221,8 @@ struct Screen {
     printed: Mutex<Instant>,
     /// How long the campaign may take, where that is what ends it.
     time: Option<Duration>,
+    /// Whether a seed violated a property.
+    violated: Arc<AtomicBool>,
 }
 
 impl Screen {
@@ -227,14 +240,17 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, began, printed: Mutex::new(began), time }
+        Self { bar, began, printed: Mutex::new(began), time, violated: Arc::default() }
     }
 }
 
 impl Watch for Screen {
     fn failed(&self, failure: &Failure) {
         let word = match failure.outcome {
-            Outcome::Violated => "violated",
+            Outcome::Violated => {
+                self.violated.store(true, Ordering::Relaxed);
+                "violated"
+            }
             _ => "unknown",
         };
         self.bar.suspend(|| {
@@ -326,6 +342,15 @@ fn faults(total: &Total) {
     let note = if skipped { "; in brackets those skipped for want of a target" } else { "" };
     if !words.is_empty() {
         line(&format!("faults that took effect, with proof: {}{note}", words.join(", ")));
+    }
+    for (kind, ..) in total.faults.tried().filter(|(_, proved, _)| *proved == 0) {
+        line(&format!("  {kind}: skipped whenever it was tried, and so never tested"));
+    }
+    match total.faults.idle() {
+        0 => {}
+        idle => {
+            line(&format!("  {} had faults and all of them were skipped", plural(idle, "seed")))
+        }
     }
     // A run ends at a violation, and its faults with it, without proof.
     if total.faults.all_in_vain() && total.violated == 0 {
