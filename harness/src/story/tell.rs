@@ -222,7 +222,8 @@ impl Observer for Teller {
                 let what = format!("waits for its disk: a sync takes {}", length(takes));
                 self.node(now, node, what);
             }
-            Happening::Syncing { slow: false, .. }
+            Happening::Asked { .. }
+            | Happening::Syncing { slow: false, .. }
             | Happening::Synced { .. }
             | Happening::Compared { .. } => {}
             Happening::Rolled { node } => self.node(now, node, "begins a new segment of its log"),

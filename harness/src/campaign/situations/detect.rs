@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use checker::{
     fault::{self, Phase},
-    history::{self, Function, Kind, Value},
+    history::{self, Kind, Value},
 };
 use node::{
-    kv::Store,
+    kv::{self, Store},
     raft::{Body, Message},
     replica::Time,
 };
 use proto::trace::{Event, Position, Record, Role};
 
-use super::{Counts, Situation};
+use super::{
+    Counts, Situation,
+    reigns::{NODES, Reigns},
+};
 use crate::{
     cluster::sim::{Ending, Happening, MessageId, Observer},
     nemesis::NodeId,
@@ -21,35 +24,59 @@ use crate::{
     workload::Workload,
 };
 
-const NODES: usize = NODES_MAX as usize + 1;
+/// A candidate's request for a vote.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    candidate: NodeId,
+    term: u64,
+    /// Term and index of the last entry of its log.
+    last: (u64, u64),
+}
 
 /// A node, as far as situations go.
 #[derive(Clone, Copy, Debug, Default)]
 struct Node {
     up: bool,
     term: u64,
+    /// The latest term of a message that it took in. A node takes in several at a time, and traces
+    /// what follows from all of them behind the last: until then this is ahead of what is known of it.
+    told: u64,
     leads: bool,
     stands: bool,
+    /// The last entry of its log, kept while it is down.
     last: Position,
+    /// Its vote in its term.
+    vote: Option<NodeId>,
+    /// It knows the leader of its term, which is another node.
+    follows: bool,
     /// The vote in memory, while it is not known to be on disk: term and candidate.
     vote_at_stake: Option<(u64, NodeId)>,
-    /// It led when it was asked for a read, and another led already.
+    /// It led when it took in a request for a read, and another led already.
     asked_while_stale: bool,
     /// Since when it is paused, if it led then.
     paused: Option<Time>,
-    /// The candidate and term of a request that it must refuse because its own log is ahead.
-    ahead_of: Option<(NodeId, u64)>,
+    /// The last request for its vote in its term.
+    request: Option<Request>,
     /// It leads and has been seen in a minority.
     in_minority: bool,
     /// The last message that it took in from each node.
     heard: [MessageId; NODES],
 }
 
+impl Node {
+    /// Its term, though it may not have traced it yet.
+    fn present_term(&self) -> u64 {
+        self.term.max(self.told)
+    }
+}
+
 /// A term, as far as situations go.
 #[derive(Clone, Debug, Default)]
 struct Term {
-    /// Bit sets of nodes.
+    /// A bit set of nodes.
     candidates: u16,
+    /// The candidate that each node votes for.
+    votes: [Option<NodeId>; NODES],
     leader: Option<NodeId>,
     read: bool,
 }
@@ -64,13 +91,12 @@ pub struct Detector {
     unique: bool,
     nodes: [Node; NODES],
     terms: BTreeMap<u64, Term>,
-    /// The latest term that has a leader.
+    reigns: Reigns,
+    /// The latest term that has a leader, and the last entry that this one did not make itself.
     led: u64,
-    /// The last entry of that leader's log when it was elected: an earlier term's.
     inherited: u64,
-    /// How far each node acknowledged that leader's log, until what it inherited is committed.
-    acknowledged: [u64; NODES],
-    /// The window of figure 8 was seen in that term.
+    /// In that term an old entry was seen on a majority, and the window of figure 8.
+    old_on_majority: bool,
     figure_8: bool,
     /// The highest index that any node knows to be committed.
     committed: u64,
@@ -98,9 +124,10 @@ impl Detector {
             unique,
             nodes: [Node::default(); NODES],
             terms: BTreeMap::new(),
+            reigns: Reigns::default(),
             led: 0,
             inherited: 0,
-            acknowledged: [0; NODES],
+            old_on_majority: false,
             figure_8: false,
             committed: 0,
             twins: BTreeMap::new(),
@@ -113,7 +140,10 @@ impl Detector {
     /// What was met. The run is over: a term that has no leader never gets one.
     pub fn finish(mut self) -> Counts {
         for term in self.terms.values() {
-            if term.candidates.count_ones() > 1 && term.leader.is_none() {
+            let votes = term.votes.iter().flatten();
+            let most = |of: &NodeId| self.is_majority(votes.clone().filter(|to| *to == of).count());
+            let split = self.is_majority(votes.clone().count()) && !votes.clone().any(most);
+            if split && term.leader.is_none() {
                 self.counts.met(Situation::SplitVote);
             }
         }
@@ -138,10 +168,21 @@ impl Detector {
             self.twins.insert(id, original);
             self.twins.insert(original, original);
         }
-        if let Body::VoteReply { granted: false } = message.body
-            && self.node(message.from).ahead_of == Some((message.to, message.term))
-        {
-            self.node(message.from).ahead_of = None;
+        if let Body::VoteReply { granted: false } = message.body {
+            self.refused(message);
+        }
+    }
+
+    /// A voter's refusal leaves it. All that came before is traced, and within a term a vote is never
+    /// free again nor a leader forgotten: neither was in the way when it was decided.
+    fn refused(&mut self, reply: &Message) {
+        let voter = self.node(reply.from);
+        let answered =
+            |request: &Request| (request.candidate, request.term) == (reply.to, reply.term);
+        let Some(request) = voter.request.take_if(|request| answered(request)) else { return };
+        let ahead = (voter.last.term, voter.last.index) > request.last;
+        let free = voter.vote.is_none_or(|vote| vote == reply.to);
+        if ahead && free && !voter.follows && voter.term == reply.term {
             self.counts.met(Situation::VoteRefusedForLog);
         }
     }
@@ -159,24 +200,29 @@ impl Detector {
             None if *heard > id => self.counts.met(Situation::Overtaken),
             None => *heard = id,
         }
+        receiver.told = receiver.told.max(message.term);
+        let stale = message.term < receiver.present_term();
         match &message.body {
-            Body::Append { entries, .. } if !entries.is_empty() && message.term < receiver.term => {
+            Body::Append { entries, .. } if stale && !entries.is_empty() => {
                 self.counts.met(Situation::StaleAppend);
             }
-            Body::RequestVote { last_index, last_term } => {
-                let ahead = (receiver.last.term, receiver.last.index) > (*last_term, *last_index);
-                receiver.ahead_of = (ahead && message.term >= receiver.term)
-                    .then_some((message.from, message.term));
+            Body::RequestVote { last_index, last_term } if !stale => {
+                let last = (*last_term, *last_index);
+                let (candidate, term) = (message.from, message.term);
+                receiver.request = Some(Request { candidate, term, last });
             }
-            Body::ReadIndex { .. } => self.asked_for_read(message.to),
+            Body::ReadIndex { .. } if !stale => self.asked_for_read(message.to),
             Body::ProposeRefused { .. } => self.counts.met(Situation::CommandRefused),
             _ => {}
         }
     }
 
+    /// A node takes in a request for a read. One that is behind a message of a later term is asked
+    /// when it leads no more.
     fn asked_for_read(&mut self, id: NodeId) {
         if self.is_stale(id) {
-            self.node(id).asked_while_stale = true;
+            let node = self.node(id);
+            node.asked_while_stale |= node.told <= node.term;
         }
     }
 
@@ -185,7 +231,8 @@ impl Detector {
             self.counts.met(Situation::CrashUnsynced);
         }
         let node = self.node(id);
-        *node = Node { vote_at_stake: node.vote_at_stake, heard: node.heard, ..Node::default() };
+        let Node { last, vote_at_stake, heard, .. } = *node;
+        *node = Node { last, vote_at_stake, heard, ..Node::default() };
     }
 
     fn step(&mut self, record: &Record) {
@@ -200,12 +247,15 @@ impl Detector {
                     }
                 }
                 let node = self.node(id);
-                (node.term, node.leads, node.stands) = (*term, false, false);
+                (node.term, node.leads, node.stands, node.follows) = (*term, false, false, false);
                 (node.asked_while_stale, node.in_minority) = (false, false);
-                node.vote_at_stake = None;
+                (node.vote, node.vote_at_stake) = (None, None);
             }
             Event::Voted { term, candidate } => {
-                self.node(id).vote_at_stake = Some((*term, *candidate));
+                let node = self.node(id);
+                node.vote = Some(*candidate);
+                node.vote_at_stake = Some((*term, *candidate));
+                self.terms.entry(*term).or_default().votes[id as usize % NODES] = Some(*candidate);
             }
             Event::Durable { term, vote, .. } => {
                 let node = self.node(id);
@@ -213,7 +263,10 @@ impl Detector {
                     node.vote_at_stake = None;
                 }
             }
-            Event::Role { term, role, last, .. } => self.role(id, *term, *role, *last),
+            Event::Role { term, role, leader, last } => {
+                self.node(id).follows = *role == Role::Follower && leader.is_some();
+                self.role(id, *term, *role, *last);
+            }
             Event::Appended { prev, entries } => {
                 if let Some((term, hash)) = entries.last() {
                     let index = prev.index + entries.len() as u64;
@@ -244,7 +297,7 @@ impl Detector {
     fn started(&mut self, id: NodeId, hard: (u64, Option<NodeId>), last: Position) {
         let node = self.node(id);
         let voted = node.vote_at_stake.take();
-        (node.up, node.term, node.last) = (true, hard.0, last);
+        (node.up, node.term, node.vote, node.last) = (true, hard.0, hard.1, last);
         if voted.is_some_and(|(term, candidate)| hard != (term, Some(candidate)) && hard.0 <= term)
         {
             self.counts.met(Situation::VoteLost);
@@ -272,33 +325,53 @@ impl Detector {
             return;
         }
         term.leader = Some(id);
-        let before = self.terms.range(..number).rev().find_map(|(_, term)| term.leader);
-        if before.is_some_and(|before| before != id) {
+        if self.reigns.leader_before(number).is_some_and(|before| before != id) {
             self.counts.met(Situation::LeaderChange);
         }
+        self.reigns.begins(number, id, last);
         if number > self.led {
-            (self.led, self.inherited, self.figure_8) = (number, last.index, false);
-            self.acknowledged = [0; NODES];
+            (self.led, self.inherited) = (number, last.index);
+            (self.old_on_majority, self.figure_8) = (false, false);
         }
         self.look_for_minorities();
     }
 
     /// A follower holds the leader's log up to an index.
     fn acknowledged(&mut self, id: NodeId, number: u64, index: u64) {
+        self.reigns.acknowledged(id, number, index);
         if number != self.led || self.inherited <= self.committed || self.figure_8 {
             return;
         }
-        let known = &mut self.acknowledged[id as usize % NODES];
-        *known = index.max(*known);
-        // The highest index that a majority holds: the leader itself, and others.
-        let mut held = self.acknowledged;
-        held.sort_unstable();
-        let others = self.size as usize / 2;
-        let on_majority = held[NODES - others.clamp(1, NODES)];
-        if others > 0 && self.committed < on_majority && on_majority <= self.inherited {
+        let Some(reign) = self.reigns.latest() else { return };
+        let on_majority = reign.on_majority(self.size);
+        if on_majority <= self.committed || self.inherited < on_majority {
+            return;
+        }
+        if !self.old_on_majority {
+            self.old_on_majority = true;
+            self.counts.met(Situation::OldOnMajority);
+        }
+        if let Some(term) = self.reigns.term_at(on_majority, self.led)
+            && !self.reigns.is_committed(on_majority, self.size)
+            && self.is_in_danger(on_majority, term)
+        {
             self.figure_8 = true;
             self.counts.met(Situation::Figure8);
         }
+    }
+
+    /// Whether a node could be elected that does not hold this entry, with a log that ends in a term
+    /// between the entry's and the present leader's.
+    fn is_in_danger(&self, index: u64, term: u64) -> bool {
+        let nodes = &self.nodes[1..=self.size as usize];
+        let end = |node: &Node| (node.last.term, node.last.index);
+        nodes.iter().any(|rival| {
+            let last = &rival.last;
+            let lacks =
+                || last.index < index || self.reigns.term_at(index, last.term) != Some(term);
+            let votes = || nodes.iter().filter(|voter| end(voter) <= end(rival)).count();
+            term < last.term && last.term < self.led && lacks() && self.is_majority(votes())
+        })
     }
 
     fn read_confirmed(&mut self, number: u64) {
@@ -358,17 +431,10 @@ impl Detector {
     }
 
     fn client(&mut self, event: &history::Event) {
-        match (event.kind, event.f, event.value) {
-            (Kind::Invoke, Function::Read, _) if self.led > 0 => {
-                let node = event.node.as_deref().and_then(|name| name.strip_prefix('n'));
-                if let Some(Ok(id)) = node.map(str::parse) {
-                    self.asked_for_read(id);
-                }
-            }
-            (Kind::Info, _, Value::Int(value) | Value::Pair(_, value)) if self.unique => {
-                self.unknown.push((event.key.clone(), value));
-            }
-            _ => {}
+        if let (Kind::Info, Value::Int(value) | Value::Pair(_, value)) = (event.kind, event.value)
+            && self.unique
+        {
+            self.unknown.push((event.key.clone(), value));
         }
     }
 
@@ -390,6 +456,7 @@ impl Observer for Detector {
         match what {
             Happening::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
             Happening::Delivered { id, message } => self.delivered(id, message),
+            Happening::Asked { node, request } if kv::is_read(request) => self.asked_for_read(node),
             Happening::Lost { id, .. } if !self.twins.is_empty() => {
                 self.twins.remove(&id);
             }
@@ -413,6 +480,7 @@ impl Observer for Detector {
             Happening::Fault(record) => self.fault(record),
             Happening::Compared { store } => self.compared(store),
             Happening::Lost { .. }
+            | Happening::Asked { .. }
             | Happening::Timer { .. }
             | Happening::Syncing { .. }
             | Happening::Synced { .. }

@@ -5,6 +5,7 @@
 //! not a violation: a correct cluster meets all of them and survives.
 
 mod detect;
+mod reigns;
 #[cfg(test)]
 mod tests;
 
@@ -38,9 +39,10 @@ situations! {
     LeaderChange: "a new leader",
     /// A second node stands in a term.
     TwoCandidates: "two candidates in one term",
-    /// Two nodes or more stand in a term, and none is elected.
-    SplitVote: "a split vote: two candidates, and none is elected",
-    /// A voter refuses a candidate whose log is behind its own (paper, section 5.4.1).
+    /// A majority votes in a term, for different candidates, so that none of them has a majority.
+    SplitVote: "a split vote: a majority votes, and no candidate gets one",
+    /// A voter refuses a candidate for nothing but that its log is behind the voter's (paper, section
+    /// 5.4.1): its vote is free, and it knows no leader of the term.
     VoteRefusedForLog: "a vote refused for an out-of-date log",
     /// A node decides its vote and dies before that is on disk, and has forgotten it afterwards.
     VoteLost: "a vote lost by a crash before it was durable",
@@ -50,13 +52,16 @@ situations! {
     LeaderInMinority: "a leader cut off with a minority that believes it leads",
     /// A leader of an earlier term learns that there is another.
     StaleLeaderDeposed: "a stale leader deposed",
-    /// The same, after it was asked for a linearizable read while it was stale.
+    /// The same, after it took in a request for a linearizable read while it was stale.
     StaleLeaderAsked: "a stale leader deposed after it was asked for a read",
     /// A leader is paused for longer than the shortest election timeout.
     LeaderPaused: "a leader paused for longer than an election timeout",
-    /// The window of the paper's figure 8: an entry of an earlier term is on a majority under a
-    /// leader of a later term, and not committed.
-    Figure8: "figure 8: an earlier term's entry on a majority, uncommitted",
+    /// A majority holds an entry of an earlier term before the leader commits one of its own term, and
+    /// nobody knows whether it is committed. Often it is: a majority acknowledged it in its own term.
+    OldOnMajority: "an earlier term's entry on a majority, not known to be committed",
+    /// The window of the paper's figure 8, (c): of those, an entry that is not committed, and that a
+    /// node whose log ends in a term between could be elected to overwrite.
+    Figure8: "figure 8: the same, and another node could be elected and overwrite it",
     /// A leader commits entries of earlier terms by committing one of its own (section 5.4.2).
     CommittedThroughNoOp: "entries of earlier terms committed through a leader's no-op",
     /// A follower removes entries that are not its leader's, as in the paper's figure 7.

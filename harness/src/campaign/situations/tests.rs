@@ -8,11 +8,11 @@ use checker::{
     history::{self, Function, Kind, Value},
 };
 use node::{
-    kv::Store,
+    kv::{Request, Store},
     raft::{Body, Entry, Hash, Message},
 };
 use proto::{
-    etcd::PutRequest,
+    etcd::{PutRequest, RangeRequest},
     peer::{Command, CommandId, command},
     trace::{Event, Position, Record, Role},
 };
@@ -99,7 +99,7 @@ impl Run {
     }
 
     fn stand(&mut self, node: u64, term: u64) -> &mut Self {
-        self.term(node, term).role(node, term, Role::Candidate, at(0, 0))
+        self.term(node, term).vote(node, term, node).role(node, term, Role::Candidate, at(0, 0))
     }
 
     /// Stands and wins, with a log that ends there.
@@ -142,6 +142,15 @@ impl Run {
     fn pass(&mut self, message: &Message) -> &mut Self {
         let id = self.send(message);
         self.deliver(id, message)
+    }
+
+    fn ask(&mut self, node: u64, request: &Request) -> &mut Self {
+        self.see(Happening::Asked { node, request })
+    }
+
+    /// A node votes for a candidate in its term.
+    fn vote(&mut self, node: u64, term: u64, candidate: u64) -> &mut Self {
+        self.step(node, Event::Voted { term, candidate })
     }
 
     fn cut(&mut self, fault: usize, phase: Phase, rules: &[&str]) -> &mut Self {
@@ -238,24 +247,50 @@ fn two_candidates() {
 #[test]
 fn split_vote() {
     let split = |play: fn(&mut Run)| met(Situation::SplitVote, play);
-    assert_eq!(split(|run| _ = run.stand(1, 1).stand(2, 1).stand(1, 2)), 1);
-    assert_eq!(split(|run| _ = run.stand(1, 1).lead(2, 1, at(0, 0))), 0, "one is elected");
-    assert_eq!(split(|run| _ = run.stand(1, 1).stand(1, 2)), 0, "it stood alone");
+    let two_and_two = |run: &mut Run| {
+        run.stand(1, 1).stand(2, 1).term(3, 1).vote(3, 1, 1).term(4, 1).vote(4, 1, 2);
+    };
+    assert_eq!(split(two_and_two), 1);
+    assert_eq!(split(|run| _ = run.stand(1, 1).stand(2, 1).stand(3, 1)), 1, "each for itself");
+    assert_eq!(split(|run| _ = run.stand(1, 1).stand(2, 1).stand(1, 2)), 0, "two cannot elect one");
+    let lost = |run: &mut Run| {
+        run.stand(1, 1).stand(2, 1).term(3, 1).vote(3, 1, 1).term(4, 1).vote(4, 1, 1);
+    };
+    assert_eq!(split(lost), 0, "a majority votes for n1, and it never learns that");
+    let late = |run: &mut Run| {
+        run.stand(1, 1).stand(2, 1).term(3, 1).vote(3, 1, 1).term(4, 1).vote(4, 1, 2);
+        run.term(5, 1).vote(5, 1, 2).role(2, 1, Role::Leader, at(0, 0));
+    };
+    assert_eq!(split(late), 0, "one is elected");
 }
 
 #[test]
 fn vote_refused_for_log() {
-    let refused = |mine: Position, theirs: Position, granted| {
+    let refused = |play: &dyn Fn(&mut Run), theirs: Position, granted| {
         met(Situation::VoteRefusedForLog, |run| {
-            run.term(2, 2).append(2, mine.index, mine.term);
-            run.pass(&vote_request(1, 2, 3, theirs)).term(2, 3);
+            run.term(2, 2).append(2, 4, 2);
+            let request = vote_request(1, 2, 3, theirs);
+            run.pass(&request).term(2, 3);
+            play(run);
             run.send(&message(2, 1, 3, Body::VoteReply { granted }));
         })
     };
-    assert_eq!(refused(at(4, 2), at(9, 1), false), 1, "a later term");
-    assert_eq!(refused(at(4, 2), at(3, 2), false), 1, "a longer log");
-    assert_eq!(refused(at(4, 2), at(4, 2), false), 0, "the logs are equal: it has voted already");
-    assert_eq!(refused(at(4, 2), at(9, 1), true), 0, "it is granted, which rules are for");
+    let nothing = |_: &mut Run| {};
+    assert_eq!(refused(&nothing, at(9, 1), false), 1, "a later term");
+    assert_eq!(refused(&nothing, at(3, 2), false), 1, "a longer log");
+    assert_eq!(refused(&nothing, at(4, 2), false), 0, "the logs are equal: for another reason");
+    assert_eq!(refused(&nothing, at(9, 1), true), 0, "it is granted, which rules are for");
+    let votes = |run: &mut Run| _ = run.vote(2, 3, 5);
+    assert_eq!(refused(&votes, at(9, 1), false), 0, "its vote is another's");
+    let its_own = |run: &mut Run| _ = run.vote(2, 3, 1);
+    assert_eq!(refused(&its_own, at(9, 1), false), 1, "its vote was the candidate's before");
+    let follows = |run: &mut Run| {
+        let leader = Some(5);
+        run.step(2, Event::Role { term: 3, role: Role::Follower, leader, last: at(4, 2) });
+    };
+    assert_eq!(refused(&follows, at(9, 1), false), 0, "it knows the leader of the term");
+    let restarts = |run: &mut Run| _ = run.kill(2).start(2, 2, (3, Some(5)), at(4, 2));
+    assert_eq!(refused(&restarts, at(9, 1), false), 0, "nobody asked this boot");
     let late = met(Situation::VoteRefusedForLog, |run| {
         run.term(2, 5).append(2, 4, 5);
         run.pass(&vote_request(1, 2, 3, at(1, 1)));
@@ -341,18 +376,32 @@ fn stale_leader_asked() {
             run.term(1, 2);
         })
     };
-    let stale = |run: &mut Run| {
-        run.lead(1, 1, at(0, 0)).lead(2, 2, at(1, 1));
+    let stale = |run: &mut Run| _ = run.lead(1, 1, at(0, 0)).lead(2, 2, at(1, 1));
+    let read = Request::Range(RangeRequest::default());
+    let write = Request::Put(PutRequest::default());
+    let question = |term| message(3, 1, term, Body::ReadIndex { id: 1 });
+    let deposing = append(2, 0);
+    let deposing = Message { from: 2, to: 1, ..deposing };
+    let then = |next: &dyn Fn(&mut Run)| {
+        asked(&|run| {
+            stale(run);
+            next(run);
+        })
     };
-    let read = |run: &mut Run, node| {
-        run.client(Kind::Invoke, Function::Read, Value::Nil, node);
-    };
-    let question = message(3, 1, 1, Body::ReadIndex { id: 1 });
-    assert_eq!(asked(&|run| (stale(run), read(run, "n1")).1), 1);
-    assert_eq!(asked(&|run| (stale(run), _ = run.pass(&question)).1), 1, "by a follower");
-    assert_eq!(asked(&|run| (read(run, "n1"), stale(run)).1), 0, "it was asked before");
-    assert_eq!(asked(&|run| (stale(run), read(run, "n2")).1), 0, "the new leader was asked");
-    assert_eq!(asked(&stale), 0, "nobody asked");
+    assert_eq!(then(&|run| _ = run.ask(1, &read)), 1);
+    assert_eq!(then(&|run| _ = run.pass(&question(1))), 1, "by a follower");
+    assert_eq!(then(&|run| _ = run.ask(1, &read).pass(&deposing)), 1, "before it is deposed");
+    let begun = |run: &mut Run| _ = run.client(Kind::Invoke, Function::Read, Value::Nil, "n1");
+    assert_eq!(then(&begun), 0, "a request that has not arrived");
+    assert_eq!(then(&|run| _ = run.ask(1, &write)), 0, "it is no read");
+    assert_eq!(asked(&|run| (_ = run.ask(1, &read), stale(run)).1), 0, "it was asked before");
+    assert_eq!(then(&|run| _ = run.ask(2, &read)), 0, "the new leader was asked");
+    assert_eq!(then(&|_| ()), 0, "nobody asked");
+    // All that waits is taken in, then what follows from it is traced.
+    let behind = "it had heard of the later term already";
+    assert_eq!(then(&|run| _ = run.pass(&deposing).ask(1, &read)), 0, "{behind}");
+    assert_eq!(then(&|run| _ = run.pass(&deposing).pass(&question(1))), 0, "{behind}");
+    assert_eq!(then(&|run| _ = run.pass(&question(2))), 0, "the question itself deposes it");
 }
 
 #[test]
@@ -370,37 +419,87 @@ fn leader_paused() {
     assert_eq!(paused(400, false), 0, "a follower");
 }
 
+/// The paper's figure 8: n1 led term 2, and n2 alone has its entry 2@2; n5 led term 3, and its 2@3 is
+/// on its own disk alone. n1 leads term 4, and its no-op is 3@4. All began with 1@1.
+fn before_figure_8(run: &mut Run) {
+    run.lead(1, 1, at(0, 0)).append(1, 1, 1);
+    for node in 2..=5 {
+        run.term(node, 1).append(node, 1, 1).acknowledge(node, 1, 1, at(1, 1));
+    }
+    run.commit(1, 1, at(1, 1), true);
+    run.lead(1, 2, at(1, 1)).append(1, 2, 2);
+    run.term(2, 2).append(2, 2, 2).acknowledge(2, 2, 1, at(2, 2));
+    run.lead(5, 3, at(1, 1)).append(5, 2, 3).kill(5);
+    run.lead(1, 4, at(2, 2)).append(1, 3, 4);
+}
+
+/// Another node gets the entry of term 2 from n1, under term 4.
+fn replicate(run: &mut Run, node: u64) {
+    run.term(node, 4).append(node, 2, 2).acknowledge(node, 4, 1, at(2, 2));
+}
+
 #[test]
 fn figure_8() {
-    // n1 leads term 4; its log ends at 2@2, and its no-op is 3@4.
-    let window = |play: fn(&mut Run)| {
-        met(Situation::Figure8, |run| {
-            run.lead(1, 4, at(2, 2)).append(1, 3, 4);
-            play(run);
+    let window = |play: &dyn Fn(&mut Run)| {
+        let mut run = Run::new();
+        play(&mut run);
+        let counts = run.detector.finish();
+        (counts.of(Situation::OldOnMajority), counts.of(Situation::Figure8))
+    };
+    let then = |next: &dyn Fn(&mut Run)| {
+        window(&|run| {
+            before_figure_8(run);
+            next(run);
         })
     };
     let both = |run: &mut Run| {
-        run.acknowledge(2, 4, 1, at(2, 2)).acknowledge(3, 4, 1, at(2, 2));
+        run.acknowledge(2, 4, 1, at(2, 2));
+        replicate(run, 3);
     };
-    assert_eq!(window(both), 1);
-    let mixed = |run: &mut Run| {
-        run.acknowledge(2, 4, 1, at(3, 4)).acknowledge(3, 4, 1, at(2, 2));
-        run.acknowledge(4, 4, 1, at(2, 2));
+    assert_eq!(then(&both), (1, 1), "as in the paper");
+    let all = |run: &mut Run| {
+        both(run);
+        replicate(run, 4);
     };
-    assert_eq!(window(mixed), 1, "one has the no-op too; it is met once a term");
-    let one = |run: &mut Run| {
-        run.acknowledge(2, 4, 1, at(2, 2)).acknowledge(2, 4, 1, at(2, 2));
-    };
-    assert_eq!(window(one), 0, "two of five hold it");
+    assert_eq!(then(&all), (1, 1), "it is met once a term");
+    assert_eq!(then(&|run| replicate(run, 3)), (0, 0), "n2 did not say so in term 4");
     let with_no_op = |run: &mut Run| {
-        run.acknowledge(2, 4, 1, at(3, 4)).acknowledge(3, 4, 1, at(3, 4));
+        run.append(2, 3, 4).acknowledge(2, 4, 1, at(3, 4));
+        run.append(3, 3, 4).acknowledge(3, 4, 1, at(3, 4));
     };
-    assert_eq!(window(with_no_op), 0, "the no-op is on a majority: all may be committed");
+    assert_eq!(then(&with_no_op), (0, 0), "the no-op is on a majority: all is committed");
+    let known = |run: &mut Run| {
+        run.commit(5, 3, at(2, 2), true);
+        both(run);
+    };
+    assert_eq!(then(&known), (0, 0), "it is known to be committed");
+
+    // Nothing can overwrite it.
     let committed = |run: &mut Run| {
-        run.commit(5, 2, at(2, 2), true);
+        run.acknowledge(3, 2, 1, at(2, 2));
+        both(run);
+    };
+    assert_eq!(then(&committed), (1, 0), "a majority acknowledged it in its own term");
+    let forgotten = |run: &mut Run| {
+        run.start(5, 2, (3, None), at(1, 1));
+        both(run);
+    };
+    assert_eq!(then(&forgotten), (1, 0), "no log ends in a term between any more");
+    let unelectable = |run: &mut Run| {
+        run.append(2, 3, 4).append(3, 2, 2).append(3, 3, 4).append(4, 3, 4);
         run.acknowledge(2, 4, 1, at(2, 2)).acknowledge(3, 4, 1, at(2, 2));
     };
-    assert_eq!(window(committed), 0, "it is committed");
+    assert_eq!(then(&unelectable), (1, 0), "nobody would vote for n5");
+    let holds = window(&|run: &mut Run| {
+        // n5 led term 3 with the entry of term 2 in its log.
+        run.lead(1, 1, at(0, 0)).lead(1, 2, at(1, 1)).append(1, 2, 2);
+        run.lead(5, 3, at(2, 2)).append(5, 3, 3);
+        run.lead(1, 4, at(2, 2)).append(1, 3, 4);
+        for node in 2..=3 {
+            run.term(node, 4).append(node, 2, 2).acknowledge(node, 4, 1, at(2, 2));
+        }
+    });
+    assert_eq!(holds, (1, 0), "the log that ends in a term between holds it too");
 }
 
 #[test]
@@ -435,6 +534,8 @@ fn stale_append() {
     assert_eq!(arrives(4, 1), 1);
     assert_eq!(arrives(5, 1), 0, "it is of this term");
     assert_eq!(arrives(4, 0), 0, "it has no entries");
+    let behind = met(Situation::StaleAppend, |run| _ = run.pass(&append(2, 0)).pass(&append(1, 1)));
+    assert_eq!(behind, 1, "it comes with a message of a later term, before that is traced");
 }
 
 #[test]

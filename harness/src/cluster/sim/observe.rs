@@ -5,7 +5,11 @@
 use std::time::Duration;
 
 use checker::{fault, history};
-use node::{kv::Store, raft::Message, replica::Time};
+use node::{
+    kv::{Request, Store},
+    raft::Message,
+    replica::Time,
+};
 use proto::trace;
 
 use crate::nemesis::NodeId;
@@ -40,6 +44,13 @@ pub enum Happening<'a> {
         message: &'a Message,
         /// Why.
         why: Loss,
+    },
+    /// A node takes in a client's request, which was on its way since the client began.
+    Asked {
+        /// Which node.
+        node: NodeId,
+        /// What for.
+        request: &'a Request,
     },
     /// A process's timer went off.
     Timer {

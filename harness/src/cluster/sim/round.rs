@@ -99,6 +99,7 @@ impl World<'_> {
                     Input::Message(message)
                 }
                 Work::Ask(client, token, request) => {
+                    self.watch.see(self.now, Happening::Asked { node: id, request: &request });
                     running.last_request += 1;
                     let id = running.last_request;
                     running.requests.insert(id, (client, token));

@@ -408,7 +408,8 @@ impl Observer for Spacetime {
                 words: summary.to_owned(),
                 violation: true,
             }),
-            Happening::Timer { .. }
+            Happening::Asked { .. }
+            | Happening::Timer { .. }
             | Happening::Syncing { .. }
             | Happening::Synced { .. }
             | Happening::Rolled { .. }
