@@ -66,7 +66,7 @@ async fn the_minimal_plan_of_nodes_that_forget_fails_on_containers_too() {
     let workload = Workload::Register(register::Options { keys: 2, values: None });
     let from = plan(Storage::Memory, "kill,pause,partition", workload);
     let settings = shrink::Settings { jobs: 2, seeds: 10, budget: Duration::from_secs(300) };
-    let minimal = shrink(&from, &settings, &|_| {}, &AtomicBool::new(false)).unwrap();
+    let minimal = shrink(&from, &[], &settings, &|_| {}, &AtomicBool::new(false)).unwrap();
     assert_eq!((minimal.after.faults, minimal.after.operations), (1, Some(0)));
     let dir = tempfile::tempdir().unwrap();
     let finished = on_containers(minimal.plan, dir.path()).await;

@@ -13,10 +13,10 @@ use std::{
 
 use checker::{
     linear::Limits,
-    verdict::{self, Outcome},
+    verdict::{self, Outcome, Verdict},
 };
 use harness::{
-    campaign::shrink::{Minimal, Refused, Settings, shrink},
+    campaign::shrink::{Minimal, Refused, Settings, shrink, violated},
     cluster::sim::simulate,
     plan::{self, ClusterKind, Honesty, Load, Plan, Storage, Timings},
     run::simulation::keep,
@@ -59,7 +59,7 @@ fn liars(seed: u64) -> Plan {
 
 fn shrunk(plan: &Plan, jobs: usize) -> Minimal {
     let settings = Settings { jobs, seeds: SEEDS, budget: Duration::from_secs(600) };
-    shrink(plan, &settings, &|_| {}, &CALM).unwrap()
+    shrink(plan, &[], &settings, &|_| {}, &CALM).unwrap()
 }
 
 fn violates(plan: &Plan, property: &str) -> bool {
@@ -148,11 +148,11 @@ fn a_cluster_that_does_not_come_back_comes_down_to_the_kill_of_its_leader() {
 fn what_does_not_fail_is_refused() {
     let settings = Settings { jobs: 1, seeds: 1, budget: Duration::from_secs(60) };
     let fine = plan(Storage::Durable, "kill", 1);
-    let error = shrink(&fine, &settings, &|_| {}, &CALM).unwrap_err();
+    let error = shrink(&fine, &[], &settings, &|_| {}, &CALM).unwrap_err();
     assert!(matches!(error, Refused::Holds { .. }), "{error}");
     assert!(error.to_string().contains("does not fail in simulation: All"), "{error}");
     let empty = Plan { faults: Vec::new(), ..plan(Storage::Durable, "kill", 1) };
-    let stopped = shrink(&empty, &settings, &|_| {}, &AtomicBool::new(true)).unwrap_err();
+    let stopped = shrink(&empty, &[], &settings, &|_| {}, &AtomicBool::new(true)).unwrap_err();
     assert!(matches!(stopped, Refused::Stopped), "{stopped}");
 }
 
@@ -160,9 +160,26 @@ fn what_does_not_fail_is_refused() {
 fn without_time_the_result_is_what_there_was_and_says_so() {
     let from = plan(Storage::Memory, "kill", 1);
     let settings = Settings { jobs: 1, seeds: SEEDS, budget: Duration::ZERO };
-    let minimal = shrink(&from, &settings, &|_| {}, &CALM).unwrap();
+    let minimal = shrink(&from, &[], &settings, &|_| {}, &CALM).unwrap();
     assert!(minimal.cut_short);
     assert_eq!(minimal.plan, from);
+}
+
+#[test]
+fn a_plan_is_shrunk_for_what_was_recorded() {
+    let from = plan(Storage::Memory, "kill,pause,partition", 1);
+    let verdict = verdict::check(&simulate(&from, &CALM).evidence, &Limits::default());
+    let met: Vec<&str> = violated(&verdict).map(|property| property.name.as_str()).collect();
+    assert_eq!(met, ["survives-restart"]);
+    let settings = Settings { jobs: 1, seeds: SEEDS, budget: Duration::ZERO };
+    let shrunk = |recorded: [&str; 2]| {
+        shrink(&from, &recorded.map(str::to_owned), &settings, &|_| {}, &CALM)
+    };
+    assert_eq!(shrunk(["liveness", "survives-restart"]).unwrap().property, "survives-restart");
+    let error = shrunk(["liveness", "linearizability"]).unwrap_err();
+    assert!(matches!(error, Refused::Another { .. }), "{error}");
+    let both = "violated liveness, linearizability, its plan in simulation only survives-restart:";
+    assert!(error.to_string().contains(both), "{error}");
 }
 
 fn harness(args: &[&str]) -> Output {
@@ -244,6 +261,21 @@ fn the_command_refuses_what_does_not_fail_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(64), "{}", said(&output));
     assert!(said(&output).contains("the recorded run did not fail: All "), "{}", said(&output));
     assert!(!green.join("minimal").exists());
+    // Another build recorded something else.
+    let other = root.path().join("other");
+    fs::create_dir(&other).unwrap();
+    kept(&plan(Storage::Memory, "kill:all", 2), &other);
+    let file = other.join("verdict.json");
+    let mut verdict: Verdict = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    for property in &mut verdict.properties {
+        let wrong = property.name == "liveness";
+        property.outcome = if wrong { Outcome::Violated } else { Outcome::Ok };
+    }
+    fs::write(&file, serde_json::to_string(&verdict).unwrap()).unwrap();
+    let output = harness(&["shrink", other.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let both = "violated liveness, its plan in simulation only survives-restart";
+    assert!(said(&output).contains(both), "{}", said(&output));
     let nothing = harness(&["shrink", "/nowhere"]);
     assert_eq!(nothing.status.code(), Some(64), "{}", said(&nothing));
 }

@@ -13,7 +13,7 @@ use checker::{
     fault,
     history::{self, Function, Kind, Value},
     linear::Limits,
-    verdict,
+    verdict::{self, Outcome},
 };
 use harness::{
     campaign::{Detector, Situation, Tally},
@@ -271,10 +271,25 @@ fn a_diagram_marks_the_operations_of_a_violation() {
     let read = simulation.evidence.history.iter_mut().rfind(|event| event.kind == Kind::Ok);
     read.unwrap().value = Value::Int(99);
     let verdict = verdict::check(&simulation.evidence, &Limits::default());
-    let svg = picture.draw(&verdict, &simulation.evidence, &Extent::default());
+    let svg = picture.draw(&verdict, &simulation.evidence, &Extent::default(), None);
     assert!(svg.contains(r#"<rect class="guilty""#), "{}", verdict.summary);
     let (_, texts) = parsed(&svg);
     assert!(texts.iter().any(|text| text.contains("99")), "{texts:?}");
+
+    // Another property was violated too, by other operations.
+    let mut both = verdict;
+    let mut other =
+        both.properties.iter().find(|it| it.outcome == Outcome::Violated).unwrap().clone();
+    other.name = "other".to_owned();
+    for violation in &mut other.violations {
+        violation.operations = vec![0];
+    }
+    both.properties.push(other);
+    let accusing =
+        |name: Option<&str>| picture.draw(&both, &simulation.evidence, &Extent::default(), name);
+    assert!(accusing(None) == svg, "the first property is accused");
+    assert!(accusing(Some("no such")) == svg);
+    assert!(accusing(Some("other")) != svg);
 }
 
 /// What so many seeds of a plan meet.

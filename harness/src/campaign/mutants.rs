@@ -291,7 +291,7 @@ fn shrunk(
     let began = Instant::now();
     let plan = Plan { mutant, ..plan(seed)? };
     let settings = Settings { jobs: trial.jobs, seeds: shrink::SEEDS, budget: SHRINKS };
-    Ok(match shrink::shrink(&plan, &settings, &|_| (), stop) {
+    Ok(match shrink::shrink(&plan, &[], &settings, &|_| (), stop) {
         Ok(minimal) => Some(Shrunk {
             seed,
             property: minimal.property,

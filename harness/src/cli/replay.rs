@@ -104,7 +104,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     if let Some(file) = &args.diagram {
         let extent = Extent { window, ..Extent::default() };
-        let svg = picture.draw(&verdict, &simulation.evidence, &extent);
+        let svg = picture.draw(&verdict, &simulation.evidence, &extent, None);
         std::fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
     }
     if args.verbose {

@@ -20,11 +20,11 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::shrink::{Minimal, Progress, Refused, SEEDS, Settings, page, shrink},
-    cluster::sim::simulate,
+    campaign::shrink::{Minimal, Progress, Refused, SEEDS, Settings, page, shrink, violated},
+    cluster::sim::simulate_observed,
     plan::Plan,
     run::{Stop, directory, simulation},
-    story,
+    story::{Extent, Shown, Spacetime, Teller},
 };
 
 #[derive(Debug, clap::Args)]
@@ -42,22 +42,25 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
 
-    /// Seeds tried side by side; the result does not depend on it [default: as many as there are
-    /// processors]
+    /// Seeds tried side by side; the minimal plan does not depend on it [default: as many as there
+    /// are processors]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let plan = plan::load(&args.from)?;
-    if let Some(held) = held(&args.from.join("verdict.json")) {
+    let verdict = recorded(&args.from.join("verdict.json"));
+    if let Some(Verdict { outcome: Outcome::Ok, summary, .. }) = &verdict {
         let from = args.from.display();
         let error = anyhow!(
-            "{from}: there is nothing to shrink, the recorded run did not fail: {held} Give a run \
-             that did, or the plan alone, whose run is then looked at"
+            "{from}: there is nothing to shrink, the recorded run did not fail: {summary} Give a \
+             run that did, or the plan alone, whose run is then looked at"
         );
         return Err(Usage(error).into());
     }
+    let recorded: Vec<String> =
+        verdict.iter().flat_map(violated).map(|it| it.name.clone()).collect();
     let beside = match args.from.is_dir() {
         true => Some(args.from.as_path()),
         false => args.from.parent(),
@@ -73,7 +76,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let work = {
         let (over, bar) = (Arc::clone(&over), bar.clone());
         tokio::task::spawn_blocking(move || {
-            shrink(&plan, &settings, &|progress| show(&bar, progress), &over)
+            shrink(&plan, &recorded, &settings, &|progress| show(&bar, progress), &over)
         })
     };
     tokio::pin!(work);
@@ -93,7 +96,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             let error = anyhow!("{}: {refused}", args.from.display());
             return match refused {
                 Refused::Holds { .. } => Err(Usage(error).into()),
-                Refused::Undecided { .. } | Refused::OnlyOnContainers { .. } => {
+                Refused::Undecided { .. }
+                | Refused::OnlyOnContainers { .. }
+                | Refused::Another { .. } => {
                     line(&format!("{error:#}"));
                     Ok(Exit::Unknown)
                 }
@@ -112,11 +117,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(if minimal.cut_short { Exit::Unknown } else { Exit::Ok })
 }
 
-/// The summary of a recorded verdict that found nothing wrong. A verdict that is not there or that
-/// cannot be read says nothing; the run is simulated and judged again anyhow.
-fn held(path: &Path) -> Option<String> {
-    let verdict: Verdict = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    (verdict.outcome == Outcome::Ok).then_some(verdict.summary)
+/// The verdict of a recorded run. One that is not there or that cannot be read says nothing; the run
+/// is simulated and judged again anyhow.
+fn recorded(path: &Path) -> Option<Verdict> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
 /// Writes the minimal run and what is said about it, from the plan as its file has it. Returns the
@@ -124,7 +128,9 @@ fn held(path: &Path) -> Option<String> {
 fn keep(out: &Path, minimal: &Minimal, command: &[String]) -> anyhow::Result<String> {
     minimal.plan.save(out)?;
     let plan = Plan::load(&out.join("plan.json"))?;
-    let simulation = simulate(&plan, &AtomicBool::new(false));
+    let mut watched = (Teller::new(&plan), Spacetime::new(&plan));
+    let simulation = simulate_observed(&plan, &AtomicBool::new(false), &mut watched);
+    let (teller, picture) = watched;
     let (judgement, _page) = simulation::keep(out, &plan, &simulation, command)?;
     let Some(violation) = violation(&judgement.verdict, &minimal.property) else {
         bail!(
@@ -134,8 +140,11 @@ fn keep(out: &Path, minimal: &Minimal, command: &[String]) -> anyhow::Result<Str
             minimal.property
         );
     };
-    write(out, "story.txt", story::story(&plan))?;
-    write(out, "spacetime.svg", story::diagram(&plan))?;
+    let verdict = &judgement.verdict;
+    write(out, "story.txt", teller.tell(verdict, &Shown::default()))?;
+    let accused = Some(minimal.property.as_str());
+    let svg = picture.draw(verdict, &simulation.evidence, &Extent::default(), accused);
+    write(out, "spacetime.svg", svg)?;
     let program = command.first().map_or("harness", String::as_str);
     let page = page::page(minimal, &violation, program, &out.display().to_string());
     write(out, "minimal.md", page)?;
@@ -149,10 +158,7 @@ fn write(dir: &Path, name: &str, text: String) -> anyhow::Result<()> {
 
 /// What is said of a violated property.
 fn violation(verdict: &Verdict, property: &str) -> Option<String> {
-    let found = verdict
-        .properties
-        .iter()
-        .find(|found| found.name == property && found.outcome == Outcome::Violated)?;
+    let found = violated(verdict).find(|found| found.name == property)?;
     let first = found.violations.first();
     Some(first.map_or_else(|| found.detail.clone(), |violation| violation.summary.clone()))
 }

@@ -35,7 +35,7 @@ pub fn diagram(plan: &Plan) -> String {
     let mut picture = Spacetime::new(plan);
     let simulation = simulate_observed(plan, &AtomicBool::new(false), &mut picture);
     let verdict = verdict::check(&simulation.evidence, &Limits::default());
-    picture.draw(&verdict, &simulation.evidence, &Extent::default())
+    picture.draw(&verdict, &simulation.evidence, &Extent::default(), None)
 }
 
 /// A part of a run, in time since the start of its load.

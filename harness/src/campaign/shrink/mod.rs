@@ -16,8 +16,9 @@
 //! - `times`: the same events sooner, and at rounder times;
 //! - [`page`]: what came out, for a person.
 //!
-//! The result is a pure function of the plan. Only a budget of time, or a stop, makes it depend on
-//! the machine, and then it says so.
+//! The minimal plan is a pure function of the plan. Only a budget of time, or a stop, makes it depend
+//! on the machine, and then it says so. How many runs that takes depends on how many go on side by
+//! side.
 
 pub mod page;
 mod pieces;
@@ -27,6 +28,9 @@ mod size;
 mod tests;
 mod times;
 mod variants;
+
+pub(super) use search::first_violated;
+pub use search::violated;
 
 use std::{
     collections::BTreeSet,
@@ -60,7 +64,7 @@ pub const SEEDS: u64 = 100;
 /// How to shrink.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Seeds tried side by side, from 1. The result does not depend on it.
+    /// Seeds tried side by side, from 1. The minimal plan does not depend on it.
     pub jobs: usize,
     /// Seeds that each candidate is tried with, beside that of the plan, before it counts as fine.
     pub seeds: u64,
@@ -146,13 +150,30 @@ pub enum Refused {
     },
     /// It failed in containers, and not in simulation.
     #[error(
-        "no run of this plan fails in simulation, with its own and {seeds} other seeds: what \
+        "no run of this plan fails in simulation, with its own and {seeds} other seeds{}: what \
          containers showed may need their timing. Look at the report of the recorded run, or \
-         repeat the plan there with `harness test --plan`"
+         repeat the plan there with `harness test --plan`",
+        if *cut_short { ", more than which --seconds left no time for" } else { "" }
     )]
     OnlyOnContainers {
         /// Other seeds that were tried.
         seeds: u64,
+        /// Time was up before all were tried that should have been.
+        cut_short: bool,
+    },
+    /// It violates something, and nothing that the recorded run violated.
+    #[error(
+        "the recorded run violated {}, its plan in simulation only {}: that is another failure. A \
+         run that was recorded by another build needs that build; give the plan alone to shrink it \
+         for what it violates now",
+        recorded.join(", "),
+        met.join(", ")
+    )]
+    Another {
+        /// What the recorded run violated.
+        recorded: Vec<String>,
+        /// What simulation showed.
+        met: Vec<String>,
     },
     /// There is no violation, and no proof that there is none.
     #[error(
@@ -168,24 +189,27 @@ pub enum Refused {
     Stopped,
 }
 
-/// Shrinks a plan. `watch` is told how far it is. When `stop` becomes true, the smallest plan so far
-/// is the result.
+/// Shrinks a plan for the first property that its run violates of those that were `recorded`, of
+/// all where none was. `watch` is told how far it is. When `stop` becomes true, the smallest plan so
+/// far is the result.
 ///
 /// # Errors
-/// The plan does not fail in simulation.
+/// The plan does not fail in simulation, or not as it was recorded.
 pub fn shrink(
     plan: &Plan,
+    recorded: &[String],
     settings: &Settings,
     watch: &dyn Fn(&Progress),
     stop: &AtomicBool,
 ) -> Result<Minimal, Refused> {
     let deadline = Instant::now() + settings.budget;
-    let (property, first) = failing(plan, settings, deadline, stop)?;
+    let first = failing(plan, recorded, settings, deadline, stop)?;
     let before = Extent {
         operations: Some(pieces::performed(&first.plan, stop).len()),
         ..Extent::of(&first.plan)
     };
-    let search = Search::new((property, first.ended), settings.jobs, deadline, stop);
+    let wanted = (first.property.clone(), first.ended);
+    let search = Search::new(wanted, settings.jobs, deadline, stop);
     let mut reduction =
         Reduction { search, best: first, seeds: LEVELS[1], tried: BTreeSet::new(), watch };
     reduction.shorten();
@@ -197,38 +221,46 @@ pub fn shrink(
     Ok(reduction.end(before, settings.seeds))
 }
 
-/// The property that the plan violates, and the run that shows it.
+/// The run that shows what the plan violates.
 fn failing(
     plan: &Plan,
+    recorded: &[String],
     settings: &Settings,
     deadline: Instant,
     stop: &AtomicBool,
-) -> Result<(String, Finding), Refused> {
-    let recorded = plan.cluster;
+) -> Result<Finding, Refused> {
+    let cluster = plan.cluster;
     let plan = Plan { cluster: ClusterKind::Sim, ..plan.clone() };
     let simulation = simulate(&plan, stop);
     if search::is_over(stop) {
         return Err(Refused::Stopped);
     }
     let verdict = verdict_of(&simulation);
-    if verdict.outcome == Outcome::Violated {
-        let property = search::first_violated(&simulation, &verdict).unwrap_or_default();
-        if let Some(finding) = search::finding(&plan, &simulation, &verdict, &property) {
-            return Ok((property, finding));
+    if let Some(property) = first_violated(&simulation, &verdict, recorded)
+        && let Some(finding) = search::finding(&plan, &simulation, &verdict, &property)
+    {
+        return Ok(finding);
+    }
+    let another = |met| Refused::Another { recorded: recorded.to_vec(), met };
+    if cluster == ClusterKind::Docker {
+        let any = Search::any(recorded.to_vec(), settings.jobs, deadline, stop);
+        if let Some(finding) = any.hunt(&plan, SEEDS_FOR_CONTAINERS) {
+            return Ok(finding);
         }
+        // One run is that of the plan's own seed.
+        let seeds = any.runs().saturating_sub(1);
+        let cut_short = seeds < SEEDS_FOR_CONTAINERS;
+        return Err(match any.others() {
+            _ if search::is_over(stop) => Refused::Stopped,
+            others if others.is_empty() => Refused::OnlyOnContainers { seeds, cut_short },
+            others => another(others),
+        });
     }
-    if recorded == ClusterKind::Docker {
-        let any = Search::any(settings.jobs, deadline, stop);
-        return match any.hunt(&plan, SEEDS_FOR_CONTAINERS) {
-            Some(finding) => Ok((finding.property.clone(), finding)),
-            None if search::is_over(stop) => Err(Refused::Stopped),
-            None => Err(Refused::OnlyOnContainers { seeds: SEEDS_FOR_CONTAINERS }),
-        };
-    }
-    let summary = verdict.summary;
+    let summary = verdict.summary.clone();
     Err(match verdict.outcome {
         Outcome::Ok => Refused::Holds { summary },
-        _ => Refused::Undecided { summary },
+        Outcome::Unknown => Refused::Undecided { summary },
+        Outcome::Violated => another(violated(&verdict).map(|it| it.name.clone()).collect()),
     })
 }
 
@@ -316,7 +348,7 @@ impl Reduction<'_> {
         Minimal {
             after: Extent::of(&plan),
             plan,
-            property: search.property().to_owned(),
+            property: best.property,
             before,
             runs: search.runs(),
             failing,

@@ -23,7 +23,10 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
     for (at, what) in &events {
         let _ = writeln!(page, "- {}: {what}", time(*at));
     }
-    if events.is_empty() {
+    let generated = matches!(plan.workload, Workload::Register(_));
+    if generated {
+        page += "- all the time: the operations of its clients, which the seed generates\n";
+    } else if events.is_empty() {
         page += "Nothing: a cluster that is left alone does it.\n";
     }
     let conditions = conditions(plan);
@@ -43,9 +46,16 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
              longer `--seconds`."
         );
     } else {
+        let nothing = match generated {
+            true => {
+                "The same operations, written down one by one, did not show it: none of them was \
+                 taken away. Nothing else single can be taken away"
+            }
+            false => "Nothing single can be taken away",
+        };
         let _ = writeln!(
             page,
-            "Nothing single can be taken away: {runs} runs were tried. Of {tried} seeds {failing} \
+            "{nothing}: {runs} runs were tried. Of {tried} seeds {failing} \
              violate {property} with this plan; its own is {}.",
             plan.seed
         );
@@ -56,10 +66,14 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
          ## Again\n\n\
          In simulation, byte for byte:\n\n    {program} replay {dir}\n\n"
     );
+    let survives = match plan.storage {
+        Storage::Durable => ", and what was written survives a kill",
+        Storage::Memory => "",
+    };
     page += &match on_containers(plan) {
         None => format!(
             "In containers:\n\n    {program} test --plan {dir}/plan.json --cluster docker\n\n\
-             They have their own timing and network, and what was written survives a kill: the \
+             They have their own timing and network{survives}: the \
              same events may need more than one attempt there, or do no harm.\n"
         ),
         Some(why) => format!("Not in containers: {why}.\n"),

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use checker::verdict::{Outcome, Verdict};
+use checker::verdict::{Outcome, Property, Verdict};
 
 use crate::{
     campaign::verdict_of,
@@ -36,10 +36,12 @@ pub(super) struct Finding {
 
 /// Looks for runs that violate a property.
 pub(super) struct Search<'a> {
-    /// None: any.
-    property: Option<String>,
+    /// One of these; none: any.
+    wanted: Vec<String>,
     /// The property is a rule of Raft's safety: a run that breaks it ends there.
     ends_run: bool,
+    /// What runs violated that violate none of those.
+    others: Mutex<BTreeSet<String>>,
     jobs: usize,
     deadline: Instant,
     stop: &'a AtomicBool,
@@ -58,13 +60,18 @@ impl<'a> Search<'a> {
         deadline: Instant,
         stop: &'a AtomicBool,
     ) -> Self {
-        Self { property: Some(property), ends_run, ..Self::any(jobs, deadline, stop) }
+        Self { ends_run, ..Self::any(vec![property], jobs, deadline, stop) }
     }
 
-    /// For any property.
-    pub(super) fn any(jobs: usize, deadline: Instant, stop: &'a AtomicBool) -> Self {
-        let runs = AtomicU64::new(0);
-        Self { property: None, ends_run: false, jobs: jobs.max(1), deadline, stop, runs }
+    /// For any of these properties, or any at all where none is named.
+    pub(super) fn any(
+        wanted: Vec<String>,
+        jobs: usize,
+        deadline: Instant,
+        stop: &'a AtomicBool,
+    ) -> Self {
+        let (others, runs) = (Mutex::default(), AtomicU64::new(0));
+        Self { wanted, ends_run: false, others, jobs: jobs.max(1), deadline, stop, runs }
     }
 
     /// The stop that it heeds.
@@ -72,9 +79,10 @@ impl<'a> Search<'a> {
         self.stop
     }
 
-    /// The property; empty for any.
-    pub(super) fn property(&self) -> &str {
-        self.property.as_deref().unwrap_or_default()
+    /// What runs violated that violate none of the properties.
+    pub(super) fn others(&self) -> Vec<String> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.iter().cloned().collect()
     }
 
     /// Runs so far.
@@ -150,18 +158,28 @@ impl<'a> Search<'a> {
             return None;
         }
         let verdict = verdict_of(&simulation);
-        let property = match &self.property {
-            Some(property) => property.clone(),
-            None => first_violated(&simulation, &verdict)?,
+        let Some(property) = first_violated(&simulation, &verdict, &self.wanted) else {
+            let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            others.extend(violated(&verdict).map(|property| property.name.clone()));
+            return None;
         };
         finding(&plan, &simulation, &verdict, &property)
     }
 }
 
-/// The property that was violated first: the one at which the run ended, else the first of the
-/// verdict.
-pub(super) fn first_violated(simulation: &Simulation, verdict: &Verdict) -> Option<String> {
-    let violated = || verdict.properties.iter().filter(|p| p.outcome == Outcome::Violated);
+/// The properties that were violated.
+pub fn violated(verdict: &Verdict) -> impl Iterator<Item = &Property> {
+    verdict.properties.iter().filter(|property| property.outcome == Outcome::Violated)
+}
+
+/// The property that was violated first, of those that are wanted, or of all where none is: the one
+/// at which the run ended, else the first of the verdict.
+pub(in crate::campaign) fn first_violated(
+    simulation: &Simulation,
+    verdict: &Verdict,
+    wanted: &[String],
+) -> Option<String> {
+    let violated = || violated(verdict).filter(|p| wanted.is_empty() || wanted.contains(&p.name));
     let ended_at = simulation.violation.as_ref().and_then(|summary| {
         violated().find(|p| p.violations.iter().any(|violation| violation.summary == *summary))
     });
@@ -175,8 +193,7 @@ pub(super) fn finding(
     verdict: &Verdict,
     property: &str,
 ) -> Option<Finding> {
-    let found =
-        verdict.properties.iter().find(|p| p.name == property && p.outcome == Outcome::Violated)?;
+    let found = violated(verdict).find(|found| found.name == property)?;
     let evidence = &simulation.evidence;
     let end = simulation.virtual_time.saturating_sub(Duration::from_nanos(evidence.run.started));
     // A rule of Raft ends the run when it is broken. What clients saw is known with their last

@@ -61,10 +61,10 @@ impl Size {
             keys: keys.len(),
             faults: plan.faults.iter().map(fault).sum(),
             operations: steps.iter().map(|step| function(step.f)).sum(),
-            names: plan.load.concurrency + steps.iter().map(names).fold(0, u64::saturating_add),
+            names: steps.iter().map(names).fold(plan.load.concurrency, u64::saturating_add),
             time: plan.time,
             digits: times().map(digits).sum(),
-            times: times().sum(),
+            times: times().fold(Duration::ZERO, Duration::saturating_add),
         }
     }
 }

@@ -216,8 +216,47 @@ fn the_page_tells_what_happens_in_order() {
     assert!(page.contains("Of 100 seeds 12 violate election-safety"), "{page}");
     assert!(page.contains("calm but for this: disk.slow is 0.01; network.duplication"), "{page}");
     assert!(page.contains("--plan some/minimal/plan.json --cluster docker"), "{page}");
-    let cut_short = page::page(&Minimal { cut_short: true, ..minimal }, "", "harness", "d");
+    assert!(page.contains("\n\nNothing single can be taken away: 77 runs"), "{page}");
+    assert!(page.contains("network, and what was written survives a kill"), "{page}");
+    let of = |minimal: &Minimal| page::page(minimal, "", "harness", "d");
+    let cut_short = of(&Minimal { cut_short: true, ..minimal.clone() });
     assert!(cut_short.contains("ended early, after 77 runs"), "{cut_short}");
+    let forgets = Plan { storage: Storage::Memory, ..plan() };
+    let forgets = of(&Minimal { plan: forgets, ..minimal.clone() });
+    assert!(forgets.contains("lose it with each kill"), "{forgets}");
+    assert!(!forgets.contains("survives"), "{forgets}");
+    let workload = Workload::Register(register::Options { keys: 2, values: None });
+    let generated = Plan { workload, faults: Vec::new(), ..plan() };
+    let generated = of(&Minimal { plan: generated, ..minimal });
+    assert!(generated.contains("did not show it: none of them was taken away"), "{generated}");
+    assert!(generated.contains("- all the time: the operations of its clients"), "{generated}");
+    assert!(!generated.contains("left alone"), "{generated}");
+}
+
+#[test]
+fn what_is_wanted_is_looked_for_before_what_was_violated_first() {
+    let simulation = simulate(&plan(), &AtomicBool::new(false));
+    let mut verdict = verdict_of(&simulation);
+    let (first, last) = (0, verdict.properties.len() - 1);
+    for at in [first, last] {
+        verdict.properties[at].outcome = Outcome::Violated;
+    }
+    let name = |at: usize| verdict.properties[at].name.clone();
+    let of = |wanted: &[String]| first_violated(&simulation, &verdict, wanted);
+    assert_eq!(of(&[]), Some(name(first)));
+    assert_eq!(of(&[name(last)]), Some(name(last)));
+    assert_eq!(of(&[name(1), name(last)]), Some(name(last)));
+    assert_eq!(of(&[name(1)]), None);
+}
+
+#[test]
+fn sizes_of_absurd_plans_are_compared() {
+    let mut absurd = plan();
+    absurd.load.concurrency = u64::MAX;
+    for fault in &mut absurd.faults {
+        (fault.at, fault.lasts) = (Duration::MAX, Duration::MAX);
+    }
+    assert!(Size::of(&plan()) < Size::of(&absurd));
 }
 
 #[test]

@@ -179,9 +179,16 @@ impl Spacetime {
         }
     }
 
-    /// The picture, as an SVG file of its own.
-    pub fn draw(&self, verdict: &Verdict, evidence: &Evidence, extent: &Extent) -> String {
-        let guilty = Guilty::of(verdict, evidence, self.start);
+    /// The picture, as an SVG file of its own. It marks what a violation of the `accused` property
+    /// names; where none is, or it held, of the first that was violated.
+    pub fn draw(
+        &self,
+        verdict: &Verdict,
+        evidence: &Evidence,
+        extent: &Extent,
+        accused: Option<&str>,
+    ) -> String {
+        let guilty = Guilty::of(verdict, evidence, self.start, accused);
         let room = draw::room(self.cluster);
         let part = layout::part(self, &guilty, extent, draw::TOP, room);
         draw::draw(self, verdict, &guilty, &part)
@@ -432,11 +439,14 @@ struct Guilty {
 }
 
 impl Guilty {
-    /// What the first violation of the verdict names.
-    fn of(verdict: &Verdict, evidence: &Evidence, start: Time) -> Self {
-        let violated =
-            verdict.properties.iter().filter(|property| property.outcome == Outcome::Violated);
-        let Some(first) = violated.flat_map(|property| &property.violations).next() else {
+    /// What the first violation names, of the accused property or of the verdict.
+    fn of(verdict: &Verdict, evidence: &Evidence, start: Time, accused: Option<&str>) -> Self {
+        let violations = || {
+            let violated = verdict.properties.iter().filter(|it| it.outcome == Outcome::Violated);
+            violated.flat_map(|it| it.violations.iter().map(|found| (it.name.as_str(), found)))
+        };
+        let first = violations().find(|(name, _)| accused == Some(*name));
+        let Some((_, first)) = first.or_else(|| violations().next()) else {
             return Self::default();
         };
         let steps: Vec<_> =
