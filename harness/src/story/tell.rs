@@ -144,7 +144,7 @@ impl Teller {
             what.push_str(": ");
             what.push_str(lost);
         }
-        let idle = self.idle.says_nothing(message);
+        let idle = self.idle.says_nothing(message, lost.is_none());
         if idle && lost.is_none() {
             self.idle.delivered(now, *to, self.lines.len());
         }

@@ -211,7 +211,7 @@ impl Spacetime {
 
     fn end(&mut self, now: Time, id: MessageId, message: &Message, fate: Fate) {
         let Some(number) = self.flying.remove(&id) else { return };
-        let idle = self.idle.says_nothing(message);
+        let idle = self.idle.says_nothing(message, fate == Fate::Delivered);
         if idle && fate == Fate::Delivered {
             self.idle.delivered(now, message.to, number);
         }
