@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     ops::Range,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -57,6 +58,8 @@ pub struct Hunt {
     pub first: u64,
     /// Seeds up to the one that was violated; without one, all that were judged.
     pub seeds: u64,
+    /// So many must be judged for their silence to mean anything; 0 of a bug, which must be found.
+    pub wanted: u64,
     /// How long it took, in seconds.
     pub seconds: f64,
     /// The first seed that was violated.
@@ -79,6 +82,8 @@ pub struct Undecided {
 pub struct Found {
     /// The seed.
     pub seed: u64,
+    /// The property that it violated first.
+    pub property: String,
     /// All properties that it violated, in the verdict's order.
     pub properties: Vec<String>,
     /// The verdict in a sentence.
@@ -131,28 +136,39 @@ impl Row {
         self.hunts.iter().filter_map(|hunt| hunt.found.as_ref())
     }
 
-    /// Whether what was found is one of the properties that this bug breaks.
+    /// Whether what a seed violated first is one of the properties that this bug breaks.
     pub fn is_right(&self, found: &Found) -> bool {
         let breaks = self.mutant.map_or(&[][..], |mutant| mutant.about().breaks);
-        found.properties.iter().any(|property| breaks.contains(&property.as_str()))
+        breaks.contains(&found.property.as_str())
     }
 
-    /// How often each property was violated, by name.
+    /// How often each property was the first violated, by name.
     pub fn properties(&self) -> BTreeMap<&str, usize> {
         let mut counts = BTreeMap::new();
-        for property in self.found().flat_map(|found| &found.properties) {
-            *counts.entry(property.as_str()).or_default() += 1;
+        for found in self.found() {
+            *counts.entry(found.property.as_str()).or_default() += 1;
         }
         counts
     }
 
+    /// The fewest seeds of a campaign.
+    pub fn fewest(&self) -> u64 {
+        self.hunts.iter().map(|hunt| hunt.seeds).min().unwrap_or_default()
+    }
+
     /// Whether these campaigns did what they must: a bug is found by each, as a property that it
-    /// breaks; of other nodes nothing is reported, and nothing undecided either.
-    pub fn is_fine(&self) -> bool {
-        if self.is_bug() {
-            self.found().count() == self.hunts.len() && self.found().all(|f| self.is_right(f))
-        } else {
-            self.found().count() == 0 && self.hunts.iter().all(|hunt| hunt.unknown.is_empty())
+    /// breaks; of other nodes nothing is reported, in as many seeds as were wanted. Where too few were
+    /// judged, or some were undecided, nobody knows.
+    pub fn outcome(&self) -> Outcome {
+        let silent = self.found().count() == 0;
+        let caught = self.found().count() == self.hunts.len();
+        let decided = |hunt: &Hunt| hunt.unknown.is_empty() && hunt.wanted <= hunt.seeds;
+        match self.is_bug() {
+            true if caught && self.found().all(|found| self.is_right(found)) => Outcome::Ok,
+            true => Outcome::Violated,
+            false if !silent => Outcome::Violated,
+            false if self.hunts.iter().all(decided) => Outcome::Ok,
+            false => Outcome::Unknown,
         }
     }
 }
@@ -168,15 +184,15 @@ pub trait Watch {
 /// Runs campaigns against each of `mutants` and then the correct node. When `stop` becomes true,
 /// what is complete by then is returned.
 ///
-/// # Errors
-/// A plan cannot be made.
+/// The error is why it ended early: a plan could not be made, or a simulation panicked. What was
+/// complete until then is returned nevertheless.
 pub fn run(
     trial: &Trial,
     mutants: &[Mutant],
     plan: Planner<'_>,
     watch: &dyn Watch,
     stop: &AtomicBool,
-) -> anyhow::Result<Vec<Row>> {
+) -> (Vec<Row>, anyhow::Result<()>) {
     let (bugs, equivalent): (Vec<Mutant>, Vec<Mutant>) =
         mutants.iter().partition(|mutant| !mutant.is_equivalent());
     let nodes = bugs.into_iter().chain(equivalent).map(Some).chain([None]);
@@ -185,35 +201,50 @@ pub fn run(
     let mut longest = vec![SURVIVES; trial.starts as usize];
     for mutant in nodes {
         let mut row = Row { mutant, hunts: Vec::new(), shrunk: None };
-        for (start, longest) in (0..).zip(&mut longest) {
-            watch.begins(mutant, start);
-            let first = start * APART;
-            let end = first + if row.is_bug() { APART } else { *longest };
-            let hunt = hunt(trial, first..end, plan, mutant, stop)?;
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            if row.is_bug() {
-                *longest = hunt.seeds.max(*longest);
-            }
-            row.hunts.push(hunt);
-        }
-        let failing = row.found().next().map(|found| found.seed);
-        if trial.shrink
-            && row.is_bug()
-            && let Some(seed) = failing
-        {
-            row.shrunk = shrunk(trial, plan, mutant, seed, stop)?;
-        }
+        let ended = fill(&mut row, trial, &mut longest, plan, watch, stop);
         if !row.hunts.is_empty() {
             watch.done(&row);
             rows.push(row);
         }
-        if stop.load(Ordering::Relaxed) {
-            break;
+        if ended.is_err() || stop.load(Ordering::Relaxed) {
+            return (rows, ended);
         }
     }
-    Ok(rows)
+    (rows, Ok(()))
+}
+
+/// Runs the campaigns of a row.
+fn fill(
+    row: &mut Row,
+    trial: &Trial,
+    longest: &mut [u64],
+    plan: Planner<'_>,
+    watch: &dyn Watch,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    let mutant = row.mutant;
+    for (start, longest) in (0..).zip(longest) {
+        watch.begins(mutant, start);
+        let first = start * APART;
+        let wanted = if row.is_bug() { 0 } else { *longest };
+        let end = first + if row.is_bug() { APART } else { wanted };
+        let hunt = Hunt { wanted, ..hunt(trial, first..end, plan, mutant, stop)? };
+        if stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        if row.is_bug() {
+            *longest = hunt.seeds.max(*longest);
+        }
+        row.hunts.push(hunt);
+    }
+    let failing = row.found().next().cloned();
+    if trial.shrink
+        && row.is_bug()
+        && let Some(found) = failing
+    {
+        row.shrunk = shrunk(trial, plan, mutant, &found, stop)?;
+    }
+    Ok(())
 }
 
 /// One campaign: seeds in order, side by side, until one is violated. The first one of all is
@@ -227,44 +258,60 @@ fn hunt(
 ) -> anyhow::Result<Hunt> {
     let began = Instant::now();
     let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
-    let done = AtomicU64::new(0);
+    let (done, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let found: Mutex<Option<Found>> = Mutex::new(None);
     let unknown = Mutex::new(Vec::new());
+    let one = |seed| -> anyhow::Result<()> {
+        let plan = Plan { mutant, ..plan(seed)? };
+        let simulation = simulate(&plan, stop);
+        let Judged { verdict, outcome, .. } = Judged::of(&simulation);
+        done.fetch_add(1, Ordering::Relaxed);
+        match outcome {
+            Outcome::Ok => {}
+            Outcome::Unknown => {
+                let undecided = Undecided { seed, summary: verdict.summary };
+                unknown.lock().unwrap_or_else(PoisonError::into_inner).push(undecided);
+            }
+            Outcome::Violated => {
+                end.fetch_min(seed, Ordering::Relaxed);
+                let property = shrink::first_violated(&simulation, &verdict, &[]);
+                let properties = shrink::violated(&verdict).map(|it| it.name.clone()).collect();
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                if found.as_ref().is_none_or(|known| seed < known.seed) {
+                    let property = property.unwrap_or_default();
+                    *found = Some(Found { seed, property, properties, summary: verdict.summary });
+                }
+            }
+        }
+        Ok(())
+    };
+    let goes_on = || {
+        let over = stop.load(Ordering::Relaxed) || failed.load(Ordering::Relaxed);
+        !over && began.elapsed() < trial.limit
+    };
     let work = || -> anyhow::Result<()> {
-        while !stop.load(Ordering::Relaxed) && began.elapsed() < trial.limit {
+        while goes_on() {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= end.load(Ordering::Relaxed) {
                 break;
             }
-            let plan = Plan { mutant, ..plan(seed)? };
-            let simulation = simulate(&plan, stop);
-            let Judged { verdict, outcome, .. } = Judged::of(&simulation);
-            done.fetch_add(1, Ordering::Relaxed);
-            match outcome {
-                Outcome::Ok => {}
-                Outcome::Unknown => {
-                    let undecided = Undecided { seed, summary: verdict.summary };
-                    unknown.lock().unwrap_or_else(PoisonError::into_inner).push(undecided);
-                }
-                Outcome::Violated => {
-                    end.fetch_min(seed, Ordering::Relaxed);
-                    let violated =
-                        verdict.properties.iter().filter(|p| p.outcome == Outcome::Violated);
-                    let properties = violated.map(|property| property.name.clone()).collect();
-                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                    if found.as_ref().is_none_or(|known| seed < known.seed) {
-                        *found = Some(Found { seed, properties, summary: verdict.summary });
-                    }
-                }
+            let judged = catch_unwind(AssertUnwindSafe(|| one(seed)))
+                .unwrap_or_else(|_| Err(anyhow!("its simulation panicked")));
+            if let Err(error) = judged {
+                failed.store(true, Ordering::Relaxed);
+                let nodes = mutant.map_or("the correct node", Mutant::name);
+                return Err(error.context(format!("seed {seed} of {nodes}")));
             }
         }
         Ok(())
     };
     thread::scope(|scope| {
         let workers: Vec<_> = (0..trial.jobs.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().unwrap_or_else(|_| Err(anyhow!("a simulation panicked")))
-        })
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
+            worker.join().unwrap_or_else(|_| Err(anyhow!("a worker panicked")))
+        };
+        // All of them, before the first error.
+        workers.into_iter().map(join).fold(Ok(()), anyhow::Result::and)
     })?;
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut unknown = unknown.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -274,6 +321,7 @@ fn hunt(
     Ok(Hunt {
         first: seeds.start,
         seeds: seeds_until.unwrap_or_else(|| done.into_inner()),
+        wanted: 0,
         seconds: began.elapsed().as_secs_f64(),
         found,
         unknown,
@@ -285,13 +333,15 @@ fn shrunk(
     trial: &Trial,
     plan: Planner<'_>,
     mutant: Option<Mutant>,
-    seed: u64,
+    found: &Found,
     stop: &AtomicBool,
 ) -> anyhow::Result<Option<Shrunk>> {
     let began = Instant::now();
+    let seed = found.seed;
     let plan = Plan { mutant, ..plan(seed)? };
     let settings = Settings { jobs: trial.jobs, seeds: shrink::SEEDS, budget: SHRINKS };
-    Ok(match shrink::shrink(&plan, &[], &settings, &|_| (), stop) {
+    let recorded = std::slice::from_ref(&found.property);
+    Ok(match shrink::shrink(&plan, recorded, &settings, &|_| (), stop) {
         Ok(minimal) => Some(Shrunk {
             seed,
             property: minimal.property,
@@ -318,18 +368,25 @@ pub fn rotation(turn: u64) -> Vec<Mutant> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::{cell::RefCell, collections::BTreeSet};
 
     use super::*;
+    use crate::{
+        plan::{self, ClusterKind, Load, Storage, Timings, World},
+        system::System,
+        workload::{Workload, register},
+    };
 
     fn row(mutant: Option<Mutant>, found: &[Option<&str>]) -> Row {
         let hunt = |property: &Option<&str>| Hunt {
             first: 0,
-            seeds: 1,
+            seeds: 9,
+            wanted: 9,
             seconds: 1.0,
             found: property.map(|property| Found {
                 seed: 0,
-                properties: vec![property.to_owned()],
+                property: property.to_owned(),
+                properties: vec![property.to_owned(), "commit-monotonic".to_owned()],
                 summary: String::new(),
             }),
             unknown: Vec::new(),
@@ -341,21 +398,116 @@ mod tests {
     fn a_bug_must_be_found_by_every_start_and_as_what_it_is() {
         let bug = Some(Mutant::CommitGoesBack);
         let right = Some("commit-monotonic");
-        assert!(row(bug, &[right, right]).is_fine());
-        assert!(!row(bug, &[right, None]).is_fine());
-        assert!(!row(bug, &[right, Some("liveness")]).is_fine());
+        assert_eq!(row(bug, &[right, right]).outcome(), Outcome::Ok);
+        assert_eq!(row(bug, &[right, None]).outcome(), Outcome::Violated);
+        let first = "what is violated first, and shrunk for, is something else";
+        assert_eq!(row(bug, &[right, Some("liveness")]).outcome(), Outcome::Violated, "{first}");
         assert_eq!(row(bug, &[right, None, right]).properties()["commit-monotonic"], 2);
     }
 
     #[test]
     fn of_nodes_without_a_bug_nothing_may_be_reported() {
         for mutant in [None, Some(Mutant::SmallAppends)] {
-            assert!(row(mutant, &[None, None]).is_fine());
-            assert!(!row(mutant, &[None, Some("liveness")]).is_fine());
-            let mut undecided = row(mutant, &[None]);
+            assert_eq!(row(mutant, &[None, None]).outcome(), Outcome::Ok);
+            let mut reported = row(mutant, &[None, Some("liveness")]);
+            assert_eq!(reported.outcome(), Outcome::Violated);
             let seven = Undecided { seed: 7, summary: String::new() };
+            reported.hunts[0].unknown.push(seven.clone());
+            assert_eq!(reported.outcome(), Outcome::Violated, "whatever else is undecided");
+            let mut undecided = row(mutant, &[None]);
             undecided.hunts[0].unknown.push(seven);
-            assert!(!undecided.is_fine());
+            assert_eq!(undecided.outcome(), Outcome::Unknown);
+            let mut few = row(mutant, &[None, None]);
+            few.hunts[1].seeds -= 1;
+            assert_eq!(few.outcome(), Outcome::Unknown, "too few seeds mean nothing");
+            assert_eq!(few.fewest(), 8);
+        }
+    }
+
+    /// Three nodes, a second, no faults.
+    fn tiny(seed: u64) -> anyhow::Result<Plan> {
+        Plan::generate(plan::Options {
+            system: System::RaftNode,
+            cluster: ClusterKind::Sim,
+            nodes: 3,
+            seed,
+            time: Duration::from_secs(1),
+            interval: None,
+            menu: "none".parse().map_err(|error: String| anyhow!(error))?,
+            workload: Workload::Register(register::Options { keys: 1, values: None }),
+            load: Load { concurrency: 1, rate: 5, operation_timeout: Duration::from_secs(1) },
+            timings: Timings {
+                election_timeout: Duration::from_millis(300),
+                heartbeat_interval: Duration::from_millis(60),
+            },
+            storage: Storage::Durable,
+            world: World::default(),
+        })
+    }
+
+    /// Notes what it is told.
+    #[derive(Default)]
+    struct Noted(RefCell<Vec<String>>);
+
+    impl Watch for Noted {
+        fn begins(&self, mutant: Option<Mutant>, start: u64) {
+            let name = mutant.map_or("correct", Mutant::name);
+            self.0.borrow_mut().push(format!("{name} {start}"));
+        }
+
+        fn done(&self, row: &Row) {
+            self.0.borrow_mut().push(format!("{:?}", row.outcome()));
+        }
+    }
+
+    fn tried(limit: u64, plan: Planner<'_>) -> (Vec<Row>, anyhow::Result<()>, Vec<String>) {
+        let limit = Duration::from_secs(limit);
+        let trial = Trial { starts: 2, limit, jobs: 2, shrink: false };
+        let noted = Noted::default();
+        let calm = AtomicBool::new(false);
+        let (rows, ended) = run(&trial, &[Mutant::SmallAppends], plan, &noted, &calm);
+        (rows, ended, noted.0.into_inner())
+    }
+
+    #[test]
+    fn the_correct_node_is_fine_after_as_many_seeds_as_are_wanted() {
+        let (rows, ended, noted) = tried(600, &tiny);
+        ended.unwrap();
+        let told = ["small-appends 0", "small-appends 1", "Ok", "correct 0", "correct 1", "Ok"];
+        assert_eq!(noted, told);
+        for hunt in rows.iter().flat_map(|row| &row.hunts) {
+            assert_eq!((hunt.seeds, hunt.wanted), (SURVIVES, SURVIVES));
+        }
+    }
+
+    #[test]
+    fn without_time_nobody_knows_whether_the_correct_node_survives() {
+        let (rows, ended, _) = tried(0, &tiny);
+        ended.unwrap();
+        let outcomes: Vec<_> = rows.iter().map(Row::outcome).collect();
+        assert_eq!(outcomes, [Outcome::Unknown, Outcome::Unknown]);
+    }
+
+    #[test]
+    fn an_error_and_a_panic_say_where_and_end_it_all() {
+        let bad = APART + 3;
+        let error = |seed| match seed {
+            seed if seed == bad => Err(anyhow!("no such plan")),
+            seed => tiny(seed),
+        };
+        let panic = |seed| match seed {
+            seed if seed == bad => panic!("this test wants it"),
+            seed => tiny(seed),
+        };
+        let plans: [(Planner<'_>, &str); 2] =
+            [(&error, "no such plan"), (&panic, "its simulation panicked")];
+        for (plan, why) in plans {
+            let (rows, ended, noted) = tried(600, plan);
+            let error = format!("{:#}", ended.unwrap_err());
+            assert_eq!(error, format!("seed {bad} of small-appends: {why}"));
+            assert_eq!(rows.len(), 1, "the correct node is not tried any more");
+            assert_eq!(rows[0].hunts.len(), 1, "what was complete is kept");
+            assert_eq!(noted, ["small-appends 0", "small-appends 1", "Ok"]);
         }
     }
 

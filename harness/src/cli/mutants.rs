@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
+use checker::verdict::Outcome;
 use comfy_table::{ContentArrangement, Table, TableStyle, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use node::mutants::Mutant;
@@ -22,7 +23,7 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::mutants::{self, Row, Shrunk, Trial, Undecided, Watch},
+    campaign::mutants::{self, Found, Hunt, Row, Shrunk, Trial, Undecided, Watch},
     run::Stop,
 };
 
@@ -92,54 +93,83 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             work.await
         }
     };
-    let rows = rows.context("the campaigns panicked")??;
+    let (rows, ended) = rows.context("the campaigns panicked")?;
+    let early = match (&ended, stop.asked()) {
+        (Err(error), _) => Some(format!("ended early: {error:#}")),
+        (Ok(()), Some(signal)) => Some(format!("ended early by {signal}")),
+        (Ok(()), None) => None,
+    };
     line(&table(&rows, presets::UTF8_HORIZONTAL_ONLY).to_string());
-    for row in &rows {
-        reported(row);
+    let remarks = remarks(&rows, early);
+    for remark in &remarks {
+        line(remark);
     }
     if let Some(out) = &args.out {
         let write = |name: &str, text: String| {
             let path = out.join(name);
             fs::write(&path, text).with_context(|| path.display().to_string())
         };
-        let command = super::command_line().join(" ");
-        let mut table = table(&rows, presets::ASCII_MARKDOWN);
-        let text = table.set_content_arrangement(ContentArrangement::Disabled).to_string();
-        write("mutants.md", format!("`{command}`\n\n{text}\n"))?;
+        write("mutants.md", page(&super::command_line().join(" "), &rows, &remarks))?;
         write("mutants.json", serde_json::to_string_pretty(&rows)? + "\n")?;
     }
-    if let Some(signal) = stop.asked() {
-        line(&format!("ended early by {signal}: the table is what was complete by then"));
+    match (outcome(&rows), ended) {
+        // A violation outranks everything; why it ended early is said above.
+        (Outcome::Violated, _) => Ok(Exit::Violated),
+        (_, Err(error)) => Err(error),
+        (_, Ok(())) if stop.asked().is_some() => Ok(Exit::Unknown),
+        (_, Ok(())) if rows.is_empty() => Err(anyhow!("nothing was tried")),
+        (outcome, Ok(())) => Ok(outcome.into()),
     }
-    let fine = rows.iter().all(Row::is_fine);
-    Ok(match (fine, stop.asked()) {
-        (false, _) => Exit::Violated,
-        (true, Some(_)) => Exit::Unknown,
-        (true, None) if rows.is_empty() => return Err(anyhow!("nothing was tried")),
-        (true, None) => Exit::Ok,
-    })
 }
 
-/// A line for each campaign that did not do what it must.
-fn reported(row: &Row) {
+/// The weightiest outcome.
+fn outcome(rows: &[Row]) -> Outcome {
+    let any = |outcome| rows.iter().any(|row| row.outcome() == outcome);
+    match () {
+        () if any(Outcome::Violated) => Outcome::Violated,
+        () if any(Outcome::Unknown) => Outcome::Unknown,
+        () => Outcome::Ok,
+    }
+}
+
+/// The page: the command, the table, and what the table does not say.
+fn page(command: &str, rows: &[Row], remarks: &[String]) -> String {
+    let mut table = table(rows, presets::ASCII_MARKDOWN);
+    let table = table.set_content_arrangement(ContentArrangement::Disabled);
+    let remarks: String = remarks.iter().map(|remark| format!("- {remark}\n")).collect();
+    let apart = if remarks.is_empty() { "" } else { "\n" };
+    format!("`{command}`\n\n{table}\n{apart}{remarks}")
+}
+
+/// A sentence for each campaign that did not do what it must, and whether all of them are there.
+fn remarks(rows: &[Row], early: Option<String>) -> Vec<String> {
+    let complete = |early| format!("{early}; the table is what was complete by then");
+    rows.iter().flat_map(reported).chain(early.map(complete)).collect()
+}
+
+/// A sentence for each campaign that did not do what it must.
+fn reported(row: &Row) -> Vec<String> {
     let name = row.mutant.map_or("the correct node", Mutant::name);
+    let mut lines = Vec::new();
     for hunt in &row.hunts {
-        match &hunt.found {
-            None if row.is_bug() => line(&format!(
-                "not caught: {name}, seeds {}..{}, {:.0} s",
-                hunt.first,
-                hunt.first + hunt.seeds,
-                hunt.seconds
+        let Hunt { first, seeds, wanted, seconds, found, unknown } = hunt;
+        let range = format!("{first}..{}, {seconds:.0} s", first + seeds);
+        match found {
+            None if row.is_bug() => lines.push(format!("not caught: {name}, seeds {range}")),
+            None if seeds < wanted => lines.push(format!(
+                "too few: {name}, seeds {range}: {seeds} were judged, and at least {wanted} must be"
             )),
             Some(found) if !row.is_right(found) => {
-                line(&format!("wrongly reported: {name}, seed {}: {}", found.seed, found.summary));
+                let Found { seed, property, summary, .. } = found;
+                lines.push(format!("wrongly reported: {name}, seed {seed}, {property}: {summary}"));
             }
             _ => {}
         }
-        for Undecided { seed, summary } in &hunt.unknown {
-            line(&format!("undecided: {name}, seed {seed}: {summary}"));
+        for Undecided { seed, summary } in unknown {
+            lines.push(format!("undecided: {name}, seed {seed}: {summary}"));
         }
     }
+    lines
 }
 
 /// The table, a line for each kind of nodes.
@@ -170,7 +200,9 @@ fn table(rows: &[Row], style: TableStyle) -> Table {
             })
             .collect();
         let or_dash = |text: String| if text.is_empty() { "–".to_owned() } else { text };
-        let seeds = spread(row.hunts.iter().map(|hunt| hunt.seeds as f64).collect());
+        let (median, most) = spread(row.hunts.iter().map(|hunt| hunt.seeds as f64).collect());
+        // A bug should be found soon; of other nodes many seeds should be judged.
+        let seeds = (median, if row.is_bug() { most } else { row.fewest() as f64 });
         let seconds = spread(row.hunts.iter().map(|hunt| hunt.seconds).collect());
         table.add_row([
             about.map_or("correct", |about| about.name).to_owned(),
@@ -247,11 +279,20 @@ impl Watch for Screen {
         let name = row.mutant.map_or("correct", Mutant::name);
         let (caught, of) = (row.found().count(), row.hunts.len());
         let seconds = spread(row.hunts.iter().map(|hunt| hunt.seconds).collect());
-        let word = if row.is_fine() { "as it should" } else { "NOT AS IT SHOULD" };
+        let word = match row.outcome() {
+            Outcome::Ok => "as it should",
+            Outcome::Violated => "NOT AS IT SHOULD",
+            Outcome::Unknown => "UNDECIDED",
+        };
+        let judged = match row.is_bug() {
+            true => String::new(),
+            false => format!(", in at least {} each", plural(row.fewest(), "seed")),
+        };
         let (median, worst) = seconds;
         self.bar.suspend(|| {
             line(&format!(
-                "{name}: caught {caught} of {of}, {word}; {median:.2} s, at worst {worst:.2} s"
+                "{name}: caught {caught} of {of}{judged}, {word}; {median:.2} s, at worst \
+                 {worst:.2} s"
             ));
         });
     }
@@ -269,19 +310,52 @@ mod tests {
         assert_eq!(spread(vec![4.0, 1.0, 2.0, 3.0]), (2.5, 4.0));
     }
 
-    #[test]
-    fn the_table_says_what_was_caught_and_how() {
-        let hunt = |property: Option<&str>, seeds| Hunt {
+    fn hunt(property: Option<&str>, seeds: u64) -> Hunt {
+        Hunt {
             first: 0,
             seeds,
+            wanted: 0,
             seconds: 0.5,
             found: property.map(|property| Found {
                 seed: seeds - 1,
+                property: property.to_owned(),
                 properties: vec![property.to_owned()],
                 summary: "n1 did it".to_owned(),
             }),
             unknown: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_page_has_what_was_not_as_it_should_and_says_when_it_ended_early() {
+        let row = |mutant, hunts| Row { mutant, hunts, shrunk: None };
+        let undecided = Undecided { seed: 7, summary: "Too long.".to_owned() };
+        let rows = [
+            row(Some(Mutant::ForgetsVote), vec![hunt(None, 40), hunt(Some("liveness"), 3)]),
+            row(Some(Mutant::SmallAppends), vec![Hunt { wanted: 50, ..hunt(None, 12) }]),
+            row(None, vec![Hunt { unknown: vec![undecided], ..hunt(None, 50) }]),
+        ];
+        let said = remarks(&rows, Some("ended early by SIGINT".to_owned()));
+        let page = page("harness mutants", &rows, &said);
+        let said = page.split_once("|\n\n- ").expect("a table, then a list").1;
+        let said: Vec<&str> = said.lines().map(|line| line.trim_start_matches("- ")).collect();
+        assert_eq!(
+            said,
+            [
+                "not caught: forgets-vote, seeds 0..40, 0 s",
+                "wrongly reported: forgets-vote, seed 2, liveness: n1 did it",
+                "too few: small-appends, seeds 0..12, 0 s: 12 were judged, and at least 50 must be",
+                "undecided: the correct node, seed 7: Too long.",
+                "ended early by SIGINT; the table is what was complete by then",
+            ]
+        );
+        assert_eq!(outcome(&rows), Outcome::Violated);
+        assert_eq!(outcome(&rows[1..]), Outcome::Unknown);
+        assert_eq!(outcome(&[]), Outcome::Ok);
+    }
+
+    #[test]
+    fn the_table_says_what_was_caught_and_how() {
         let hunts =
             vec![hunt(Some("survives-restart"), 3), hunt(Some("liveness"), 9), hunt(None, 40)];
         let bug = Row {
@@ -297,7 +371,8 @@ mod tests {
                 cut_short: false,
             }),
         };
-        let correct = Row { mutant: None, hunts: vec![hunt(None, 40)], shrunk: None };
+        let hunts = vec![hunt(None, 40), hunt(None, 90), hunt(None, 50)];
+        let correct = Row { mutant: None, hunts, shrunk: None };
         let text = table(&[bug, correct], presets::ASCII_MARKDOWN).to_string();
         let lines: Vec<Vec<&str>> = text
             .lines()
@@ -319,7 +394,7 @@ mod tests {
         );
         assert_eq!(
             lines[3],
-            ["correct", "–", "–", "0 of 1", "–", "–", "40, 40", "0.50, 0.50", "–"]
+            ["correct", "–", "–", "0 of 3", "–", "–", "50, 40", "0.50, 0.50", "–"]
         );
     }
 }
