@@ -34,7 +34,8 @@
 //! A revision is one write: single-key writes never share one, since only `txn` writes several keys.
 //! A delete that finds nothing makes no change and no revision, and is answered with the store's.
 //! Revisions have no holes; 1 is that of the empty store. All this is so in etcd, and in the node of
-//! this project.
+//! this project. What is told otherwise is what the store said, not how it was recorded: a change at 1
+//! or less breaks `watch-integrity`, a write that was acknowledged there `write-revisions`.
 //!
 //! # Why it is sound
 //! A change *exists* if a watch told it, or a put with its revision was acknowledged. A delete that

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{
     Findings, Rule,
     bucket::{Bucket, Free},
-    history::{Change, History, Watch, Write},
+    history::{Change, EMPTY, History, Watch, Write},
     presence,
 };
 use crate::history::{
@@ -109,6 +109,16 @@ impl<'a> Acknowledged<'a> {
         let mut deletes: FxHashMap<i64, Vec<&Write<'_>>> = FxHashMap::default();
         for write in &history.writes {
             let Some(revision) = write.revision else { continue };
+            if revision < EMPTY + i64::from(write.puts()) {
+                findings.violated(
+                    Rule::Revisions,
+                    &[write.source],
+                    format_args!(
+                        "{write} was acknowledged at revision {revision}, but the empty store is at \
+                         {EMPTY} and each write makes a higher one"
+                    ),
+                );
+            }
             if !write.puts() {
                 deletes.entry(revision).or_default().push(write);
                 continue;
@@ -133,6 +143,16 @@ impl<'a> Acknowledged<'a> {
         mut told: Vec<Told<'a>>,
         findings: &mut Findings,
     ) -> Vec<Vec<Told<'a>>> {
+        if revision <= EMPTY {
+            for (change, watch) in told {
+                let summary = format_args!(
+                    "{watch} told {change}, but the empty store is at {EMPTY} and each write makes a \
+                     higher one"
+                );
+                findings.violated(Rule::Integrity, &[watch.source], summary);
+            }
+            return Vec::new();
+        }
         let owner = self.owners.get(&revision).copied();
         let deletes = self.deletes.get(&revision).map_or(&[][..], Vec::as_slice);
         told.retain(|&(change, watch)| {

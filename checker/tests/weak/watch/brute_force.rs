@@ -157,6 +157,7 @@ pub(super) fn judge(watches: &[Watch], writes: &[Write]) -> (BTreeSet<String>, B
     integrity(&groups, writes, &mut must, &mut open, &mut claims, &mut known);
     for (at, write) in writes.iter().enumerate() {
         let Some(revision) = write.revision else { continue };
+        must("write-revisions", revision >= if write.puts() { 2 } else { 1 });
         claims.push((write.call, revision, write.puts()));
         known.push((write.ret, revision));
         for other in &writes[..at] {
@@ -222,6 +223,10 @@ fn groups(
     let mut groups = Vec::new();
     let revisions: BTreeSet<i64> = told.iter().map(|(_, change)| change.0).collect();
     for revision in revisions {
+        if revision < 2 {
+            must("watch-integrity", false);
+            continue;
+        }
         let here: BTreeSet<Change> =
             told.iter().map(|(_, change)| *change).filter(|c| c.0 == revision).collect();
         let end = |change: Change| {

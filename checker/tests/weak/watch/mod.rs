@@ -491,6 +491,40 @@ fn a_delete_that_shares_its_revision() {
 }
 
 #[test]
+fn nothing_is_written_at_the_revision_of_the_empty_store() {
+    for revision in [1, 0, -7] {
+        breaks(
+            &format!(
+                r#"0-? put a 1
+                   0-90 watch {{"key":"a"}} => [[[{revision},"put","a",1]]]"#
+            ),
+            "watch-integrity",
+            &format!(
+                "the watch of event 1 (key a) told the put of 1 to key a at revision {revision}, but \
+                 the empty store is at 1 and each write makes a higher one"
+            ),
+        );
+        breaks(
+            &format!(
+                "0-10 put a 1 @{revision}\n20-30 put a 2 @3\n20-90 watch {{}} => [[[3,\"put\",\"a\",2]]]"
+            ),
+            "write-revisions",
+            &format!(
+                "the put of event 0 was acknowledged at revision {revision}, but the empty store is \
+                 at 1 and each write makes a higher one"
+            ),
+        );
+    }
+    let delete = |revision: i64| {
+        judge(&format!(
+            "0-10 delete a @{revision}\n20-30 put a 2 @2\n20-90 watch {{}} => [[[2,\"put\",\"a\",2]]]"
+        ))
+    };
+    assert!(violated(&delete(1)).0.is_empty());
+    assert_eq!(violated(&delete(0)).0, ["write-revisions"]);
+}
+
+#[test]
 fn revisions_have_no_holes() {
     breaks(
         r#"0-10 put a 1 @2
