@@ -109,10 +109,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let command = super::command_line();
     let violation = keep(&out, &minimal, &command)?;
     summary(&minimal, &violation, &out, began.elapsed());
-    if let Some(signal) = stop.asked() {
-        line(&format!("ended early by {signal}: the plan may not be minimal"));
-    } else if minimal.cut_short {
-        line("ended early by --seconds: the plan may not be minimal; give it more");
+    if minimal.cut_short {
+        match stop.asked() {
+            Some(signal) => line(&format!("ended early by {signal}: the plan may not be minimal")),
+            None => line("ended early by --seconds: the plan may not be minimal; give it more"),
+        }
     }
     Ok(if minimal.cut_short { Exit::Unknown } else { Exit::Ok })
 }
