@@ -55,7 +55,7 @@ fn good() -> Evidence {
             what: "one".into(),
             nodes: vec!["n3".into()],
             leader: Some("n1".into()),
-            detail: "a probe says so".into(),
+            detail: "a probe of n3 says so".into(),
         })
         .to_vec();
     let run = Run {

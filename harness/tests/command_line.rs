@@ -192,6 +192,14 @@ fn a_replay_that_differs_is_told_with_its_verdict() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("has a plan and no recorded run"), "{said}");
+
+    // A picture that cannot be written costs the picture alone.
+    let nowhere = dir.path().join("nowhere/picture.svg");
+    let output =
+        harness(&["replay", plan.to_str().unwrap(), "--diagram", nowhere.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("properties held."), "{said}");
 }
 
 #[test]

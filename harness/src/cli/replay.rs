@@ -102,21 +102,25 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
         None => verdict::check(&simulation.evidence, &Limits::default()),
     };
-    if let Some(file) = &args.diagram {
-        let extent = Extent { window, ..Extent::default() };
-        let svg = picture.draw(&verdict, &simulation.evidence, &extent, None);
-        std::fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))?;
-    }
     if args.verbose {
         let shown = Shown { window, heartbeats: args.heartbeats };
         line(teller.tell(&verdict, &shown).trim_end());
     } else {
         print_verdict(&verdict);
     }
-    match compared {
-        // A violation outranks everything.
-        Err(error) if verdict.outcome == Outcome::Violated => line(&format!("error: {error:#}")),
-        compared => compared?,
+    let drawn = args.diagram.as_ref().map_or(Ok(()), |file| {
+        let extent = Extent { window, ..Extent::default() };
+        let svg = picture.draw(&verdict, &simulation.evidence, &extent, None);
+        std::fs::write(file, svg).with_context(|| format!("cannot write {}", file.display()))
+    });
+    for done in [compared, drawn] {
+        match done {
+            // A violation outranks everything.
+            Err(error) if verdict.outcome == Outcome::Violated => {
+                line(&format!("error: {error:#}"));
+            }
+            done => done?,
+        }
     }
     Ok(verdict.outcome.into())
 }
