@@ -61,7 +61,7 @@ situations! {
     OldOnMajority: "an earlier term's entry on a majority, not known to be committed",
     /// The window of the paper's figure 8, (c): of those, an entry that is not committed, and that a
     /// node whose log ends in a term between could be elected to overwrite.
-    Figure8: "figure 8: the same, and another node could be elected and overwrite it",
+    Figure8: "figure 8: an entry on a majority that a later leader could still overwrite",
     /// A leader commits entries of earlier terms by committing one of its own (section 5.4.2).
     CommittedThroughNoOp: "entries of earlier terms committed through a leader's no-op",
     /// A follower removes entries that are not its leader's, as in the paper's figure 7.
