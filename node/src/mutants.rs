@@ -1,9 +1,10 @@
 //! Known bugs, put back on purpose: a test of the test.
 //!
-//! A *mutant* is this node with a bug that a real implementation of Raft shipped, or with a change
-//! that breaks nothing (an *equivalent* mutant, which must never be reported). Each is a line at
-//! its place in the code that asks [`mutant`]; an assertion that would stop the bug gives way to
-//! it. What a mutant traces is what it does: no mutant lies.
+//! A *mutant* is this node with a bug that a real implementation of Raft shipped, with one that it had
+//! itself until campaigns found it (a *mended* one), or with a change that breaks nothing (an
+//! *equivalent* one, which must never be reported). Each is a line at its place in the code that asks
+//! [`mutant`]; an assertion that would stop the bug gives way to it. What a mutant traces is what it
+//! does: no mutant lies.
 //!
 //! Only the cargo feature `mutants` makes them real. Without it [`mutant`] is a constant false,
 //! the compiler removes what depends on it, and [`Chosen`] has no values.
@@ -21,7 +22,8 @@ pub use table::{About, Choice, choose};
 pub const NONE_HERE: &str =
     "this build has no mutants: cargo run --release --features mutants -- mutants";
 
-/// The bugs, in the order of their rows in the table, then the changes that are none.
+/// The bugs, in the order of their rows in the table, those that this node once had, then the changes
+/// that are none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "mutants", derive(Debug))]
 #[cfg_attr(not(feature = "mutants"), allow(dead_code, reason = "nobody can choose them"))]
@@ -50,6 +52,8 @@ pub enum Mutant {
     AcknowledgesBeforeSync,
     /// A leader serves reads without asking whether it still leads.
     ReadsWithoutQuorum,
+    /// Mended: the refusal of an append of an earlier term repeats its read round.
+    EchoesOldRounds,
     /// Equivalent: heartbeats come twice as often.
     HeartbeatsTwice,
     /// Equivalent: an append carries one entry.

@@ -9,9 +9,10 @@ use super::Mutant;
 pub struct About {
     /// Its name, in kebab case.
     pub name: &'static str,
-    /// Its row in the list of known bugs; none for an equivalent mutant.
+    /// Its row in the list of known bugs; none for a mended or an equivalent mutant.
     pub row: Option<u8>,
-    /// The issue or pull request where a real implementation had it; empty for an equivalent one.
+    /// The issue or pull request where a real implementation had it, or the commit that mended it here;
+    /// empty for an equivalent one.
     pub source: &'static str,
     /// What it does.
     pub what: &'static str,
@@ -21,7 +22,7 @@ pub struct About {
 }
 
 impl Mutant {
-    /// All mutants, the bugs first.
+    /// Those that ordinary campaigns must find, and then those that they must never report.
     pub const ALL: [Self; 15] = [
         Self::VotesBeforeSync,
         Self::ForgetsVote,
@@ -39,6 +40,10 @@ impl Mutant {
         Self::SmallAppends,
         Self::SlowElections,
     ];
+
+    /// Those that this node was until the bug was mended. Ordinary campaigns need very many seeds for
+    /// them; the minimal plan of each, kept when it was mended, finds it at once.
+    pub const MENDED: [Self; 1] = [Self::EchoesOldRounds];
 
     /// What is known of it.
     pub const fn about(self) -> About {
@@ -143,6 +148,13 @@ impl Mutant {
                 what: "a leader serves reads without asking a quorum whether it still leads",
                 breaks: &["read-quorum", "linearizability"],
             },
+            Self::EchoesOldRounds => About {
+                name: "echoes-old-rounds",
+                row: None,
+                source: "b158bb1",
+                what: "the refusal of an append of an earlier term repeats its read round",
+                breaks: &["read-quorum", "linearizability"],
+            },
             Self::HeartbeatsTwice => {
                 Self::equivalent("heartbeats-twice", "heartbeats come twice as often")
             }
@@ -178,9 +190,10 @@ impl FromStr for Mutant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|mutant| mutant.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("there is no mutant `{text}`; there are {names}")
+        let all = || Self::ALL.into_iter().chain(Self::MENDED);
+        all().find(|mutant| mutant.name() == text).ok_or_else(|| {
+            let names: Vec<_> = all().map(Self::name).collect();
+            format!("there is no mutant `{text}`; there are {}", names.join(", "))
         })
     }
 }
@@ -218,9 +231,10 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_differ() {
-        for (place, mutant) in Mutant::ALL.into_iter().enumerate() {
+        let all = || Mutant::ALL.into_iter().chain(Mutant::MENDED);
+        for (place, mutant) in all().enumerate() {
             assert_eq!(mutant.to_string().parse(), Ok(mutant));
-            assert!(!Mutant::ALL[..place].iter().any(|other| other.name() == mutant.name()));
+            assert!(!all().take(place).any(|other| other.name() == mutant.name()));
         }
         assert!("no-such".parse::<Mutant>().unwrap_err().contains("forgets-vote"));
     }

@@ -308,12 +308,13 @@ impl Raft {
             Body::RequestVote { .. } => {
                 self.core.send(from, Body::VoteReply { granted: false }, fx);
             }
-            Body::Append { .. } => {
+            Body::Append { round, .. } => {
                 let result =
                     Err(super::Conflict { term: 0, index: self.core.log.last().index + 1 });
                 // It follows nobody by that. Should the sender come to lead the present term, its
                 // rounds begin anew, and an echo of an old one would confirm reads of the new.
-                self.core.send(from, Body::AppendReply { result, round: 0 }, fx);
+                let round = if mutant(Mutant::EchoesOldRounds) { round } else { 0 };
+                self.core.send(from, Body::AppendReply { result, round }, fx);
             }
             Body::ReadIndex { id } => answer(&mut self.core, Reader::Peer(from, id), None, fx),
             _ => {}
