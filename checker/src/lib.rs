@@ -61,6 +61,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod evidence;
 pub mod explanation;
 pub mod fault;

@@ -7,13 +7,13 @@
 use std::collections::VecDeque;
 
 use super::{
-    budget::{Budget, Spent},
     claim::{Claim, Edge, Place, Why},
     findings::Findings,
     graph::{Graph, Mask, PASS, RT, RW, WR, WW},
     history::{History, NONE, Step},
     knots::Knots,
 };
+use crate::budget::{Budget, Spent};
 
 /// In this order, the edges that tie a knot, and the searches for a circle in it: the edge that it
 /// must have, and the edges of the rest. The last search finds one in every knot.

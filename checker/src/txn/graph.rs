@@ -17,10 +17,10 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    budget::{Budget, Spent},
     history::{Fate, History, NONE},
     observe::{External, Observations},
 };
+use crate::budget::{Budget, Spent};
 
 /// Nodes between two looks at the clock.
 const BETWEEN: usize = 1 << 16;

@@ -1,10 +1,10 @@
 //! Knots: strongly connected components of more than one node (Tarjan, 1972, without recursion).
 
 use super::{
-    budget::{Budget, Spent},
     graph::{Graph, Mask},
     history::NONE,
 };
+use crate::budget::{Budget, Spent};
 
 /// Nodes between two looks at the clock.
 const BETWEEN: u32 = 1 << 16;

@@ -34,7 +34,6 @@
 //! Each element must be appended to a key at most once (a failed attempt may be repeated): otherwise
 //! the history is refused.
 
-mod budget;
 mod circles;
 pub mod claim;
 mod explain;
@@ -51,11 +50,11 @@ use std::fmt;
 pub use history::{Builder, Fate, History, Micro, Transaction};
 
 use crate::{
+    budget::{Budget, Spent},
     history::generic::Operation,
     linear::Limits,
     verdict::{Outcome, Property, Violation, count},
 };
-use budget::{Budget, Spent};
 use claim::Claim;
 use findings::Findings;
 use graph::Graph;

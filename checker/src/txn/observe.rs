@@ -11,11 +11,11 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    budget::{Budget, Spent},
     claim::{Anomaly, Claim, Place},
     findings::Findings,
     history::{Fate, History, NONE, Step},
 };
+use crate::budget::{Budget, Spent};
 
 /// Transactions between two looks at the clock.
 const BETWEEN: u32 = 1 << 16;

@@ -4,11 +4,13 @@
 
 use super::{
     Unfit,
-    budget::{Budget, Spent},
     history::{Builder, Fate, History, Micro, Transaction},
     verify,
 };
-use crate::history::generic::{Datum, Operation, Outcome};
+use crate::{
+    budget::{Budget, Spent},
+    history::generic::{Datum, Operation, Outcome},
+};
 
 /// Operations between two looks at the budget.
 const BETWEEN: usize = 4096;
@@ -31,8 +33,7 @@ pub(super) fn history(operations: &[Operation<'_>], budget: &Budget) -> Result<H
     let mut steps = Vec::new();
     for (at, operation) in operations.iter().enumerate() {
         if at % BETWEEN == 0 {
-            budget.memory(builder.bytes()).map_err(Stopped::Spent)?;
-            budget.time().map_err(Stopped::Spent)?;
+            budget.both(builder.bytes()).map_err(Stopped::Spent)?;
         }
         let (transaction, told) = transaction(operation);
         steps.clear();

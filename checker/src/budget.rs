@@ -6,10 +6,10 @@ use crate::linear::Limits;
 
 /// A budget ran out; which, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Spent(pub(super) String);
+pub(crate) struct Spent(pub(super) String);
 
 /// What a check may use.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     memory: usize,
     deadline: Instant,
     timeout: Duration,
@@ -17,21 +17,27 @@ pub(super) struct Budget {
 
 impl Budget {
     /// The time runs from now on.
-    pub(super) fn of(limits: &Limits) -> Self {
+    pub(crate) fn of(limits: &Limits) -> Self {
         let Limits { memory, timeout } = *limits;
         Self { memory, deadline: limits.deadline(), timeout }
     }
 
     /// Whether there is time left.
-    pub(super) fn time(&self) -> Result<(), Spent> {
+    pub(crate) fn time(&self) -> Result<(), Spent> {
         if Instant::now() < self.deadline {
             return Ok(());
         }
         Err(Spent(format!("the time budget of {:?} was used up", self.timeout)))
     }
 
+    /// Whether there is time left, and as many bytes may be taken.
+    pub(crate) fn both(&self, bytes: usize) -> Result<(), Spent> {
+        self.memory(bytes)?;
+        self.time()
+    }
+
     /// Whether as many bytes may be taken.
-    pub(super) fn memory(&self, bytes: usize) -> Result<(), Spent> {
+    pub(crate) fn memory(&self, bytes: usize) -> Result<(), Spent> {
         if bytes <= self.memory {
             return Ok(());
         }
