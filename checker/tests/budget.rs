@@ -117,6 +117,9 @@ const SEQUENTIAL: Check = |operations, limits| sequential::check(operations, lim
 const SESSION: Check = |operations, limits| session::check(operations, limits).unwrap();
 const WATCH: Check = |operations, limits| watch::check(operations, limits).unwrap();
 
+/// A history of about so many operations.
+type Growing = fn(usize) -> Vec<generic::Event>;
+
 /// The weightiest outcome, and what it cost.
 fn judge(check: Check, events: &[generic::Event], limits: &Limits) -> (Outcome, Cost) {
     let operations = generic::pair(events).unwrap();
@@ -131,7 +134,7 @@ fn no_history_takes_much_more_time_than_there_is() {
     let timeout = Duration::from_millis(200);
     let limits = Limits { memory: 64 << 20, timeout };
     // Where a check is fast enough whatever the history, it has one outcome.
-    let cases: [(&str, Check, Vec<generic::Event>, &[Outcome]); 14] = [
+    let cases: [(&str, Check, Vec<generic::Event>, &[Outcome]); 16] = [
         ("reads reversed", REGISTER, adversary::reads_reversed(8_000), &[Violated]),
         ("five values", REGISTER, adversary::five_values(8_000), &[Violated, Unknown]),
         ("unanswered chain", REGISTER, adversary::unanswered_chain(20_000), &[Ok]),
@@ -145,7 +148,9 @@ fn no_history_takes_much_more_time_than_there_is() {
         ("a process each", SEQUENTIAL, adversary::five_values(8_000), &[Ok, Unknown]),
         ("unanswered chain", SEQUENTIAL, adversary::unanswered_chain(10_000), &[Ok, Unknown]),
         ("unanswered chain", SESSION, adversary::unanswered_chain(20_000), &[Ok, Unknown]),
-        ("watches of everything", WATCH, adversary::watches(10_000), &[Ok, Unknown]),
+        ("parts of the same", WATCH, adversary::parts_of_the_same(20_000), &[Unknown]),
+        ("told", WATCH, adversary::told(50_000, 3), &[Ok, Unknown]),
+        ("one moment", SESSION, adversary::one_moment(20_000), &[Ok]),
     ];
     for (name, check, events, expected) in cases {
         let (outcome, Cost { median: busy, .. }) = judge(check, &events, &limits);
@@ -192,4 +197,105 @@ fn a_core_that_is_too_large_to_verify_is_not_held_either() {
     println!("{outcome:?}: {:.2} MiB held", peak as f64 / f64::from(1 << 20));
     assert_ne!(outcome, Outcome::Ok);
     assert!(peak <= FACTOR * memory + BESIDE + 512 * events.len(), "{peak} bytes held");
+}
+
+#[test]
+fn watches_and_sessions_stay_within_their_memory() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory = 4 << 20;
+    let limits = |memory| Limits { memory, timeout: Duration::from_secs(600) };
+    let cases: [(&str, Check, Growing); 13] = [
+        ("told", WATCH, |n| adversary::told(n, 1)),
+        ("told by three", WATCH, |n| adversary::told(n, 3)),
+        ("watches of everything", WATCH, |n| adversary::watches(n, adversary::everything)),
+        ("unplaced", WATCH, |n| adversary::unplaced(n, adversary::no_prefix)),
+        ("the same put", WATCH, adversary::the_same_put),
+        ("a part in common", WATCH, adversary::a_part_in_common),
+        ("parts of the same", WATCH, adversary::parts_of_the_same),
+        ("one revision", WATCH, |n| adversary::one_revision(n, true)),
+        ("back and forth", SESSION, adversary::back_and_forth),
+        ("five values", SESSION, adversary::five_values),
+        ("one moment", SESSION, adversary::one_moment),
+        ("reads reversed", SESSION, adversary::reads_reversed),
+        ("unanswered chain", SESSION, adversary::unanswered_chain),
+    ];
+    for (name, check, make) in cases {
+        let (mut decided, mut unknown) = (0, 0);
+        // As a history grows, it ends as unknown before more is held than there may be.
+        for length in (0..9).map(|doubled| 125 << doubled) {
+            let events = make(length);
+            let (reasons, Cost { peak, .. }) = reasons(check, &events, &limits(memory));
+            assert!(peak <= FACTOR * memory, "{name}, {length}: {peak} bytes held");
+            match reasons.is_empty() {
+                true => decided += 1,
+                false => unknown += 1,
+            }
+            for reason in &reasons {
+                let expected = "the memory budget of 4 MiB is less than the ";
+                assert!(reason.starts_with(expected), "{name}, {length}: {reason}");
+            }
+            if unknown == 1 {
+                let (_, Cost { peak, .. }) = judge(check, &events, &limits(usize::MAX));
+                println!("{name}: unknown from {length} on, which take {peak} bytes");
+                assert!(peak >= memory / 4, "{name}, {length}: it gave up too early");
+            }
+        }
+        assert!(decided > 0 && unknown > 0, "{name}: {decided} decided, {unknown} not");
+    }
+}
+
+/// Why properties are not known for want of time or memory.
+fn reasons(check: Check, events: &[generic::Event], limits: &Limits) -> (Vec<String>, Cost) {
+    let operations = generic::pair(events).unwrap();
+    let (cost, properties) = measure(1, || check(&operations, limits));
+    let spent = properties.into_iter().filter(|property| {
+        property.outcome == Outcome::Unknown && property.detail.contains("budget")
+    });
+    (spent.map(|property| property.detail).collect(), cost)
+}
+
+#[test]
+fn nothing_is_said_of_watches_and_sessions_for_which_there_is_no_budget() {
+    let cases: [(Check, Vec<generic::Event>); 2] =
+        [(WATCH, adversary::told(10, 2)), (SESSION, adversary::five_values(10))];
+    let (memory, timeout) = (Limits::default().memory, Limits::default().timeout);
+    for (check, events) in cases {
+        for (limits, says) in [
+            (
+                Limits { memory: 0, timeout },
+                "the memory budget of 0 MiB is less than the 1 MiB that the check takes",
+            ),
+            (Limits { memory, timeout: Duration::ZERO }, "the time budget of 0ns was used up"),
+        ] {
+            let properties = check(&generic::pair(&events).unwrap(), &limits);
+            assert!(properties.len() > 5);
+            for property in properties {
+                assert_eq!(property.outcome, Outcome::Unknown, "{property:?}");
+                assert_eq!(property.detail, says);
+            }
+        }
+    }
+}
+
+#[test]
+fn watches_are_checked_in_almost_linear_time() {
+    use adversary::{every_prefix, everything, no_prefix, nothing};
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // Where time went with the square, each of these took at least twice as long.
+    let limits = Limits { timeout: Duration::from_secs(5), ..Limits::default() };
+    let cases: [(&str, Vec<generic::Event>); 8] = [
+        ("watches of everything", adversary::watches(40_000, everything)),
+        ("watches of a prefix", adversary::watches(40_000, every_prefix)),
+        ("unplaced, other keys", adversary::unplaced(60_000, nothing)),
+        ("unplaced, other prefixes", adversary::unplaced(60_000, no_prefix)),
+        ("the same put", adversary::the_same_put(100_000)),
+        ("a part in common", adversary::a_part_in_common(20_000)),
+        ("one revision", adversary::one_revision(60_000, false)),
+        ("one revision, deletes", adversary::one_revision(60_000, true)),
+    ];
+    for (name, events) in cases {
+        let (reasons, Cost { median: busy, .. }) = reasons(WATCH, &events, &limits);
+        println!("{name}: {busy:?}");
+        assert!(reasons.is_empty(), "{name}: {reasons:?}");
+    }
 }

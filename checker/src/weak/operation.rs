@@ -41,6 +41,11 @@ impl Action {
         }
     }
 
+    /// Whether it saw a value and wrote none.
+    pub(super) fn reads(self) -> bool {
+        self.written().is_none() && self.seen().is_some()
+    }
+
     /// The value that it saw.
     pub(super) fn seen(self) -> Option<Value> {
         match self {

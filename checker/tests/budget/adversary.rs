@@ -48,6 +48,27 @@ impl Events {
         self.push(process, Kind::Ok, f, Datum::Nil, value);
     }
 
+    /// The last answer carries this revision.
+    fn acknowledged(&mut self, revision: usize) {
+        if let Some(event) = self.0.last_mut() {
+            event.revision = Some(revision as i64);
+        }
+    }
+
+    fn put(&mut self, process: usize, key: Datum, value: usize, revision: Option<usize>) {
+        let value = Datum::Int(value as i64);
+        self.push(process, Kind::Invoke, "put", key.clone(), value.clone());
+        self.push(process, Kind::Ok, "put", key, value);
+        if let Some(revision) = revision {
+            self.acknowledged(revision);
+        }
+    }
+
+    fn watch(&mut self, process: usize, asked: Datum, responses: Vec<Datum>) {
+        self.call(process, "watch", Argument(asked));
+        self.ok(process, "watch", Argument(Datum::List(responses)));
+    }
+
     /// A read by itself, or a dequeue.
     fn saw(&mut self, process: usize, f: &str, value: impl Into<Argument>) {
         self.call(process, f, ());
@@ -200,23 +221,160 @@ pub(crate) fn aborted(count: usize) -> Vec<Event> {
     events.0
 }
 
-/// Watches of all keys, each of which has one change.
-pub(crate) fn watches(count: usize) -> Vec<Event> {
+/// Watches of all keys, each of which has one change; or of all that begin with `k`, which is the same.
+pub(crate) fn watches(count: usize, asked: fn() -> Datum) -> Vec<Event> {
     let mut events = Events::default();
-    let progress = Datum::Map(vec![(Datum::Text("progress".into()), Datum::Int(1))]);
+    (0..count).for_each(|at| events.put(0, key(at), at, Some(at + 2)));
+    (0..count).for_each(|at| events.watch(at, asked(), vec![progress(1)]));
+    events.0
+}
+
+/// Puts of keys of their own that nobody was told of, and watches of other keys.
+pub(crate) fn unplaced(count: usize, asked: fn(usize) -> Datum) -> Vec<Event> {
+    let mut events = Events::default();
+    (0..count).for_each(|at| events.put(0, key(at), at, None));
+    (0..count).for_each(|at| events.watch(at, asked(at), vec![progress(1)]));
+    events.watch(0, everything(), vec![batch(2, [(key(0), Some(0))])]);
+    events.0
+}
+
+/// The same put again and again, unanswered, and a watch that told all of them.
+pub(crate) fn the_same_put(count: usize) -> Vec<Event> {
+    let mut events = Events::default();
     for at in 0..count {
-        let key = Datum::Int(at as i64);
-        events.push(0, Kind::Invoke, "write", key.clone(), key.clone());
-        events.push(0, Kind::Ok, "write", key.clone(), key);
-        if let Some(event) = events.0.last_mut() {
-            event.revision = Some(at as i64 + 2);
-        }
+        events.push(at + 1, Kind::Invoke, "put", key(0), Datum::Int(0));
     }
-    for at in 0..count {
-        events.call(at, "watch", Argument(Datum::Map(Vec::new())));
-        events.ok(at, "watch", Argument(Datum::List(vec![progress.clone()])));
+    let told = (0..count).map(|at| batch(at + 2, [(key(0), Some(0))]));
+    events.watch(0, everything(), told.collect());
+    events.0
+}
+
+/// Unanswered transactions, each of which puts one key that all of them put, and one of its own.
+pub(crate) fn a_part_in_common(count: usize) -> Vec<Event> {
+    let mut events = Events::default();
+    let parts = |at: usize| [(key(0), Some(0)), (key(at + 1), Some(at))];
+    (0..count).for_each(|at| events.call(at + 1, "txn", Argument(writes(parts(at)))));
+    let told = (0..count).map(|at| batch(at + 2, parts(at)));
+    events.watch(0, everything(), told.collect());
+    events.0
+}
+
+/// Unanswered transactions of the same 14 puts, and watches of each key by which each revision did
+/// some of these, another set of them each.
+pub(crate) fn parts_of_the_same(count: usize) -> Vec<Event> {
+    let mut events = Events::default();
+    let parts = || (0..14).map(|at| (key(at), Some(at)));
+    (0..count).for_each(|at| events.call(at + 1, "txn", Argument(writes(parts()))));
+    for bit in 0..14 {
+        let revisions = (1..count.min(1 << 14)).filter(|set| set >> bit & 1 == 1);
+        let told = revisions.map(|set| batch(set + 1, [(key(bit), Some(bit))]));
+        let asked = Datum::Map(vec![(text("key"), key(bit))]);
+        events.watch(0, asked, told.collect());
     }
     events.0
+}
+
+/// One transaction that puts all keys, told by a watch; and deletes that found nothing at its
+/// revision, or none.
+pub(crate) fn one_revision(count: usize, deletes: bool) -> Vec<Event> {
+    let mut events = Events::default();
+    let parts = || (0..count).rev().map(|at| (key(at), Some(at)));
+    events.call(0, "txn", Argument(writes(parts())));
+    events.ok(0, "txn", ());
+    events.acknowledged(2);
+    for at in 0..if deletes { count } else { 0 } {
+        events.push(0, Kind::Invoke, "delete", key(count + at), Datum::Nil);
+        events.push(0, Kind::Ok, "delete", key(count + at), Datum::Nil);
+        events.acknowledged(2);
+    }
+    events.watch(0, everything(), vec![batch(2, parts())]);
+    events.0
+}
+
+/// Writes one after the other, all told by as many watches of everything.
+pub(crate) fn told(count: usize, watches: usize) -> Vec<Event> {
+    let mut events = Events::default();
+    (0..count).for_each(|at| events.put(0, key(at % 100), at, Some(at + 2)));
+    for _ in 0..watches {
+        let told = (0..count).map(|at| batch(at + 2, [(key(at % 100), Some(at))]));
+        events.watch(0, everything(), told.collect());
+    }
+    events.0
+}
+
+/// A value that one session wrote again and again, all at one moment, and at which another read it.
+pub(crate) fn one_moment(count: usize) -> Vec<Event> {
+    let mut events = Events::default();
+    (0..count).for_each(|_| events.done(0, "write", 0));
+    (0..count).for_each(|_| events.saw(1, "read", 0));
+    events.0.iter_mut().for_each(|event| event.time = 0);
+    events.0
+}
+
+/// A session that reads back and forth between writes of others, all of them at once.
+pub(crate) fn back_and_forth(count: usize) -> Vec<Event> {
+    let mut events = Events::default();
+    (0..count).for_each(|at| events.call(at + 1, "write", at));
+    (0..count).for_each(|at| events.ok(at + 1, "write", at));
+    (0..count).for_each(|at| events.saw(0, "read", at));
+    events.saw(0, "read", 0);
+    events.0
+}
+
+/// What all keys are asked for by.
+pub(crate) fn everything() -> Datum {
+    Datum::Map(Vec::new())
+}
+
+/// And by another name.
+pub(crate) fn every_prefix() -> Datum {
+    Datum::Map(vec![(text("prefix"), text("k"))])
+}
+
+/// A key that nobody writes.
+pub(crate) fn nothing(at: usize) -> Datum {
+    Datum::Map(vec![(text("key"), Datum::Int(at as i64))])
+}
+
+/// A prefix of no key.
+pub(crate) fn no_prefix(at: usize) -> Datum {
+    Datum::Map(vec![(text("prefix"), text(&format!("no{at}")))])
+}
+
+fn text(text: &str) -> Datum {
+    Datum::Text(text.into())
+}
+
+fn key(number: usize) -> Datum {
+    text(&format!("k{number}"))
+}
+
+fn progress(revision: i64) -> Datum {
+    Datum::Map(vec![(text("progress"), Datum::Int(revision))])
+}
+
+/// What is put, or deleted.
+type Part = (Datum, Option<usize>);
+
+fn part((key, value): Part) -> Vec<Datum> {
+    match value {
+        Some(value) => vec![text("put"), key, Datum::Int(value as i64)],
+        None => vec![text("delete"), key],
+    }
+}
+
+fn writes(parts: impl IntoIterator<Item = Part>) -> Datum {
+    Datum::List(parts.into_iter().map(|one| Datum::List(part(one))).collect())
+}
+
+/// Changes of one revision.
+fn batch(revision: usize, parts: impl IntoIterator<Item = Part>) -> Datum {
+    let change = |one| {
+        let mut change = vec![Datum::Int(revision as i64)];
+        change.extend(part(one));
+        Datum::List(change)
+    };
+    Datum::List(parts.into_iter().map(change).collect())
 }
 
 /// A set of so many members, of which any may have been removed.

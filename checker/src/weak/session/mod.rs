@@ -38,6 +38,7 @@ use super::{
     operation::{History, Operation},
 };
 use crate::{
+    budget::{Budget, Spent},
     history::generic,
     linear::Limits,
     model::Unexpected,
@@ -67,43 +68,56 @@ impl Guarantee {
     }
 }
 
-/// Checks the guarantees of every session on every key. It takes O(n log n), so it needs no limits.
+/// Bytes that the check holds at most of each operation; and beside these while it judges its key.
+const HELD: usize = 200;
+const JUDGED: usize = 600;
+
+/// Checks the guarantees of every session on every key. What was found when a budget is used up
+/// stands; all else is unknown.
 ///
 /// # Errors
 /// An operation that is none of a key-value store's.
 pub fn check(
     operations: &[generic::Operation<'_>],
-    _limits: &Limits,
+    limits: &Limits,
 ) -> Result<Vec<Property>, Unexpected> {
-    let history = History::of(operations)?;
-    let mut keys: Vec<Vec<Operation>> = vec![Vec::new(); history.keys.len()];
-    for &operation in &history.operations {
-        keys[operation.key as usize].push(operation);
-    }
+    let budget = Budget::of(limits);
     let mut tallies = Tallies::default();
-    for source in &history.contradictions {
-        tallies.integrity.violated(|| history.contradiction(INTEGRITY, source));
+    if let Err(Spent(reason)) = budget.both(operations.len() * HELD) {
+        return Ok(tallies.properties("", Some(reason)));
     }
-    let mut reads = history.contradictions.len();
-    for (operations, key) in keys.iter().zip(&history.keys) {
-        reads += judge(&history, key, operations, &mut tallies);
-    }
+    let history = History::of(operations)?;
+    let spent = examine(&history, &budget, &mut tallies).err();
+    let reads = history.contradictions.len()
+        + history.operations.iter().filter(|operation| operation.action.reads()).count();
     let processes: BTreeSet<u64> =
         history.operations.iter().map(|operation| operation.source.process).collect();
     let examined = format!(
         "{} on {} by {}",
         count(reads, "read"),
-        count(keys.len(), "key"),
+        count(history.keys.len(), "key"),
         count(processes.len(), "process").replace("processs", "processes")
     );
-    let mut properties = tallies.properties(&examined);
-    if reads == 0 {
-        for property in &mut properties {
-            property.outcome = property.outcome.max(Outcome::Unknown);
-            property.detail = "the history has no read".into();
-        }
+    let undecided = match spent {
+        Some(Spent(reason)) => Some(reason),
+        None => (reads == 0).then(|| "the history has no read".into()),
+    };
+    Ok(tallies.properties(&examined, undecided))
+}
+
+fn examine(history: &History<'_>, budget: &Budget, tallies: &mut Tallies) -> Result<(), Spent> {
+    let mut keys: Vec<Vec<Operation<'_>>> = vec![Vec::new(); history.keys.len()];
+    for &operation in &history.operations {
+        keys[operation.key as usize].push(operation);
     }
-    Ok(properties)
+    for source in &history.contradictions {
+        tallies.integrity.violated(|| history.contradiction(INTEGRITY, source));
+    }
+    for (operations, key) in keys.iter().zip(&history.keys) {
+        budget.both(history.operations.len() * HELD + operations.len() * JUDGED)?;
+        judge(history, key, operations, budget, tallies)?;
+    }
+    Ok(())
 }
 
 /// The tally of each property.
@@ -125,24 +139,29 @@ impl Tallies {
         }
     }
 
-    fn properties(self, examined: &str) -> Vec<Property> {
+    /// What is not violated is `undecided` for this reason, if there is one.
+    fn properties(self, examined: &str, undecided: Option<String>) -> Vec<Property> {
         let guarantees = Guarantee::ALL.into_iter().zip(self.guarantees);
         let mut properties = vec![self.integrity.property(INTEGRITY, examined, "read")];
         properties.extend(guarantees.map(|(g, tally)| tally.property(g.name(), examined, "key")));
         properties.push(self.order.property(ORDER, examined, "key"));
+        if let Some(reason) = undecided {
+            for property in properties.iter_mut().filter(|p| p.outcome != Outcome::Violated) {
+                (property.outcome, property.detail) = (Outcome::Unknown, reason.clone());
+            }
+        }
         properties
     }
 }
 
-/// Judges one key; how many reads it has.
+/// Judges one key.
 fn judge<'a>(
     history: &'a History<'a>,
     key: &'a generic::Datum,
     operations: &'a [Operation<'a>],
+    budget: &Budget,
     tallies: &mut Tallies,
-) -> usize {
-    let reads = |o: &&Operation| o.action.written().is_none() && o.action.seen().is_some();
-    let reads = operations.iter().filter(reads).count();
+) -> Result<(), Spent> {
     let disorder = |why: String| {
         format!("key {key}: its writes have no order true to time ({why}): see linearizability")
     };
@@ -151,26 +170,26 @@ fn judge<'a>(
         Err(why) => {
             tallies.integrity.undecided(|| disorder(why.clone()));
             tallies.undecided(&disorder(why));
-            return reads;
+            return Ok(());
         }
     };
+    budget.time()?;
     let demands = edges::demands(&versions);
     let case = Case { history, key, versions: &versions };
     for &read in &demands.unwritten {
         tallies.integrity.violated(|| case.unwritten(INTEGRITY, read));
     }
     let blocks = Blocks::of(&versions, true);
-    let judge = Judge { case, demands: &demands, blocks: &blocks };
-    if demands.gone.is_empty() && matches!(judge.together(), Found::Ok) {
-        return reads;
+    let judge = Judge { case, demands: &demands, blocks: &blocks, budget };
+    if demands.gone.is_empty() && matches!(judge.together()?, Found::Ok) {
+        return Ok(());
     }
     // Without the first of a session's writes before its second, time alone may have no order.
     if blocks.sort(&judge.edges(&[MonotonicWrites])).is_err() {
         tallies.undecided(&disorder("one was over when another was asked for, in a circle".into()));
-        return reads;
+        return Ok(());
     }
-    judge.each(tallies);
-    reads
+    judge.each(tallies)
 }
 
 /// What was found for one guarantee on one key.
@@ -184,6 +203,7 @@ struct Judge<'a> {
     case: Case<'a>,
     demands: &'a Demands,
     blocks: &'a Blocks<'a>,
+    budget: &'a Budget,
 }
 
 impl<'a> Judge<'a> {
@@ -193,23 +213,23 @@ impl<'a> Judge<'a> {
     }
 
     /// All guarantees at once.
-    fn together(&self) -> Found {
+    fn together(&self) -> Result<Found, Spent> {
         self.decide(ORDER, &Guarantee::ALL, self.edges(&Guarantee::ALL), self.blocks, true, |_| {
             true
         })
     }
 
     /// Each guarantee by itself.
-    fn each(&self, tallies: &mut Tallies) {
+    fn each(&self, tallies: &mut Tallies) -> Result<(), Spent> {
         let mut violated = [false; 4];
         for guarantee in Guarantee::ALL {
             let found = match guarantee {
-                MonotonicReads | ReadYourWrites => self.alone(guarantee),
-                MonotonicWrites => self.timeless(),
+                MonotonicReads | ReadYourWrites => self.alone(guarantee)?,
+                MonotonicWrites => self.timeless()?,
                 WritesFollowReads if violated[MonotonicReads as usize] => Found::Undecided(
                     "it is seen by reads, and those of one session go backwards".into(),
                 ),
-                WritesFollowReads => self.by(guarantee, &[MonotonicReads, MonotonicWrites]),
+                WritesFollowReads => self.by(guarantee, &[MonotonicReads, MonotonicWrites])?,
             };
             violated[guarantee as usize] = matches!(found, Found::Violated(_));
             self.tell(tallies.of(guarantee), found);
@@ -217,9 +237,10 @@ impl<'a> Judge<'a> {
         let found = if violated.contains(&true) {
             Found::Undecided("one of the guarantees is violated by itself".into())
         } else {
-            self.together()
+            self.together()?
         };
         self.tell(&mut tallies.order, found);
+        Ok(())
     }
 
     fn tell(&self, tally: &mut Tally, found: Found) {
@@ -232,15 +253,16 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn alone(&self, guarantee: Guarantee) -> Found {
+    fn alone(&self, guarantee: Guarantee) -> Result<Found, Spent> {
         let gone = self.demands.gone.iter().find(|(broken, ..)| *broken == guarantee);
         if let Some(&(_, read, earlier)) = gone {
-            return Found::Violated(Box::new(self.case.gone(guarantee.name(), read, earlier)));
+            let violation = self.case.gone(guarantee.name(), read, earlier);
+            return Ok(Found::Violated(Box::new(violation)));
         }
         self.by(guarantee, &[MonotonicWrites])
     }
 
-    fn by(&self, guarantee: Guarantee, with: &[Guarantee]) -> Found {
+    fn by(&self, guarantee: Guarantee, with: &[Guarantee]) -> Result<Found, Spent> {
         let mut all = with.to_vec();
         all.push(guarantee);
         let through = |edge: &Edge| edge.guarantee == guarantee;
@@ -248,7 +270,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Whether sessions see each other's writes in order, whenever those were asked for.
-    fn timeless(&self) -> Found {
+    fn timeless(&self) -> Result<Found, Spent> {
         let blocks = Blocks::of(self.case.versions, false);
         let guarantees = [MonotonicReads, MonotonicWrites];
         let mut edges = self.edges(&guarantees);
@@ -265,11 +287,12 @@ impl<'a> Judge<'a> {
         blocks: &Blocks<'_>,
         by_time: bool,
         through: impl Fn(&Edge) -> bool,
-    ) -> Found {
+    ) -> Result<Found, Spent> {
+        self.budget.time()?;
         let operations = self.case.versions.operations;
         let except = &self.demands.unwritten;
-        match blocks.sort(&edges) {
-            Err(waiting) => match blocks.circle(&edges, &waiting, through) {
+        Ok(match blocks.sort(&edges) {
+            Err(waiting) => match blocks.circle(&edges, &waiting, through, self.budget)? {
                 Some(circle) => Found::Violated(Box::new(self.case.circle(rule, &circle))),
                 None => Found::Undecided("its reads contradict each other without it".into()),
             },
@@ -283,6 +306,6 @@ impl<'a> Judge<'a> {
                     )),
                 }
             }
-        }
+        })
     }
 }

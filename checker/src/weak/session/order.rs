@@ -15,6 +15,7 @@ use super::{
     edges::Edge,
     versions::{INITIAL, Versions},
 };
+use crate::budget::{Budget, Spent};
 
 /// The blocks of a key, with when their last member was asked for and their first ended.
 pub(super) struct Blocks<'a> {
@@ -109,14 +110,15 @@ impl<'a> Blocks<'a> {
         if waiting.contains(&true) { Err(waiting) } else { Ok(order) }
     }
 
-    /// The shortest circle, of those tried, that goes through one of the demands `through`, among
+    /// The shortest circle, of those that there was time to try, that goes through one of the demands `through`, among
     /// blocks that no order was found for.
     pub(super) fn circle<'e>(
         &self,
         edges: &[&'e Edge],
         waiting: &[bool],
         through: impl Fn(&Edge) -> bool,
-    ) -> Option<Vec<Step<'e>>> {
+        budget: &Budget,
+    ) -> Result<Option<Vec<Step<'e>>>, Spent> {
         /// Demands from which a circle is looked for.
         const TRIED: usize = 64;
         let among = |edge: &Edge| self.ends(edge).filter(|&(a, b)| waiting[a] && waiting[b]);
@@ -131,6 +133,10 @@ impl<'a> Blocks<'a> {
         let mut best: Option<Vec<Step<'e>>> = None;
         let candidates = edges.iter().filter(|edge| through(edge) && among(edge).is_some());
         for &start in candidates.take(TRIED) {
+            match budget.time() {
+                Err(_) if best.is_some() => break,
+                time => time?,
+            }
             let found = self.path(&from, &by_call, start);
             if let Some(found) = found
                 && best.as_ref().is_none_or(|best| found.len() < best.len())
@@ -141,7 +147,7 @@ impl<'a> Blocks<'a> {
                 break;
             }
         }
-        best
+        Ok(best)
     }
 
     /// The shortest way from where a demand ends back to where it starts, the demand first.

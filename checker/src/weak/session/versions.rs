@@ -94,21 +94,17 @@ impl<'a> Versions<'a> {
     /// session had got to `after` before: what ended before that was asked for came before it.
     pub(super) fn seen(&self, by: usize, value: Value, until: u64, after: Option<u32>) -> Seen {
         let Some(writers) = self.writers.get(&value) else { return Seen::None };
-        let asked = writers.versions.partition_point(|&v| self.all[v as usize].call <= until);
-        if asked == 0 {
-            return Seen::None;
-        }
-        let from = after.map_or(0, |version| self.all[version as usize].call);
-        let asked = &writers.versions[..asked];
-        let then = asked.iter().rev().take_while(|&&v| self.all[v as usize].call == until);
-        if then.into_iter().any(|&version| self.is_later_of(version, by)) {
-            // The session wrote that value itself, at the same moment but later.
-            let reached = |&version: &u32| self.all[version as usize].ret >= from;
-            let possible = asked.iter().copied().filter(|&v| !self.is_later_of(v, by));
-            return which(possible.filter(reached));
-        }
-        let possible = writers.last[asked.len() - 1].iter().flatten();
-        which(possible.filter(|(ret, _)| *ret >= from).map(|&(_, version)| version))
+        let call = |version: u32| self.all[version as usize].call;
+        let from = after.map_or(0, call);
+        let (before, others) =
+            writers.versions.split_at(writers.versions.partition_point(|&v| call(v) < until));
+        let reached = before.len().checked_sub(1).map(|last| writers.last[last]);
+        let reached = reached.into_iter().flatten().flatten().filter(|(ret, _)| *ret >= from);
+        // What was asked for at that very moment had not ended before, and may have been seen; but
+        // not what the session itself wrote then, only later.
+        let then = others.iter().copied().take_while(|&v| call(v) == until);
+        let then = then.filter(|&version| !self.is_later_of(version, by));
+        which(reached.map(|(_, version)| version).chain(then))
     }
 
     /// Whether the version was made by the session of an operation, later than that.

@@ -2,8 +2,8 @@
 
 use super::{
     Findings, Rule,
-    history::{Change, Watch, Write},
-    origin::{By, Effect, Fact},
+    history::{Change, Effect, Watch, Write},
+    origin::{By, Fact},
 };
 use crate::history::Clock;
 
@@ -46,6 +46,7 @@ impl<'a> Bucket<'a> {
 
     /// Whether each revision is of a write of its own.
     pub(super) fn check(&self, clock: Clock, findings: &mut Findings) -> bool {
+        let larger = self.writes.iter().any(|write| write.parts.len() > self.effects.len());
         let mut used = 0;
         for Free { change, watch } in &self.changes {
             match self.writes.get(used) {
@@ -59,7 +60,7 @@ impl<'a> Bucket<'a> {
                             format!("{change}: its watch and several writes are of one moment")
                         });
                     }
-                    if self.writes.iter().any(|write| write.parts.len() > self.effects.len()) {
+                    if larger {
                         findings.undecided(Rule::Integrity, || {
                             format!(
                                 "{change}: it may be of a transaction whose revision is unknown"

@@ -1,7 +1,7 @@
 //! The changes that exist, and which watches did not tell them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, hash_map::Entry},
     ops::{Bound, Range},
 };
 
@@ -11,7 +11,10 @@ use super::{
     Findings, Rule,
     history::{Change, EMPTY, Filter, History, Watch, Write},
 };
-use crate::history::generic::{Datum, Operation};
+use crate::{
+    budget::{Budget, Spent},
+    history::generic::{Datum, Operation},
+};
 
 /// A change that exists.
 #[derive(Clone, Copy)]
@@ -46,23 +49,34 @@ impl<'a> By<'a> {
 /// Of each key that has changes: those, by revision.
 type Keys<'a> = BTreeMap<&'a Datum, Vec<Existing<'a>>>;
 
+/// Changes with their keys, by revision.
+type Changes<'k, 'a> = Vec<(&'a Datum, &'k Existing<'a>)>;
+
 /// Whether watches agree, and whether each told what it had to.
-pub(super) fn check<'a>(history: &'a History<'a>, findings: &mut Findings) {
-    agreement(history, findings);
+pub(super) fn check<'a>(
+    history: &'a History<'a>,
+    budget: &Budget,
+    findings: &mut Findings,
+) -> Result<(), Spent> {
+    agreement(history, budget, findings)?;
     let keys = existing(history);
+    let asked = asked(history, &keys, budget)?;
     for watch in &history.watches {
-        if findings.is_out_of_time() {
-            return;
-        }
-        missing(watch, &keys, findings);
+        budget.time()?;
+        missing(watch, &asked[&watch.filter], findings);
     }
-    unplaced(history, findings);
+    Ok(())
 }
 
 /// No two changes of one key at one revision.
-fn agreement<'a>(history: &'a History<'a>, findings: &mut Findings) {
+fn agreement<'a>(
+    history: &'a History<'a>,
+    budget: &Budget,
+    findings: &mut Findings,
+) -> Result<(), Spent> {
     let mut told: FxHashMap<(i64, &Datum), (Change<'_>, &Watch<'_>)> = FxHashMap::default();
     for watch in &history.watches {
+        budget.time()?;
         for change in watch.changes() {
             let (first, other) =
                 *told.entry((change.revision, change.key)).or_insert((change, watch));
@@ -75,6 +89,7 @@ fn agreement<'a>(history: &'a History<'a>, findings: &mut Findings) {
             }
         }
     }
+    Ok(())
 }
 
 fn existing<'a>(history: &'a History<'a>) -> Keys<'a> {
@@ -116,14 +131,46 @@ fn existing<'a>(history: &'a History<'a>) -> Keys<'a> {
     keys
 }
 
-/// What this watch should have told and did not.
-fn missing<'a>(watch: &Watch<'a>, keys: &Keys<'a>, findings: &mut Findings) {
+/// Of each filter that a watch has: the changes of all keys that it takes.
+fn asked<'k, 'a>(
+    history: &'a History<'a>,
+    keys: &'k Keys<'a>,
+    budget: &Budget,
+) -> Result<FxHashMap<Filter<'a>, Changes<'k, 'a>>, Spent> {
+    let mut asked: FxHashMap<Filter<'_>, Changes<'_, '_>> = FxHashMap::default();
+    let mut held = history.bytes;
+    for &Watch { filter, .. } in &history.watches {
+        let Entry::Vacant(place) = asked.entry(filter) else { continue };
+        budget.both(held)?;
+        let mut changes = Vec::new();
+        let add = |(key, of_key): (&&'a Datum, &'k Vec<Existing<'a>>)| {
+            changes.extend(of_key.iter().map(|change| (*key, change)));
+        };
+        match filter {
+            Filter::All => keys.iter().for_each(add),
+            Filter::Key(key) => keys.get_key_value(key).into_iter().for_each(add),
+            Filter::Prefix(prefix) => {
+                let lowest = Datum::Text(prefix.into());
+                keys.range::<Datum, _>((Bound::Included(&lowest), Bound::Unbounded))
+                    .take_while(|(key, _)| filter.takes(key))
+                    .for_each(add);
+            }
+        }
+        changes.sort_by_key(|(_, change)| change.revision);
+        held += size_of_val(changes.as_slice());
+        place.insert(changes);
+    }
+    Ok(asked)
+}
+
+/// What this watch should have told and did not, of all that it asked for.
+fn missing<'a>(watch: &Watch<'a>, asked: &Changes<'_, 'a>, findings: &mut Findings) {
     let Some(horizon) = watch.horizon() else { return };
     let told: FxHashSet<(i64, &Datum)> =
         watch.changes().map(|change| (change.revision, change.key)).collect();
     let end = horizon.saturating_add(1);
     let mut miss = |since, range: Range<i64>, rule, why: &str| {
-        if let Some((key, change)) = earliest(watch, keys, since, range.clone(), &told) {
+        if let Some((key, change)) = earliest(asked, since, range.clone(), &told) {
             tell(watch, key, change, rule, why, findings);
         } else if let Some(hole) = hole(watch, range) {
             findings.violated(
@@ -165,32 +212,17 @@ fn hole(watch: &Watch<'_>, range: Range<i64>) -> Option<i64> {
 
 /// The first change that lies after `since` and ends in this range, and that was not told.
 fn earliest<'k, 'a>(
-    watch: &Watch<'a>,
-    keys: &'k Keys<'a>,
+    asked: &Changes<'k, 'a>,
     since: i64,
     range: Range<i64>,
     told: &FxHashSet<(i64, &'a Datum)>,
 ) -> Option<(&'a Datum, &'k Existing<'a>)> {
-    let first = |key: &'a Datum, changes: &'k [Existing<'a>]| {
-        let start = changes.partition_point(|change| change.revision < range.start);
-        changes[start..]
-            .iter()
-            .take_while(|change| change.revision < range.end)
-            .find(|change| change.since >= since && !told.contains(&(change.revision, key)))
-            .map(|change| (key, change))
-    };
-    let by_revision = |(_, change): &(&Datum, &Existing<'_>)| change.revision;
-    match watch.filter {
-        Filter::All => keys.iter().filter_map(|(key, c)| first(key, c)).min_by_key(by_revision),
-        Filter::Key(key) => keys.get_key_value(key).and_then(|(key, changes)| first(key, changes)),
-        Filter::Prefix(prefix) => {
-            let lowest = Datum::Text(prefix.into());
-            keys.range::<Datum, _>((Bound::Included(&lowest), Bound::Unbounded))
-                .take_while(|(key, _)| watch.filter.takes(key))
-                .filter_map(|(key, changes)| first(key, changes))
-                .min_by_key(by_revision)
-        }
-    }
+    let start = asked.partition_point(|(_, change)| change.revision < range.start);
+    asked[start..]
+        .iter()
+        .take_while(|(_, change)| change.revision < range.end)
+        .find(|(key, change)| change.since >= since && !told.contains(&(change.revision, key)))
+        .copied()
 }
 
 fn tell(
@@ -219,48 +251,4 @@ fn tell(
         &[watch.source, by.source()],
         format_args!("{watch} did not tell {what}, which is {known} and {why}"),
     );
-}
-
-/// Acknowledged writes of which nobody knows where they belong.
-fn unplaced<'a>(history: &'a History<'a>, findings: &mut Findings) {
-    // Of each change without its revision: how many were told that no acknowledged write claims.
-    let mut told: FxHashMap<(&Datum, Option<&Datum>), usize> = FxHashMap::default();
-    let mut distinct = FxHashSet::default();
-    let claimed: FxHashSet<(i64, &Datum)> = history
-        .writes
-        .iter()
-        .filter_map(|write| write.revision.map(|revision| (revision, write)))
-        .flat_map(|(revision, write)| write.parts.iter().map(move |(key, _)| (revision, *key)))
-        .collect();
-    for change in history.watches.iter().flat_map(Watch::changes) {
-        if distinct.insert(change) && !claimed.contains(&(change.revision, change.key)) {
-            *told.entry((change.key, change.value)).or_default() += 1;
-        }
-    }
-    // Of each key: when the last of its watches that told something was over.
-    let mut ends: FxHashMap<&Datum, Option<u64>> = FxHashMap::default();
-    for write in &history.writes {
-        if write.acknowledged.is_none() || write.revision.is_some() {
-            continue;
-        }
-        for &(key, value) in &write.parts {
-            if let Some(left) = told.get_mut(&(key, value))
-                && *left > 0
-            {
-                *left -= 1;
-                continue;
-            }
-            let end = *ends.entry(key).or_insert_with(|| {
-                let watches = history.watches.iter().filter(|watch| watch.filter.takes(key));
-                watches.filter(|w| w.horizon().is_some()).map(|watch| watch.end).max()
-            });
-            if end.is_some_and(|end| write.source.call <= end) {
-                for rule in [Rule::Reliable, Rule::Resumable] {
-                    findings.undecided(rule, || {
-                        format!("that of {write}: it was acknowledged without a revision")
-                    });
-                }
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    budget::{Budget, Spent},
     history::{
         Clock,
         generic::{self, Datum, Outcome},
@@ -17,6 +18,11 @@ pub const FUNCTIONS: &[&str] =
 /// The revision of a store in which nothing was written yet.
 pub(super) const EMPTY: i64 = 1;
 
+/// Bytes that the check holds at most at any time for each change that was told, and for each key
+/// that a write writes.
+const BESIDE_CHANGE: usize = 300;
+const BESIDE_PART: usize = 300;
+
 /// What a history says about watches.
 #[derive(Default)]
 pub(super) struct History<'a> {
@@ -26,6 +32,8 @@ pub(super) struct History<'a> {
     pub(super) writes: Vec<Write<'a>>,
     /// What times count.
     pub(super) clock: Clock,
+    /// Bytes of all this, and the most that the check holds beside it at any time.
+    pub(super) bytes: usize,
 }
 
 /// A watch, and what it told.
@@ -61,6 +69,18 @@ impl<'a> Watch<'a> {
         self.from.or_else(|| self.responses.iter().find_map(first))
     }
 
+    fn bytes(&self) -> usize {
+        let response = |response: &Response<'_>| match response {
+            Response::Batch(changes) => {
+                changes.capacity() * size_of::<Change<'_>>() + changes.len() * BESIDE_CHANGE
+            }
+            Response::Progress(_) => 0,
+        };
+        size_of::<Self>()
+            + self.responses.capacity() * size_of::<Response<'_>>()
+            + self.responses.iter().map(response).sum::<usize>()
+    }
+
     /// The highest revision that it told.
     pub(super) fn horizon(&self) -> Option<i64> {
         self.responses
@@ -89,7 +109,7 @@ impl fmt::Display for Watch<'_> {
 }
 
 /// The keys that a watch asks for.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Filter<'a> {
     All,
     Key(&'a Datum),
@@ -132,11 +152,14 @@ impl fmt::Display for Change<'_> {
     }
 }
 
+/// A key, and what becomes of it.
+pub(super) type Effect<'a> = (&'a Datum, Option<&'a Datum>);
+
 /// An operation that writes at one revision.
 pub(super) struct Write<'a> {
     pub(super) source: &'a generic::Operation<'a>,
-    /// Each key that it writes, once; with `None` where it deletes it.
-    pub(super) parts: Vec<(&'a Datum, Option<&'a Datum>)>,
+    /// Each key that it writes, once, in order; with `None` where it deletes it.
+    pub(super) parts: Vec<Effect<'a>>,
     /// When it was acknowledged; `None` where its outcome is unknown.
     pub(super) acknowledged: Option<u64>,
     /// The store's revision after it, where the client was told.
@@ -152,6 +175,16 @@ impl Write<'_> {
         one.call > watch.end || one.call == watch.end && in_turn
     }
 
+    /// Whether this is one of the things that it does.
+    pub(super) fn does(&self, (key, value): &Effect<'_>) -> bool {
+        let part = self.parts.binary_search_by_key(key, |(key, _)| *key);
+        part.is_ok_and(|part| self.parts[part].1 == *value)
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.parts.capacity() * (size_of::<Effect<'_>>() + BESIDE_PART)
+    }
+
     /// Whether it makes a change whatever was there before.
     pub(super) fn puts(&self) -> bool {
         self.parts.iter().any(|(_, value)| value.is_some())
@@ -165,18 +198,32 @@ impl fmt::Display for Write<'_> {
 }
 
 impl<'a> History<'a> {
-    /// Understands each operation.
-    pub(super) fn of(operations: &'a [generic::Operation<'a>]) -> Result<Self, Unexpected> {
+    /// Understands each operation, as long as there is time and memory.
+    pub(super) fn of(
+        operations: &'a [generic::Operation<'a>],
+        budget: &Budget,
+    ) -> Result<Result<Self, Spent>, Unexpected> {
         let clock = Clock::of(operations.iter().map(generic::Operation::events));
         let mut history = Self { clock, ..Self::default() };
         for source in operations {
+            if let Err(spent) = budget.both(history.bytes) {
+                return Ok(Err(spent));
+            }
             match source.f {
-                "watch" => history.watches.extend(watch(source)?),
+                "watch" => {
+                    let watch = watch(source)?;
+                    history.bytes += watch.as_ref().map_or(0, Watch::bytes);
+                    history.watches.extend(watch);
+                }
                 "read" | "get" => {}
-                _ => history.writes.extend(write(source)?),
+                _ => {
+                    let write = write(source)?;
+                    history.bytes += write.as_ref().map_or(0, Write::bytes);
+                    history.writes.extend(write);
+                }
             }
         }
-        Ok(history)
+        Ok(budget.both(history.bytes).map(|()| history))
     }
 }
 
@@ -260,7 +307,7 @@ fn change(index: u64, change: &Datum) -> Result<Change<'_>, Unexpected> {
 }
 
 /// `"put", key, value` or `"delete", key`, with or without a nil.
-fn part(part: &[Datum]) -> Option<(&Datum, Option<&Datum>)> {
+fn part(part: &[Datum]) -> Option<Effect<'_>> {
     match part {
         [f, key, value] if f.text() == Some("put") && *value != Datum::Nil => {
             Some((key, Some(value)))
@@ -287,10 +334,9 @@ fn write<'a>(source: &'a generic::Operation<'a>) -> Result<Option<Write<'a>>, Un
             let parts = source.argument.list().and_then(|parts| {
                 parts.iter().map(|p| p.list().and_then(part)).collect::<Option<Vec<_>>>()
             });
-            let parts = parts.ok_or_else(|| unexpected(expected))?;
-            let mut keys: Vec<&Datum> = parts.iter().map(|(key, _)| *key).collect();
-            keys.sort_unstable();
-            if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            let mut parts = parts.ok_or_else(|| unexpected(expected))?;
+            parts.sort_unstable_by_key(|(key, _)| *key);
+            if parts.windows(2).any(|pair| pair[0].0 == pair[1].0) {
                 return Err(unexpected(expected));
             }
             parts

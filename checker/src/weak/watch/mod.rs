@@ -71,8 +71,8 @@
 //! be empty at first. Whether revisions are known to be too many for the writes there are is not
 //! counted. Compaction, and the previous values that etcd can add, are not looked at.
 //!
-//! It takes O(n log n), plus a search in each key that a watch asks for and that has changes; memory
-//! in proportion to the history.
+//! It takes O(n log n), and memory in proportion to the history. Only where many transactions of
+//! unknown outcome may have done what many revisions did, each pair of them counts.
 
 mod bucket;
 mod existing;
@@ -80,11 +80,13 @@ mod history;
 mod origin;
 mod presence;
 mod stream;
+mod unplaced;
 
-use std::{collections::BTreeSet, fmt, time::Instant};
+use std::{collections::BTreeSet, fmt};
 
 use super::{Tally, violation};
 use crate::{
+    budget::{Budget, Spent},
     history::generic,
     linear::Limits,
     model::Unexpected,
@@ -144,10 +146,9 @@ impl Rule {
 }
 
 /// What was found so far.
+#[derive(Default)]
 struct Findings {
     tallies: [Tally; 10],
-    deadline: Instant,
-    out_of_time: bool,
 }
 
 impl Findings {
@@ -164,15 +165,10 @@ impl Findings {
     fn undecided(&mut self, rule: Rule, reason: impl FnOnce() -> String) {
         self.tallies[rule as usize].undecided(reason);
     }
-
-    /// Whether the time budget is used up: what was found stands, and nothing more is looked for.
-    fn is_out_of_time(&mut self) -> bool {
-        self.out_of_time |= Instant::now() >= self.deadline;
-        self.out_of_time
-    }
 }
 
-/// Checks every watch of a history.
+/// Checks every watch of a history. What was found when a budget is used up stands; all else is
+/// unknown.
 ///
 /// # Errors
 /// An operation that is neither a watch nor a key-value store's.
@@ -180,28 +176,15 @@ pub fn check(
     operations: &[generic::Operation<'_>],
     limits: &Limits,
 ) -> Result<Vec<Property>, Unexpected> {
-    let deadline = limits.deadline();
-    let history = History::of(operations)?;
-    let mut findings = Findings { tallies: Default::default(), deadline, out_of_time: false };
-    for watch in &history.watches {
-        if findings.is_out_of_time() {
-            break;
-        }
-        stream::check(watch, &mut findings);
-    }
-    if !findings.is_out_of_time() {
-        existing::check(&history, &mut findings);
-    }
-    if !findings.is_out_of_time() {
-        origin::check(&history, &mut findings);
-    }
-    let examined = Examined::of(&history);
-    let undecided = if let Some(reason) = examined.nothing() {
-        Some(reason.to_owned())
-    } else if findings.out_of_time {
-        Some(format!("the time budget of {:?} was used up", limits.timeout))
-    } else {
-        None
+    let budget = Budget::of(limits);
+    let mut findings = Findings::default();
+    let (examined, spent) = match History::of(operations, &budget)? {
+        Ok(history) => (Examined::of(&history), examine(&history, &budget, &mut findings).err()),
+        Err(spent) => (Examined::default(), Some(spent)),
+    };
+    let undecided = match spent {
+        Some(Spent(reason)) => Some(reason),
+        None => examined.nothing().map(str::to_owned),
     };
     let said = examined.to_string();
     let mut properties = Vec::new();
@@ -217,6 +200,16 @@ pub fn check(
         properties.push(property);
     }
     Ok(properties)
+}
+
+fn examine(history: &History<'_>, budget: &Budget, findings: &mut Findings) -> Result<(), Spent> {
+    for watch in &history.watches {
+        budget.time()?;
+        stream::check(watch, findings);
+    }
+    existing::check(history, budget, findings)?;
+    unplaced::check(history, budget, findings)?;
+    origin::check(history, budget, findings)
 }
 
 /// What a history holds.

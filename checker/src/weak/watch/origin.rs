@@ -7,23 +7,28 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{
     Findings, Rule,
     bucket::{Bucket, Free},
-    history::{Change, EMPTY, History, Watch, Write},
+    history::{Change, EMPTY, Effect, History, Watch, Write},
     presence,
 };
-use crate::history::{
-    Clock,
-    generic::{self, Datum},
+use crate::{
+    budget::{Budget, Spent},
+    history::{
+        Clock,
+        generic::{self, Datum},
+    },
 };
 
 /// Whether each change is some write's.
-pub(super) fn check<'a>(history: &'a History<'a>, findings: &mut Findings) {
+pub(super) fn check<'a>(
+    history: &'a History<'a>,
+    budget: &Budget,
+    findings: &mut Findings,
+) -> Result<(), Spent> {
     let clock = history.clock;
     let acknowledged = Acknowledged::of(history, findings);
     let mut free: FxHashMap<Vec<Effect<'_>>, Vec<Free<'_>>> = FxHashMap::default();
-    for (revision, told) in by_revision(history) {
-        if findings.is_out_of_time() {
-            return;
-        }
+    for (revision, told) in by_revision(history, budget)? {
+        budget.time()?;
         for group in acknowledged.unexplained(revision, told, findings) {
             let effects = group.iter().map(|(change, _)| (change.key, change.value)).collect();
             free.entry(effects).or_default().extend(Free::of(&group));
@@ -32,46 +37,65 @@ pub(super) fn check<'a>(history: &'a History<'a>, findings: &mut Findings) {
     let mut buckets: Vec<Bucket<'_>> =
         free.into_iter().map(|(effects, changes)| Bucket::new(effects, changes)).collect();
     buckets.sort_by_key(Bucket::place);
-    give(history, &mut buckets);
+    give(history, &mut buckets, budget)?;
     let mut facts = Facts::of(history);
     for bucket in &buckets {
-        if findings.is_out_of_time() {
-            return;
-        }
+        budget.time()?;
         if bucket.check(clock, findings) {
             facts.claims.extend(bucket.earliest());
             facts.known.extend(bucket.latest());
         }
     }
+    budget.time()?;
     facts.check(clock, findings);
-    presence::check(history, &buckets, findings);
+    presence::check(history, &buckets, budget, findings)
 }
 
 /// Gives each bucket the writes that may have done all of what is in it, in order of invocation.
-fn give<'a>(history: &'a History<'a>, buckets: &mut [Bucket<'a>]) {
-    let mut first: FxHashMap<Effect<'_>, Vec<usize>> = FxHashMap::default();
-    for (at, bucket) in buckets.iter().enumerate() {
-        first.entry(bucket.effects[0]).or_default().push(at);
+fn give<'a>(
+    history: &'a History<'a>,
+    buckets: &mut [Bucket<'a>],
+    budget: &Budget,
+) -> Result<(), Spent> {
+    let mut common: FxHashMap<Effect<'_>, usize> = FxHashMap::default();
+    for effect in buckets.iter().flat_map(|bucket| &bucket.effects) {
+        *common.entry(*effect).or_default() += 1;
     }
+    // Each is found by the one of its effects that fewest others have.
+    let mut rarest: FxHashMap<Effect<'_>, Vec<usize>> = FxHashMap::default();
+    for (at, bucket) in buckets.iter().enumerate() {
+        let effect = bucket.effects.iter().min_by_key(|effect| common[*effect]);
+        if let Some(&effect) = effect {
+            rarest.entry(effect).or_default().push(at);
+        }
+    }
+    let mut given = 0;
     for write in history.writes.iter().filter(|write| write.revision.is_none()) {
+        budget.both(history.bytes + given * size_of::<&Write<'_>>())?;
         for part in &write.parts {
-            for &at in first.get(part).map_or(&[][..], Vec::as_slice) {
-                if buckets[at].effects.iter().all(|effect| write.parts.contains(effect)) {
+            for &at in rarest.get(part).map_or(&[][..], Vec::as_slice) {
+                if buckets[at].effects.iter().all(|effect| write.does(effect)) {
                     buckets[at].writes.push(write);
+                    given += 1;
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// A change that was told, with the watch that told it and was over first.
 type Told<'a> = (Change<'a>, &'a Watch<'a>);
 
 /// Of each revision, the changes that were told of it, each once, by key.
-fn by_revision<'a>(history: &'a History<'a>) -> BTreeMap<i64, Vec<Told<'a>>> {
+fn by_revision<'a>(
+    history: &'a History<'a>,
+    budget: &Budget,
+) -> Result<BTreeMap<i64, Vec<Told<'a>>>, Spent> {
     let mut places = FxHashMap::default();
     let mut changes: Vec<Told<'_>> = Vec::new();
     for watch in &history.watches {
+        budget.time()?;
         for change in watch.changes() {
             let place = *places.entry(change).or_insert(changes.len());
             match changes.get_mut(place) {
@@ -88,11 +112,8 @@ fn by_revision<'a>(history: &'a History<'a>) -> BTreeMap<i64, Vec<Told<'a>>> {
     for told in revisions.values_mut() {
         told.sort_by_key(|(change, _)| (change.key, change.value));
     }
-    revisions
+    Ok(revisions)
 }
-
-/// A key, and what becomes of it.
-pub(super) type Effect<'a> = (&'a Datum, Option<&'a Datum>);
 
 /// The writes whose revisions are known.
 struct Acknowledged<'a> {
@@ -101,12 +122,15 @@ struct Acknowledged<'a> {
     owners: FxHashMap<i64, &'a Write<'a>>,
     /// Of each revision: the writes that only delete and were acknowledged at it.
     deletes: FxHashMap<i64, Vec<&'a Write<'a>>>,
+    /// Of each revision and key: the first of these that deletes it.
+    gone: FxHashMap<(i64, &'a Datum), &'a Write<'a>>,
 }
 
 impl<'a> Acknowledged<'a> {
     fn of(history: &'a History<'a>, findings: &mut Findings) -> Self {
         let mut owners = FxHashMap::default();
         let mut deletes: FxHashMap<i64, Vec<&Write<'_>>> = FxHashMap::default();
+        let mut gone = FxHashMap::default();
         for write in &history.writes {
             let Some(revision) = write.revision else { continue };
             if revision < EMPTY + i64::from(write.puts()) {
@@ -121,6 +145,9 @@ impl<'a> Acknowledged<'a> {
             }
             if !write.puts() {
                 deletes.entry(revision).or_default().push(write);
+                for (key, _) in &write.parts {
+                    gone.entry((revision, *key)).or_insert(write);
+                }
                 continue;
             }
             let owner: &Write<'_> = owners.entry(revision).or_insert(write);
@@ -132,7 +159,7 @@ impl<'a> Acknowledged<'a> {
                 );
             }
         }
-        Self { clock: history.clock, owners, deletes }
+        Self { clock: history.clock, owners, deletes, gone }
     }
 
     /// The changes of a revision that no acknowledged write explains or refutes, in groups that must
@@ -157,11 +184,11 @@ impl<'a> Acknowledged<'a> {
         let deletes = self.deletes.get(&revision).map_or(&[][..], Vec::as_slice);
         told.retain(|&(change, watch)| {
             // A delete that was acknowledged says that the key is gone.
-            let gone = |write: &&&Write<'_>| write.parts.contains(&(change.key, None));
-            let delete = change.value.and_then(|_| deletes.iter().chain(&owner).find(gone));
-            let Some(write) = delete.copied().or(owner) else { return true };
+            let gone = || self.gone.get(&(revision, change.key)).copied();
+            let delete = change.value.and_then(|_| gone());
+            let Some(write) = delete.or(owner) else { return true };
             let operations = [watch.source, write.source];
-            if delete.is_some() || !write.parts.contains(&(change.key, change.value)) {
+            if delete.is_some() || !write.does(&(change.key, change.value)) {
                 let summary = format_args!(
                     "{watch} told {change}, but at that revision {write} was acknowledged, which \
                      is another"
@@ -181,7 +208,7 @@ impl<'a> Acknowledged<'a> {
         let explains = |write: &&Write<'_>| {
             // One that came later found nothing to delete.
             first.is_some_and(|watch| !write.follows(watch))
-                && told.iter().all(|(change, _)| write.parts.contains(&(change.key, change.value)))
+                && told.iter().all(|(change, _)| write.does(&(change.key, change.value)))
         };
         let keys: FxHashSet<&Datum> = told.iter().map(|(change, _)| change.key).collect();
         if told.is_empty() || deletes.iter().any(explains) {

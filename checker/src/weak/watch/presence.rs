@@ -10,7 +10,10 @@ use super::{
     bucket::Bucket,
     history::{Change, EMPTY, History, Watch, Write},
 };
-use crate::history::generic::Datum;
+use crate::{
+    budget::{Budget, Spent},
+    history::generic::Datum,
+};
 
 /// What is known of one key at one revision.
 #[derive(Default)]
@@ -31,13 +34,16 @@ struct Moment<'a> {
 type Keys<'a> = BTreeMap<&'a Datum, BTreeMap<i64, Moment<'a>>>;
 
 /// Looks at each delete that was told or acknowledged.
-pub(super) fn check<'a>(history: &'a History<'a>, buckets: &[Bucket<'a>], findings: &mut Findings) {
+pub(super) fn check<'a>(
+    history: &'a History<'a>,
+    buckets: &[Bucket<'a>],
+    budget: &Budget,
+    findings: &mut Findings,
+) -> Result<(), Spent> {
     let owned = Owned::of(history);
     let unknown = Puts::of(history, buckets);
     for (key, moments) in moments(history) {
-        if findings.is_out_of_time() {
-            return;
-        }
+        budget.time()?;
         // Since when it is there, or gone; or neither is known.
         let mut there = Some((false, EMPTY));
         for (revision, moment) in moments {
@@ -83,6 +89,7 @@ pub(super) fn check<'a>(history: &'a History<'a>, buckets: &[Bucket<'a>], findin
             }
         }
     }
+    Ok(())
 }
 
 /// Who told of a delete, and why the key was certainly not there, if it was gone at the one revision
