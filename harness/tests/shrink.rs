@@ -58,10 +58,13 @@ fn liars(seed: u64) -> Plan {
 }
 
 /// A cluster that does not elect a leader in time; its runs go on to their end.
-fn patient() -> Plan {
-    let mut plan = plan(Storage::Durable, "kill:leader", 1);
-    // Patience beyond what is asked of a cluster after the last heal.
-    plan.timings.election_timeout = Duration::from_secs(15);
+fn far_apart() -> Plan {
+    let mut plan = plan(Storage::Durable, "kill:leader", 7);
+    // A vote is seldom back before the next candidate. A leader that was elected once stays.
+    let (delay_min, delay_max) = (Duration::from_millis(200), Duration::from_millis(300));
+    let late_max = delay_max;
+    plan.world.network = plan::Network { delay_min, delay_max, late_max, ..Default::default() };
+    plan.load.operation_timeout = Duration::from_secs(5);
     plan.faults.truncate(3);
     plan
 }
@@ -143,7 +146,7 @@ fn disks_that_lie_come_down_to_little_and_every_time_to_the_same() {
 
 #[test]
 fn a_cluster_that_does_not_come_back_comes_down_to_the_kill_of_its_leader() {
-    let from = patient();
+    let from = far_apart();
     let minimal = shrunk(&from, 2);
     assert_eq!(minimal.property, "liveness");
     assert_minimal(&from, &minimal);
@@ -234,7 +237,7 @@ fn the_command_writes_a_run_that_every_other_command_takes() {
     let hasty = root.path().join("hasty");
     fs::create_dir(&hasty).unwrap();
     // A few runs take longer than a second: much load, then the kill.
-    let mut slow = Plan { time: Duration::from_secs(30), ..patient() };
+    let mut slow = Plan { time: Duration::from_secs(30), ..far_apart() };
     slow.load.rate = 200;
     slow.faults.truncate(1);
     slow.faults[0].at = Duration::from_secs(28);

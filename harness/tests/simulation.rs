@@ -329,6 +329,18 @@ fn a_correct_cluster_survives_a_savage_network() {
     }
 }
 
+#[test]
+fn a_correct_cluster_may_take_its_time_where_elections_do() {
+    let given = |seconds| Given {
+        election_timeout: Some(Duration::from_secs(seconds)),
+        ..Given::default()
+    };
+    // Seeds that lost their leader so late that there was none 10 s after the last heal.
+    for seed in [8, 21, 23] {
+        assert_ok(seed, &run(&swarm::plan(&given(8), seed).unwrap()));
+    }
+}
+
 fn violated(honesty: Honesty, storage: Storage) -> BTreeMap<String, u64> {
     let mut found = 0;
     let mut rules = BTreeMap::new();

@@ -9,20 +9,24 @@ use crate::{
     workload::Workload,
 };
 
-/// Every node must serve within this time after the last heal.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(10);
-/// So much longer the harness waits for it, to be able to say how long it took.
+/// Without faults a cluster must do within this time what needs a leader,
+const PATIENCE: Duration = Duration::from_secs(10);
+/// or where that is longer, within so many election timeouts: at least six elections in a row.
+const PATIENCE_TIMEOUTS: u32 = 12;
+/// So much longer the harness waits for nodes to serve again, to be able to say how long it took.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
-/// In this time all keys must be read at the end; no key is given up sooner. Later, each node is asked
-/// twice for each key that is left.
-pub(crate) const READING: Duration = Duration::from_secs(10);
-/// Every node must have applied everything within this time after the last operation.
-pub(crate) const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// A leader that is gone for this long is replaced,
 const DEPOSING: Duration = Duration::from_secs(3);
 /// or where that is longer, for so many election timeouts: each is drawn between it and its double.
 const DEPOSING_TIMEOUTS: u32 = 6;
+
+/// Every node must serve within this time after the last heal, and must have applied everything within
+/// this time after the last operation. In this time all keys must be read at the end; no key is given
+/// up sooner. Later, each node is asked twice for each key that is left.
+pub(crate) fn patience(plan: &Plan) -> Duration {
+    PATIENCE.max(plan.timings.election_timeout * PATIENCE_TIMEOUTS)
+}
 
 /// What the checker expects of a run of this plan.
 pub(crate) fn expect(plan: &Plan) -> Expect {
@@ -44,7 +48,7 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
         Workload::Script(_) => 1,
     };
     Expect {
-        recovery: RECOVERY,
+        recovery: patience(plan),
         operations,
         faults: plan.faults.len(),
         deposing: DEPOSING.max(plan.timings.election_timeout * DEPOSING_TIMEOUTS),

@@ -51,7 +51,7 @@ use self::{
     bringup::Exited,
     clients::{Client, Load, Pace},
     faults::Nemesis,
-    limits::{CATCH_UP, GRACE, READING, RECOVERY, expect},
+    limits::{GRACE, expect, patience},
     live::{Live, Violation},
     progress::{Progress, Status},
     record::History,
@@ -392,14 +392,14 @@ impl Exercise<'_> {
         } else {
             run.healed = Some(self.nemesis.record.now());
             let first = keys.first().map_or("", String::as_str);
-            let recovery = finish::recovery(&load, prober, first, RECOVERY + GRACE);
+            let wait = patience(plan) + GRACE;
+            let recovery = finish::recovery(&load, prober, first, wait);
             let silent = self.showing(progress, recovery).await;
             if !silent.is_empty() {
                 let silent: Vec<_> = silent.iter().map(|node| format!("n{node}")).collect();
                 run.incomplete.push(format!(
-                    "{} did not serve within {:?} after the last heal",
-                    silent.join(", "),
-                    RECOVERY + GRACE
+                    "{} did not serve within {wait:?} after the last heal",
+                    silent.join(", ")
                 ));
             }
         }
@@ -409,11 +409,11 @@ impl Exercise<'_> {
         }
         if self.ended_early().is_none() {
             progress.step("Reading every key and comparing the nodes' stores");
-            let unread = finish::final_reads(&load, reader, &keys, READING).await;
+            let unread = finish::final_reads(&load, reader, &keys, patience(plan)).await;
             if !unread.is_empty() {
                 run.incomplete.push(format!("no final read of {} succeeded", unread.join(", ")));
             }
-            match finish::hashes(&self.watch, CATCH_UP).await {
+            match finish::hashes(&self.watch, patience(plan)).await {
                 Ok(hashes) => run.final_hashes = hashes,
                 Err(why) => run.incomplete.push(format!("the stores were not compared: {why}")),
             }

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{nemesis::NodeId, run::limits};
 
-/// Within this time a cluster must have a leader that all follow.
+/// Within this time a cluster must have a leader that all follow, or within [`limits::patience`] where
+/// that is longer.
 const BRING_UP: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -45,7 +46,7 @@ impl World<'_> {
             Stage::Draining if self.are_over(|_| true) => {
                 self.enter(Stage::Reading);
                 let left = self.keys.iter().rev().cloned().collect();
-                let until = self.now + limits::READING;
+                let until = self.now + limits::patience(self.plan);
                 let job = Job::Read { left, attempts: 0, until, unread: Vec::new() };
                 let number = self.plan.load.concurrency + self.plan.nodes;
                 let at = (number % self.plan.nodes) as usize;
@@ -67,6 +68,7 @@ impl World<'_> {
     }
 
     fn bring_up(&mut self) {
+        let patience = BRING_UP.max(limits::patience(self.plan));
         let leader = |process: &super::process::Process| process.answers()?.leader;
         let first = self.processes.first().and_then(leader);
         if first.is_some() && self.processes.iter().all(|process| leader(process) == first) {
@@ -78,8 +80,8 @@ impl World<'_> {
                 self.enlist(Client::new(number, (number % nodes) as usize, Job::Load));
             }
             self.begin_faults();
-        } else if self.now > BRING_UP {
-            self.record.incomplete(format!("no leader was elected within {BRING_UP:?}"));
+        } else if self.now > patience {
+            self.record.incomplete(format!("no leader was elected within {patience:?}"));
             self.enter(Stage::Over);
         } else {
             self.look_later();
@@ -89,7 +91,7 @@ impl World<'_> {
     fn begin_recovery(&mut self) {
         self.enter(Stage::Recovery);
         self.record.run().healed = Some(self.since_start());
-        let until = self.now + limits::RECOVERY + limits::GRACE;
+        let until = self.now + limits::patience(self.plan) + limits::GRACE;
         for at in 0..self.processes.len() {
             let number = self.plan.load.concurrency + at as u64;
             self.enlist(Client::new(number, at, Job::Probe { until, served: false }));
@@ -110,7 +112,7 @@ impl World<'_> {
             self.record.incomplete(format!(
                 "{} did not serve within {:?} after the last heal",
                 silent.join(", "),
-                limits::RECOVERY + limits::GRACE
+                limits::patience(self.plan) + limits::GRACE
             ));
         }
         self.enter(Stage::Draining);
@@ -139,7 +141,7 @@ impl World<'_> {
             if let Some(store) = self.processes.first().and_then(Process::store) {
                 self.watch.see(self.now, Happening::Compared { store });
             }
-        } else if self.now < self.stage_since + limits::CATCH_UP {
+        } else if self.now < self.stage_since + limits::patience(self.plan) {
             return self.look_later();
         } else {
             self.record.incomplete(
