@@ -7,7 +7,8 @@
 //! ISSTA 2012). Some seeds are quiet, some savage, some have one kind of fault only, and some repeat
 //! one of the patterns that known bugs of Raft need.
 //!
-//! What the user gave stays as it is given.
+//! What the user gave stays as it is given, and what is drawn gives way to it: an option that is possible
+//! for one seed is possible for all.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::{
     nemesis::{KINDS, Menu},
     plan::{
-        Clocks, ClusterKind, Disk, Limits, Load, Network, Options, Plan, Storage, Timings, World,
+        Clocks, ClusterKind, Disk, Limits, Load, NODES_MAX, Network, Options, Plan, RARE_MAX,
+        Storage, Timings, USUAL_MAX, World,
     },
     system::System,
     workload::{Workload, register},
@@ -90,8 +92,10 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     let rng = &mut rng;
 
     // Everything is drawn, whatever is given, so that what is given changes nothing else.
-    let nodes = given.nodes.unwrap_or(one_of(rng, &[3, 3, 3, 3, 5, 5, 5, 5, 4, 4, 7]));
-    let time = given.time.unwrap_or(Duration::from_secs(rng.random_range(10..=60)));
+    let nodes = nodes(given, rng);
+    // The first fault comes within an interval.
+    let time = Duration::from_secs(rng.random_range(10..=60));
+    let time = given.time.unwrap_or(time.max(given.interval.unwrap_or_default()));
     let timings = timings(given, rng);
     let election = timings.election_timeout;
     let menu = menu(given, nodes, rng)?;
@@ -136,6 +140,13 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
+/// How many nodes. The faults that the user asked for may need more than are drawn.
+fn nodes(given: &Given, rng: &mut impl Rng) -> u64 {
+    let drawn = one_of(rng, &[3, 3, 3, 3, 5, 5, 5, 5, 4, 4, 7]);
+    let suffer = |nodes: &u64| given.menu.as_ref().is_none_or(|it| it.for_nodes(*nodes).is_ok());
+    given.nodes.unwrap_or((drawn..=NODES_MAX).find(suffer).unwrap_or(drawn))
+}
+
 /// Which faults are on.
 fn menu(given: &Given, nodes: u64, rng: &mut impl Rng) -> anyhow::Result<Menu> {
     let items: Vec<&str> = match rng.random_range(0..100) {
@@ -167,7 +178,10 @@ fn interval(election: Duration, rng: &mut impl Rng) -> Duration {
 fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
     let election = one_of(rng, &[100, 150, 200, 300, 500]);
     let beats = one_of(rng, &[3, 5, 10]);
-    let election_timeout = given.election_timeout.unwrap_or(Duration::from_millis(election));
+    // A plan's election timeout is at least two heartbeats.
+    let election = Duration::from_millis(election)
+        .max(given.heartbeat_interval.unwrap_or_default().saturating_mul(2));
+    let election_timeout = given.election_timeout.unwrap_or(election);
     let heartbeat_interval = given
         .heartbeat_interval
         .unwrap_or(milliseconds(election_timeout / beats).max(Duration::from_millis(1)));
@@ -201,7 +215,7 @@ fn network(election: Duration, rng: &mut impl Rng) -> Network {
         4..6 => Network {
             delay_max: jitter,
             late: 0.05,
-            late_max: election / 2,
+            late_max: (election / 2).min(RARE_MAX),
             loss: one_of(rng, &[0.0, 0.001, 0.01]),
             ..calm
         },
@@ -213,7 +227,7 @@ fn network(election: Duration, rng: &mut impl Rng) -> Network {
         _ => Network {
             delay_max: jitter / 2,
             late: one_of(rng, &[0.01, 0.03, 0.08]),
-            late_max: election * one_of(rng, &[1, 2, 4]),
+            late_max: (election * one_of(rng, &[1, 2, 4])).min(RARE_MAX),
             duplication: one_of(rng, &[0.0, 0.02, 0.1]),
             ..calm
         },
@@ -227,11 +241,11 @@ fn disk(election: Duration, rng: &mut impl Rng) -> Disk {
     let usual = Disk { segment_bytes, ..usual };
     match rng.random_range(0..10) {
         0..5 => usual,
-        5..8 => Disk { sync_max: (election / 20).max(usual.sync_max), ..usual },
+        5..8 => Disk { sync_max: (election / 20).max(usual.sync_max).min(USUAL_MAX), ..usual },
         _ => Disk {
-            sync_max: (election / 10).max(usual.sync_max),
+            sync_max: (election / 10).max(usual.sync_max).min(USUAL_MAX),
             slow: one_of(rng, &[0.01, 0.03]),
-            slow_max: election,
+            slow_max: election.min(RARE_MAX),
             ..usual
         },
     }
@@ -333,5 +347,29 @@ mod tests {
         }
         let given = Given { nodes: Some(10), ..Given::default() };
         assert!(plan(&given, 1).unwrap_err().to_string().contains("not 10"));
+    }
+
+    #[test]
+    fn what_is_possible_for_one_seed_is_possible_for_all() {
+        let menu = |text: &str| Given { menu: Some(text.parse().unwrap()), ..Given::default() };
+        let time = |time| Some(Duration::from_millis(time));
+        for given in [
+            menu("kill:n9"),
+            menu("kill,partition:majorities-ring"),
+            Given { interval: time(50_000), ..menu("kill") },
+            Given { time: time(1_000), ..menu("kill") },
+            Given { heartbeat_interval: time(1), ..Given::default() },
+            Given { heartbeat_interval: time(400), ..Given::default() },
+            Given { election_timeout: time(2), ..Given::default() },
+            Given { election_timeout: time(30_000), ..Given::default() },
+            Given { election_timeout: time(3_600_000), ..Given::default() },
+            Given { election_timeout: time(2), time: time(1_000), ..Given::default() },
+            Given { concurrency: Some(1000), operation_timeout: time(10), ..Given::default() },
+        ] {
+            for seed in 0..300 {
+                let drawn = plan(&given, seed);
+                assert!(drawn.is_ok(), "{given:?}, seed {seed}: {:#}", drawn.unwrap_err());
+            }
+        }
     }
 }

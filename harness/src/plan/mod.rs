@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub use world::{Clocks, Disk, Honesty, Limits, Network, World};
+pub(crate) use world::{RARE_MAX, USUAL_MAX};
 
 /// The version of the format that this harness writes and reads.
 pub const VERSION: u32 = 1;

@@ -136,9 +136,9 @@ impl Default for Limits {
 }
 
 /// No delay and no sync of the usual kind is longer, or a run would not get anywhere.
-const USUAL_MAX: Duration = Duration::from_secs(1);
+pub(crate) const USUAL_MAX: Duration = Duration::from_secs(1);
 /// Nor is a late message or a slow sync.
-const RARE_MAX: Duration = Duration::from_secs(60);
+pub(crate) const RARE_MAX: Duration = Duration::from_secs(60);
 
 impl World {
     /// Checks that there can be such a world.
