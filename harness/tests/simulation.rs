@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    panic::catch_unwind,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -624,6 +625,21 @@ fn a_node_that_panics_when_it_starts_is_a_violation() {
     assert!(crashes[0].how.contains("the election timeout must not be zero"), "{crashes:?}");
     let told = harness::story::story(&impossible(1));
     assert!(told.contains("n1  ends by itself (it panicked: the election"), "{told}");
+}
+
+/// Looks at a message and panics.
+struct Clumsy;
+
+impl Observer for Clumsy {
+    fn observe(&mut self, _: Duration, what: Happening<'_>) {
+        assert!(!matches!(what, Happening::Delivered { .. }), "this test wants it");
+    }
+}
+
+#[test]
+fn a_panic_of_the_harness_within_a_round_of_a_node_is_not_the_nodes() {
+    let watched = || simulate_observed(&short(1), &AtomicBool::new(false), &mut Clumsy);
+    assert!(catch_unwind(watched).is_err(), "a node is said to have crashed");
 }
 
 #[test]

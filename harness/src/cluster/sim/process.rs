@@ -2,7 +2,6 @@
 //! meanwhile: `round`.
 
 use std::{
-    any::Any,
     collections::{BTreeMap, VecDeque},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -96,15 +95,35 @@ pub(super) struct Syncing {
     pub(super) slowed: Option<FaultId>,
 }
 
-/// Why a process did not start.
+/// What ends a process that nobody kills, or keeps one from starting.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotStarted {
-    /// It refused to, with what its disk holds.
+pub(super) enum Fatal {
+    /// Its log cannot go on, or what its disk holds is refused.
     #[error(transparent)]
-    Refused(#[from] storage::Error),
-    /// It found its own state impossible, which is on record.
-    #[error("{0}")]
-    Crashed(String),
+    Log(#[from] storage::Error),
+    /// It found its own state impossible.
+    #[error("it panicked: {0}")]
+    Panic(String),
+}
+
+/// Has a node's own code do something. A panic in there is the node's, and one anywhere else the
+/// harness's.
+pub(super) fn by_node<T>(act: impl FnOnce() -> Result<T, storage::Error>) -> Result<T, Fatal> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(done) => Ok(done?),
+        Err(panic) => Err(Fatal::Panic(words(&*panic).to_owned())),
+    }
+}
+
+impl Running {
+    /// The replica takes something in.
+    pub(super) fn handle(&mut self, now: Time, input: Input) -> Result<(), Fatal> {
+        let Self { replica, outputs, .. } = self;
+        by_node(|| {
+            replica.handle(now, input, outputs);
+            Ok(())
+        })
+    }
 }
 
 impl Process {
@@ -178,7 +197,7 @@ impl World<'_> {
     }
 
     /// Starts a process, which may refuse to with what its disk holds. The disk is then as before.
-    pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), NotStarted> {
+    pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), Fatal> {
         let true_now = self.now;
         let seed = self.rng.random();
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
@@ -202,22 +221,24 @@ impl World<'_> {
             limits,
         };
         // A replica may find its state impossible as soon as it begins.
-        let begun = catch_unwind(AssertUnwindSafe(|| {
+        let begun = by_node(|| {
             let (wal, recovered) = Wal::open_with(disk, identity(id), segments)?;
             let (boot, cut) = (recovered.boot, recovered.cut);
             let mut replica = Replica::new(config, recovered, now);
             let mut outputs = Outputs::default();
             replica.handle(now, Input::Timer, &mut outputs);
-            Ok::<_, storage::Error>((wal, replica, outputs, boot, cut))
-        }));
+            Ok((wal, replica, outputs, boot, cut))
+        });
         let (wal, replica, outputs, boot, cut) = match begun {
-            Ok(begun) => begun?,
-            Err(panic) => {
-                let how = format!("it panicked: {}", words(&*panic));
-                let ending = Ending::Itself(&how);
-                self.watch.see(true_now, Happening::Ended { node: id, ending, unsynced: 0 });
-                self.record.crash(id, how.clone());
-                return Err(NotStarted::Crashed(how));
+            Ok(begun) => begun,
+            Err(fatal) => {
+                if let Fatal::Panic(_) = fatal {
+                    let how = fatal.to_string();
+                    let ending = Ending::Itself(&how);
+                    self.watch.see(true_now, Happening::Ended { node: id, ending, unsynced: 0 });
+                    self.record.crash(id, how);
+                }
+                return Err(fatal);
             }
         };
         let process = self.process(id);
@@ -333,9 +354,21 @@ impl World<'_> {
         }
     }
 
+    /// A process ends that nobody kills.
+    pub(super) fn died(&mut self, id: NodeId, of: &Fatal) {
+        match of {
+            Fatal::Log(why) => self.stopped(id, why),
+            Fatal::Panic(_) => {
+                let how = of.to_string();
+                self.end(id, Ending::Itself(&how), true);
+                self.record.crash(id, how);
+            }
+        }
+    }
+
     /// A process stopped as its log cannot go on. Where a fault of its disk is the cause, that is on
     /// record there; else nobody has done it.
-    pub(super) fn stopped(&mut self, id: NodeId, why: &storage::Error) {
+    fn stopped(&mut self, id: NodeId, why: &storage::Error) {
         let by = match (self.process(id).doomed, why) {
             (Some((fault, DiskTrouble::FailSync)), storage::Error::Io { .. })
             | (Some((fault, DiskTrouble::Full)), storage::Error::DiskFull { .. }) => Some(fault),
@@ -350,36 +383,25 @@ impl World<'_> {
                 self.end(id, Ending::Itself(&how), power_fails);
                 self.stopped_by(fault, id, boot, why.to_string());
             }
-            None => self.ended(id, &format!("stopped: {why}")),
+            None => {
+                let how = format!("stopped: {why}");
+                self.end(id, Ending::Itself(&how), true);
+                self.record.incomplete(format!("n{id} {how}"));
+            }
         }
-    }
-
-    /// A process ended that nobody killed.
-    fn ended(&mut self, id: NodeId, how: &str) {
-        self.end(id, Ending::Itself(how), true);
-        self.record.incomplete(format!("n{id} {how}"));
-    }
-
-    /// A process found its own state impossible, and ends with it.
-    pub(super) fn crashed(&mut self, id: NodeId, panic: &(dyn Any + Send)) {
-        let how = format!("it panicked: {}", words(panic));
-        self.end(id, Ending::Itself(&how), true);
-        self.record.crash(id, how);
     }
 
     /// Ends a process in order: what is queued is written, and the trace says so.
     pub(super) fn stop(&mut self, id: NodeId) {
         let Some(running) = &mut self.process(id).running else { return };
-        let finish = || {
+        let finished = by_node(|| {
             for (_, records) in running.queued.drain(..) {
                 running.wal.append(&records)?;
             }
             running.wal.sync()
-        };
-        match catch_unwind(AssertUnwindSafe(finish)) {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => return self.ended(id, &format!("stopped: {why}")),
-            Err(panic) => return self.crashed(id, &*panic),
+        });
+        if let Err(fatal) = finished {
+            return self.died(id, &fatal);
         }
         let Some(running) = &self.process(id).running else { return };
         let (line, clock) = ((running.boot, running.lines), running.replica.clock() + 1);
@@ -391,4 +413,20 @@ impl World<'_> {
 /// Whose log a node's is.
 pub(super) fn identity(id: NodeId) -> Identity {
     Identity { cluster: CLUSTER, node: id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_panics_with_is_its_own() {
+        let panic = by_node(|| -> Result<(), storage::Error> { panic!("this test wants it") });
+        assert_eq!(panic.unwrap_err().to_string(), "it panicked: this test wants it");
+        let full = by_node::<()>(|| {
+            Err(storage::Error::DiskFull { action: "create", file: "1.wal".to_owned() })
+        });
+        assert!(matches!(full, Err(Fatal::Log(storage::Error::DiskFull { .. }))), "{full:?}");
+        assert_eq!(by_node(|| Ok(7)).unwrap(), 7);
+    }
 }

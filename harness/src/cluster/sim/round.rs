@@ -5,16 +5,11 @@
 //! what comes meanwhile waits for the next one, so that a busy process gathers. The disk takes
 //! everything that is queued, appends it all, and syncs once.
 
-use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::{mem, time::Duration};
 
 use node::{
     raft::{Body, Message},
     replica::Input,
-    storage,
 };
 use proto::trace;
 use rand::RngExt;
@@ -22,7 +17,7 @@ use rand::RngExt;
 use super::{
     network::{Fate, between},
     observe::{Happening, Loss, MessageId},
-    process::{Running, Syncing},
+    process::{Fatal, Running, Syncing, by_node},
     queue::{Event, Moment, News, Work},
     world::World,
 };
@@ -77,17 +72,15 @@ impl World<'_> {
         let Some(mut running) = process.running.take() else { return };
         running.awaited = false;
         running.busy_until = free;
-        // A replica that finds its own state impossible stops, and its process with it.
-        let done = catch_unwind(AssertUnwindSafe(|| self.work(id, &mut running)));
+        let done = self.work(id, &mut running);
         self.process(id).running = Some(running);
         match done {
-            Ok(Ok(())) => self.wind(id),
-            Ok(Err(why)) => self.stopped(id, &why),
-            Err(panic) => self.crashed(id, &*panic),
+            Ok(()) => self.wind(id),
+            Err(fatal) => self.died(id, &fatal),
         }
     }
 
-    fn work(&mut self, id: NodeId, running: &mut Running) -> Result<(), storage::Error> {
+    fn work(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
         let true_now = self.now;
         let now = self.process(id).time.read(true_now);
         // Any input makes a replica look at the time as well.
@@ -106,7 +99,7 @@ impl World<'_> {
                     Input::Request { id, request: *request, session: None }
                 }
                 Work::Synced => {
-                    running.wal.sync()?;
+                    by_node(|| running.wal.sync())?;
                     let Some(synced) = running.syncing.take() else { continue };
                     if let Some(fault) = synced.slowed
                         && self.nemesis.synced_slowly(fault, id, synced.took)
@@ -126,17 +119,17 @@ impl World<'_> {
                     continue;
                 }
             };
-            running.replica.handle(now, input, &mut running.outputs);
+            running.handle(now, input)?;
             looked = true;
         }
         if !looked && running.replica.deadline() <= now {
-            running.replica.handle(now, Input::Timer, &mut running.outputs);
+            running.handle(now, Input::Timer)?;
         }
         self.flush(id, running)?;
         // What found no link certainly never arrives: the replica learns that at once.
         while !running.refusals.is_empty() {
             for refusal in mem::take(&mut running.refusals) {
-                running.replica.handle(now, Input::Message(refusal), &mut running.outputs);
+                running.handle(now, Input::Message(refusal))?;
             }
             self.flush(id, running)?;
         }
@@ -144,7 +137,7 @@ impl World<'_> {
     }
 
     /// Does all outputs, in their order.
-    fn flush(&mut self, id: NodeId, running: &mut Running) -> Result<(), storage::Error> {
+    fn flush(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
         // A leader says nothing to most acknowledgements.
         if running.outputs.is_empty() && running.queued.is_empty() {
             return Ok(());
@@ -171,7 +164,7 @@ impl World<'_> {
     }
 
     /// The disk takes what is queued, unless it is at work.
-    fn write(&mut self, id: NodeId, running: &mut Running) -> Result<(), storage::Error> {
+    fn write(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
         let Some((last, _)) = running.queued.last() else { return Ok(()) };
         if running.syncing.is_some() {
             return Ok(());
@@ -179,7 +172,7 @@ impl World<'_> {
         let write = *last;
         let size = running.wal.size();
         for (_, records) in running.queued.drain(..) {
-            running.wal.append(&records)?;
+            by_node(|| running.wal.append(&records))?;
         }
         if running.wal.size() > size {
             self.watch.see(self.now, Happening::Rolled { node: id });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{
     client::{Client, Job},
     observe::{Happening, Stage},
-    process::Process,
+    process::{Process, by_node},
     queue::Event,
     world::World,
 };
@@ -132,12 +132,16 @@ impl World<'_> {
             .collect();
         let equal = applied.windows(2).all(|pair| pair[0] == pair[1]);
         if equal && applied.iter().all(Option::is_some) {
-            let hashes = (1..).zip(&self.processes).filter_map(|(node, process)| {
-                let (revision, hash) = process.hash()?;
-                let node: NodeId = node;
-                Some((format!("n{node}"), revision, hash))
-            });
-            self.record.run().final_hashes = hashes.collect();
+            for node in self.plan.node_ids() {
+                match by_node(|| Ok(self.processes[node as usize - 1].hash())) {
+                    Ok(Some((revision, hash))) => {
+                        let told = (format!("n{node}"), revision, hash);
+                        self.record.run().final_hashes.push(told);
+                    }
+                    Ok(None) => {}
+                    Err(fatal) => self.died(node, &fatal),
+                }
+            }
             if let Some(store) = self.processes.first().and_then(Process::store) {
                 self.watch.see(self.now, Happening::Compared { store });
             }

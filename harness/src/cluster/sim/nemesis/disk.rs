@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{POLL, holders, left_alone, names};
 use crate::{
     cluster::sim::{
-        process::{NotStarted, identity},
+        process::{Fatal, by_node, identity},
         queue::{Event, Moment},
         world::World,
     },
@@ -199,7 +199,14 @@ impl World<'_> {
     /// Flips a bit of a record that the next start must find damaged. None: there is no such record.
     fn flip(&mut self, node: NodeId, rng: &mut ChaCha8Rng) -> Option<Damage> {
         let disk = self.process(node).disk_mut()?;
-        let places = guarded(&*disk, identity(node)).ok().filter(|places| !places.is_empty())?;
+        let places = match by_node(|| guarded(&*disk, identity(node))) {
+            Ok(places) if !places.is_empty() => places,
+            Err(fatal @ Fatal::Panic(_)) => {
+                self.record.crash(node, fatal.to_string());
+                return None;
+            }
+            Ok(_) | Err(Fatal::Log(_)) => return None,
+        };
         let Place { file, offset, len } = places[rng.random_range(0..places.len())].clone();
         let byte = usize::try_from(offset + rng.random_range(0..len)).ok()?;
         let bit = rng.random_range(0..8);
@@ -222,7 +229,7 @@ impl World<'_> {
                  is damaged"
             )),
             Err(why) => match &why {
-                NotStarted::Refused(storage::Error::Corrupt { file, offset, .. })
+                Fatal::Log(storage::Error::Corrupt { file, offset, .. })
                     if (file, *offset) == (&flipped, record) =>
                 {
                     Ok(format!("{file} is damaged at offset {offset}"))
