@@ -142,6 +142,12 @@ fn a_campaign_of_seeds_needs_no_daemon() {
     assert!(said.contains(": never met\n"), "four short seeds cannot meet everything: {said}");
     assert!(said.contains("faults that took effect, with proof: kill "), "{said}");
     assert!(!dir.path().join("failing").exists(), "no seed failed");
+    // So short a time has room for one fault: of one kind, and never of the other.
+    let one = ["sim", "--seeds", "0..1", "--time", "2s", "--interval", "1500ms"];
+    let output = harness(&[&one[..], &["--faults", "kill,clock"]].concat());
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches(": never tried\n").count(), 1, "{said}");
     expect(&["sim", "--out", "/dev/null/runs"], 3, "cannot create");
     expect(&["sim", "--seeds", "4..4"], 64, "no range of seeds");
     expect(&["sim", "--seeds", "4.."], 64, "add --minutes");

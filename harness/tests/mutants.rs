@@ -4,7 +4,7 @@
 #![cfg(feature = "mutants")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{fs, process::Command, sync::atomic::AtomicBool, time::Duration};
 
 use checker::{
     linear::Limits,
@@ -109,4 +109,19 @@ fn containers_hold_no_mutants() {
     let plan = Plan { cluster: ClusterKind::Docker, ..plan(1, Some(Mutant::ForgetsVote)) };
     let error = plan.validate().unwrap_err().to_string();
     assert!(error.contains("only simulated nodes can be mutants"), "{error}");
+}
+
+#[test]
+fn a_bug_that_is_not_caught_outranks_a_table_that_cannot_be_written() {
+    let out = tempfile::tempdir().unwrap();
+    fs::create_dir(out.path().join("mutants.md")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["mutants", "--only", "forgets-vote", "--starts", "1", "--minutes", "0.000001"])
+        .arg("--out")
+        .arg(out.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("error: cannot write") && said.contains("not caught"), "{said}");
 }

@@ -1,40 +1,50 @@
 //! How many faults of each kind took effect in the seeds of a campaign. One in which none of a kind
 //! did has not tested that kind.
 
-use std::ops::AddAssign;
-
-use checker::property::faults::Fates;
+use checker::{
+    fault::{Phase, Record},
+    property::faults::Fates,
+};
 
 use crate::nemesis::KINDS;
 
 /// Faults by kind, in the order of [`KINDS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultTally {
-    proved: [u64; KINDS.len()],
-    skipped: [u64; KINDS.len()],
+    kinds: [OfKind; KINDS.len()],
     idle: u64,
 }
 
-impl AddAssign<&Fates<'_>> for FaultTally {
-    fn add_assign(&mut self, run: &Fates<'_>) {
-        let idle = run.proved.is_empty() && run.inert.is_empty() && !run.skipped.is_empty();
-        self.idle += u64::from(idle);
-        for (sums, kinds) in [(&mut self.proved, &run.proved), (&mut self.skipped, &run.skipped)] {
-            for (sum, kind) in sums.iter_mut().zip(KINDS) {
-                *sum += kinds.iter().filter(|other| **other == kind).count() as u64;
-            }
-        }
-    }
+/// Faults of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OfKind {
+    /// How many were asked for.
+    pub tried: u64,
+    /// How many took effect and healed, with proof.
+    pub proved: u64,
+    /// How many had nobody to act on.
+    pub skipped: u64,
 }
 
 impl FaultTally {
-    /// Of each kind that was tried: its name, how many took effect and healed with proof, and how
-    /// many had nobody to act on.
-    pub fn tried(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
-        let counts = self.proved.into_iter().zip(self.skipped);
-        let all =
-            KINDS.into_iter().zip(counts).map(|(kind, (proved, skipped))| (kind, proved, skipped));
-        all.filter(|(_, proved, skipped)| proved + skipped > 0)
+    /// Adds the faults of a run, and what became of them.
+    pub(super) fn add(&mut self, records: &[Record], fates: &Fates<'_>) {
+        let idle = fates.proved.is_empty() && fates.inert.is_empty() && !fates.skipped.is_empty();
+        self.idle += u64::from(idle);
+        let asked = records.iter().filter(|record| record.phase == Phase::Requested);
+        let asked: Vec<&str> = asked.map(|record| record.kind.as_str()).collect();
+        for (kind, sum) in KINDS.into_iter().zip(&mut self.kinds) {
+            let count =
+                |kinds: &[&str]| kinds.iter().filter(|other| **other == kind).count() as u64;
+            sum.tried += count(&asked);
+            sum.proved += count(&fates.proved);
+            sum.skipped += count(&fates.skipped);
+        }
+    }
+
+    /// Each of [`KINDS`], and its faults.
+    pub fn kinds(&self) -> impl Iterator<Item = (&'static str, OfKind)> {
+        KINDS.into_iter().zip(self.kinds)
     }
 
     /// Seeds that had faults, all of which were skipped.
@@ -44,24 +54,48 @@ impl FaultTally {
 
     /// Whether there were faults, and none of them took effect.
     pub fn all_in_vain(&self) -> bool {
-        self.tried().next().is_some() && self.proved.iter().all(|count| *count == 0)
+        let sum = |of: fn(&OfKind) -> u64| self.kinds.iter().map(of).sum::<u64>();
+        sum(|it| it.tried) > 0 && sum(|it| it.proved) == 0
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    fn asked(kind: &str) -> Record {
+        Record {
+            fault: 0,
+            time: 0,
+            phase: Phase::Requested,
+            kind: kind.to_owned(),
+            what: String::new(),
+            nodes: Vec::new(),
+            leader: None,
+            detail: Value::Null,
+        }
+    }
 
     #[test]
     fn it_counts_by_kind_and_knows_what_was_in_vain() {
         let mut tally = FaultTally::default();
         assert!(!tally.all_in_vain(), "no fault was asked for");
-        tally += &Fates { skipped: vec!["disk", "disk"], ..Fates::default() };
+        let skipped = Fates { skipped: vec!["disk", "disk"], ..Fates::default() };
+        tally.add(&[asked("disk"), asked("disk")], &skipped);
         assert!(tally.all_in_vain());
         assert_eq!(tally.idle(), 1);
-        tally += &Fates { proved: vec!["kill", "disk", "kill"], ..Fates::default() };
+        let inert = vec!["fault 4 was never seen healed".to_owned()];
+        let proved = Fates { proved: vec!["kill", "disk", "kill"], inert, ..Fates::default() };
+        let later = Record { phase: Phase::Bitten, ..asked("kill") };
+        tally.add(&[asked("kill"), asked("disk"), later, asked("kill"), asked("clock")], &proved);
         assert!(!tally.all_in_vain());
         assert_eq!(tally.idle(), 1, "the second seed had others");
-        assert_eq!(tally.tried().collect::<Vec<_>>(), [("kill", 2, 0), ("disk", 1, 2)]);
+        let of = |kind| tally.kinds().find(|(other, _)| *other == kind).unwrap().1;
+        assert_eq!(of("kill"), OfKind { tried: 2, proved: 2, skipped: 0 });
+        assert_eq!(of("disk"), OfKind { tried: 3, proved: 1, skipped: 2 });
+        assert_eq!(of("clock"), OfKind { tried: 1, proved: 0, skipped: 0 });
+        assert_eq!(of("pause"), OfKind::default());
     }
 }

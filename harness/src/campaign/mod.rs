@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use checker::{
     history::Kind,
     linear::Limits,
@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub use digest::Digest;
-pub use fault_tally::FaultTally;
+pub use fault_tally::{FaultTally, OfKind};
 pub use situations::{Detector, Situation, Tally};
 
 mod digest;
@@ -205,7 +205,10 @@ pub fn run(
             seed,
             outcome,
             summary: verdict.summary,
-            kept: keep(seed, &plan, &simulation).map_err(|error| format!("{error:#}")),
+            // What is drawn of a run that went wrong may go wrong too, and must not hide it.
+            kept: catch_unwind(AssertUnwindSafe(|| keep(seed, &plan, &simulation)))
+                .unwrap_or_else(|panic| Err(anyhow!("the harness panicked: {}", words(&*panic))))
+                .map_err(|error| format!("{error:#}")),
         });
         let sum = {
             let begun = evidence.history.iter().filter(|event| event.kind == Kind::Invoke);
@@ -217,7 +220,7 @@ pub fn run(
             total.operations += begun.count() as u64;
             total.steps += evidence.traces.iter().map(Vec::len).sum::<usize>() as u64;
             total.events += simulation.events;
-            total.faults += &fates;
+            total.faults.add(&evidence.faults, &fates);
             total.situations += detector.finish();
             total.virtual_time += simulation.virtual_time;
             total.digest = total.digest.map(|sum| sum + digest);

@@ -26,7 +26,7 @@ use super::{
     Judged,
     shrink::{self, Refused, Settings},
 };
-use crate::{cluster::sim::simulate, plan::Plan};
+use crate::{cluster::sim::simulate, plan::Plan, run::words};
 
 /// Makes the plan of a seed, of the correct node.
 pub type Planner<'a> = &'a (dyn Fn(u64) -> anyhow::Result<Plan> + Sync);
@@ -182,10 +182,10 @@ pub trait Watch {
 }
 
 /// Runs campaigns against each of `mutants` and then the correct node. When `stop` becomes true,
-/// what is complete by then is returned.
+/// what is complete by then is returned, and what was found.
 ///
-/// The error is why it ended early: a plan could not be made, or a simulation panicked. What was
-/// complete until then is returned nevertheless.
+/// The error is why it ended early: a plan could not be made, or the harness panicked. What was
+/// complete until then, and what was found, is returned nevertheless.
 pub fn run(
     trial: &Trial,
     mutants: &[Mutant],
@@ -228,14 +228,19 @@ fn fill(
         let first = start * APART;
         let wanted = if row.is_bug() { 0 } else { *longest };
         let end = first + if row.is_bug() { APART } else { wanted };
-        let hunt = Hunt { wanted, ..hunt(trial, first..end, plan, mutant, stop)? };
-        if stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
+        let (hunt, ended) = hunt(trial, first..end, plan, mutant, stop);
+        let cut_short = ended.is_err() || stop.load(Ordering::Relaxed);
         if row.is_bug() {
             *longest = hunt.seeds.max(*longest);
         }
-        row.hunts.push(hunt);
+        // One that was cut short counts for nothing but for what it found.
+        if !cut_short || hunt.found.is_some() {
+            row.hunts.push(Hunt { wanted, ..hunt });
+        }
+        ended?;
+        if cut_short {
+            return Ok(());
+        }
     }
     let failing = row.found().next().cloned();
     if trial.shrink
@@ -248,14 +253,16 @@ fn fill(
 }
 
 /// One campaign: seeds in order, side by side, until one is violated. The first one of all is
-/// told, whichever thread was faster.
+/// told, whichever thread was faster. Seeds that a stop cut short count for nothing.
+///
+/// The error is why it ended early.
 fn hunt(
     trial: &Trial,
     seeds: Range<u64>,
     plan: Planner<'_>,
     mutant: Option<Mutant>,
     stop: &AtomicBool,
-) -> anyhow::Result<Hunt> {
+) -> (Hunt, anyhow::Result<()>) {
     let began = Instant::now();
     let (next, end) = (AtomicU64::new(seeds.start), AtomicU64::new(seeds.end));
     let (done, failed) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -265,6 +272,9 @@ fn hunt(
         let plan = Plan { mutant, ..plan(seed)? };
         let simulation = simulate(&plan, stop);
         let Judged { verdict, outcome, .. } = Judged::of(&simulation);
+        if stop.load(Ordering::Relaxed) && outcome != Outcome::Violated {
+            return Ok(());
+        }
         done.fetch_add(1, Ordering::Relaxed);
         match outcome {
             Outcome::Ok => {}
@@ -296,7 +306,7 @@ fn hunt(
                 break;
             }
             let judged = catch_unwind(AssertUnwindSafe(|| one(seed)))
-                .unwrap_or_else(|_| Err(anyhow!("its simulation panicked")));
+                .unwrap_or_else(|panic| Err(anyhow!("the harness panicked: {}", words(&*panic))));
             if let Err(error) = judged {
                 failed.store(true, Ordering::Relaxed);
                 let nodes = mutant.map_or("the correct node", Mutant::name);
@@ -305,27 +315,28 @@ fn hunt(
         }
         Ok(())
     };
-    thread::scope(|scope| {
+    let ended = thread::scope(|scope| {
         let workers: Vec<_> = (0..trial.jobs.max(1)).map(|_| scope.spawn(work)).collect();
         let join = |worker: thread::ScopedJoinHandle<'_, _>| {
             worker.join().unwrap_or_else(|_| Err(anyhow!("a worker panicked")))
         };
         // All of them, before the first error.
         workers.into_iter().map(join).fold(Ok(()), anyhow::Result::and)
-    })?;
+    });
     let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut unknown = unknown.into_inner().unwrap_or_else(PoisonError::into_inner);
     unknown.retain(|it: &Undecided| found.as_ref().is_none_or(|found| it.seed < found.seed));
     unknown.sort_unstable();
     let seeds_until = found.as_ref().map(|found| found.seed - seeds.start + 1);
-    Ok(Hunt {
+    let hunt = Hunt {
         first: seeds.start,
         seeds: seeds_until.unwrap_or_else(|| done.into_inner()),
         wanted: 0,
         seconds: began.elapsed().as_secs_f64(),
         found,
         unknown,
-    })
+    };
+    (hunt, ended)
 }
 
 /// Shrinks a failing seed; none when a stop was asked for.
@@ -500,7 +511,7 @@ mod tests {
             seed => tiny(seed),
         };
         let plans: [(Planner<'_>, &str); 2] =
-            [(&error, "no such plan"), (&panic, "its simulation panicked")];
+            [(&error, "no such plan"), (&panic, "the harness panicked: this test wants it")];
         for (plan, why) in plans {
             let (rows, ended, noted) = tried(600, plan);
             let error = format!("{:#}", ended.unwrap_err());
@@ -509,6 +520,32 @@ mod tests {
             assert_eq!(rows[0].hunts.len(), 1, "what was complete is kept");
             assert_eq!(noted, ["small-appends 0", "small-appends 1", "Ok"]);
         }
+    }
+
+    #[test]
+    fn a_report_of_the_correct_node_outranks_an_error_of_another_seed() {
+        // Seed 0 fails when seed 1, whose nodes panic as they start, is under way.
+        let under_way = AtomicBool::new(false);
+        let plan = |seed| match seed {
+            0 => {
+                while !under_way.load(Ordering::Relaxed) {
+                    thread::yield_now();
+                }
+                Err(anyhow!("no such plan"))
+            }
+            seed => {
+                under_way.store(true, Ordering::Relaxed);
+                let mut plan = tiny(seed)?;
+                plan.timings.election_timeout = Duration::ZERO;
+                Ok(plan)
+            }
+        };
+        let trial = Trial { starts: 1, limit: Duration::from_secs(600), jobs: 2, shrink: false };
+        let calm = AtomicBool::new(false);
+        let (rows, ended) = run(&trial, &[], &plan, &Noted::default(), &calm);
+        assert_eq!(format!("{:#}", ended.unwrap_err()), "seed 0 of the correct node: no such plan");
+        assert_eq!(rows[0].found().next().map(|found| found.seed), Some(1));
+        assert_eq!(rows[0].outcome(), Outcome::Violated);
     }
 
     #[test]

@@ -16,11 +16,16 @@ mod shrink;
 mod sim;
 mod test;
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use clap::{Parser, Subcommand, error::ErrorKind};
+use tokio::task::{JoinError, JoinHandle};
 use tracing_subscriber::EnvFilter;
 
+use crate::run::Stop;
 use exit::Exit;
 
 /// Runs Raft clusters under faults and client load, and says whether they kept their promises.
@@ -96,6 +101,32 @@ fn command_line() -> Vec<String> {
 fn jobs(asked: Option<u16>) -> usize {
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     asked.map_or_else(processors, usize::from)
+}
+
+/// Waits for work that ends soon after `over` is true, which the first request to stop makes it. None:
+/// a second one came before it had ended.
+async fn unless_stopped<T>(
+    mut work: JoinHandle<T>,
+    stop: &Stop,
+    over: &AtomicBool,
+) -> Option<Result<T, JoinError>> {
+    tokio::select! {
+        done = &mut work => Some(done),
+        () = stop.first() => {
+            over.store(true, Ordering::Relaxed);
+            tokio::select! {
+                done = work => Some(done),
+                () = stop.second() => None,
+            }
+        }
+    }
+}
+
+/// The end of a command that was stopped at once. A violation that it has told outranks everything.
+fn stopped_at_once(violated: bool) -> anyhow::Result<Exit> {
+    anyhow::ensure!(violated, "stopped at once; what was under way was not judged");
+    test::line("stopped at once");
+    Ok(Exit::Violated)
 }
 
 /// One thread for everything that waits: clients, faults, observation. Work that computes has

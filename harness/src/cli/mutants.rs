@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -76,6 +76,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = Stop::listen()?;
     let over = Arc::new(AtomicBool::new(false));
     let screen = Screen::new(&trial, chosen.len());
+    let violated = Arc::clone(&screen.violated);
     let work = {
         let (over, options) = (Arc::clone(&over), args.options);
         tokio::task::spawn_blocking(move || {
@@ -85,13 +86,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             rows
         })
     };
-    tokio::pin!(work);
-    let rows = tokio::select! {
-        rows = &mut work => rows,
-        () = stop.first() => {
-            over.store(true, Ordering::Relaxed);
-            work.await
-        }
+    let Some(rows) = super::unless_stopped(work, &stop, &over).await else {
+        return super::stopped_at_once(violated.load(Ordering::Relaxed));
     };
     let (rows, ended) = rows.context("the campaigns panicked")?;
     let early = match (&ended, stop.asked()) {
@@ -104,22 +100,30 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     for remark in &remarks {
         line(remark);
     }
-    if let Some(out) = &args.out {
-        let write = |name: &str, text: String| {
-            let path = out.join(name);
-            fs::write(&path, text).with_context(|| path.display().to_string())
-        };
-        write("mutants.md", page(&super::command_line().join(" "), &rows, &remarks))?;
-        write("mutants.json", serde_json::to_string_pretty(&rows)? + "\n")?;
+    let written = args.out.as_ref().map_or(Ok(()), |out| write(out, &rows, &remarks));
+    match written {
+        // A violation outranks everything.
+        Err(error) if outcome(&rows) == Outcome::Violated => line(&format!("error: {error:#}")),
+        written => written?,
     }
     match (outcome(&rows), ended) {
-        // A violation outranks everything; why it ended early is said above.
+        // Why it ended early is said above.
         (Outcome::Violated, _) => Ok(Exit::Violated),
         (_, Err(error)) => Err(error),
         (_, Ok(())) if stop.asked().is_some() => Ok(Exit::Unknown),
         (_, Ok(())) if rows.is_empty() => Err(anyhow!("nothing was tried")),
         (outcome, Ok(())) => Ok(outcome.into()),
     }
+}
+
+/// Writes the table into a directory.
+fn write(out: &Path, rows: &[Row], remarks: &[String]) -> anyhow::Result<()> {
+    let write = |name: &str, text: String| {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    write("mutants.md", page(&super::command_line().join(" "), rows, remarks))?;
+    write("mutants.json", serde_json::to_string_pretty(rows)? + "\n")
 }
 
 /// The weightiest outcome.
@@ -249,6 +253,8 @@ fn spread(mut values: Vec<f64>) -> (f64, f64) {
 /// The progress bar, and each kind of nodes above it when it is done.
 struct Screen {
     bar: ProgressBar,
+    /// Whether a kind of nodes was not as it should be.
+    violated: Arc<AtomicBool>,
 }
 
 impl Screen {
@@ -260,7 +266,7 @@ impl Screen {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_secs(1));
-        Self { bar }
+        Self { bar, violated: Arc::default() }
     }
 }
 
@@ -281,7 +287,10 @@ impl Watch for Screen {
         let seconds = spread(row.hunts.iter().map(|hunt| hunt.seconds).collect());
         let word = match row.outcome() {
             Outcome::Ok => "as it should",
-            Outcome::Violated => "NOT AS IT SHOULD",
+            Outcome::Violated => {
+                self.violated.store(true, Ordering::Relaxed);
+                "NOT AS IT SHOULD"
+            }
             Outcome::Unknown => "UNDECIDED",
         };
         let judged = match row.is_bug() {

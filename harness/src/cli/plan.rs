@@ -13,7 +13,7 @@ use clap::ValueEnum;
 use super::exit::Usage;
 use crate::{
     campaign::swarm::{self, Given},
-    nemesis::Menu,
+    nemesis::{KINDS, Menu},
     plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
     system::System,
     workload::{Workload, register},
@@ -188,6 +188,15 @@ impl PlanOptions {
             storage: self.storage,
             world: World::default(),
         })
+    }
+
+    /// The kinds of faults that a campaign chooses from, in their order.
+    pub(super) fn kinds(&self) -> Vec<&'static str> {
+        let listed = |kind: &&str| match &self.faults {
+            None => true,
+            Some(menu) => menu.items.iter().flatten().any(|fault| fault.kind() == *kind),
+        };
+        KINDS.into_iter().filter(listed).collect()
     }
 
     /// The plan of a seed of a campaign. What the user did not ask for is drawn from the seed.

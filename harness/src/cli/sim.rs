@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use checker::verdict::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -22,7 +22,7 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::{self, Campaign, Failure, Situation, Tally, Total, Watch},
+    campaign::{self, Campaign, Failure, OfKind, Situation, Tally, Total, Watch},
     plan::{ClusterKind, Plan},
     run::{Stop, directory},
 };
@@ -132,6 +132,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let stop = Stop::listen()?;
     let over = Arc::new(AtomicBool::new(false));
     let command = super::command_line();
+    let kinds = args.options.kinds();
     let screen = Screen::new(&campaign);
     let violated = Arc::clone(&screen.violated);
     let work = {
@@ -147,32 +148,18 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             total
         })
     };
-    tokio::pin!(work);
-    let total = tokio::select! {
-        total = &mut work => total,
-        () = stop.first() => {
-            over.store(true, Ordering::Relaxed);
-            tokio::select! {
-                total = work => total,
-                () = stop.second() => {
-                    // A violation outranks everything.
-                    if violated.load(Ordering::Relaxed) {
-                        line("stopped at once");
-                        return Ok(Exit::Violated);
-                    }
-                    bail!("stopped at once; what was under way was not judged");
-                }
-            }
-        }
+    let Some(total) = super::unless_stopped(work, &stop, &over).await else {
+        return super::stopped_at_once(violated.load(Ordering::Relaxed));
     };
     let (total, ended) = total.context("the campaign panicked")?;
     if let Some(out) = out {
         // Where no seed failed it is empty.
         let _ = fs::remove_dir(out);
     }
-    summary(&total, began);
-    if let Some(why) = ended_early(&campaign, &total, stop.asked()) {
-        line(&why);
+    summary(&total, &kinds, began);
+    let early = ended_early(&campaign, &total, stop.asked());
+    if let Some(why) = &early {
+        line(why);
     }
     let outcome = total.outcome();
     match ended {
@@ -185,7 +172,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         // harness's.
         Outcome::Unknown if total.unkept + total.panicked > 0 => Exit::Failed,
         // It found no violation, but did not do what it was asked for.
-        Outcome::Ok if stop.asked().is_some() => Exit::Unknown,
+        Outcome::Ok if stop.asked().is_some() && early.is_some() => Exit::Unknown,
         outcome => outcome.into(),
     })
 }
@@ -199,11 +186,13 @@ fn failed(total: &Total) -> u64 {
 fn ended_early(campaign: &Campaign, total: &Total, signal: Option<&str>) -> Option<String> {
     let asked = campaign.end.map(|end| end - campaign.first);
     match (signal, asked) {
+        // Whatever came after the last one.
+        (_, Some(asked)) if total.seeds >= asked => None,
         (Some(signal), _) => Some(format!("ended early by {signal}")),
         (None, _) if failed(total) > 0 && !campaign.keep_going => {
             Some("ended at the first failure; --keep-going goes on".to_owned())
         }
-        (None, Some(asked)) if total.seeds < asked && campaign.deadline.is_some() => {
+        (None, Some(asked)) if campaign.deadline.is_some() => {
             Some(format!("ended early by --minutes: {asked} seeds were asked for"))
         }
         _ => None,
@@ -303,7 +292,7 @@ pub(super) fn minutes(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is no number of minutes: write it like 10 or 0.5"))
 }
 
-fn summary(total: &Total, began: Instant) {
+fn summary(total: &Total, kinds: &[&str], began: Instant) {
     let seconds = began.elapsed().as_secs_f64();
     let panicked = match total.panicked {
         0 => String::new(),
@@ -324,27 +313,41 @@ fn summary(total: &Total, began: Instant) {
         plural(total.steps, "step"),
         humantime::format_duration(Duration::from_secs(total.virtual_time.as_secs())),
     ));
-    faults(total);
+    faults(total, kinds);
     situations(&total.situations);
     if let Some(digest) = total.digest {
         line(&format!("digest: {digest}"));
     }
 }
 
-/// What was done to the nodes.
-fn faults(total: &Total) {
-    let words = total.faults.tried().map(|(kind, proved, skipped)| match skipped {
-        0 => format!("{kind} {proved}"),
-        _ => format!("{kind} {proved} ({skipped})"),
-    });
-    let words: Vec<String> = words.collect();
-    let skipped = total.faults.tried().any(|(_, _, skipped)| skipped > 0);
+/// What was done to the nodes, of these kinds.
+fn faults(total: &Total, kinds: &[&str]) {
+    let effective = total.faults.kinds().filter(|(_, of)| of.proved > 0);
+    let words: Vec<String> = effective
+        .map(|(kind, of)| match of.skipped {
+            0 => format!("{kind} {}", of.proved),
+            skipped => format!("{kind} {} ({skipped})", of.proved),
+        })
+        .collect();
+    let skipped = total.faults.kinds().any(|(_, of)| of.proved > 0 && of.skipped > 0);
     let note = if skipped { "; in brackets those skipped for want of a target" } else { "" };
     if !words.is_empty() {
         line(&format!("faults that took effect, with proof: {}{note}", words.join(", ")));
     }
-    for (kind, ..) in total.faults.tried().filter(|(_, proved, _)| *proved == 0) {
-        line(&format!("  {kind}: skipped whenever it was tried, and so never tested"));
+    for (kind, OfKind { tried, proved, skipped }) in total.faults.kinds() {
+        if proved > 0 || !kinds.contains(&kind) {
+            continue;
+        }
+        line(&match tried {
+            0 => format!("  {kind}: never tried"),
+            _ if skipped == tried => {
+                format!("  {kind}: skipped whenever it was tried, and so never tested")
+            }
+            _ => format!(
+                "  {kind}: tried {}, {skipped} skipped, and never seen to take effect and heal",
+                plural(tried, "time")
+            ),
+        });
     }
     match total.faults.idle() {
         0 => {}
@@ -370,5 +373,35 @@ fn situations(met: &Tally) {
     }
     for situation in met.never_met() {
         line(&format!("  {:>width$}  {}: never met", 0, situation.name()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_campaign_ended_early_is_said_only_if_it_did() {
+        let campaign = |end| Campaign {
+            first: 3,
+            end,
+            jobs: 1,
+            keep_going: false,
+            deadline: None,
+            digest: false,
+        };
+        let total = |seeds, violated| Total { seeds, violated, ..Total::default() };
+        let why = |end, total, signal| ended_early(&campaign(end), &total, signal);
+        assert_eq!(why(Some(7), total(4, 0), None), None);
+        assert_eq!(why(Some(7), total(4, 0), Some("Ctrl-C")), None, "it came too late");
+        assert_eq!(why(Some(7), total(4, 1), None), None, "the last seed failed");
+        let signal = Some("ended early by Ctrl-C".to_owned());
+        assert_eq!(why(Some(7), total(3, 0), Some("Ctrl-C")), signal);
+        assert_eq!(why(None, total(9, 0), Some("Ctrl-C")), signal);
+        assert!(why(Some(7), total(3, 1), None).unwrap().contains("--keep-going"));
+        let deadline = Some(Instant::now());
+        let timed = Campaign { deadline, ..campaign(Some(7)) };
+        assert!(ended_early(&timed, &total(3, 0), None).unwrap().contains("4 seeds"));
+        assert_eq!(ended_early(&timed, &total(4, 0), None), None);
     }
 }
