@@ -49,7 +49,8 @@ struct Node {
     vote: Option<NodeId>,
     /// It knows the leader of its term, which is another node.
     follows: bool,
-    /// The vote in memory, while it is not known to be on disk: term and candidate.
+    /// The last vote in memory, while neither it nor a later term is known to be on disk: term and
+    /// candidate.
     vote_at_stake: Option<(u64, NodeId)>,
     /// It led when it took in a request for a read, and another led already.
     asked_while_stale: bool,
@@ -249,7 +250,7 @@ impl Detector {
                 let node = self.node(id);
                 (node.term, node.leads, node.stands, node.follows) = (*term, false, false, false);
                 (node.asked_while_stale, node.in_minority) = (false, false);
-                (node.vote, node.vote_at_stake) = (None, None);
+                node.vote = None;
             }
             Event::Voted { term, candidate } => {
                 let node = self.node(id);
@@ -259,9 +260,8 @@ impl Detector {
             }
             Event::Durable { term, vote, .. } => {
                 let node = self.node(id);
-                if node.vote_at_stake.is_some_and(|(of, _)| *term >= of && vote.is_some()) {
-                    node.vote_at_stake = None;
-                }
+                let known = |of| *term > of || (*term == of && vote.is_some());
+                node.vote_at_stake.take_if(|(of, _)| known(*of));
             }
             Event::Role { term, role, leader, last } => {
                 self.node(id).follows = *role == Role::Follower && leader.is_some();
@@ -422,6 +422,7 @@ impl Detector {
         }
     }
 
+    /// A pause ends, if there was one.
     fn resumed(&mut self, now: Time, id: NodeId) {
         if let Some(since) = self.node(id).paused.take()
             && now - since > self.election_timeout
@@ -467,6 +468,7 @@ impl Observer for Detector {
             }
             Happening::Ended { node, ending, unsynced } => {
                 let unsynced = if ending == Ending::Stopped { 0 } else { unsynced };
+                self.resumed(now, node);
                 self.ended(node, unsynced);
             }
             Happening::Paused { node } => {

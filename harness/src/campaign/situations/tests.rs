@@ -1,5 +1,8 @@
 //! For each situation a hand-made run that meets it, and one that nearly does.
 
+mod elections;
+mod figure_8;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -219,117 +222,6 @@ fn append(term: u64, entries: u64) -> Message {
     message(1, 2, term, Body::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round: 0 })
 }
 
-#[test]
-fn leader_change() {
-    let again = |second| {
-        met(Situation::LeaderChange, |run| {
-            run.lead(1, 1, at(0, 0)).lead(second, 2, at(1, 1));
-        })
-    };
-    assert_eq!(again(2), 1);
-    assert_eq!(again(1), 0, "the same node leads again");
-}
-
-#[test]
-fn two_candidates() {
-    let stand = |candidates: &[(u64, u64)]| {
-        met(Situation::TwoCandidates, |run| {
-            for (node, term) in candidates {
-                run.stand(*node, *term);
-            }
-        })
-    };
-    assert_eq!(stand(&[(1, 1), (2, 1)]), 1);
-    assert_eq!(stand(&[(1, 1), (2, 1), (3, 1)]), 1, "a third is nothing new");
-    assert_eq!(stand(&[(1, 1), (1, 2), (2, 3)]), 0, "each stands in a term of its own");
-}
-
-#[test]
-fn split_vote() {
-    let split = |play: fn(&mut Run)| met(Situation::SplitVote, play);
-    let two_and_two = |run: &mut Run| {
-        run.stand(1, 1).stand(2, 1).term(3, 1).vote(3, 1, 1).term(4, 1).vote(4, 1, 2);
-    };
-    assert_eq!(split(two_and_two), 1);
-    assert_eq!(split(|run| _ = run.stand(1, 1).stand(2, 1).stand(3, 1)), 1, "each for itself");
-    assert_eq!(split(|run| _ = run.stand(1, 1).stand(2, 1).stand(1, 2)), 0, "two cannot elect one");
-    let lost = |run: &mut Run| {
-        run.stand(1, 1).stand(2, 1).term(3, 1).vote(3, 1, 1).term(4, 1).vote(4, 1, 1);
-    };
-    assert_eq!(split(lost), 0, "a majority votes for n1, and it never learns that");
-    let late = |run: &mut Run| {
-        run.stand(1, 1).stand(2, 1).term(3, 1).vote(3, 1, 1).term(4, 1).vote(4, 1, 2);
-        run.term(5, 1).vote(5, 1, 2).role(2, 1, Role::Leader, at(0, 0));
-    };
-    assert_eq!(split(late), 0, "one is elected");
-}
-
-#[test]
-fn vote_refused_for_log() {
-    let refused = |play: &dyn Fn(&mut Run), theirs: Position, granted| {
-        met(Situation::VoteRefusedForLog, |run| {
-            run.term(2, 2).append(2, 4, 2);
-            let request = vote_request(1, 2, 3, theirs);
-            run.pass(&request).term(2, 3);
-            play(run);
-            run.send(&message(2, 1, 3, Body::VoteReply { granted }));
-        })
-    };
-    let nothing = |_: &mut Run| {};
-    assert_eq!(refused(&nothing, at(9, 1), false), 1, "a later term");
-    assert_eq!(refused(&nothing, at(3, 2), false), 1, "a longer log");
-    assert_eq!(refused(&nothing, at(4, 2), false), 0, "the logs are equal: for another reason");
-    assert_eq!(refused(&nothing, at(9, 1), true), 0, "it is granted, which rules are for");
-    let votes = |run: &mut Run| _ = run.vote(2, 3, 5);
-    assert_eq!(refused(&votes, at(9, 1), false), 0, "its vote is another's");
-    let its_own = |run: &mut Run| _ = run.vote(2, 3, 1);
-    assert_eq!(refused(&its_own, at(9, 1), false), 1, "its vote was the candidate's before");
-    let follows = |run: &mut Run| {
-        let leader = Some(5);
-        run.step(2, Event::Role { term: 3, role: Role::Follower, leader, last: at(4, 2) });
-    };
-    assert_eq!(refused(&follows, at(9, 1), false), 0, "it knows the leader of the term");
-    let restarts = |run: &mut Run| _ = run.kill(2).start(2, 2, (3, Some(5)), at(4, 2));
-    assert_eq!(refused(&restarts, at(9, 1), false), 0, "nobody asked this boot");
-    let late = met(Situation::VoteRefusedForLog, |run| {
-        run.term(2, 5).append(2, 4, 5);
-        run.pass(&vote_request(1, 2, 3, at(1, 1)));
-        run.send(&message(2, 1, 5, Body::VoteReply { granted: false }));
-    });
-    assert_eq!(late, 0, "it is refused for its term");
-}
-
-#[test]
-fn vote_lost() {
-    let lost = |synced: bool, found| {
-        met(Situation::VoteLost, |run| {
-            run.term(2, 3).step(2, Event::Voted { term: 3, candidate: 1 });
-            if synced {
-                run.step(2, Event::Durable { term: 3, vote: Some(1), last: at(0, 0) });
-            }
-            run.kill(2).start(2, 2, found, at(0, 0));
-        })
-    };
-    assert_eq!(lost(false, (2, None)), 1);
-    assert_eq!(lost(false, (3, None)), 1, "the term is there, the vote is not");
-    assert_eq!(lost(false, (3, Some(1))), 0, "the crash kept it");
-    assert_eq!(lost(true, (2, None)), 0, "a disk that forgets is another matter");
-}
-
-#[test]
-fn restart_in_election() {
-    let restart = |play: fn(&mut Run)| {
-        met(Situation::RestartInElection, |run| {
-            run.kill(5);
-            play(run);
-            run.start(5, 2, (0, None), at(0, 0));
-        })
-    };
-    assert_eq!(restart(|run| _ = run.stand(1, 1)), 1);
-    assert_eq!(restart(|run| _ = run.lead(1, 1, at(0, 0))), 0, "it is over");
-    assert_eq!(restart(|run| _ = run.stand(1, 1).kill(1)), 0, "the candidate is gone");
-}
-
 const OFF: [&str; 6] =
     ["drop n1→n3", "drop n3→n1", "drop n1→n4", "drop n4→n1", "drop n5→n1", "drop n1→n5"];
 
@@ -417,89 +309,12 @@ fn leader_paused() {
     assert_eq!(paused(400, true), 1);
     assert_eq!(paused(200, true), 0, "too short");
     assert_eq!(paused(400, false), 0, "a follower");
-}
-
-/// The paper's figure 8: n1 led term 2, and n2 alone has its entry 2@2; n5 led term 3, and its 2@3 is
-/// on its own disk alone. n1 leads term 4, and its no-op is 3@4. All began with 1@1.
-fn before_figure_8(run: &mut Run) {
-    run.lead(1, 1, at(0, 0)).append(1, 1, 1);
-    for node in 2..=5 {
-        run.term(node, 1).append(node, 1, 1).acknowledge(node, 1, 1, at(1, 1));
-    }
-    run.commit(1, 1, at(1, 1), true);
-    run.lead(1, 2, at(1, 1)).append(1, 2, 2);
-    run.term(2, 2).append(2, 2, 2).acknowledge(2, 2, 1, at(2, 2));
-    run.lead(5, 3, at(1, 1)).append(5, 2, 3).kill(5);
-    run.lead(1, 4, at(2, 2)).append(1, 3, 4);
-}
-
-/// Another node gets the entry of term 2 from n1, under term 4.
-fn replicate(run: &mut Run, node: u64) {
-    run.term(node, 4).append(node, 2, 2).acknowledge(node, 4, 1, at(2, 2));
-}
-
-#[test]
-fn figure_8() {
-    let window = |play: &dyn Fn(&mut Run)| {
-        let mut run = Run::new();
-        play(&mut run);
-        let counts = run.detector.finish();
-        (counts.of(Situation::OldOnMajority), counts.of(Situation::Figure8))
-    };
-    let then = |next: &dyn Fn(&mut Run)| {
-        window(&|run| {
-            before_figure_8(run);
-            next(run);
+    let killed = |ms| {
+        met(Situation::LeaderPaused, |run| {
+            run.lead(1, 1, at(0, 0)).see(Happening::Paused { node: 1 }).wait(ms).kill(1);
         })
     };
-    let both = |run: &mut Run| {
-        run.acknowledge(2, 4, 1, at(2, 2));
-        replicate(run, 3);
-    };
-    assert_eq!(then(&both), (1, 1), "as in the paper");
-    let all = |run: &mut Run| {
-        both(run);
-        replicate(run, 4);
-    };
-    assert_eq!(then(&all), (1, 1), "it is met once a term");
-    assert_eq!(then(&|run| replicate(run, 3)), (0, 0), "n2 did not say so in term 4");
-    let with_no_op = |run: &mut Run| {
-        run.append(2, 3, 4).acknowledge(2, 4, 1, at(3, 4));
-        run.append(3, 3, 4).acknowledge(3, 4, 1, at(3, 4));
-    };
-    assert_eq!(then(&with_no_op), (0, 0), "the no-op is on a majority: all is committed");
-    let known = |run: &mut Run| {
-        run.commit(5, 3, at(2, 2), true);
-        both(run);
-    };
-    assert_eq!(then(&known), (0, 0), "it is known to be committed");
-
-    // Nothing can overwrite it.
-    let committed = |run: &mut Run| {
-        run.acknowledge(3, 2, 1, at(2, 2));
-        both(run);
-    };
-    assert_eq!(then(&committed), (1, 0), "a majority acknowledged it in its own term");
-    let forgotten = |run: &mut Run| {
-        run.start(5, 2, (3, None), at(1, 1));
-        both(run);
-    };
-    assert_eq!(then(&forgotten), (1, 0), "no log ends in a term between any more");
-    let unelectable = |run: &mut Run| {
-        run.append(2, 3, 4).append(3, 2, 2).append(3, 3, 4).append(4, 3, 4);
-        run.acknowledge(2, 4, 1, at(2, 2)).acknowledge(3, 4, 1, at(2, 2));
-    };
-    assert_eq!(then(&unelectable), (1, 0), "nobody would vote for n5");
-    let holds = window(&|run: &mut Run| {
-        // n5 led term 3 with the entry of term 2 in its log.
-        run.lead(1, 1, at(0, 0)).lead(1, 2, at(1, 1)).append(1, 2, 2);
-        run.lead(5, 3, at(2, 2)).append(5, 3, 3);
-        run.lead(1, 4, at(2, 2)).append(1, 3, 4);
-        for node in 2..=3 {
-            run.term(node, 4).append(node, 2, 2).acknowledge(node, 4, 1, at(2, 2));
-        }
-    });
-    assert_eq!(holds, (1, 0), "the log that ends in a term between holds it too");
+    assert_eq!((killed(400), killed(200)), (1, 0), "its death ends the pause");
 }
 
 #[test]
