@@ -13,7 +13,7 @@ use checker::{
     fault,
     history::{self, Function, Kind, Value},
     linear::Limits,
-    verdict::{self, Outcome},
+    verdict::{self, Outcome, Property, Verdict},
 };
 use harness::{
     campaign::{Detector, Situation, Tally},
@@ -28,6 +28,8 @@ use harness::{
         script::{Script, Step},
     },
 };
+use node::raft::{Body, Message};
+use proto::trace::{Event, Record};
 
 fn plan(nodes: u64, seed: u64) -> Plan {
     Plan::generate(plan::Options {
@@ -257,11 +259,36 @@ fn a_diagram_ends_with_the_violation() {
     let mut plan = plan(3, 4);
     plan.storage = Storage::Memory;
     plan.faults = small().faults;
-    let svg = diagram(&plan);
-    let (_, texts) = parsed(&svg);
-    assert!(svg.contains(r#"<circle class="ring""#), "the step is marked");
-    let summary = "its disk lost what was durable";
-    assert!(texts.iter().any(|text| text.ends_with(summary)), "{texts:?}");
+    let mut picture = Spacetime::new(&plan);
+    let simulation = simulate_observed(&plan, &AtomicBool::new(false), &mut picture);
+    let mut verdict = verdict::check(&simulation.evidence, &Limits::default());
+    // Beside that of the legend.
+    let ring = r#"<circle class="ring""#;
+    let drawn = |verdict: &Verdict, accused: Option<&str>| {
+        let svg = picture.draw(verdict, &simulation.evidence, &Extent::default(), accused);
+        let rings = svg.matches(ring).count() - 1;
+        (rings, parsed(&svg).1)
+    };
+    let (rings, texts) = drawn(&verdict, None);
+    assert_eq!(rings, 1, "the step is marked");
+    let says = |texts: &[String], end: &str| texts.iter().any(|text| text.ends_with(end));
+    assert!(says(&texts, "its disk lost what was durable"), "{texts:?}");
+
+    // The run ended with it, and it is not what is looked at.
+    let name = |name: &str| name.to_owned();
+    let other = Property {
+        name: name("other"),
+        outcome: Outcome::Violated,
+        detail: name("nobody knows where"),
+        violations: Vec::new(),
+    };
+    verdict.properties.insert(0, other);
+    let (rings, texts) = drawn(&verdict, Some("other"));
+    assert_eq!(rings, 0, "another property's step is marked");
+    assert!(says(&texts, "nobody knows where"), "{texts:?}");
+    let (rings, texts) = drawn(&verdict, None);
+    assert_eq!(rings, 1, "it is first in the verdict, and the run did not end with it");
+    assert!(says(&texts, "its disk lost what was durable"), "{texts:?}");
 }
 
 #[test]
@@ -289,7 +316,44 @@ fn a_diagram_marks_the_operations_of_a_violation() {
         |name: Option<&str>| picture.draw(&both, &simulation.evidence, &Extent::default(), name);
     assert!(accusing(None) == svg, "the first property is accused");
     assert!(accusing(Some("no such")) == svg);
-    assert!(accusing(Some("other")) != svg);
+    let others = accusing(Some("other"));
+    assert_eq!(others.matches(r#"<rect class="guilty""#).count(), 1);
+    let (_, marked) = others.split_once(r#"<rect class="guilty""#).unwrap();
+    let (_, hint) = marked.split_once("<title>").unwrap();
+    assert!(hint.starts_with("client 0 writes k=1"), "{hint}");
+}
+
+#[test]
+fn a_story_says_who_stands_by_itself_and_who_was_told_of_a_term() {
+    let mut teller = Teller::new(&small());
+    let mut now = Duration::ZERO;
+    let mut see = |what: &[Happening<'_>]| {
+        now += Duration::from_millis(1);
+        for what in what {
+            teller.observe(now, *what);
+        }
+    };
+    let record =
+        |term| Record { node: 2, boot: 1, seq: 0, clock: 0, time: 0, event: Event::Term { term } };
+    let ask = Body::RequestVote { last_index: 0, last_term: 0 };
+    let message = Message { from: 1, to: 2, term: 4, clock: 0, body: ask };
+    see(&[Happening::Timer { node: 2 }, Happening::Step(&record(3))]);
+    // It wakes up for the time, and finds a message that waited.
+    see(&[
+        Happening::Timer { node: 2 },
+        Happening::Delivered { id: 1, message: &message },
+        Happening::Step(&record(4)),
+    ]);
+    // It wakes up for what waited, and its time is over.
+    see(&[Happening::Resumed { node: 2 }, Happening::Step(&record(5))]);
+    let verdict = Verdict::of(Vec::new());
+    let story = teller.tell(&verdict, &Shown::default());
+    for term in [3, 5] {
+        let line = format!("hears from no leader and {}", Event::Term { term });
+        assert!(story.contains(&line), "{story}");
+    }
+    let told = Event::Term { term: 4 }.to_string();
+    assert!(story.contains(&told) && !story.contains(&format!("leader and {told}")), "{story}");
 }
 
 /// What so many seeds of a plan meet.

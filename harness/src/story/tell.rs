@@ -50,8 +50,8 @@ struct Line {
 struct Node {
     /// Number of its latest start, and bytes of a torn tail, until it says how it starts.
     started: Option<(u64, u64)>,
-    /// When its timer last went off.
-    timer: Option<Time>,
+    /// The latest term that a message told it of.
+    told: u64,
     /// Votes that it heard of, for itself: the term, the voters.
     votes: (u64, BTreeSet<NodeId>),
 }
@@ -110,9 +110,7 @@ impl Teller {
             }
         }
         if idle > 0 {
-            let left = count(idle, "heartbeat and answer");
-            let left = left.replace("heartbeat and answers", "heartbeats and answers");
-            story.push_str(&format!("\n{left} that changed nothing left out."));
+            story.push_str(&format!("\n{} left out.", words::idle(idle)));
         }
         if outside > 0 {
             let left = count(outside, "line");
@@ -148,6 +146,10 @@ impl Teller {
         if idle && lost.is_none() {
             self.idle.delivered(now, *to, self.lines.len());
         }
+        if lost.is_none() {
+            let told = &mut self.nodes.entry(*to).or_default().told;
+            *told = (*told).max(*term);
+        }
         self.lines.push(Line { time: now, who: format!("n{from} → n{to}"), what, idle });
         if let (Body::VoteReply { granted: true }, None) = (body, lost) {
             let votes = &mut self.nodes.entry(*to).or_default().votes;
@@ -176,7 +178,8 @@ impl Teller {
                 };
                 format!("{event} (boot {boot}){torn}")
             }
-            event @ Event::Term { .. } if node.timer == Some(now) => {
+            // A timer may go off in the moment in which a message is taken in, or unseen.
+            event @ Event::Term { term } if node.told < *term => {
                 format!("hears from no leader and {event}")
             }
             event @ Event::Role { term, role: Role::Leader, .. } => {
@@ -206,7 +209,6 @@ impl Observer for Teller {
             Happening::Lost { id, message, why } => {
                 self.message(now, id, message, Some(words::loss(why)));
             }
-            Happening::Timer { node } => self.nodes.entry(node).or_default().timer = Some(now),
             Happening::Started { node, boot, cut } => {
                 let started = Node { started: Some((boot, cut)), ..Node::default() };
                 self.nodes.insert(node, started);
@@ -223,6 +225,7 @@ impl Observer for Teller {
                 self.node(now, node, what);
             }
             Happening::Asked { .. }
+            | Happening::Timer { .. }
             | Happening::Syncing { slow: false, .. }
             | Happening::Synced { .. }
             | Happening::Compared { .. } => {}

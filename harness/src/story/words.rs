@@ -158,6 +158,17 @@ pub(super) fn length(time: Duration) -> String {
     }
 }
 
+/// `1 heartbeat or answer that changed nothing`.
+pub(super) fn idle(number: usize) -> String {
+    match number {
+        1 => "1 heartbeat or answer that changed nothing".to_owned(),
+        n => format!(
+            "{} heartbeats and answers that changed nothing",
+            crate::report::text::count(n as u64)
+        ),
+    }
+}
+
 /// `1 heartbeat`, `1,234 heartbeats`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     let s = if number == 1 { "" } else { "s" };

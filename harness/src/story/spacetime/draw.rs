@@ -13,7 +13,7 @@ use super::{
 use crate::{
     nemesis::NodeId,
     report::svg::{Anchor, Svg},
-    story::words::count,
+    story::words::{count, idle},
 };
 
 const STYLE: &str = include_str!("spacetime.css");
@@ -122,7 +122,8 @@ pub(super) fn draw(picture: &Spacetime, verdict: &Verdict, guilty: &Guilty, part
         let accused = operation.lines.iter().any(|line| guilty.operations.contains(line));
         draw_operation(&mut svg, operation, accused, x, part, &mut taken);
     }
-    let end = legend(&mut svg, part.bottom + 26.0, &columns, lane_count > 0, faults > 0.0);
+    let shown = (lane_count > 0, faults > 0.0, guilty.summary.is_some());
+    let end = legend(&mut svg, part.bottom + 26.0, &columns, shown);
     let size = (columns.width, end + 20.0);
     svg.finish("spacetime", size, "Space-time diagram of the run", STYLE, true)
 }
@@ -179,7 +180,7 @@ fn head(
         }
     }
     if part.idle > 0 {
-        left.push(format!("{} heartbeats and answers that changed nothing", part.idle));
+        left.push(idle(part.idle));
     }
     let left = match left.is_empty() {
         true => "Nothing is left out.".to_owned(),
@@ -297,7 +298,9 @@ fn notes(
         let (x, y) = (columns.node(*node), part.y(*time));
         let here = || picture.notes.iter().filter(|note| (note.node, note.time) == (*node, *time));
         let words: Vec<&str> = here().map(|note| note.words.as_str()).collect();
-        let accused = guilty.steps.contains(&(*node, *time)) || here().any(|note| note.violation);
+        let ended = || here().find(|note| note.violation).map(|note| &note.words);
+        let accused = guilty.steps.contains(&(*node, *time))
+            || ended().is_some_and(|words| guilty.summary.as_ref() == Some(words));
         svg.group("", &words.join("\n"), |svg| {
             svg.circle("dot", (x, y), 2.4);
             if accused {
@@ -420,8 +423,14 @@ fn draw_operation(
 /// A shape of the legend, drawn at a place 20 wide.
 type Sign = fn(&mut Svg, f64, f64);
 
-/// What the shapes mean, in as many lines as that takes; gives the height of the last.
-fn legend(svg: &mut Svg, y: f64, columns: &Columns, clients: bool, faults: bool) -> f64 {
+/// What the shapes mean, in as many lines as that takes; gives the height of the last. Those of
+/// clients, faults and violations where there are any.
+fn legend(
+    svg: &mut Svg,
+    y: f64,
+    columns: &Columns,
+    (clients, faults, violations): (bool, bool, bool),
+) -> f64 {
     fn upright(svg: &mut Svg, class: &str, x: f64, y: f64) {
         svg.line(class, (x + 10.0, y - 7.0), (x + 10.0, y + 7.0));
     }
@@ -472,6 +481,10 @@ fn legend(svg: &mut Svg, y: f64, columns: &Columns, clients: bool, faults: bool)
         signs.push(("answered", |svg, x, y| operation(svg, "op", x, y)));
         signs.push(("failed ✕", |svg, x, y| operation(svg, "op fail", x, y)));
         signs.push(("unknown ?", |svg, x, y| operation(svg, "op info", x, y)));
+        signs.push(("no answer yet …", |svg, x, y| operation(svg, "op open", x, y)));
+    }
+    if violations {
+        signs.push(("violates", |svg, x, y| svg.circle("ring", (x + 10.0, y), 7.0)));
     }
     let (mut x, mut y) = (MARGIN, y);
     for (text, sign) in signs {

@@ -14,7 +14,7 @@ use checker::{
     evidence::Evidence,
     fault::Phase,
     history::{Function, Kind, Value},
-    verdict::{Outcome, Verdict},
+    verdict::{Outcome, Verdict, Violation},
 };
 use node::{
     raft::{Body, Conflict, Message},
@@ -66,7 +66,7 @@ struct Note {
     label: String,
     /// In full.
     words: String,
-    /// It broke a rule.
+    /// It broke a rule, and the words say which.
     violation: bool,
 }
 
@@ -180,7 +180,8 @@ impl Spacetime {
     }
 
     /// The picture, as an SVG file of its own. It marks what a violation of the `accused` property
-    /// names; where none is, or it held, of the first that was violated.
+    /// names, and nothing else; where none is accused, or it held, of the property at which the run
+    /// ended, else of the first that was violated.
     pub fn draw(
         &self,
         verdict: &Verdict,
@@ -188,7 +189,8 @@ impl Spacetime {
         extent: &Extent,
         accused: Option<&str>,
     ) -> String {
-        let guilty = Guilty::of(verdict, evidence, self.start, accused);
+        let ended_at = self.notes.iter().find(|note| note.violation).map(|note| &*note.words);
+        let guilty = Guilty::of(verdict, evidence, self.start, accused, ended_at);
         let room = draw::room(self.cluster);
         let part = layout::part(self, &guilty, extent, draw::TOP, room);
         draw::draw(self, verdict, &guilty, &part)
@@ -439,15 +441,25 @@ struct Guilty {
 }
 
 impl Guilty {
-    /// What the first violation names, of the accused property or of the verdict.
-    fn of(verdict: &Verdict, evidence: &Evidence, start: Time, accused: Option<&str>) -> Self {
-        let violations = || {
-            let violated = verdict.properties.iter().filter(|it| it.outcome == Outcome::Violated);
-            violated.flat_map(|it| it.violations.iter().map(|found| (it.name.as_str(), found)))
-        };
-        let first = violations().find(|(name, _)| accused == Some(*name));
-        let Some((_, first)) = first.or_else(|| violations().next()) else {
-            return Self::default();
+    /// What a violation names, of the accused property or of the verdict. A run that a violation
+    /// ended has its summary.
+    fn of(
+        verdict: &Verdict,
+        evidence: &Evidence,
+        start: Time,
+        accused: Option<&str>,
+        ended_at: Option<&str>,
+    ) -> Self {
+        let violated = || verdict.properties.iter().filter(|it| it.outcome == Outcome::Violated);
+        let ends = |found: &&Violation| ended_at == Some(&found.summary);
+        let property = violated()
+            .find(|it| accused == Some(&it.name))
+            .or_else(|| violated().find(|it| it.violations.iter().any(|found| ends(&found))))
+            .or_else(|| violated().next());
+        let Some(property) = property else { return Self::default() };
+        let first = property.violations.iter().find(ends).or(property.violations.first());
+        let Some(first) = first else {
+            return Self { summary: Some(property.detail.clone()), ..Self::default() };
         };
         let steps: Vec<_> =
             first.trace.iter().map(|line| (line.node, Time::from_nanos(line.time))).collect();
