@@ -6,9 +6,10 @@
 use std::{
     fs,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::atomic::AtomicBool,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use checker::{
@@ -67,6 +68,15 @@ fn far_apart() -> Plan {
     plan.load.operation_timeout = Duration::from_secs(5);
     plan.faults.truncate(3);
     plan
+}
+
+/// A few runs of it take longer than a second: much load, then the kill.
+fn slow() -> Plan {
+    let mut slow = Plan { time: Duration::from_secs(30), ..far_apart() };
+    slow.load.rate = 200;
+    slow.faults.truncate(1);
+    slow.faults[0].at = Duration::from_secs(28);
+    slow
 }
 
 fn shrunk(plan: &Plan, jobs: usize) -> Minimal {
@@ -236,12 +246,7 @@ fn the_command_writes_a_run_that_every_other_command_takes() {
     assert!(said(&again).contains("is not empty"), "{}", said(&again));
     let hasty = root.path().join("hasty");
     fs::create_dir(&hasty).unwrap();
-    // A few runs take longer than a second: much load, then the kill.
-    let mut slow = Plan { time: Duration::from_secs(30), ..far_apart() };
-    slow.load.rate = 200;
-    slow.faults.truncate(1);
-    slow.faults[0].at = Duration::from_secs(28);
-    slow.save(&hasty).unwrap();
+    slow().save(&hasty).unwrap();
     let output = harness(&["shrink", hasty.to_str().unwrap(), "--seconds", "1"]);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("ended early by --seconds"), "{}", said(&output));
@@ -252,6 +257,41 @@ fn the_command_writes_a_run_that_every_other_command_takes() {
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let plan = |dir: &Path| fs::read(dir.join("plan.json")).unwrap();
     assert_eq!(plan(&to), plan(Path::new(minimal)));
+}
+
+/// Shrinks a plan that takes its time, and sends signals as soon as a file is there. Its exit code
+/// and what it said, and whether it left anything.
+fn interrupted(file: &str, signals: &[&str]) -> (Option<i32>, String, bool) {
+    let root = tempfile::tempdir().unwrap();
+    slow().save(root.path()).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["shrink", root.path().to_str().unwrap(), "--seconds", "1", "--jobs", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id().to_string();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !root.path().join(file).exists() {
+        assert!(Instant::now() < deadline, "{file} never came");
+        thread::sleep(Duration::from_millis(2));
+    }
+    for signal in signals {
+        assert!(Command::new("kill").args([signal, id.as_str()]).status().unwrap().success());
+    }
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), said(&output), root.path().join("minimal").exists())
+}
+
+#[test]
+fn the_command_stops_when_it_is_told_to_and_at_once_when_it_is_told_twice() {
+    let (code, text, left) = interrupted("minimal", &["-INT"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("stopped before the failing run was simulated") && !left, "{text}");
+    // Time was up, and the plan that there is is being written.
+    let (code, text, _) = interrupted("minimal/plan.json", &["-INT", "-TERM"]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("minimal is not there, or not whole"), "{text}");
 }
 
 #[test]
@@ -292,6 +332,12 @@ fn the_command_refuses_what_does_not_fail_and_leaves_nothing() {
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     let both = "violated liveness, its plan in simulation only survives-restart";
     assert!(said(&output).contains(both), "{}", said(&output));
+    assert!(!other.join("minimal").exists());
+    fs::write(&file, "{").unwrap();
+    let output = harness(&["shrink", other.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(64), "{}", said(&output));
+    assert!(said(&output).contains("verdict.json, which says what"), "{}", said(&output));
+    assert!(!other.join("minimal").exists());
     let nothing = harness(&["shrink", "/nowhere"]);
     assert_eq!(nothing.status.code(), Some(64), "{}", said(&nothing));
 }

@@ -2,11 +2,9 @@
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -50,7 +48,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let plan = plan::load(&args.from)?;
-    let verdict = recorded(&args.from.join("verdict.json"));
+    let verdict = recorded(&args.from.join("verdict.json"))?;
     if let Some(Verdict { outcome: Outcome::Ok, summary, .. }) = &verdict {
         let from = args.from.display();
         let error = anyhow!(
@@ -66,30 +64,34 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         false => args.from.parent(),
     };
     let out = args.out.unwrap_or_else(|| beside.unwrap_or(Path::new("")).join("minimal"));
+    let stop = Stop::listen()?;
     directory::create(Some(&out), plan.workload.name(), plan.seed)?;
     let budget = Duration::from_secs(args.seconds);
     let settings = Settings { jobs: super::jobs(args.jobs), seeds: SEEDS, budget };
-    let stop = Stop::listen()?;
     let over = Arc::new(AtomicBool::new(false));
     let began = Instant::now();
     let bar = bar();
     let work = {
-        let (over, bar) = (Arc::clone(&over), bar.clone());
+        let (over, bar, out) = (Arc::clone(&over), bar.clone(), out.clone());
         tokio::task::spawn_blocking(move || {
-            shrink(&plan, &recorded, &settings, &|progress| show(&bar, progress), &over)
+            match shrink(&plan, &recorded, &settings, &|progress| show(&bar, progress), &over) {
+                Ok(minimal) => {
+                    bar.set_message("writing the minimal run");
+                    let violation = keep(&out, &minimal, &super::command_line())?;
+                    Ok(Ok((minimal, violation)))
+                }
+                Err(refused) => anyhow::Ok(Err(refused)),
+            }
         })
     };
-    tokio::pin!(work);
-    let shrunk = tokio::select! {
-        shrunk = &mut work => shrunk,
-        () = stop.first() => {
-            over.store(true, Ordering::Relaxed);
-            work.await
-        }
+    let Some(shrunk) = super::unless_stopped(work, &stop, &over).await else {
+        // It may be empty.
+        let _ = fs::remove_dir(&out);
+        bail!("stopped at once; {} is not there, or not whole", out.display());
     };
     bar.finish_and_clear();
-    let minimal = match shrunk.context("the search panicked")? {
-        Ok(minimal) => minimal,
+    let (minimal, violation) = match shrunk.context("shrinking panicked")?? {
+        Ok(kept) => kept,
         Err(refused) => {
             // It is empty.
             let _ = fs::remove_dir(&out);
@@ -98,16 +100,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
                 Refused::Holds { .. } => Err(Usage(error).into()),
                 Refused::Undecided { .. }
                 | Refused::OnlyOnContainers { .. }
-                | Refused::Another { .. } => {
+                | Refused::Another { .. }
+                | Refused::Stopped => {
                     line(&format!("{error:#}"));
                     Ok(Exit::Unknown)
                 }
-                Refused::Stopped => Err(error),
             };
         }
     };
-    let command = super::command_line();
-    let violation = keep(&out, &minimal, &command)?;
     summary(&minimal, &violation, &out, began.elapsed());
     if minimal.cut_short {
         match stop.asked() {
@@ -118,10 +118,24 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(if minimal.cut_short { Exit::Unknown } else { Exit::Ok })
 }
 
-/// The verdict of a recorded run. One that is not there or that cannot be read says nothing; the run
-/// is simulated and judged again anyhow.
-fn recorded(path: &Path) -> Option<Verdict> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+/// The verdict of a recorded run; a plan alone has none. One that cannot be read is refused: it says
+/// which property must still be violated.
+fn recorded(path: &Path) -> anyhow::Result<Option<Verdict>> {
+    let read = match fs::read(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        read => read.map_err(anyhow::Error::from),
+    };
+    let verdict = read.and_then(|text| Ok(serde_json::from_slice(&text)?));
+    let verdict = verdict.with_context(|| {
+        format!(
+            "cannot read {}, which says what the run violated; give the plan alone to shrink it \
+             for what it violates now",
+            path.display()
+        )
+    });
+    Ok(Some(verdict.map_err(Usage)?))
 }
 
 /// Writes the minimal run and what is said about it, from the plan as its file has it. Returns the

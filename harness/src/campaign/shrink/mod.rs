@@ -204,10 +204,7 @@ pub fn shrink(
 ) -> Result<Minimal, Refused> {
     let deadline = Instant::now() + settings.budget;
     let first = failing(plan, recorded, settings, deadline, stop)?;
-    let before = Extent {
-        operations: Some(pieces::performed(&first.plan, stop).len()),
-        ..Extent::of(&first.plan)
-    };
+    let before = Extent { operations: Some(first.begun), ..Extent::of(&first.plan) };
     let wanted = (first.property.clone(), first.ended);
     let search = Search::new(wanted, settings.jobs, deadline, stop);
     let mut reduction =

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::atomic::AtomicBool, time::Duration};
 
-use checker::history::Kind;
+use checker::history::{Event, Kind};
 
 use super::{Reduction, times};
 use crate::{
@@ -16,12 +16,16 @@ use crate::{
 
 /// What the clients of a plan's load begin in its run.
 pub(super) fn performed(plan: &Plan, stop: &AtomicBool) -> Vec<Step> {
+    begun(plan, &simulate(plan, stop).evidence.history)
+}
+
+/// What the clients of a plan's load began in a run of it.
+pub(super) fn begun(plan: &Plan, history: &[Event]) -> Vec<Step> {
     let clients = plan.load.concurrency;
     // Clients behind those of the load ask whether nodes serve, and read at the end; after an
     // unknown outcome a client goes on under another number.
     let stride = clients + plan.nodes + 1;
-    let simulation = simulate(plan, stop);
-    let begun = simulation.evidence.history.iter().filter(|event| event.kind == Kind::Invoke);
+    let begun = history.iter().filter(|event| event.kind == Kind::Invoke);
     begun
         .map(|event| Step {
             at: Duration::from_nanos(event.time),

@@ -12,6 +12,7 @@ use std::{
 
 use checker::verdict::{Outcome, Property, Verdict};
 
+use super::pieces;
 use crate::{
     campaign::verdict_of,
     cluster::sim::{Simulation, simulate},
@@ -28,8 +29,10 @@ pub(super) struct Finding {
     pub(super) property: String,
     /// When it was violated, since the start of the load; no later than the end of the run.
     pub(super) at: Duration,
-    /// Whether the run ended with it.
+    /// Whether the run ended with it, as it does with a rule of Raft's safety.
     pub(super) ended: bool,
+    /// Operations that the clients of the load began.
+    pub(super) begun: usize,
     /// The nodes that each fault hit, by number of the fault.
     pub(super) hit: Vec<BTreeSet<NodeId>>,
 }
@@ -198,6 +201,9 @@ pub(super) fn finding(
     let end = simulation.virtual_time.saturating_sub(Duration::from_nanos(evidence.run.started));
     // A rule of Raft ends the run when it is broken. What clients saw is known with their last
     // answer that it concerns.
+    let ended = simulation.violation.as_ref().is_some_and(|summary| {
+        found.violations.iter().any(|violation| violation.summary == *summary)
+    });
     let operations = found.violations.first().map_or(&[][..], |violation| &violation.operations);
     let answered = operations
         .iter()
@@ -209,7 +215,7 @@ pub(super) fn finding(
         })
         .map(|event| Duration::from_nanos(event.time))
         .max();
-    let at = if simulation.violation.is_some() { end } else { answered.unwrap_or(end).min(end) };
+    let at = if ended { end } else { answered.unwrap_or(end).min(end) };
     let mut hit = vec![BTreeSet::new(); plan.faults.len()];
     for record in &evidence.faults {
         if let Some(nodes) = hit.get_mut(record.fault) {
@@ -217,6 +223,6 @@ pub(super) fn finding(
             nodes.extend::<Vec<NodeId>>(ids.collect());
         }
     }
-    let ended = simulation.violation.is_some();
-    Some(Finding { plan: plan.clone(), property: property.to_owned(), at, ended, hit })
+    let begun = pieces::begun(plan, &evidence.history).len();
+    Some(Finding { plan: plan.clone(), property: property.to_owned(), at, ended, begun, hit })
 }

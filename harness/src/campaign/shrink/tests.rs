@@ -60,7 +60,8 @@ fn plan() -> Plan {
 
 fn finding(plan: Plan, at: Duration) -> Finding {
     let hit = vec![BTreeSet::from([1, 2, 3, 4, 5]), BTreeSet::from([4])];
-    Finding { plan, property: "election-safety".to_owned(), at, ended: true, hit }
+    let property = "election-safety".to_owned();
+    Finding { plan, property, at, ended: true, begun: 3, hit }
 }
 
 fn script(plan: &Plan) -> &[Step] {
@@ -247,6 +248,24 @@ fn what_is_wanted_is_looked_for_before_what_was_violated_first() {
     assert_eq!(of(&[name(last)]), Some(name(last)));
     assert_eq!(of(&[name(1), name(last)]), Some(name(last)));
     assert_eq!(of(&[name(1)]), None);
+}
+
+#[test]
+fn only_what_ended_a_run_is_looked_for_in_runs_that_end_early() {
+    let kill = Fault::Kill { target: Target::All };
+    let faults = vec![injection(1000, 1000, kill)];
+    let forgets = Plan { storage: Storage::Memory, faults, ..plan() };
+    let simulation = simulate(&forgets, &AtomicBool::new(false));
+    let mut verdict = verdict_of(&simulation);
+    let ended = first_violated(&simulation, &verdict, &[]).unwrap();
+    let other = verdict.properties.iter_mut().find(|it| it.name != ended).unwrap();
+    other.outcome = Outcome::Violated;
+    let other = other.name.clone();
+    for (property, ends) in [(ended, true), (other, false)] {
+        let found = search::finding(&forgets, &simulation, &verdict, &property).unwrap();
+        assert_eq!(found.ended, ends, "{property}");
+        assert_eq!(found.begun, 2, "the run ends before the third");
+    }
 }
 
 #[test]
