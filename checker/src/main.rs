@@ -31,6 +31,10 @@ use clap::{
 };
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 
+/// As the harness has it: a check allocates small things without end.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Checks recorded evidence of a replicated store: whether what clients saw could be, Raft's safety
 /// from the nodes' traces, and whether the run tested anything.
 ///

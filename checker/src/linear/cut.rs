@@ -94,8 +94,8 @@ impl<'a, M: Model> Cut<'a, M> {
         until: u64,
         deadline: Instant,
     ) -> Self {
-        let mut positions: Vec<usize> =
-            (0..intervals.len()).filter(|&at| intervals[at].call <= until).collect();
+        let mut positions = Vec::with_capacity(intervals.len());
+        positions.extend((0..intervals.len()).filter(|&at| intervals[at].call <= until));
         positions.sort_by_key(|&at| intervals[at].call);
         let mut cut = Self {
             model,
@@ -146,11 +146,13 @@ impl<'a, M: Model> Cut<'a, M> {
             looks: LOOKED_MAX + LOOKED_MAX_EACH * all,
             deadline: self.deadline,
         };
+        let mut few = Vec::new();
         let mut tries = |kept: &[usize], effort: &mut Effort| {
             let Some(rest) = effort.tries.checked_sub(kept.len()) else { return false };
             effort.tries = rest;
-            let few: Vec<_> = kept.iter().map(|&at| self.operations[at].clone()).collect();
-            !effort.is_over() && illegal(&few)
+            few.clear();
+            few.extend(kept.iter().map(|&at| self.operations[at].clone()));
+            illegal(&few)
         };
         let hint = hint.iter().filter_map(|&position| place(position)).collect();
         // What was called last, up to the one that is stuck and those that overlap it.
@@ -242,8 +244,8 @@ impl<'a, M: Model> Cut<'a, M> {
     ) -> Option<Vec<usize>> {
         effort.look(self.operations.len() / size_of::<usize>())?;
         let mut kept = vec![false; self.operations.len()];
-        let mut core: Vec<usize> =
-            these.filter(|&at| !std::mem::replace(&mut kept[at], true)).collect();
+        let mut core = Vec::with_capacity(these.size_hint().1.unwrap_or_default());
+        core.extend(these.filter(|&at| !std::mem::replace(&mut kept[at], true)));
         effort.look(core.len())?;
         if !self.constant {
             effort.look(self.all.answered.len() + self.all.unanswered.len())?;
@@ -289,11 +291,10 @@ impl<'a, M: Model> Cut<'a, M> {
 
     /// Returns of kept writes in order, each with the last call of a write that returned by then.
     fn hiding(&self, core: &[usize]) -> Vec<(u64, u64)> {
-        let mut hiding: Vec<(u64, u64)> = core
-            .iter()
-            .filter(|&&at| self.writes(at))
-            .filter_map(|&at| Some((self.operations[at].ret?, self.operations[at].call)))
-            .collect();
+        let writes = core.iter().filter(|&&at| self.writes(at));
+        let times = |&at: &usize| Some((self.operations[at].ret?, self.operations[at].call));
+        let mut hiding = Vec::with_capacity(core.len());
+        hiding.extend(writes.filter_map(times));
         hiding.sort_unstable();
         let mut last = 0;
         for (_, call) in &mut hiding {

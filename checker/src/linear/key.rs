@@ -207,7 +207,13 @@ fn simplify(intervals: &[Interval<register::Operation>]) -> Option<Simple> {
     let refused = intervals.iter().any(|i| matches!(i.operation, register::Operation::Mismatch(_)));
     let can_be_left_out = |i: &Interval<_>| !refused && i.ret.is_none();
     // Nearly always there is nothing to do.
-    let values: FxHashSet<Option<i64>> = intervals.iter().filter_map(looked).collect();
+    let mut values: FxHashSet<Option<i64>> = FxHashSet::default();
+    for value in intervals.iter().filter_map(looked) {
+        // Most are there, which is soon seen.
+        if !values.contains(&value) {
+            values.insert(value);
+        }
+    }
     let says_nothing = |i: &Interval<_>| match written(i) {
         Some(value) => !values.contains(&value) && (value.is_some() || can_be_left_out(i)),
         None => can_be_left_out(i),

@@ -102,6 +102,12 @@ impl Bits {
             && high.iter().zip(others).all(|(word, other)| word & !other == 0)
     }
 
+    /// Whether there is a member of both.
+    #[inline]
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.low & other.low != 0 || (self.high.is_some() && self.common(other).next().is_some())
+    }
+
     /// The members of both, ascending.
     #[inline]
     pub(super) fn common<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = usize> + 'a {

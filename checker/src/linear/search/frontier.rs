@@ -136,6 +136,7 @@ impl<S: Clone + Eq + Hash> Frontier<S> {
 
 /// Compares a new configuration with one that is here and may be `dominated`, by the new one too
 /// from now on: whether the new one is dominated.
+#[inline]
 fn gives_way<S: Eq>(config: &Config<S>, other: &Config<S>, dominated: &mut bool) -> bool {
     if *dominated || config.state != other.state {
         return false;

@@ -171,6 +171,7 @@ impl Events {
         self.calls.extend(0..intervals.len());
         self.calls.sort_by_key(|&at| (intervals[at].call, number(at)));
         self.returns.clear();
+        self.returns.reserve(intervals.len());
         let ends = intervals.iter().enumerate();
         self.returns.extend(ends.filter_map(|(at, interval)| Some((interval.ret?, at))));
         self.returns.sort_unstable();
@@ -411,6 +412,8 @@ impl<'a, M: Model> Search<'a, M> {
     ) -> Result<(), Stop> {
         let model = self.open.model;
         let next_turns = self.open.next_turns(&config.must);
+        let size = size(model, &config.state);
+        let nobody_looks = until.is_some() && self.open.nobody_looks(config);
         let mut last_class = None;
         let mut seen = std::mem::take(&mut self.seen);
         for index in 0..self.open.order().len() {
@@ -423,7 +426,10 @@ impl<'a, M: Model> Search<'a, M> {
                 continue;
             }
             last_class = Some(class);
-            self.steps += size(model, &config.state);
+            if nobody_looks && open.effect == Effect::Overwrite && until != Some(slot) {
+                continue;
+            }
+            self.steps += size;
             if let Some(state) = model.apply(&config.state, &open.operation) {
                 let (effect, position) = (open.effect, open.position);
                 let (mut can, mut must) = (config.can.clone(), config.must.clone());
@@ -487,7 +493,8 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// Every state that the open operations can lead to from here.
     pub fn possible(&mut self) -> Vec<M::State> {
-        let mut room = Room::default();
+        let mut room = self.room.take().unwrap_or_default();
+        room.before.clear();
         for config in &self.configs {
             room.before.insert(config.clone(), self.open.model.heap(&config.state));
         }
@@ -501,8 +508,10 @@ impl<'a, M: Model> Search<'a, M> {
             at += 1;
         }
         let mut known = FxHashSet::default();
-        let states = room.before.configs.into_iter().map(|config| config.state);
-        states.filter(|state| known.insert(state.clone())).collect()
+        let states = room.before.configs.iter().map(|config| &config.state);
+        let states = states.filter(|state| known.insert(*state)).cloned().collect();
+        self.room = Some(room);
+        states
     }
 
     /// An order that explains all that has been seen.

@@ -174,6 +174,9 @@ impl<'a, M: Model> Open<'a, M> {
     pub(super) fn observe(&self, config: &mut Config<M::State>, seen: &mut Vec<Slot>) -> u64 {
         seen.clear();
         let mut steps = 0;
+        if !config.must.meets(&self.observers) {
+            return steps;
+        }
         loop {
             let (before, next_turns) = (seen.len(), self.next_turns(&config.must));
             for slot in config.must.common(&self.observers) {
@@ -204,6 +207,11 @@ impl<'a, M: Model> Open<'a, M> {
     /// Whether it is not the operation's turn yet.
     pub(super) fn waits(&self, operation: &M::Operation, next_turns: &NextTurns) -> bool {
         self.model.turn(operation).is_some_and(|turn| next_turns.precede(turn))
+    }
+
+    /// Whether no operation that can still take its place depends on the state.
+    pub(super) fn nobody_looks(&self, config: &Config<M::State>) -> bool {
+        !config.must.meets(&self.observers) && !config.can.meets(&self.updates)
     }
 
     /// Whether the state makes an open update possible.
