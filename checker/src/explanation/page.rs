@@ -75,11 +75,14 @@ fn section(explanation: &Explanation, number: impl Fn(u64) -> u64) -> String {
 
 /// How it was found that operations have no order.
 fn tried(refutation: &Refutation, operations: &[Told]) -> String {
-    let Refutation { core, stuck, tried, possible, doubt, until: _ } = refutation;
+    let Refutation { core, stuck, tried, possible, doubt, part, until: _ } = refutation;
     let mut html = "<dl>".to_owned();
     let mut say = |name: &str, what: &str| {
         let _ = write!(html, "<dt>{name}</dt><dd>{what}</dd>");
     };
+    if let Some(part) = part {
+        say("Only these count", &format!("<code>{}</code>", escaped(part)));
+    }
     if !possible.is_empty() {
         let mut names: Vec<String> = possible
             .iter()
@@ -284,6 +287,7 @@ mod tests {
             tried: vec![operations[0].call],
             possible: vec!["9".into()],
             doubt: None,
+            part: None,
         };
         Explanation {
             title: "linearizability of key <k>".into(),

@@ -27,8 +27,8 @@
 //! A whole *part* of an object may be left out too, where what is left of an order of the whole is an
 //! order of the part: [`refutes_part`]. A queue without some of its values is still a queue of the
 //! others, and a set without some of its elements one of the others; `part` of
-//! [`fifo`](super::fifo::Conflict::part) and [`inclusion`](super::inclusion::Conflict::part) say what
-//! is left of each operation.
+//! [`fifo`](super::fifo::Conflict::part), [`inclusion`](super::inclusion::Conflict::part) and
+//! [`appends`](super::appends::Part) say what is left of each operation.
 //!
 //! All this holds for any order by times, so for one that keeps [turns](super::turns) too; and what
 //! is left of that keeps them as well. So orders of the core that do not keep them need not count.

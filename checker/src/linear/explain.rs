@@ -31,6 +31,7 @@ impl<S> Core<S> {
             tried: events(&self.tried),
             possible: self.possible.iter().map(name).collect(),
             doubt: self.doubt.clone(),
+            part: None,
         }
     }
 }

@@ -170,13 +170,8 @@ impl Conflict {
         }
     }
 
-    /// What is left of an operation where only the one or two elements are looked at that the
-    /// conflict is about. Of an order of the whole this leaves an order of the part: whether an
-    /// element is in the set does not depend on others.
-    pub fn part(
-        &self,
-        intervals: &[Interval<Operation>],
-    ) -> impl Fn(&Operation) -> Option<Operation> + use<> {
+    /// The one or two elements that it is about.
+    pub(crate) fn elements(&self, intervals: &[Interval<Operation>]) -> Vec<usize> {
         let members = |at: usize| match &intervals[at].operation {
             Operation::Read(members) => &**members,
             Operation::Add(_) | Operation::Remove(_) => &[],
@@ -189,7 +184,7 @@ impl Conflict {
             let missing = |element: &&usize| members(less).binary_search(element).is_err();
             members(more).iter().find(missing).copied()
         };
-        let elements: Vec<usize> = match *self {
+        match *self {
             Self::Twice(read) => {
                 let twice = members(read).windows(2).find(|pair| pair[0] == pair[1]);
                 twice.map(|pair| pair[0]).into_iter().collect()
@@ -208,7 +203,17 @@ impl Conflict {
             Self::Missing { add, after, .. } => {
                 added(add).into_iter().chain(added(after)).collect()
             }
-        };
+        }
+    }
+
+    /// What is left of an operation where only these [elements](Self::elements) are looked at. Of an
+    /// order of the whole this leaves an order of the part: whether an element is in the set does not
+    /// depend on others.
+    pub fn part(
+        &self,
+        intervals: &[Interval<Operation>],
+    ) -> impl Fn(&Operation) -> Option<Operation> + use<> {
+        let elements = self.elements(intervals);
         move |operation| match operation {
             Operation::Add(element) | Operation::Remove(element) => {
                 elements.contains(element).then(|| operation.clone())

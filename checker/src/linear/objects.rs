@@ -57,6 +57,14 @@ pub(crate) struct Object<'a, O> {
     clock: Clock,
 }
 
+/// What a decider that needs no search has found.
+pub(crate) struct Told {
+    /// Why there is no order, in words.
+    pub(crate) summary: String,
+    /// What alone is looked at, if operations hold more.
+    pub(crate) part: Option<String>,
+}
+
 /// What was found for an object.
 pub(crate) enum Decision {
     /// Linearizable.
@@ -230,13 +238,13 @@ impl<O> Object<'_, O> {
         }
     }
 
-    /// The decision of a decider that needs no search, told by its `summary`, once it is proved that
-    /// the part of the object that it is about has no order: see
-    /// [`refute_part`](decide::refute_part). `words` names a state.
+    /// The decision of a decider that needs no search, as it is told, once it is proved that the part
+    /// of the object that it is about has no order: see [`refute_part`](decide::refute_part). `words`
+    /// names a state.
     pub(crate) fn refuted<M: Model<Operation = O>>(
         &self,
         model: &M,
-        summary: String,
+        told: Told,
         needed: &[usize],
         part: impl Fn(&O) -> Option<O>,
         budget: &Budget,
@@ -245,8 +253,9 @@ impl<O> Object<'_, O> {
         match decide::refute_part(model, &self.intervals, part, needed, budget) {
             Ok(core) => {
                 let name = |state: &M::State| shorten(&words(state));
-                let refutation = Some(core.refutation(|at| self.sources[at].index, name));
-                Decision::Illegal { summary, witnesses: core.operations, refutation }
+                let refutation = core.refutation(|at| self.sources[at].index, name);
+                let refutation = Some(Refutation { part: told.part, ..refutation });
+                Decision::Illegal { summary: told.summary, witnesses: core.operations, refutation }
             }
             Err(reason) => Decision::Undecided(reason),
         }

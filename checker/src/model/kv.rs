@@ -14,7 +14,7 @@ use crate::{
     },
     linear::{
         Limits, appends, certificate,
-        objects::{Decision, Object, Objects},
+        objects::{Decision, Object, Objects, Told},
         search::Interval,
         witness,
     },
@@ -54,6 +54,11 @@ impl<'a> Operation<'a> {
             Self::Get(text) | Self::Cas(text, _) | Self::Mismatch(text) => text,
             Self::Put(_) | Self::Append(_) | Self::Delete | Self::Contradiction => None,
         }
+    }
+
+    /// The text that it answered, if it did.
+    pub(crate) fn seen(&self) -> Option<&'a str> {
+        if let Self::Get(text) = *self { text } else { None }
     }
 
     fn effect(&self) -> Effect {
@@ -257,7 +262,14 @@ fn decide(object: &Object<'_, Operation<'_>>, budget: &crate::linear::search::Bu
         appends::Found::Linearizable(order) if object.in_turn(&order) => {
             return Decision::Linearizable;
         }
-        appends::Found::Illegal(conflict) => return conflict.told(object),
+        appends::Found::Illegal(conflict) => {
+            let part = conflict.part(&object.intervals);
+            let told = Told { summary: conflict.told(object), part: Some(part.to_string()) };
+            let (needed, part) = (conflict.operations(), |operation: &_| part.of(operation));
+            return object.refuted(&Kv::default(), told, &needed, part, budget, |state| {
+                state.as_ref().map_or("absent".into(), |text| format!("\"{text}\""))
+            });
+        }
         appends::Found::Linearizable(_) | appends::Found::Undecided => {}
     }
     object.search(&model, budget, |state| match model.text(*state) {

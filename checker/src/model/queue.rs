@@ -7,7 +7,7 @@ use crate::{
     history::generic::{Datum, Operation as Source, Outcome},
     linear::{
         Limits, fifo,
-        objects::{Decision, Objects},
+        objects::{Decision, Objects, Told},
     },
     verdict::Property,
 };
@@ -86,8 +86,8 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
                 return Decision::Linearizable;
             }
             fifo::Found::Illegal(conflict) => {
-                let (told, needed) = (conflict.told(object), conflict.operations());
-                let part = conflict.part(&object.intervals);
+                let told = Told { summary: conflict.told(object), part: None };
+                let (needed, part) = (conflict.operations(), conflict.part(&object.intervals));
                 return object.refuted(&Queue, told, &needed, part, budget, words);
             }
             fifo::Found::Linearizable(_) | fifo::Found::Undecided => {}

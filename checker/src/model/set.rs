@@ -7,7 +7,7 @@ use crate::{
     history::generic::{Datum, Operation as Source, Outcome},
     linear::{
         Limits, inclusion,
-        objects::{Decision, Objects},
+        objects::{Decision, Objects, Told},
     },
     verdict::Property,
 };
@@ -84,8 +84,9 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
                 return Decision::Linearizable;
             }
             inclusion::Found::Illegal(conflict) => {
-                let (told, needed) = (conflict.told(object), conflict.operations());
-                let part = conflict.part(&object.intervals);
+                let elements = conflict.elements(&object.intervals).into_iter().collect();
+                let told = Told { summary: conflict.told(object), part: Some(words(&elements)) };
+                let (needed, part) = (conflict.operations(), conflict.part(&object.intervals));
                 return object.refuted(&Set, told, &needed, part, budget, words);
             }
             inclusion::Found::Linearizable(_) | inclusion::Found::Undecided => {}

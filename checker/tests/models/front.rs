@@ -4,7 +4,7 @@ use checker::{
     history::generic::{self, Event, Operation},
     linear::Limits,
     model::{Unexpected, kv, lock, queue, set},
-    verdict::{Outcome, Property},
+    verdict::{Outcome, Property, Refutation},
 };
 
 type Check = fn(&[Operation<'_>], &Limits) -> Result<Property, Unexpected>;
@@ -43,6 +43,14 @@ fn violation(of: Check, lines: &str) -> String {
     let property = check(of, lines).unwrap();
     assert_eq!(property.outcome, Outcome::Violated, "{property:#?}");
     property.violations[0].summary.clone()
+}
+
+/// The refutation of the violation, which was verified.
+fn proof(of: Check, lines: &str) -> Refutation {
+    let property = check(of, lines).unwrap();
+    let refutation = property.violations[0].refutation.clone().unwrap();
+    assert_eq!(refutation.doubt, None, "{property:#?}");
+    refutation
 }
 
 #[test]
@@ -270,4 +278,34 @@ fn an_event_that_a_model_does_not_understand_is_named() {
     for (model, f, argument, answer, error) in cases {
         assert_eq!(check(model, &answered(f, argument, answer)).unwrap_err(), error);
     }
+}
+
+#[test]
+fn a_proof_says_what_alone_it_is_about() {
+    let set = r#"1 invoke add "a"
+                 1 ok add "a"
+                 1 invoke add "b"
+                 1 ok add "b"
+                 1 invoke read null
+                 1 ok read ["b"]"#;
+    let refutation = proof(set::check, set);
+    assert_eq!(refutation.part.as_deref(), Some("{a}"));
+    assert_eq!(refutation.possible, ["{a}"]);
+    let texts = r#"1 invoke put "zero;"
+                   1 ok put "zero;"
+                   1 invoke put "a;"
+                   1 ok put "a;"
+                   1 invoke append "b;"
+                   1 ok append "b;"
+                   2 invoke get null
+                   2 ok get "a;b;"
+                   1 invoke append "c;"
+                   1 ok append "c;"
+                   2 invoke get null
+                   2 ok get "a;b;""#;
+    let refutation = proof(kv::check, texts);
+    assert_eq!(refutation.part.as_deref(), Some(r#""a;", "c;""#));
+    // The put of it, the append that is missing, and the get.
+    assert_eq!(refutation.core, [2, 8, 10]);
+    assert_eq!(refutation.possible, [r#""a;c;""#]);
 }

@@ -4,7 +4,7 @@ use checker::{
     history::generic,
     linear::{
         Limits,
-        appends::{Found, decide},
+        appends::{Conflict, Found, decide},
         certificate,
         search::Interval,
         witness,
@@ -22,7 +22,9 @@ use checker::{
 use rand::RngExt;
 
 use crate::porcupine;
-use crate::small::{Fate, brute_force, core, histories, history, searched, seeded};
+use crate::small::{
+    Fate, brute_force, core, histories, history, is_proved, part_proves, searched, seeded,
+};
 
 /// Pieces that are told apart, and pieces that are not.
 const DISTINCT: [&str; 9] = ["a0", "b1", "c2", "d3", "e4", "f5", "g6", "h7", "i8"];
@@ -107,6 +109,8 @@ fn appends_agree_with_brute_force() {
                 let core = core(&intervals, &conflict.operations(), written);
                 let alone = brute_force(&Kv::default(), &core);
                 assert!(!alone, "seed {seed}: {conflict:?}, not in {core:#?}");
+                let part = conflict.part(&intervals);
+                is_proved(&Kv::default(), &intervals, |o| part.of(o), &conflict.operations());
                 illegal += 1;
             }
             Found::Undecided => panic!("seed {seed}: undecided: {intervals:#?}"),
@@ -114,6 +118,29 @@ fn appends_agree_with_brute_force() {
     }
     println!("{histories} histories: {linearizable} linearizable, {illegal} illegal, no mismatch");
     assert!(linearizable > histories / 4 && illegal > histories / 6, "the histories prove little");
+}
+
+#[test]
+fn what_refutes_a_part_refutes_the_whole() {
+    let histories = histories(20_000);
+    let mut refuted = 0;
+    for seed in 0..histories {
+        let intervals = random(seed, 8, true);
+        if intervals.is_empty() {
+            continue;
+        }
+        // The part that any three operations are about, whether they are a conflict or not.
+        let mut random = seeded(!seed);
+        let mut any = || random.random_range(0..intervals.len());
+        let conflict = Conflict::Backwards { first: any(), second: any(), shown: Some(any()) };
+        let part = conflict.part(&intervals);
+        if part_proves(&Kv::default(), &intervals, |o| part.of(o), &mut random) {
+            refuted += 1;
+            assert!(!brute_force(&Kv::default(), &intervals), "seed {seed}: {intervals:#?}");
+        }
+    }
+    println!("{histories} parts, {refuted} of them without an order");
+    assert!(refuted > histories / 100, "the parts prove little");
 }
 
 #[test]

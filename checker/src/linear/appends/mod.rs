@@ -18,14 +18,15 @@
 //! unless one is turned against time in itself, or two must each precede the other. An order is
 //! believed only once [`certificate::verify`] has checked it.
 
+mod conflict;
+mod part;
+
 use std::ops::Range;
 
-use super::{
-    certificate,
-    objects::{Decision, Object},
-    search::Interval,
-};
+use super::{certificate, search::Interval};
 use crate::model::kv::{Kv, Operation};
+pub use conflict::Conflict;
+pub use part::Part;
 
 /// What the appends say of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,43 +37,6 @@ pub enum Found {
     Illegal(Conflict),
     /// Texts may not be told apart, or there is more than gets, puts and appends.
     Undecided,
-}
-
-/// Why no order of the operations is legal. Operations are named by their positions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Conflict {
-    /// A get answered what no put and appends come to.
-    NeverWritten(usize),
-    /// A get showed an append twice.
-    Twice {
-        /// The get.
-        get: usize,
-        /// The append.
-        append: usize,
-    },
-    /// Two gets showed the same put or append, but neither text continues the other.
-    Fork(usize, usize),
-    /// The second can only have followed the first, but it had returned when that was called.
-    Backwards {
-        /// What was called too late.
-        first: usize,
-        /// What had returned by then.
-        second: usize,
-        /// The get that shows the second after the first, if the second does not show it itself.
-        shown: Option<usize>,
-    },
-    /// The key held texts of one chain from the return of `from` to the call of `to`.
-    Interrupted {
-        /// The first operation to return of a chain; `None` where it is the absent key's.
-        from: Option<usize>,
-        /// The last operation to be called of the same chain.
-        to: usize,
-        /// What must have happened in between: the first to return and the last to be called of
-        /// another chain.
-        by: (usize, usize),
-        /// Gets that show what belongs to either chain, if those above do not.
-        shown: Vec<usize>,
-    },
 }
 
 const NOBODY: usize = usize::MAX;
@@ -168,6 +132,21 @@ impl<'a> Pieces<'a> {
         }
         let empty = texts.first().is_some_and(|(text, ..)| text.is_empty());
         (!empty).then_some(Self { texts, first, put, repeated })
+    }
+
+    /// The pieces of which `text` is made, and what is left where none begins.
+    fn split(&self, text: &'a str) -> (Vec<&'a str>, &'a str) {
+        let (mut pieces, mut rest) = (Vec::new(), text);
+        while let Some((piece, _)) = self.at_start_of(rest) {
+            pieces.push(piece);
+            rest = &rest[piece.len()..];
+        }
+        (pieces, rest)
+    }
+
+    /// Whether `piece` was put.
+    fn is_put(&self, piece: &str) -> bool {
+        self.at_start_of(piece).is_some_and(|(_, copies)| self.put[copies.start].is_some())
     }
 
     /// The piece that `text` begins with, and the places of its copies. Of all that are no greater
@@ -381,74 +360,4 @@ fn sort(zones: &mut [Zone]) -> Result<(), Conflict> {
         }
     }
     Ok(())
-}
-
-impl Conflict {
-    /// The operations that it speaks of, by position.
-    pub fn operations(&self) -> Vec<usize> {
-        let mut operations: Vec<usize> = match self {
-            Self::NeverWritten(get) => vec![*get],
-            Self::Twice { get, append } => vec![*append, *get],
-            Self::Fork(first, second) => vec![*first, *second],
-            Self::Backwards { first, second, shown } => {
-                shown.iter().chain([first, second]).copied().collect()
-            }
-            Self::Interrupted { from, to, by, shown } => {
-                from.iter().chain([to, &by.0, &by.1]).chain(shown).copied().collect()
-            }
-        };
-        operations.sort_unstable();
-        operations.dedup();
-        operations
-    }
-
-    /// The conflict in words.
-    pub(crate) fn told(&self, object: &Object<'_, Operation<'_>>) -> Decision {
-        let say = |position| object.say(position);
-        let summary = match *self {
-            Self::NeverWritten(get) => {
-                format!("{} although no put and appends come to that", say(get))
-            }
-            Self::Twice { get, append } => {
-                format!("{}, which shows twice what was appended once: {}", say(get), say(append))
-            }
-            Self::Fork(first, second) => {
-                format!("{} although neither text continues the other: {}", say(second), say(first))
-            }
-            Self::Backwards { first, second, shown } => {
-                match (shown, matches!(object.intervals[first].operation, Operation::Get(_))) {
-                    (_, true) => format!("{} although before that {}", say(first), say(second)),
-                    (Some(shown), false) => format!(
-                        "{}, but the second of these was there before the other was asked for: {} and {}",
-                        say(shown),
-                        say(first),
-                        say(second)
-                    ),
-                    (None, false) => format!(
-                        "{} although what it shows was asked for only later: {}",
-                        say(second),
-                        say(first)
-                    ),
-                }
-            }
-            Self::Interrupted { from, to, by, .. } => {
-                let mut between = say(by.0);
-                if by.1 != by.0 {
-                    between += &format!(", and {}", say(by.1));
-                }
-                match from {
-                    Some(from) => format!(
-                        "{} although in between {between}, which no order allows: {}",
-                        say(to),
-                        say(from)
-                    ),
-                    None => format!(
-                        "{} although before that {between}, and the key had not been put yet",
-                        say(to)
-                    ),
-                }
-            }
-        };
-        Decision::Illegal { summary, witnesses: self.operations(), refutation: None }
-    }
 }
