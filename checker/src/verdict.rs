@@ -175,7 +175,8 @@ pub struct Refutation {
     /// Why the core could not be verified, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
-    /// What alone is looked at, where the operations of the core hold more: some elements of a set.
+    /// What alone is looked at, where operations of the core may hold more: some
+    /// elements of a set, some puts and appends of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
 }

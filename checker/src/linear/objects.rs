@@ -255,7 +255,12 @@ impl<O> Object<'_, O> {
                 let name = |state: &M::State| shorten(&words(state));
                 let refutation = core.refutation(|at| self.sources[at].index, name);
                 let refutation = Some(Refutation { part: told.part, ..refutation });
-                Decision::Illegal { summary: told.summary, witnesses: core.operations, refutation }
+                // What the summary speaks of may be later than the core needs.
+                let mut witnesses = core.operations;
+                witnesses.extend(needed);
+                witnesses.sort_unstable();
+                witnesses.dedup();
+                Decision::Illegal { summary: told.summary, witnesses, refutation }
             }
             Err(reason) => Decision::Undecided(reason),
         }

@@ -264,7 +264,7 @@ fn decide(object: &Object<'_, Operation<'_>>, budget: &crate::linear::search::Bu
         }
         appends::Found::Illegal(conflict) => {
             let part = conflict.part(&object.intervals);
-            let told = Told { summary: conflict.told(object), part: Some(part.to_string()) };
+            let told = Told { summary: conflict.told(object), part: part.told() };
             let (needed, part) = (conflict.operations(), |operation: &_| part.of(operation));
             return object.refuted(&Kv::default(), told, &needed, part, budget, |state| {
                 state.as_ref().map_or("absent".into(), |text| format!("\"{text}\""))

@@ -309,3 +309,26 @@ fn a_proof_says_what_alone_it_is_about() {
     assert_eq!(refutation.core, [2, 8, 10]);
     assert_eq!(refutation.possible, [r#""a;c;""#]);
 }
+
+#[test]
+fn an_empty_text_that_nobody_put_is_not_the_absent_key() {
+    let lines = r#"1 invoke get null
+                   1 ok get null
+                   1 invoke append "a;"
+                   1 ok append "a;"
+                   1 invoke get null
+                   1 ok get """#;
+    let refutation = proof(kv::check, lines);
+    assert_eq!((refutation.core, refutation.part), (vec![4], None));
+}
+
+#[test]
+fn a_violation_names_all_that_its_summary_speaks_of() {
+    let lines = r#"1 invoke get null
+                   1 ok get "a;"
+                   2 invoke append "a;"
+                   2 ok append "a;""#;
+    let property = check(kv::check, lines).unwrap();
+    assert_eq!(property.violations[0].operations, [0, 1, 2, 3]);
+    assert_eq!(proof(kv::check, lines).core, [0]);
+}

@@ -60,7 +60,8 @@ fn random(seed: u64, most: usize, plain: bool) -> Vec<Interval<Operation<'static
                     2 => seen.insert_str(0, DISTINCT[random.random_range(0..9)]),
                     _ => seen.clear(),
                 }
-                return Get((!seen.is_empty()).then(|| keep(&seen)));
+                // An empty text is none that is absent.
+                return Get((!seen.is_empty() || random.random_bool(0.1)).then(|| keep(&seen)));
             }
             4..8 if random.random_bool(puts) => Put(piece),
             4..8 => Append(piece),

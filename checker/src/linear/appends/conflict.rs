@@ -65,7 +65,8 @@ impl Conflict {
     }
 
     /// What is left where only the puts and appends are looked at that the conflict is about: those
-    /// that it names, what the gets that it names begin with, and where two of these differ.
+    /// that it names, what the gets that it names begin with, puts in the middle of these, and where
+    /// two of these first differ, or first agree if they begin differently.
     pub fn part<'a>(&self, intervals: &[Interval<Operation<'a>>]) -> Part<'a> {
         let Some(pieces) = Pieces::of(intervals) else { return Part::default() };
         let mut kept = FxHashSet::default();
@@ -79,7 +80,7 @@ impl Conflict {
         }
         for (number, one) in gets.iter().enumerate() {
             kept.extend(one.first());
-            // It cannot follow anything.
+            // A put in the middle of an answer, which can follow nothing.
             kept.extend(one.iter().skip(1).find(|piece| pieces.is_put(piece)));
             for other in &gets[..number] {
                 let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();

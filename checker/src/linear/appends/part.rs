@@ -7,7 +7,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Pieces;
 use crate::{explanation::shorten, model::kv::Operation};
 
-/// Some of what was put and appended, and what some gets show of it.
+/// Some of what was put and appended, and what some gets show of it; answers are read as the decider
+/// reads them.
 ///
 /// Of an order of the whole this leaves an order of the part. Texts can be read in one way only, and
 /// each piece is one operation's. So a get that begins with a put that is looked at comes after it,
@@ -39,7 +40,9 @@ impl<'a> Part<'a> {
             // What is left of a text that nothing comes to is one that nothing comes to.
             let left: String =
                 all.into_iter().filter(|piece| kept.contains(piece)).chain([rest]).collect();
-            seen.insert(text, Some(left).filter(|left| !left.is_empty()));
+            // The empty text is none that anybody put, and stays that.
+            let absent = left.is_empty() && !text.is_empty();
+            seen.insert(text, Some(left).filter(|_| !absent));
         }
         Self { pieces: kept, seen }
     }
@@ -52,12 +55,19 @@ impl<'a> Part<'a> {
             }
             Operation::Get(Some(text)) => Some(Operation::Get(self.seen.get(text)?.as_deref())),
             Operation::Get(None) => Some(*operation),
-            // Where there is any of these, there is no part.
+            // Where there is any of these, nothing is looked at.
             Operation::Delete
             | Operation::Cas(..)
             | Operation::Mismatch(_)
-            | Operation::Contradiction => Some(*operation),
+            | Operation::Contradiction => None,
         }
+    }
+}
+
+impl Part<'_> {
+    /// The pieces that are looked at, in words, if there are any.
+    pub(crate) fn told(&self) -> Option<String> {
+        (!self.pieces.is_empty()).then(|| self.to_string())
     }
 }
 
