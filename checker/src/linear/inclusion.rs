@@ -206,9 +206,9 @@ impl Conflict {
         }
     }
 
-    /// What is left of an operation where only these [elements](Self::elements) are looked at. Of an
-    /// order of the whole this leaves an order of the part: whether an element is in the set does not
-    /// depend on others.
+    /// What is left of an operation where only the one or two elements are looked at that the
+    /// conflict is about. Of an order of the whole this leaves an order of the part: whether an
+    /// element is in the set does not depend on others.
     pub fn part(
         &self,
         intervals: &[Interval<Operation>],

@@ -1,7 +1,5 @@
 //! What is left of a key where only some of the texts are looked at that were put and appended.
 
-use std::fmt;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Pieces;
@@ -62,23 +60,13 @@ impl<'a> Part<'a> {
             | Operation::Contradiction => None,
         }
     }
-}
 
-impl Part<'_> {
     /// The pieces that are looked at, in words, if there are any.
     pub(crate) fn told(&self) -> Option<String> {
-        (!self.pieces.is_empty()).then(|| self.to_string())
-    }
-}
-
-impl fmt::Display for Part<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut pieces: Vec<&str> = self.pieces.iter().copied().collect();
         pieces.sort_unstable();
-        for (place, piece) in pieces.into_iter().enumerate() {
-            let comma = if place > 0 { ", " } else { "" };
-            write!(f, "{comma}\"{}\"", shorten(piece))?;
-        }
-        Ok(())
+        let quoted: Vec<String> =
+            pieces.into_iter().map(|piece| format!("\"{}\"", shorten(piece))).collect();
+        (!quoted.is_empty()).then(|| quoted.join(", "))
     }
 }
