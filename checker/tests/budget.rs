@@ -204,12 +204,14 @@ fn watches_and_sessions_stay_within_their_memory() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let memory = 4 << 20;
     let limits = |memory| Limits { memory, timeout: Duration::from_secs(600) };
-    let cases: [(&str, Check, Growing); 13] = [
+    let cases: [(&str, Check, Growing); 15] = [
         ("told", WATCH, |n| adversary::told(n, 1)),
         ("told by three", WATCH, |n| adversary::told(n, 3)),
         ("watches of everything", WATCH, |n| adversary::watches(n, adversary::everything)),
         ("unplaced", WATCH, |n| adversary::unplaced(n, adversary::no_prefix)),
         ("the same put", WATCH, adversary::the_same_put),
+        ("after their watches", WATCH, adversary::after_their_watches),
+        ("placed", WATCH, adversary::placed),
         ("a part in common", WATCH, adversary::a_part_in_common),
         ("parts of the same", WATCH, adversary::parts_of_the_same),
         ("one revision", WATCH, |n| adversary::one_revision(n, true)),
@@ -283,12 +285,13 @@ fn watches_are_checked_in_almost_linear_time() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // Where time went with the square, each of these took at least twice as long.
     let limits = Limits { timeout: Duration::from_secs(5), ..Limits::default() };
-    let cases: [(&str, Vec<generic::Event>); 8] = [
+    let cases: [(&str, Vec<generic::Event>); 9] = [
         ("watches of everything", adversary::watches(40_000, everything)),
         ("watches of a prefix", adversary::watches(40_000, every_prefix)),
         ("unplaced, other keys", adversary::unplaced(60_000, nothing)),
         ("unplaced, other prefixes", adversary::unplaced(60_000, no_prefix)),
         ("the same put", adversary::the_same_put(100_000)),
+        ("after their watches", adversary::after_their_watches(60_000)),
         ("a part in common", adversary::a_part_in_common(20_000)),
         ("one revision", adversary::one_revision(60_000, false)),
         ("one revision, deletes", adversary::one_revision(60_000, true)),

@@ -249,6 +249,26 @@ pub(crate) fn the_same_put(count: usize) -> Vec<Event> {
     events.0
 }
 
+/// The same put by each process after its own watch told it, all at one moment.
+pub(crate) fn after_their_watches(count: usize) -> Vec<Event> {
+    let mut events = Events::default();
+    for at in 0..count {
+        events.watch(at, everything(), vec![batch(at + 2, [(key(0), Some(0))])]);
+        events.put(at, key(0), 0, None);
+    }
+    events.0.iter_mut().for_each(|event| event.time = 0);
+    events.0
+}
+
+/// Puts of keys of their own that were acknowledged without revisions, and a watch that told them.
+pub(crate) fn placed(count: usize) -> Vec<Event> {
+    let mut events = Events::default();
+    (0..count).for_each(|at| events.put(0, key(at), at, None));
+    let told = (0..count).map(|at| batch(at + 2, [(key(at), Some(at))]));
+    events.watch(0, everything(), told.collect());
+    events.0
+}
+
 /// Unanswered transactions, each of which puts one key that all of them put, and one of its own.
 pub(crate) fn a_part_in_common(count: usize) -> Vec<Event> {
     let mut events = Events::default();

@@ -1,9 +1,12 @@
 //! Changes whose writes nobody told, and the writes that they may be of.
 
+use rustc_hash::FxHashMap;
+
 use super::{
     Findings, Rule,
-    history::{Change, Effect, Watch, Write},
-    origin::{By, Fact},
+    history::{Change, Effect, Write},
+    past::{By, Fact, Seen},
+    witnesses::{First, Witnesses},
 };
 use crate::history::Clock;
 
@@ -11,15 +14,15 @@ use crate::history::Clock;
 pub(super) struct Free<'a> {
     /// The first of it.
     pub(super) change: Change<'a>,
-    /// Of the watches that told any of it, the one that was over first.
-    pub(super) watch: &'a Watch<'a>,
+    /// The watches that told any of it and were over first.
+    pub(super) told: Witnesses<'a>,
 }
 
 impl<'a> Free<'a> {
-    pub(super) fn of(told: &[(Change<'a>, &'a Watch<'a>)]) -> Option<Self> {
+    pub(super) fn of(told: &[(Change<'a>, Witnesses<'a>)]) -> Option<Self> {
         let &(change, _) = told.first()?;
-        let &(_, watch) = told.iter().min_by_key(|(_, watch)| watch.end)?;
-        Some(Self { change, watch })
+        let told = Witnesses::of(told.iter().flat_map(|(_, told)| told.iter()))?;
+        Some(Self { change, told })
     }
 }
 
@@ -35,54 +38,49 @@ pub(super) struct Bucket<'a> {
 
 impl<'a> Bucket<'a> {
     pub(super) fn new(effects: Vec<Effect<'a>>, mut changes: Vec<Free<'a>>) -> Self {
-        changes.sort_by_key(|free| (free.watch.end, free.change.revision));
+        changes.sort_by_key(|free| (free.told.end(), free.change.revision));
         Self { effects, changes, writes: Vec::new() }
     }
 
     /// Puts buckets into the order of the history.
     pub(super) fn place(&self) -> Option<(u64, i64)> {
-        self.changes.first().map(|free| (free.watch.source.index, free.change.revision))
+        self.changes.first().map(|free| (free.told.one().source.index, free.change.revision))
     }
 
-    /// Whether each revision is of a write of its own.
+    /// Whether each revision is of a write of its own, by the moments at which watches were over; and
+    /// whether of any, by the turns of processes too. What turns leave over together is found by
+    /// what each write came after.
     pub(super) fn check(&self, clock: Clock, findings: &mut Findings) -> bool {
-        let larger = self.writes.iter().any(|write| write.parts.len() > self.effects.len());
+        let first = First::of(self.writes.iter().copied());
         let mut used = 0;
-        for Free { change, watch } in &self.changes {
-            match self.writes.get(used) {
-                Some(write)
-                    if write.source.call <= watch.end
-                        && !self.writes.iter().all(|write| write.follows(watch)) =>
-                {
-                    used += 1;
-                    if write.follows(watch) {
-                        findings.undecided(Rule::Integrity, || {
-                            format!("{change}: its watch and several writes are of one moment")
-                        });
-                    }
-                    if larger {
-                        findings.undecided(Rule::Integrity, || {
-                            format!(
-                                "{change}: it may be of a transaction whose revision is unknown"
-                            )
-                        });
-                    }
-                }
-                _ => {
-                    let all = match self.effects.len() {
-                        1 => String::new(),
-                        more => format!(" and {} more of that revision", more - 1),
-                    };
-                    findings.violated(
-                        Rule::Integrity,
-                        &[watch.source],
-                        format_args!(
-                            "{watch} told {change}{all} by {}, {}",
-                            clock.moment(watch.end),
-                            self.missing()
-                        ),
-                    );
-                }
+        for Free { change, told } in &self.changes {
+            let over_before = first.as_ref().and_then(|first| first.all_after(told));
+            if over_before.is_none()
+                && self.writes.get(used).is_some_and(|write| write.source.call <= told.end())
+            {
+                used += 1;
+                continue;
+            }
+            let watch = over_before.unwrap_or(told.one());
+            let all = match self.effects.len() {
+                1 => String::new(),
+                more => format!(" and {} more of that revision", more - 1),
+            };
+            findings.violated(
+                Rule::Integrity,
+                &[watch.source],
+                format_args!(
+                    "{watch} told {change}{all} by {}, {}",
+                    clock.moment(watch.end),
+                    self.missing()
+                ),
+            );
+        }
+        if self.writes.iter().any(|write| write.parts.len() > self.effects.len()) {
+            for Free { change, .. } in &self.changes {
+                findings.undecided(Rule::Integrity, || {
+                    format!("{change}: it may be of a transaction whose revision is unknown")
+                });
             }
         }
         used == self.changes.len()
@@ -97,30 +95,47 @@ impl<'a> Bucket<'a> {
         }
     }
 
+    /// By when revisions were made: as many as there are writes that had ended, but for as many as
+    /// there are writes too many. What came after all of the revisions is none of these writes.
+    pub(super) fn known(&self, seen: &Seen<'a>) -> Vec<Fact<'a>> {
+        let revisions = self.ascending();
+        let highest = revisions.last().map(|free| free.change.revision);
+        let may = |write: &&&Write<'a>| {
+            seen.get(&write.source.index).map(|before| before.revision) < highest
+        };
+        let all = self.writes.iter().filter(may).count();
+        let mut facts = Vec::new();
+        let mut say = |ended: usize, write: &'a Write<'a>, turn| {
+            let made = (revisions.len() + ended).checked_sub(all);
+            let last = made.and_then(|made| revisions.get(made.checked_sub(1)?));
+            if let (Some(Free { change, told }), Some(time)) = (last, write.acknowledged) {
+                let by = By::Told(*change, told.one(), write);
+                facts.push(Fact { time, revision: change.revision, by, turn });
+            }
+        };
+        let ended = self.writes.iter().filter(may).filter(|write| write.acknowledged.is_some());
+        let mut writes: Vec<&Write<'_>> = ended.copied().collect();
+        writes.sort_by_key(|write| (write.acknowledged, write.source.index));
+        let mut before = 0;
+        for moment in writes.chunk_by(|one, other| one.acknowledged == other.acknowledged) {
+            let mut own: FxHashMap<u64, usize> = FxHashMap::default();
+            for write in moment {
+                let own = own.entry(write.source.process).or_default();
+                *own += 1;
+                say(before + *own, write, Some(write.source));
+            }
+            before += moment.len();
+            if let [_, .., last] = moment {
+                say(before, last, None);
+            }
+        }
+        facts
+    }
+
     /// The changes by revision.
-    fn ascending(&self) -> Vec<&Free<'a>> {
+    pub(super) fn ascending(&self) -> Vec<&Free<'a>> {
         let mut changes: Vec<&Free<'_>> = self.changes.iter().collect();
         changes.sort_by_key(|free| free.change.revision);
         changes
-    }
-
-    /// Before when each revision was not made: the first ones are of as many writes, so that the last
-    /// of these comes no earlier than that many were asked for.
-    pub(super) fn earliest(&self) -> impl Iterator<Item = Fact<'a>> {
-        self.ascending().into_iter().zip(&self.writes).map(|(free, write)| Fact {
-            time: write.source.call,
-            revision: free.change.revision,
-            by: By::Told(free.change, free.watch, write),
-        })
-    }
-
-    /// By when each revision was made, by the same reason from the other end.
-    pub(super) fn latest(&self) -> impl Iterator<Item = Fact<'a>> {
-        let mut writes = self.writes.clone();
-        writes.sort_by_key(|write| std::cmp::Reverse(write.acknowledged.unwrap_or(u64::MAX)));
-        self.ascending().into_iter().rev().zip(writes).filter_map(|(free, write)| {
-            let by = By::Told(free.change, free.watch, write);
-            Some(Fact { time: write.acknowledged?, revision: free.change.revision, by })
-        })
     }
 }

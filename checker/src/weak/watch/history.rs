@@ -20,8 +20,8 @@ pub(super) const EMPTY: i64 = 1;
 
 /// Bytes that the check holds at most at any time for each change that was told, and for each key
 /// that a write writes.
-const BESIDE_CHANGE: usize = 300;
-const BESIDE_PART: usize = 300;
+const BESIDE_CHANGE: usize = 400;
+const BESIDE_PART: usize = 400;
 
 /// What a history says about watches.
 #[derive(Default)]
@@ -167,14 +167,6 @@ pub(super) struct Write<'a> {
 }
 
 impl Write<'_> {
-    /// Whether it was asked for only after a watch was over: at that very moment, if both are of one
-    /// process and the watch came first.
-    pub(super) fn follows(&self, watch: &Watch<'_>) -> bool {
-        let (one, other) = (self.source, watch.source);
-        let in_turn = one.process == other.process && one.index > other.index;
-        one.call > watch.end || one.call == watch.end && in_turn
-    }
-
     /// Whether this is one of the things that it does.
     pub(super) fn does(&self, (key, value): &Effect<'_>) -> bool {
         let part = self.parts.binary_search_by_key(key, |(key, _)| *key);

@@ -53,10 +53,18 @@
 //! watches end first to the writes that were asked for first, leaves over as few as any matching does.
 //! Times are compared only across a watch's end, since when each response came is not recorded.
 //!
-//! Where revisions that do the same may be of several writes, the first n of them are of n writes: so
-//! the n-th was made no sooner than n of those had been asked for. In the same way, the last n but for
-//! n - 1 were made before n of the writes, those that were acknowledged last, had all ended. This is
-//! what `write-revisions` knows of them.
+//! What several processes did at one moment may have happened in any order, but each did one thing
+//! after another: what it asked for once its watch was over, that watch had not told. So of the
+//! watches that told something and were over first, all count, and no change is of a write that comes
+//! after any of them. Where that leaves no write for a change, `watch-integrity` is violated; where it
+//! leaves too few for several, `write-revisions` is:
+//!
+//! A write makes a higher revision than all that were made before it was asked for, as its process had
+//! been told by then, or anybody at an earlier moment. So whichever revision it may have made, it may
+//! have made every higher one. Where revisions that do the same may be of several writes, they can be
+//! of these at all only if the lowest can be of those that came after the least. And of the writes
+//! that came after less than the highest: once all but n had ended, all but the last n revisions had
+//! been made.
 //!
 //! A key is gone in the empty store, after a delete that was told, and at the revision at which a
 //! delete was acknowledged. A delete that is told next, with no put known between, needs a put that
@@ -66,9 +74,11 @@
 //! # What stays open
 //! Where a write was acknowledged without a revision and no watch told it, it may be missing:
 //! `watch-reliable` and `watch-resumable` are unknown, unless every watch of its key was over
-//! before. A transaction whose revision nobody was told is matched key by key, which is too little
-//! for an `ok`. Changes of unknown writes that no watch told are never missed. The store is taken to
-//! be empty at first. Whether revisions are known to be too many for the writes there are is not
+//! before, at an earlier moment. A transaction whose revision nobody was told is matched key by key,
+//! which is too little for an `ok`. Changes of unknown writes that no watch told are never missed. The
+//! store is taken to be empty at first. Where revisions may be of several writes, those that did
+//! different things are looked at by themselves: whether one order has room for all is not tried, and
+//! an `ok` does not say so. Whether revisions are known to be too many for the writes there are is not
 //! counted. Compaction, and the previous values that etcd can add, are not looked at.
 //!
 //! It takes O(n log n), and memory in proportion to the history. Only where many transactions of
@@ -78,9 +88,11 @@ mod bucket;
 mod existing;
 mod history;
 mod origin;
+mod past;
 mod presence;
 mod stream;
 mod unplaced;
+mod witnesses;
 
 use std::{collections::BTreeSet, fmt};
 

@@ -1,4 +1,4 @@
-//! Which write each change is, and whether the revisions of writes agree with time.
+//! Which write each change is.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,12 @@ use super::{
     Findings, Rule,
     bucket::{Bucket, Free},
     history::{Change, EMPTY, Effect, History, Watch, Write},
-    presence,
+    past, presence,
+    witnesses::Witnesses,
 };
 use crate::{
     budget::{Budget, Spent},
-    history::{
-        Clock,
-        generic::{self, Datum},
-    },
+    history::{Clock, generic::Datum},
 };
 
 /// Whether each change is some write's.
@@ -38,16 +36,15 @@ pub(super) fn check<'a>(
         free.into_iter().map(|(effects, changes)| Bucket::new(effects, changes)).collect();
     buckets.sort_by_key(Bucket::place);
     give(history, &mut buckets, budget)?;
-    let mut facts = Facts::of(history);
+    let mut explained = Vec::new();
     for bucket in &buckets {
         budget.time()?;
         if bucket.check(clock, findings) {
-            facts.claims.extend(bucket.earliest());
-            facts.known.extend(bucket.latest());
+            explained.push(bucket);
         }
     }
     budget.time()?;
-    facts.check(clock, findings);
+    past::check(history, &explained, budget, findings)?;
     presence::check(history, &buckets, budget, findings)
 }
 
@@ -84,8 +81,8 @@ fn give<'a>(
     Ok(())
 }
 
-/// A change that was told, with the watch that told it and was over first.
-type Told<'a> = (Change<'a>, &'a Watch<'a>);
+/// A change that was told, with the watches that told it and were over first.
+type Told<'a> = (Change<'a>, Witnesses<'a>);
 
 /// Of each revision, the changes that were told of it, each once, by key.
 fn by_revision<'a>(
@@ -93,21 +90,21 @@ fn by_revision<'a>(
     budget: &Budget,
 ) -> Result<BTreeMap<i64, Vec<Told<'a>>>, Spent> {
     let mut places = FxHashMap::default();
-    let mut changes: Vec<Told<'_>> = Vec::new();
+    let mut changes: Vec<(Change<'_>, Vec<&Watch<'_>>)> = Vec::new();
     for watch in &history.watches {
         budget.time()?;
         for change in watch.changes() {
             let place = *places.entry(change).or_insert(changes.len());
             match changes.get_mut(place) {
-                Some((_, first)) if watch.end < first.end => *first = watch,
-                Some(_) => {}
-                None => changes.push((change, watch)),
+                Some((_, told)) => told.push(watch),
+                None => changes.push((change, vec![watch])),
             }
         }
     }
     let mut revisions: BTreeMap<i64, Vec<Told<'_>>> = BTreeMap::new();
-    for told in changes {
-        revisions.entry(told.0.revision).or_default().push(told);
+    for (change, watches) in changes {
+        let told = Witnesses::of(watches).map(|told| (change, told));
+        revisions.entry(change.revision).or_default().extend(told);
     }
     for told in revisions.values_mut() {
         told.sort_by_key(|(change, _)| (change.key, change.value));
@@ -171,7 +168,8 @@ impl<'a> Acknowledged<'a> {
         findings: &mut Findings,
     ) -> Vec<Vec<Told<'a>>> {
         if revision <= EMPTY {
-            for (change, watch) in told {
+            for (change, told) in told {
+                let watch = told.one();
                 let summary = format_args!(
                     "{watch} told {change}, but the empty store is at {EMPTY} and each write makes a \
                      higher one"
@@ -182,11 +180,14 @@ impl<'a> Acknowledged<'a> {
         }
         let owner = self.owners.get(&revision).copied();
         let deletes = self.deletes.get(&revision).map_or(&[][..], Vec::as_slice);
-        told.retain(|&(change, watch)| {
+        told.retain(|(change, told)| {
+            let change = *change;
             // A delete that was acknowledged says that the key is gone.
             let gone = || self.gone.get(&(revision, change.key)).copied();
             let delete = change.value.and_then(|_| gone());
             let Some(write) = delete.or(owner) else { return true };
+            let over_before = told.over_before(write);
+            let watch = over_before.unwrap_or(told.one());
             let operations = [watch.source, write.source];
             if delete.is_some() || !write.does(&(change.key, change.value)) {
                 let summary = format_args!(
@@ -194,7 +195,7 @@ impl<'a> Acknowledged<'a> {
                      is another"
                 );
                 findings.violated(Rule::Integrity, &operations, summary);
-            } else if write.follows(watch) {
+            } else if over_before.is_some() {
                 let summary = format_args!(
                     "{watch} told {change} and was over at {}, but {write} was asked for at {}",
                     self.clock.moment(watch.end),
@@ -204,10 +205,10 @@ impl<'a> Acknowledged<'a> {
             }
             false
         });
-        let first = told.iter().map(|(_, watch)| watch).min_by_key(|watch| watch.end);
+        let first = Witnesses::of(told.iter().flat_map(|(_, told)| told.iter()));
         let explains = |write: &&Write<'_>| {
             // One that came later found nothing to delete.
-            first.is_some_and(|watch| !write.follows(watch))
+            first.as_ref().is_some_and(|first| first.over_before(write).is_none())
                 && told.iter().all(|(change, _)| write.does(&(change.key, change.value)))
         };
         let keys: FxHashSet<&Datum> = told.iter().map(|(change, _)| change.key).collect();
@@ -220,134 +221,4 @@ impl<'a> Acknowledged<'a> {
             told.into_iter().map(|one| vec![one]).collect()
         }
     }
-}
-
-/// What is known of revisions and time.
-struct Facts<'a> {
-    /// That a revision was made, by a certain time.
-    known: Vec<Fact<'a>>,
-    /// That a revision was not made before a certain time.
-    claims: Vec<Fact<'a>>,
-}
-
-/// A revision, and the time by which or from which on it was made.
-#[derive(Clone, Copy)]
-pub(super) struct Fact<'a> {
-    pub(super) time: u64,
-    pub(super) revision: i64,
-    pub(super) by: By<'a>,
-}
-
-/// Who says so.
-#[derive(Clone, Copy)]
-pub(super) enum By<'a> {
-    Watch(&'a Watch<'a>),
-    Write(&'a Write<'a>),
-    /// A change that was told and the write that sets the bound.
-    Told(Change<'a>, &'a Watch<'a>, &'a Write<'a>),
-}
-
-impl<'a> By<'a> {
-    /// The operation that knows it.
-    fn source(self) -> Option<&'a generic::Operation<'a>> {
-        match self {
-            Self::Watch(watch) => Some(watch.source),
-            Self::Write(write) => Some(write.source),
-            Self::Told(..) => None,
-        }
-    }
-}
-
-impl<'a> Facts<'a> {
-    fn of(history: &'a History<'a>) -> Self {
-        let (mut known, mut claims) = (Vec::new(), Vec::new());
-        for watch in &history.watches {
-            if let Some(revision) = watch.horizon() {
-                known.push(Fact { time: watch.end, revision, by: By::Watch(watch) });
-            }
-        }
-        for write in &history.writes {
-            if let (Some(acknowledged), Some(revision)) = (write.acknowledged, write.revision) {
-                let by = By::Write(write);
-                known.push(Fact { time: acknowledged, revision, by });
-                claims.push(Fact { time: write.source.call, revision, by });
-            }
-        }
-        Self { known, claims }
-    }
-
-    /// Whether each revision is higher than all that were made before its write was asked for.
-    fn check(mut self, clock: Clock, findings: &mut Findings) {
-        // By index: what a process did before a write was over when it asked for that, at that very
-        // moment too.
-        let of_operation = |fact: &Fact<'a>| Some((fact.by.source()?, *fact));
-        let mut by_index: Vec<_> = self.known.iter().filter_map(of_operation).collect();
-        by_index.sort_by_key(|(source, _)| source.index);
-        let mut by_index = by_index.into_iter().peekable();
-        self.known.sort_by_key(|fact| fact.time);
-        self.claims.sort_by_key(|fact| fact.time);
-        let mut known = self.known.into_iter().peekable();
-        let mut highest: Option<Fact<'_>> = None;
-        let mut own: FxHashMap<u64, Fact<'_>> = FxHashMap::default();
-        let higher = |one: Fact<'a>, other: Fact<'a>| {
-            if other.revision > one.revision { other } else { one }
-        };
-        for claim in self.claims {
-            while let Some(next) = known.next_if(|fact| fact.time < claim.time) {
-                highest = Some(highest.map_or(next, |highest| higher(highest, next)));
-            }
-            let mut before = highest;
-            if let By::Write(write) = claim.by {
-                let index = write.source.index;
-                while let Some((source, next)) =
-                    by_index.next_if(|(source, _)| source.index < index)
-                {
-                    let own = own.entry(source.process).or_insert(next);
-                    *own = higher(*own, next);
-                }
-                let own = own.get(&write.source.process).copied();
-                before = before.into_iter().chain(own).reduce(higher);
-            }
-            let Some(before) = before else { continue };
-            // What only deletes may make no revision of its own.
-            let own = !matches!(claim.by, By::Write(write) if !write.puts());
-            if claim.revision < before.revision || (claim.revision == before.revision && own) {
-                tell(claim, before, clock, findings);
-            }
-        }
-    }
-}
-
-fn tell(claim: Fact<'_>, before: Fact<'_>, clock: Clock, findings: &mut Findings) {
-    let Fact { time, revision, by } = claim;
-    let asked = clock.moment(time);
-    let (mut operations, late) = match by {
-        By::Told(change, watch, write) => (
-            vec![watch.source, write.source],
-            format!(
-                "{watch} told {change}, which was asked for at {asked} ({write}) and no earlier"
-            ),
-        ),
-        By::Write(write) => (
-            vec![write.source],
-            format!("{write} was asked for at {asked} and acknowledged at revision {revision}"),
-        ),
-        By::Watch(_) => return,
-    };
-    let Fact { time, revision, by } = before;
-    let (sources, early) = match by {
-        By::Watch(watch) => {
-            (vec![watch.source], format!("{watch} had been told of revision {revision}"))
-        }
-        By::Write(write) => {
-            (vec![write.source], format!("{write} had been told of revision {revision}"))
-        }
-        By::Told(change, watch, write) => (
-            vec![watch.source, write.source],
-            format!("{change}, told by {watch}, had taken place ({write})"),
-        ),
-    };
-    operations.splice(..0, sources);
-    let summary = format_args!("{late}, but {early} by {}", clock.moment(time));
-    findings.violated(Rule::Revisions, &operations, summary);
 }

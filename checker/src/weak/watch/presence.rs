@@ -9,6 +9,7 @@ use super::{
     Findings, Rule,
     bucket::Bucket,
     history::{Change, EMPTY, History, Watch, Write},
+    witnesses::{First, Witnesses},
 };
 use crate::{
     budget::{Budget, Spent},
@@ -22,9 +23,9 @@ struct Moment<'a> {
     put: bool,
     /// The put that was acknowledged.
     put_by: Option<&'a Write<'a>>,
-    /// Of the watches that told its delete, the one that was over first.
-    told: Option<&'a Watch<'a>>,
-    /// And of those that asked for the key, the one that begins first.
+    /// The watches that told its delete.
+    told: Vec<&'a Watch<'a>>,
+    /// Of those that asked for the key, the one that begins first.
     asked: Option<&'a Watch<'a>>,
     /// A delete that was acknowledged: by then it is gone.
     gone_by: Option<&'a Write<'a>>,
@@ -48,7 +49,7 @@ pub(super) fn check<'a>(
         let mut there = Some((false, EMPTY));
         for (revision, moment) in moments {
             let state = there;
-            there = match (moment.put, moment.told.is_some() || moment.gone_by.is_some()) {
+            there = match (moment.put, !moment.told.is_empty() || moment.gone_by.is_some()) {
                 (true, true) => None,
                 (put, _) => Some((put, revision)),
             };
@@ -63,8 +64,8 @@ pub(super) fn check<'a>(
                          {key} cannot be both there and gone"
                     ),
                 );
-            } else if let (Some((true, since)), Some(delete), None, false) =
-                (state, moment.gone_by, moment.told, moment.put)
+            } else if let (Some((true, since)), Some(delete), true, false) =
+                (state, moment.gone_by, moment.told.is_empty(), moment.put)
                 && !delete.puts()
                 && owned.all(since + 1, revision)
             {
@@ -99,18 +100,19 @@ fn absent<'a>(
     (since, revision): (i64, i64),
     moment: &Moment<'a>,
     owned: &Owned,
-    unknown: &Puts<'_>,
+    unknown: &Puts<'a>,
 ) -> Option<(&'a Watch<'a>, String)> {
-    let told = moment.told?;
+    let told = Witnesses::of(moment.told.iter().copied())?;
     if owned.all(since + 1, revision - 1) {
-        return Some((told, format!("no revision from {since} on can have put it")));
+        return Some((told.one(), format!("no revision from {since} on can have put it")));
     }
     let asked = moment.asked.filter(|w| w.begins().is_some_and(|begins| begins <= since + 1));
     if let Some(asked) = asked {
         let why = format!("that watch told no put of it from revision {since} on");
         return Some((asked, why));
     }
-    unknown.none(key, told.end).then(|| (told, format!("nobody put it from revision {since} on")))
+    let watch = unknown.none(key, &told)?;
+    Some((watch, format!("nobody put it from revision {since} on")))
 }
 
 fn moments<'a>(history: &'a History<'a>) -> Keys<'a> {
@@ -122,9 +124,7 @@ fn moments<'a>(history: &'a History<'a>) -> Keys<'a> {
             if value.is_some() {
                 continue;
             }
-            if moment.told.is_none_or(|other| watch.end < other.end) {
-                moment.told = Some(watch);
-            }
+            moment.told.push(watch);
             if watch.filter.takes(key)
                 && moment.asked.is_none_or(|other| watch.begins() < other.begins())
             {
@@ -173,18 +173,20 @@ impl Owned {
 
 /// Puts whose revisions nobody told.
 struct Puts<'a> {
-    /// Of each key: when they were asked for, in order.
-    calls: FxHashMap<&'a Datum, Vec<u64>>,
+    /// Of each key: how many they are, and the first.
+    puts: FxHashMap<&'a Datum, (usize, First<'a>)>,
     /// Of each key: at how many revisions they were told.
     told: FxHashMap<&'a Datum, usize>,
 }
 
 impl<'a> Puts<'a> {
     fn of(history: &'a History<'a>, buckets: &[Bucket<'a>]) -> Self {
-        let mut calls: FxHashMap<&Datum, Vec<u64>> = FxHashMap::default();
+        let mut puts: FxHashMap<&Datum, (usize, First<'_>)> = FxHashMap::default();
         for write in history.writes.iter().filter(|write| write.revision.is_none()) {
             for (key, _) in write.parts.iter().filter(|(_, value)| value.is_some()) {
-                calls.entry(key).or_default().push(write.source.call);
+                let (count, first) = puts.entry(key).or_insert_with(|| (0, First::new(write)));
+                *count += 1;
+                first.add(write);
             }
         }
         let mut revisions: FxHashSet<(&Datum, i64)> = FxHashSet::default();
@@ -197,13 +199,15 @@ impl<'a> Puts<'a> {
         for (key, _) in revisions {
             *told.entry(key).or_default() += 1;
         }
-        Self { calls, told }
+        Self { puts, told }
     }
 
-    /// Whether none is left that was asked for by then.
-    fn none(&self, key: &Datum, by: u64) -> bool {
-        let Some(calls) = self.calls.get(key) else { return true };
-        let told = self.told.get(key).copied().unwrap_or(0);
-        calls.len() <= told || calls.first().is_none_or(|first| *first > by)
+    /// A watch that was over before any that is left was asked for.
+    fn none(&self, key: &Datum, told: &Witnesses<'a>) -> Option<&'a Watch<'a>> {
+        let Some((count, first)) = self.puts.get(key) else { return Some(told.one()) };
+        if *count <= self.told.get(key).copied().unwrap_or(0) {
+            return Some(told.one());
+        }
+        first.all_after(told)
     }
 }

@@ -11,10 +11,19 @@ pub(super) enum Response {
     Progress(i64),
 }
 
+/// Whose turn it was to do something, and its place among all that was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Turn {
+    pub(super) process: u64,
+    pub(super) place: usize,
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
+    pub(super) turn: Turn,
     pub(super) call: u64,
     pub(super) end: u64,
+    pub(super) fate: Fate,
     /// What keys must begin with.
     pub(super) prefix: &'static str,
     /// Whether they must be no longer than that.
@@ -32,6 +41,7 @@ pub(super) enum Fate {
 
 #[derive(Clone, Debug)]
 pub(super) struct Write {
+    pub(super) turn: Turn,
     pub(super) call: u64,
     pub(super) ret: u64,
     pub(super) parts: Vec<(&'static str, Option<i64>)>,
@@ -40,8 +50,22 @@ pub(super) struct Write {
 }
 
 impl Write {
-    fn puts(&self) -> bool {
+    pub(super) fn puts(&self) -> bool {
         self.parts.iter().any(|(_, value)| value.is_some())
+    }
+
+    /// Whether it was asked for only after something was over that ended then, in that turn.
+    fn follows(&self, end: u64, turn: Turn) -> bool {
+        let own = turn.process == self.turn.process && turn.place < self.turn.place;
+        end < self.call || (end == self.call && own)
+    }
+
+    fn follows_any(&self, watches: &[&Watch]) -> bool {
+        watches.iter().any(|watch| self.follows(watch.end, watch.turn))
+    }
+
+    fn has_ended_before(&self, other: &Self) -> bool {
+        self.fate == Fate::Acknowledged && other.follows(self.ret, self.turn)
     }
 
     fn writes(&self, key: &str) -> bool {
@@ -90,7 +114,7 @@ impl Watch {
         progress
     }
 
-    fn horizon(&self) -> Option<i64> {
+    pub(super) fn horizon(&self) -> Option<i64> {
         let told = self.told().into_iter().map(|(_, change)| change.0);
         told.chain(self.progress().into_iter().map(|(_, revision)| revision)).max()
     }
@@ -152,24 +176,30 @@ pub(super) fn judge(watches: &[Watch], writes: &[Write]) -> (BTreeSet<String>, B
         }
     }
     let groups = groups(watches, &told, writes, &mut must);
-    let mut claims: Vec<(u64, i64, bool)> = Vec::new();
-    let mut known: Vec<(u64, i64)> = Vec::new();
-    integrity(&groups, writes, &mut must, &mut open, &mut claims, &mut known);
+    let explained = integrity(&groups, writes, &mut must, &mut open);
+    // How far the store had come before a write was asked for: at first, as far as anybody was told.
+    let first = |write: &Write| -> Option<i64> {
+        let told = watches.iter().filter(|watch| write.follows(watch.end, watch.turn));
+        let acknowledged = writes.iter().filter(|other| other.has_ended_before(write));
+        let told = told.filter_map(Watch::horizon);
+        told.chain(acknowledged.filter_map(|other| other.revision)).max()
+    };
+    let come = |write: &Write| {
+        first(write)
+            .max(explained.iter().filter_map(|alike| alike.made_before(write, &first)).max())
+    };
     for (at, write) in writes.iter().enumerate() {
         let Some(revision) = write.revision else { continue };
         must("write-revisions", revision >= if write.puts() { 2 } else { 1 });
-        claims.push((write.call, revision, write.puts()));
-        known.push((write.ret, revision));
+        must("write-revisions", come(write) < Some(revision + i64::from(!write.puts())));
         for other in &writes[..at] {
             let both = write.puts() && other.puts();
             must("write-revisions", !both || other.revision != Some(revision));
         }
     }
-    known.extend(watches.iter().filter_map(|watch| Some((watch.end, watch.horizon()?))));
-    for &(asked, revision, own) in &claims {
-        for &(_, before) in known.iter().filter(|(time, _)| *time < asked) {
-            must("write-revisions", before < revision || (before == revision && !own));
-        }
+    for Alike { groups, writes } in &explained {
+        let higher = |group: &Group<'_>, write: &Write| come(write) < Some(group.revision);
+        must("write-revisions", assign(groups, &mut writes.clone(), &higher));
     }
     presence(watches, writes, &groups, &mut must);
     let unplaced = unplaced(watches, &told, writes);
@@ -211,15 +241,51 @@ fn existing(told: &[(usize, Change)], writes: &[Write]) -> Vec<(i64, i64, &'stat
 }
 
 /// What was told of a revision that no acknowledged write explains: what one write must have done,
-/// the revision, and when the first watch of it was over.
-type Group = (Vec<(&'static str, Option<i64>)>, i64, u64);
+/// and the watches that told any of it.
+struct Group<'a> {
+    effects: Vec<(&'static str, Option<i64>)>,
+    revision: i64,
+    watches: Vec<&'a Watch>,
+}
 
-fn groups(
-    watches: &[Watch],
+/// Revisions that did the same, and the writes that do.
+struct Alike<'a> {
+    groups: Vec<&'a Group<'a>>,
+    writes: Vec<&'a Write>,
+}
+
+impl Alike<'_> {
+    /// The highest of the revisions that was made before this was asked for, whichever write made
+    /// it, of those that came before the last revision.
+    fn made_before(&self, other: &Write, first: &dyn Fn(&Write) -> Option<i64>) -> Option<i64> {
+        let mut revisions: Vec<i64> = self.groups.iter().map(|group| group.revision).collect();
+        revisions.sort_unstable();
+        let writes: Vec<&Write> =
+            self.writes.iter().copied().filter(|w| first(w).as_ref() < revisions.last()).collect();
+        (0..revisions.len())
+            .filter(|at| {
+                choices(&writes, revisions.len() - at)
+                    .iter()
+                    .all(|writes| writes.iter().any(|write| write.has_ended_before(other)))
+            })
+            .map(|at| revisions[at])
+            .max()
+    }
+}
+
+impl Group<'_> {
+    fn explained_by(&self, write: &Write) -> bool {
+        let does = self.effects.iter().all(|part| write.parts.contains(part));
+        does && !write.follows_any(&self.watches)
+    }
+}
+
+fn groups<'a>(
+    watches: &'a [Watch],
     told: &[(usize, Change)],
     writes: &[Write],
     must: &mut impl FnMut(&str, bool),
-) -> Vec<Group> {
+) -> Vec<Group<'a>> {
     let mut groups = Vec::new();
     let revisions: BTreeSet<i64> = told.iter().map(|(_, change)| change.0).collect();
     for revision in revisions {
@@ -229,109 +295,98 @@ fn groups(
         }
         let here: BTreeSet<Change> =
             told.iter().map(|(_, change)| *change).filter(|c| c.0 == revision).collect();
-        let end = |change: Change| {
-            told.iter().filter(|(_, c)| *c == change).map(|(at, _)| watches[*at].end).min().unwrap()
+        let tell = |change: Change| -> Vec<&Watch> {
+            told.iter().filter(|(_, c)| *c == change).map(|(at, _)| &watches[*at]).collect()
         };
         let at: Vec<&Write> = writes.iter().filter(|w| w.revision == Some(revision)).collect();
         // Of two that claim one revision, the first is believed.
         let owner = at.iter().find(|write| write.puts());
         let deletes: Vec<&Write> = at.iter().copied().filter(|write| !write.puts()).collect();
-        let mut free: Vec<(Change, u64)> = Vec::new();
+        let mut free: Vec<Change> = Vec::new();
         for change in here {
             let (_, key, value) = change;
             let gone = deletes.iter().chain(owner).any(|w| w.parts.contains(&(key, None)));
             if value.is_some() && gone {
                 must("watch-integrity", false);
             } else if let Some(owner) = owner {
-                let is = owner.parts.contains(&(key, value)) && owner.call <= end(change);
+                let is = owner.parts.contains(&(key, value)) && !owner.follows_any(&tell(change));
                 must("watch-integrity", is);
             } else {
-                free.push((change, end(change)));
+                free.push(change);
             }
         }
-        let Some(first) = free.iter().map(|(_, end)| *end).min() else { continue };
-        let effects = free.iter().map(|((_, key, value), _)| (*key, *value)).collect::<Vec<_>>();
-        let explains =
-            |w: &&Write| w.call <= first && effects.iter().all(|part| w.parts.contains(part));
-        if deletes.iter().any(explains) {
+        if free.is_empty() {
             continue;
         }
-        let keys: BTreeSet<&str> = effects.iter().map(|(key, _)| *key).collect();
-        if keys.len() == effects.len() {
-            groups.push((effects, revision, first));
+        let of = |free: &[Change]| Group {
+            effects: free.iter().map(|(_, key, value)| (*key, *value)).collect(),
+            revision,
+            watches: free.iter().flat_map(|change| tell(*change)).collect(),
+        };
+        let group = of(&free);
+        if deletes.iter().any(|write| group.explained_by(write)) {
+            continue;
+        }
+        let keys: BTreeSet<&str> = group.effects.iter().map(|(key, _)| *key).collect();
+        if keys.len() == group.effects.len() {
+            groups.push(group);
         } else {
-            groups.extend(free.into_iter().map(|(c, end)| (vec![(c.1, c.2)], revision, end)));
+            groups.extend(free.into_iter().map(|change| of(&[change])));
         }
     }
     groups
 }
 
-fn integrity(
-    groups: &[Group],
-    writes: &[Write],
+/// Whether each revision can be of a write: by time of one of its own. Returns where they can.
+fn integrity<'a>(
+    groups: &'a [Group<'a>],
+    writes: &'a [Write],
     must: &mut impl FnMut(&str, bool),
     open: &mut BTreeSet<String>,
-    claims: &mut Vec<(u64, i64, bool)>,
-    known: &mut Vec<(u64, i64)>,
-) {
-    let kinds: BTreeSet<_> = groups.iter().map(|(effects, ..)| effects).collect();
+) -> Vec<Alike<'a>> {
+    let mut explained = Vec::new();
+    let kinds: BTreeSet<_> = groups.iter().map(|group| &group.effects).collect();
     for effects in kinds {
-        let same = || groups.iter().filter(|group| group.0 == *effects);
-        let candidates: Vec<&Write> = writes
+        let groups: Vec<&Group<'_>> = groups.iter().filter(|g| g.effects == *effects).collect();
+        let writes: Vec<&Write> = writes
             .iter()
             .filter(|w| w.fate != Fate::Failed && w.revision.is_none())
             .filter(|w| effects.iter().all(|part| w.parts.contains(part)))
             .collect();
-        let ends: Vec<u64> = same().map(|(_, _, end)| *end).collect();
-        let mut calls = candidates.iter().map(|write| write.call).collect();
-        let fits = assign(&ends, &mut calls);
+        let in_time = |group: &Group<'_>, write: &Write| {
+            group.watches.iter().all(|watch| write.call <= watch.end)
+        };
+        let fits = assign(&groups, &mut writes.clone(), &in_time)
+            && groups.iter().all(|group| writes.iter().any(|write| group.explained_by(write)));
         must("watch-integrity", fits);
-        if candidates.iter().any(|write| write.parts.len() > effects.len()) {
+        if writes.iter().any(|write| write.parts.len() > effects.len()) {
             open.insert("watch-integrity".to_owned());
         }
-        if !fits {
-            continue;
-        }
-        let mut revisions: Vec<i64> = same().map(|(_, revision, _)| *revision).collect();
-        revisions.sort_unstable();
-        let mut bounds = vec![(u64::MAX, 0); revisions.len()];
-        each_assignment(&candidates, &mut vec![], &mut bounds);
-        for (revision, (earliest, latest)) in revisions.into_iter().zip(bounds) {
-            claims.push((earliest, revision, true));
-            known.push((latest, revision));
+        if fits {
+            explained.push(Alike { groups, writes });
         }
     }
+    explained
 }
 
-/// Of each revision, ascending: when it was made at the earliest and at the latest, whichever write
-/// made each.
-fn each_assignment<'w>(
-    writes: &[&'w Write],
-    chosen: &mut Vec<&'w Write>,
-    bounds: &mut [(u64, u64)],
-) {
-    if chosen.len() == bounds.len() {
-        let ret = |w: &&Write| if w.fate == Fate::Acknowledged { w.ret } else { u64::MAX };
-        for (at, (earliest, latest)) in bounds.iter_mut().enumerate() {
-            *earliest = chosen[..=at].iter().map(|w| w.call).max().unwrap().min(*earliest);
-            *latest = chosen[at..].iter().map(ret).min().unwrap().max(*latest);
-        }
-        return;
-    }
-    for &write in writes {
-        if !chosen.iter().any(|other| std::ptr::eq(*other, write)) {
-            chosen.push(write);
-            each_assignment(writes, chosen, bounds);
-            chosen.pop();
+/// All that are so many of these.
+fn choices<'a>(writes: &[&'a Write], count: usize) -> Vec<Vec<&'a Write>> {
+    let Some(rest) = count.checked_sub(1) else { return vec![Vec::new()] };
+    let mut all = Vec::new();
+    for (at, &write) in writes.iter().enumerate() {
+        for mut choice in choices(&writes[at + 1..], rest) {
+            choice.push(write);
+            all.push(choice);
         }
     }
+    all
 }
 
 /// Whether keys can have been there, or gone, when that was told.
 fn presence(
     watches: &[Watch],
     writes: &[Write],
-    groups: &[Group],
+    groups: &[Group<'_>],
     must: &mut impl FnMut(&str, bool),
 ) {
     let told: Vec<(&Watch, Change)> = watches
@@ -370,34 +425,37 @@ fn presence(
                 must("write-revisions", !put || made || room);
                 continue;
             }
-            let calls: Vec<u64> = writes
+            let nowhere: Vec<&Write> = writes
                 .iter()
                 .filter(|w| w.fate != Fate::Failed && w.revision.is_none())
                 .filter(|w| w.parts.iter().any(|(k, v)| *k == key && v.is_some()))
-                .map(|w| w.call)
                 .collect();
             let used: BTreeSet<i64> = groups
                 .iter()
-                .filter(|(effects, ..)| effects.iter().any(|(k, v)| *k == key && v.is_some()))
-                .map(|(_, revision, _)| *revision)
+                .filter(|g| g.effects.iter().any(|(k, v)| *k == key && v.is_some()))
+                .map(|group| group.revision)
                 .collect();
             let room = (since + 1..revision).any(|r| !owned(r));
-            for watch in tells {
+            let left = nowhere.len() > used.len() && nowhere.iter().any(|w| !w.follows_any(&tells));
+            for watch in &tells {
                 let unseen = !watch.takes(key) || watch.begins().is_none_or(|b| b > since + 1);
-                let left = calls.len() > used.len() && calls.iter().any(|call| *call <= watch.end);
                 must("watch-integrity", put || (room && unseen && left));
             }
         }
     }
 }
 
-/// Whether each change can be of a write of its own.
-fn assign(ends: &[u64], calls: &mut Vec<u64>) -> bool {
-    let Some((&end, rest)) = ends.split_first() else { return true };
-    (0..calls.len()).any(|at| {
-        let call = calls.remove(at);
-        let fits = call <= end && assign(rest, calls);
-        calls.insert(at, call);
+/// Whether each revision can be of a write of its own that fits.
+fn assign(
+    groups: &[&Group<'_>],
+    writes: &mut Vec<&Write>,
+    fits: &dyn Fn(&Group<'_>, &Write) -> bool,
+) -> bool {
+    let Some((group, rest)) = groups.split_first() else { return true };
+    (0..writes.len()).any(|at| {
+        let write = writes.remove(at);
+        let fits = fits(group, write) && assign(rest, writes, fits);
+        writes.insert(at, write);
         fits
     })
 }

@@ -1,5 +1,5 @@
-//! A simulated store whose watches are right, and the same with one thing changed, both compared
-//! with brute force.
+//! Random histories, compared with brute force: of a store whose watches are right; the same with one
+//! thing changed; and of a crowd that tells and writes much the same at the same moments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,15 +15,15 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    brute_force::{Change, Fate, Response, Watch, Write, judge},
+    brute_force::{Fate, Response, Turn, Watch, Write, judge},
+    possible::possible,
+    store::{mutate, store},
     with,
 };
 use crate::{
     script::{number, verdicts},
     small::histories,
 };
-
-const KEYS: [&str; 3] = ["a", "ab", "b"];
 
 #[test]
 fn right_watches_are_accepted_and_any_are_judged_as_brute_force_does() {
@@ -32,9 +32,14 @@ fn right_watches_are_accepted_and_any_are_judged_as_brute_force_does() {
     for seed in 0..histories(20_000) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (mut watches, mut writes) = store(&mut random);
+        take_turns(&mut watches, &mut writes, Done::Before, &mut random);
+        coarsen(&mut watches, &mut writes, random.random_range(1..=8));
         let violated = agrees(seed, &watches, &writes).0;
         assert!(violated.is_empty(), "seed {seed}: {violated:?}\n{watches:#?}\n{writes:#?}");
         mutate(&mut watches, &mut writes, &mut random);
+        if random.random_bool(0.5) {
+            take_turns(&mut watches, &mut writes, Done::JustThen, &mut random);
+        }
         let (violated, undecided) = agrees(seed, &watches, &writes);
         open += u64::from(!undecided.is_empty());
         for rule in violated {
@@ -44,6 +49,138 @@ fn right_watches_are_accepted_and_any_are_judged_as_brute_force_does() {
     if histories(20_000) >= 10_000 {
         assert!(broken.len() == 10 && broken.values().all(|&count| count >= 20), "{broken:?}");
         assert!(open >= 100, "{open}");
+    }
+}
+
+#[test]
+fn a_crowd_is_judged_as_brute_force_does() {
+    let mut by_turns: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut impossible, mut missed) = (0, 0);
+    for seed in 0..histories(20_000) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let (mut watches, mut writes) = crowd(&mut random);
+        take_turns(&mut watches, &mut writes, Done::JustThen, &mut random);
+        let (violated, _) = agrees(seed, &watches, &writes);
+        if only_puts(&watches, &writes) {
+            let refused =
+                ["watch-integrity", "write-revisions"].iter().any(|rule| violated.contains(*rule));
+            let possible = possible(&watches, &writes);
+            assert!(!refused || !possible, "seed {seed}\n{watches:#?}\n{writes:#?}");
+            impossible += u64::from(!possible);
+            missed += u64::from(!possible && !refused);
+        }
+        // Had each process done one thing only.
+        let turns = watches.iter_mut().map(|w| &mut w.turn);
+        for (process, turn) in (0..).zip(turns.chain(writes.iter_mut().map(|w| &mut w.turn))) {
+            turn.process = process;
+        }
+        let (otherwise, _) = agrees(seed, &watches, &writes);
+        for rule in violated.difference(&otherwise) {
+            *by_turns.entry(rule.clone()).or_default() += 1;
+        }
+    }
+    if histories(20_000) >= 10_000 {
+        assert!(
+            by_turns.len() == 2 && by_turns.values().all(|&count| count >= 100),
+            "{by_turns:?}"
+        );
+        // What is left of these takes several keys, or several processes at several revisions.
+        assert!(missed * 1_000 < impossible, "{missed} of {impossible}");
+    }
+}
+
+/// Whether nothing was deleted: what each revision did is then all that there is to it.
+fn only_puts(watches: &[Watch], writes: &[Write]) -> bool {
+    let puts = |response: &Response| match response {
+        Response::Batch(changes) => changes.iter().all(|change| change.2.is_some()),
+        Response::Progress(_) => true,
+    };
+    writes.iter().all(Write::puts) && watches.iter().all(|w| w.responses.iter().all(puts))
+}
+
+/// Few changes, told by many watches and asked for by many writes, at few moments.
+fn crowd(random: &mut ChaCha8Rng) -> (Vec<Watch>, Vec<Write>) {
+    let moments = random.random_range(1..=3_u64);
+    let last = random.random_range(2..=6_i64);
+    let mixed = random.random_bool(0.3);
+    let deletes = random.random_bool(0.2);
+    let what = |random: &mut ChaCha8Rng| {
+        let key = if mixed && random.random_bool(0.4) { "b" } else { "a" };
+        (key, (!deletes || random.random_bool(0.5)).then_some(1))
+    };
+    let log: Vec<_> = (2..=last).map(|revision| (revision, what(random))).collect();
+    let span = |random: &mut ChaCha8Rng| {
+        let (one, other) = (random.random_range(0..moments), random.random_range(0..moments));
+        (one.min(other), one.max(other))
+    };
+    let fate = |random: &mut ChaCha8Rng| {
+        [Fate::Acknowledged, Fate::Acknowledged, Fate::Acknowledged, Fate::Unknown, Fate::Failed]
+            [random.random_range(0..5)]
+    };
+    let watches = (0..random.random_range(1..=4))
+        .map(|_| {
+            let (call, end) = span(random);
+            let from = random.random_bool(0.5).then(|| random.random_range(1..=last));
+            let begins = random.random_range(2..=last);
+            let told = log.iter().filter(|(revision, _)| *revision >= from.unwrap_or(begins));
+            let responses = told
+                .filter(|_| random.random_bool(0.9))
+                .map(|&(revision, (key, value))| Response::Batch(vec![(revision, key, value)]))
+                .collect();
+            let (turn, prefix, whole) = (Turn::default(), "", false);
+            Watch { turn, call, end, fate: Fate::Acknowledged, prefix, whole, from, responses }
+        })
+        .collect();
+    let writes = (0..random.random_range(1..=6))
+        .map(|_| {
+            let (call, ret) = span(random);
+            let fate = fate(random);
+            let known = fate == Fate::Acknowledged && random.random_bool(0.2);
+            let revision = known.then(|| random.random_range(2..=last));
+            let parts = vec![what(random)];
+            Write { turn: Turn::default(), call, ret, parts, fate, revision }
+        })
+        .collect();
+    (watches, writes)
+}
+
+/// When a process goes on: some time after what it did before, or at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Before,
+    JustThen,
+}
+
+/// Has processes do one thing after another.
+fn take_turns(watches: &mut [Watch], writes: &mut [Write], done: Done, random: &mut ChaCha8Rng) {
+    let often = random.random_range(0.0..1.0);
+    let mut all: Vec<(u64, u64, Fate, &mut Turn)> = Vec::new();
+    all.extend(watches.iter_mut().map(|w| (w.call, w.end, w.fate, &mut w.turn)));
+    all.extend(writes.iter_mut().map(|w| (w.call, w.ret, w.fate, &mut w.turn)));
+    all.sort_by_key(|(call, end, ..)| (*call, *end));
+    // When each process is free again.
+    let mut free: Vec<Option<u64>> = Vec::new();
+    for (place, (call, end, fate, turn)) in all.into_iter().enumerate() {
+        let ready = |since: u64| since < call || (since == call && done == Done::JustThen);
+        let others: Vec<usize> =
+            (0..free.len()).filter(|process| free[*process].is_some_and(ready)).collect();
+        let process = if !others.is_empty() && random.random_bool(often) {
+            others[random.random_range(0..others.len())]
+        } else {
+            free.push(None);
+            free.len() - 1
+        };
+        free[process] = (fate != Fate::Unknown).then_some(end);
+        *turn = Turn { process: process as u64, place };
+    }
+    writes.sort_by_key(|write| write.turn.place);
+}
+
+/// Has all happen by a clock that ticks more rarely.
+fn coarsen(watches: &mut [Watch], writes: &mut [Write], tick: u64) {
+    let times = watches.iter_mut().flat_map(|w| [&mut w.call, &mut w.end]);
+    for time in times.chain(writes.iter_mut().flat_map(|w| [&mut w.call, &mut w.ret])) {
+        *time /= tick;
     }
 }
 
@@ -61,184 +198,36 @@ fn agrees(seed: u64, watches: &[Watch], writes: &[Write]) -> (BTreeSet<String>, 
     found
 }
 
-/// Writes that take place one after another, and watches of them.
-fn store(random: &mut ChaCha8Rng) -> (Vec<Watch>, Vec<Write>) {
-    let told = random.random_bool(0.7);
-    let values = if random.random_bool(0.5) { 100 } else { 2 };
-    let mut plan: Vec<(u64, Write)> = (0..random.random_range(1..8))
-        .map(|_| {
-            let point = random.random_range(0..30_u64);
-            let call = point.saturating_sub(random.random_range(0..5));
-            let ret = point + random.random_range(0..5);
-            let keys = if random.random_bool(0.2) { 2 } else { 1 };
-            let first = random.random_range(0..3);
-            let parts = (0..keys)
-                .map(|at| {
-                    let deletes = random.random_bool(0.3);
-                    let value = (!deletes).then(|| random.random_range(0..values));
-                    (KEYS[(first + at) % 3], value)
-                })
-                .collect();
-            let fate = match random.random_range(0..10) {
-                0 | 1 => Fate::Unknown,
-                2 => Fate::Failed,
-                _ => Fate::Acknowledged,
-            };
-            (point, Write { call, ret, parts, fate, revision: None })
-        })
-        .collect();
-    plan.sort_by_key(|(point, _)| *point);
-    let mut revision = 1;
-    let mut present = BTreeSet::new();
-    let mut log: Vec<(u64, Change)> = Vec::new();
-    for (point, write) in &mut plan {
-        let happens = match write.fate {
-            Fate::Acknowledged => true,
-            Fate::Unknown => random.random_bool(0.5),
-            Fate::Failed => false,
-        };
-        if !happens {
-            continue;
-        }
-        let mut changes = Vec::new();
-        for &(key, value) in &write.parts {
-            let was_present = present.remove(key);
-            if value.is_some() {
-                present.insert(key);
-            }
-            if value.is_some() || was_present {
-                changes.push((*point, (revision + 1, key, value)));
-            }
-        }
-        revision += i64::from(!changes.is_empty());
-        log.extend(changes);
-        if write.fate == Fate::Acknowledged && (told || random.random_bool(0.5)) {
-            write.revision = Some(revision);
-        }
-    }
-    let watches = (0..random.random_range(1..4)).map(|_| watch(&log, random)).collect();
-    let mut writes: Vec<Write> = plan.into_iter().map(|(_, write)| write).collect();
-    writes.sort_by_key(|write| write.call);
-    (watches, writes)
-}
-
-fn watch(log: &[(u64, Change)], random: &mut ChaCha8Rng) -> Watch {
-    let call = random.random_range(0..20);
-    let created = call + random.random_range(0..5);
-    let end = created + random.random_range(0..30);
-    let revision =
-        |time| log.iter().filter(|(p, _)| *p <= time).map(|(_, c)| c.0).max().unwrap_or(1);
-    let from = random.random_bool(0.6).then(|| random.random_range(1..6));
-    let (prefix, whole) = match random.random_range(0..4) {
-        0 => ("", false),
-        1 => ("a", false),
-        2 => ("ab", true),
-        _ => ("a", true),
-    };
-    let mut watch = Watch { call, end, prefix, whole, from, responses: Vec::new() };
-    // It may lag.
-    let last = revision(end) - i64::from(random.random_bool(0.3));
-    let first = from.unwrap_or(revision(created) + 1);
-    let mut batch = Vec::new();
-    for at in first..=last {
-        batch.extend(log.iter().map(|(_, c)| *c).filter(|c| c.0 == at && watch.takes(c.1)));
-        if !batch.is_empty() && random.random_bool(0.6) {
-            watch.responses.push(Response::Batch(std::mem::take(&mut batch)));
-        }
-        if batch.is_empty() && random.random_bool(0.2) {
-            watch.responses.push(Response::Progress(at));
-        }
-    }
-    if !batch.is_empty() {
-        watch.responses.push(Response::Batch(batch));
-    }
-    watch
-}
-
-/// Changes one thing, mostly in a watch.
-fn mutate(watches: &mut [Watch], writes: &mut [Write], random: &mut ChaCha8Rng) {
-    if random.random_bool(0.2) {
-        let at = random.random_range(0..writes.len());
-        let write = &mut writes[at];
-        match random.random_range(0..3) {
-            0 => write.revision = write.revision.map(|r| r + random.random_range(-2..=2)),
-            1 if write.fate == Fate::Unknown => write.fate = Fate::Failed,
-            _ => write.parts[0].1 = Some(random.random_range(0..3)),
-        }
-        return;
-    }
-    let at = random.random_range(0..watches.len());
-    let watch = &mut watches[at];
-    if watch.responses.is_empty() {
-        watch.responses.push(Response::Progress(random.random_range(1..5)));
-        return;
-    }
-    let at = random.random_range(0..watch.responses.len());
-    let other = random.random_range(0..watch.responses.len());
-    match random.random_range(0..7) {
-        0 => drop(watch.responses.remove(at)),
-        1 => watch.responses.insert(other, watch.responses[at].clone()),
-        2 => watch.responses.swap(at, other),
-        3 => watch.from = Some(random.random_range(1..6)),
-        4 => watch.end = watch.end.saturating_sub(random.random_range(0..20)).max(watch.call),
-        _ => match &mut watch.responses[at] {
-            Response::Progress(revision) => *revision += random.random_range(-1..=2),
-            Response::Batch(changes) => {
-                let place = random.random_range(0..changes.len());
-                let change = &mut changes[place];
-                match random.random_range(0..6) {
-                    0 => change.0 += random.random_range(-1..=1),
-                    1 => change.1 = KEYS[random.random_range(0..3)],
-                    2 => change.2 = random.random_bool(0.7).then(|| random.random_range(0..3)),
-                    3 => drop(changes.remove(place)),
-                    4 => changes.push(changes[place]),
-                    _ => {
-                        let rest = changes.split_off(place);
-                        watch.responses.insert(at + 1, Response::Batch(rest));
-                    }
-                }
-            }
-        },
-    }
-}
-
 fn events(watches: &[Watch], writes: &[Write]) -> Vec<Event> {
     let mut events = Vec::new();
-    let mut processes = 0..;
     let mut add =
-        |f: &str, key: Datum, (call, argument), ret: Option<(u64, Kind, Datum, Option<i64>)>| {
-            let process = processes.next().unwrap();
-            let event = |time, kind, value, revision| Event {
-                index: 0,
-                time,
-                process,
-                kind,
-                f: f.into(),
-                key: key.clone(),
-                value,
-                error: None,
-                node: None,
-                revision,
+        |turn: Turn, f: &str, key: Datum, (call, argument), (end, fate, value, revision)| {
+            let kind = match fate {
+                Fate::Acknowledged => Kind::Ok,
+                Fate::Unknown => Kind::Info,
+                Fate::Failed => Kind::Fail,
             };
-            events.push(event(call, Kind::Invoke, argument, None));
-            if let Some((time, kind, value, revision)) = ret {
-                events.push(event(time, kind, value, revision));
+            for (time, kind, value, revision) in
+                [(call, Kind::Invoke, argument, None), (end, kind, value, revision)]
+            {
+                let (process, key) = (turn.process, key.clone());
+                let (f, error, node) = (f.into(), None, None);
+                let event =
+                    Event { index: 0, time, process, kind, f, key, value, error, node, revision };
+                events.push((turn.place, event));
             }
         };
     for write in writes {
-        let kind = match write.fate {
-            Fate::Acknowledged => Kind::Ok,
-            Fate::Unknown => Kind::Info,
-            Fate::Failed => Kind::Fail,
-        };
-        let ret = Some((write.ret, kind, Datum::Nil, write.revision));
+        let ret = (write.ret, write.fate, Datum::Nil, write.revision);
         match write.parts[..] {
-            [(key, Some(value))] => add("put", text(key), (write.call, Datum::Int(value)), ret),
-            [(key, None)] => add("delete", text(key), (write.call, Datum::Nil), ret),
+            [(key, Some(value))] => {
+                add(write.turn, "put", text(key), (write.call, Datum::Int(value)), ret)
+            }
+            [(key, None)] => add(write.turn, "delete", text(key), (write.call, Datum::Nil), ret),
             _ => {
                 let parts = write.parts.iter().map(|&(key, value)| part(key, value));
                 let parts = Datum::List(parts.map(Datum::List).collect());
-                add("txn", Datum::Nil, (write.call, parts), ret);
+                add(write.turn, "txn", Datum::Nil, (write.call, parts), ret);
             }
         }
     }
@@ -265,11 +254,11 @@ fn events(watches: &[Watch], writes: &[Write]) -> Vec<Event> {
             ),
         });
         let responses = Datum::List(responses.collect());
-        let kind = if watch.end.is_multiple_of(2) { Kind::Ok } else { Kind::Info };
-        let ret = Some((watch.end, kind, responses, None));
-        add("watch", Datum::Nil, (watch.call, asked), ret);
+        let ret = (watch.end, watch.fate, responses, None);
+        add(watch.turn, "watch", Datum::Nil, (watch.call, asked), ret);
     }
-    number(events)
+    events.sort_by_key(|(place, _)| *place);
+    number(events.into_iter().map(|(_, event)| event).collect())
 }
 
 fn part(key: &str, value: Option<i64>) -> Vec<Datum> {
