@@ -35,6 +35,11 @@ impl Bits {
     }
 
     #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.low == 0 && self.high.is_none()
+    }
+
+    #[inline]
     pub(super) fn insert(&mut self, slot: usize) {
         if slot < 64 {
             self.low |= 1 << slot;
@@ -125,6 +130,12 @@ impl Bits {
         })
     }
 
+    /// All members, ascending.
+    #[inline]
+    pub(super) fn members(&self) -> impl Iterator<Item = usize> + '_ {
+        self.common(self)
+    }
+
     /// Bytes beside the value itself.
     #[inline]
     pub(super) fn heap(&self) -> usize {
@@ -159,7 +170,7 @@ mod tests {
         for slot in [3, 64, 200] {
             set.insert(slot);
         }
-        let members = |set: &Bits| set.common(set).collect::<Vec<_>>();
+        let members = |set: &Bits| set.members().collect::<Vec<_>>();
         assert_eq!(members(&set), [3, 64, 200]);
         let mut small = Bits::default();
         small.insert(3);

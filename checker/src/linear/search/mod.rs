@@ -15,7 +15,9 @@
 //!   of the same state if it can do all that the other can and must do nothing that the other need
 //!   not. Dominated configurations are dropped.
 //! - Of equal operations the one that returns first goes first.
-//! - An overwrite that nobody looks at is not tried before the operation that returns.
+//! - An overwrite, or an update that need not take place, is not tried before the operation that
+//!   returns unless somebody looks at the state that it leaves: an operation that must still take
+//!   place, or an update through which one may be served.
 //!
 //! An operation with a [turn](super::turns) waits for those of its process that are open and come
 //! before it. So it is like no other, and where it is an overwrite it is taken for an update, which
@@ -413,7 +415,7 @@ impl<'a, M: Model> Search<'a, M> {
         let model = self.open.model;
         let next_turns = self.open.next_turns(&config.must);
         let size = size(model, &config.state);
-        let nobody_looks = until.is_some() && self.open.nobody_looks(config);
+        let looking = self.open.looking(config, &mut self.steps);
         let mut last_class = None;
         let mut seen = std::mem::take(&mut self.seen);
         for index in 0..self.open.order().len() {
@@ -426,7 +428,9 @@ impl<'a, M: Model> Search<'a, M> {
                 continue;
             }
             last_class = Some(class);
-            if nobody_looks && open.effect == Effect::Overwrite && until != Some(slot) {
+            // What can take place later, too, is not tried for nobody's sake.
+            let now = open.effect == Effect::Update && config.must.contains(slot);
+            if until.is_some_and(|until| until != slot) && !now && !open.serves(&looking) {
                 continue;
             }
             self.steps += size;
@@ -441,15 +445,9 @@ impl<'a, M: Model> Search<'a, M> {
                 let mut next = Config { state, can, must, trail: config.trail };
                 self.steps += self.open.observe(&mut next, &mut seen);
                 let settles = until.is_some_and(|until| settled(config, &next, slot, until));
-                // An overwrite that nobody looks at is not tried.
-                let matters = settles
-                    || until.is_none()
-                    || effect != Effect::Overwrite
-                    || !seen.is_empty()
-                    || self.open.enables_update(&next);
                 let target = if settles { &mut room.after } else { &mut room.before };
                 let heap = model.heap(&next.state);
-                if matters && let Some(place) = target.insert(next, heap) {
+                if let Some(place) = target.insert(next, heap) {
                     if let Some(trails) = &mut self.trails {
                         let overwrites = effect == Effect::Overwrite;
                         let how = if overwrites { How::Overwrote } else { How::Placed };

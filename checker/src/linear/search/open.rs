@@ -8,11 +8,28 @@ use crate::{
 
 /// One of them.
 #[derive(Clone, Debug)]
-pub(super) struct Entry<O> {
-    pub(super) operation: O,
+pub(super) struct Entry<M: Model> {
+    pub(super) operation: M::Operation,
     pub(super) effect: Effect,
     ends: Ends,
     pub(super) position: usize,
+    leaves: Option<Leaves<M::State>>,
+}
+
+/// The state that an operation leaves behind, if that is always the same.
+#[derive(Clone, Debug)]
+struct Leaves<S> {
+    state: S,
+    /// The slots of those that look at the state and are possible in it.
+    possible: Bits,
+}
+
+impl<M: Model> Entry<M> {
+    /// Whether one of these may be possible in the state that it leaves behind.
+    pub(super) fn serves(&self, looking: &Bits) -> bool {
+        let possible = self.leaves.as_ref().map(|leaves| &leaves.possible);
+        possible.map_or(!looking.is_empty(), |possible| possible.meets(looking))
+    }
 }
 
 /// All of them, by slot.
@@ -20,7 +37,7 @@ pub(super) struct Entry<O> {
 pub(super) struct Open<'a, M: Model> {
     pub(super) model: &'a M,
     /// Slots are used again.
-    slots: Vec<Option<Entry<M::Operation>>>,
+    slots: Vec<Option<Entry<M>>>,
     free: Vec<Slot>,
     /// Those that change the state, by class, a number that equal operations share, and slot: equal
     /// operations side by side, among them the one that returns first at the front.
@@ -65,7 +82,7 @@ impl<'a, M: Model> Open<'a, M> {
         self.slots.len() - self.free.len()
     }
 
-    pub(super) fn get(&self, slot: Slot) -> Option<&Entry<M::Operation>> {
+    pub(super) fn get(&self, slot: Slot) -> Option<&Entry<M>> {
         self.slots[slot].as_ref()
     }
 
@@ -115,10 +132,13 @@ impl<'a, M: Model> Open<'a, M> {
             Effect::Overwrite => self.overwrites.insert(slot),
             Effect::Update => self.updates.insert(slot),
         }
-        let entry = Entry { operation, effect, ends, position };
-        let mut looked_at = 0;
+        let looked_at = self.order.len();
+        if effect != Effect::Overwrite {
+            self.tell(slot, &operation);
+        }
+        let leaves = self.leaves(&operation, effect);
+        let entry = Entry { operation, effect, ends, position, leaves };
         if effect != Effect::Observe {
-            looked_at = self.order.len();
             let (at, class) = self.rank(&entry);
             self.order.insert(at, (class, slot));
         }
@@ -127,7 +147,7 @@ impl<'a, M: Model> Open<'a, M> {
     }
 
     /// The place in `order` where it belongs, and its class.
-    fn rank(&mut self, entry: &Entry<M::Operation>) -> (usize, u64) {
+    fn rank(&mut self, entry: &Entry<M>) -> (usize, u64) {
         let other = |&(_, slot): &(u64, Slot)| self.get(slot);
         // Which of equal operations goes first depends on which returns first.
         let equal = |at: &(u64, Slot)| {
@@ -138,7 +158,7 @@ impl<'a, M: Model> Open<'a, M> {
         {
             let class = self.order[last].0;
             let goes_later = |at: &(u64, Slot)| {
-                let later = |o: &Entry<_>| (o.ends, o.position) > (entry.ends, entry.position);
+                let later = |o: &Entry<M>| (o.ends, o.position) > (entry.ends, entry.position);
                 at.0 == class && other(at).is_some_and(later)
             };
             let later = self.order[..=last].iter().rev().take_while(|at| goes_later(at)).count();
@@ -209,17 +229,62 @@ impl<'a, M: Model> Open<'a, M> {
         self.model.turn(operation).is_some_and(|turn| next_turns.precede(turn))
     }
 
-    /// Whether no operation that can still take its place depends on the state.
-    pub(super) fn nobody_looks(&self, config: &Config<M::State>) -> bool {
-        !config.must.meets(&self.observers) && !config.can.meets(&self.updates)
+    /// Tells those that leave a state of their own whether the new operation in `slot`, which looks
+    /// at the state, is possible there.
+    fn tell(&mut self, slot: Slot, operation: &M::Operation) {
+        for &(_, other) in &self.order {
+            let other = self.slots[other].as_mut();
+            if let Some(Leaves { state, possible }) = other.and_then(|other| other.leaves.as_mut())
+            {
+                if self.model.apply(state, operation).is_some() {
+                    possible.insert(slot);
+                } else {
+                    possible.remove(slot);
+                }
+            }
+        }
     }
 
-    /// Whether the state makes an open update possible.
-    pub(super) fn enables_update(&self, config: &Config<M::State>) -> bool {
-        config.can.common(&self.updates).any(|slot| {
-            self.get(slot)
-                .is_some_and(|entry| self.model.apply(&config.state, &entry.operation).is_some())
-        })
+    /// What a new operation leaves behind.
+    fn leaves(&self, operation: &M::Operation, effect: Effect) -> Option<Leaves<M::State>> {
+        let state = match effect {
+            Effect::Observe => None,
+            Effect::Overwrite => self.model.apply(&self.model.initial(), operation),
+            Effect::Update => self.model.leaves(operation),
+        }?;
+        let mut possible = Bits::default();
+        for slot in self.observers.members().chain(self.updates.members()) {
+            let entry = self.get(slot);
+            if entry.is_some_and(|entry| self.model.apply(&state, &entry.operation).is_some()) {
+                possible.insert(slot);
+            }
+        }
+        Some(Leaves { state, possible })
+    }
+
+    /// Those for whose sake it matters in which state the object is: those that look at it and
+    /// must still take place, and updates that need not, through which one of these may be served.
+    pub(super) fn looking(&self, config: &Config<M::State>, steps: &mut u64) -> Bits {
+        let mut looking = config.must.clone();
+        looking.remove_all(&self.overwrites);
+        let mut optional = config.can.clone();
+        optional.remove_all(&self.overwrites);
+        optional.remove_all(&config.must);
+        loop {
+            let mut more = false;
+            for slot in optional.members() {
+                *steps += 1;
+                if !looking.contains(slot)
+                    && self.get(slot).is_some_and(|entry| entry.serves(&looking))
+                {
+                    looking.insert(slot);
+                    more = true;
+                }
+            }
+            if !more {
+                return looking;
+            }
+        }
     }
 }
 
