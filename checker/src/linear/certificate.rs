@@ -158,8 +158,9 @@ pub fn refutes<M: Model>(
 }
 
 /// Whether `core`, positions in `intervals`, shows in the same way that a part of the object has no
-/// order up to the moment `until`. `part` says what is left of an operation, or that nothing is. All
-/// that changes the part must be in the core; what only observes it need not.
+/// order up to the moment `until`. `part` says what is left of an operation, or that nothing is; of one
+/// that only observes, nothing that does more. All that changes the part must be in the core; what only
+/// observes it need not.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -178,6 +179,9 @@ pub fn refutes_part<M: Model>(
     }
     let mut few = Vec::with_capacity(core.len());
     for (position, &Interval { ref operation, call, ret }) in intervals.iter().enumerate() {
+        if !kept[position] && model.effect(operation) == Effect::Observe {
+            continue;
+        }
         match part(operation).filter(|_| call <= until) {
             Some(operation) if kept[position] => {
                 few.push(Interval { operation, call, ret: ret.filter(|ret| *ret <= until) });

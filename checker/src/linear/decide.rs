@@ -213,8 +213,11 @@ pub fn refute_part<M: Model>(
     let needed: FxHashSet<usize> = needed.iter().copied().collect();
     let (mut few, mut operations) = (Vec::new(), Vec::new());
     for (position, &Interval { ref operation, call, ret }) in intervals.iter().enumerate() {
-        if let Some(operation) = part(operation)
-            && (needed.contains(&position) || model.effect(&operation) != Effect::Observe)
+        let is_needed = |operation: &M::Operation| {
+            needed.contains(&position) || model.effect(operation) != Effect::Observe
+        };
+        if is_needed(operation)
+            && let Some(operation) = part(operation).filter(is_needed)
         {
             few.push(Interval { operation, call, ret });
             operations.push(position);

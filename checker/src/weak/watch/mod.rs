@@ -77,9 +77,10 @@
 //! before, at an earlier moment. A transaction whose revision nobody was told is matched key by key,
 //! which is too little for an `ok`. Changes of unknown writes that no watch told are never missed. The
 //! store is taken to be empty at first. Where revisions may be of several writes, those that did
-//! different things are looked at by themselves: whether one order has room for all is not tried, and
-//! an `ok` does not say so. Whether revisions are known to be too many for the writes there are is not
-//! counted. Compaction, and the previous values that etcd can add, are not looked at.
+//! different things are looked at by themselves, and so is what each process did in turn: whether one
+//! order has room for all is not tried, and an `ok` does not say so. Whether revisions are known to be
+//! too many for the writes there are is not counted. Compaction, and the previous values that etcd can
+//! add, are not looked at.
 //!
 //! It takes O(n log n), and memory in proportion to the history. Only where many transactions of
 //! unknown outcome may have done what many revisions did, each pair of them counts.
