@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 use super::{
     certificate::{self, Flaw},
     cut::Cut,
-    search::{Budget, Found, Interval, Search},
+    search::{Budget, Found, Interval, Search, Stop},
 };
 use crate::model::{Effect, Model};
 
@@ -133,18 +133,25 @@ pub(super) struct Reason<'a, S> {
 
 /// The decision that a history is illegal, with a core that shows it, which `search` looks for;
 /// `quick` as in [`decide_with`].
-pub(super) fn refute<M: Model>(
-    model: &M,
+pub(super) fn refute<'a, M: Model>(
+    model: &'a M,
     intervals: &[Interval<M::Operation>],
     reason: Reason<'_, M::State>,
     budget: &Budget,
-    mut search: Search<'_, M>,
+    mut search: Search<'a, M>,
     quick: impl Fn(&[Interval<M::Operation>]) -> Option<bool>,
 ) -> Decision<M::State> {
     let brief = Budget { memory: budget.memory.min(TO_EXPLAIN), ..*budget };
-    let illegal = |search: &mut Search<'_, M>, few: &[Interval<M::Operation>]| match quick(few) {
+    let illegal = |search: &mut Search<'a, M>, few: &[Interval<M::Operation>]| match quick(few) {
         Some(linearizable) => !linearizable,
-        None => search.is_illegal(few),
+        None => match search.run(few) {
+            // The room that it took for other operations counts as its memory: it begins anew.
+            Err((Stop::Memory(_), _)) => {
+                *search = Search::new(model, brief).with_order();
+                search.is_illegal(few)
+            }
+            found => matches!(found, Ok(Some(_))),
+        },
     };
     let Reason { mut stuck, possible, hint } = reason;
     let mut hint = hint.to_vec();
@@ -165,8 +172,14 @@ pub(super) fn refute<M: Model>(
         };
         // Even out of time there is a moment to look at a few operations.
         let deadline = brief.deadline.max(Instant::now() + TO_LOOK);
-        search.set_budget(Budget { deadline, ..brief });
-        match search.decide(&few) {
+        let brief = Budget { deadline, ..brief };
+        search.set_budget(brief);
+        let mut found = search.decide(&few);
+        if let Found::Undecided { .. } = found {
+            search = Search::new(model, brief).with_order();
+            found = search.decide(&few);
+        }
+        match found {
             Found::Illegal(found) => {
                 let at = core.operations[found.at];
                 if few[found.at].ret < intervals[stuck].ret {
