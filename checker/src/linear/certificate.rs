@@ -24,6 +24,20 @@
 //!    successful one is a write and looks at the state: kept, it needs the write that it saw; to be
 //!    left out, it must not be what a kept one saw.
 //!
+//!    A kept one that was *not answered* need not be in the order of the core. So leave it out of
+//!    that wherever the last write before it is not there: because it is not kept, or was left out
+//!    of the order in this way. Then all that is lost is what it may have been seen by: an answered
+//!    `o`, at the end of a chain of writes, each the last before the next, that begins with `w` and
+//!    goes on with unanswered ones only. So `w` matters to an unanswered one only by way of such
+//!    chains, and each of them is impossible
+//!    - if its `o` had returned when `w` was called; or
+//!    - if an answered write that was kept was called after `w` had returned, and returned before
+//!      `o`, or any on the way to it, was called. It would stand between the two, and it is not in
+//!      the chain, which goes through unanswered writes.
+//!
+//!    What an unanswered one may have seen is thus no more than what the answered ones may have seen
+//!    that can be reached from it; where there are none, it matters to nobody what it saw.
+//!
 //! A whole *part* of an object may be left out too, where what is left of an order of the whole is an
 //! order of the part: [`refutes_part`]. A queue without some of its values is still a queue of the
 //! others, and a set without some of its elements one of the others; `part` of
@@ -118,8 +132,48 @@ pub fn refutes<M: Model>(
         }
         few.push(Interval { ret: ret(interval), ..interval.clone() });
     }
-    // Each kept operation that looks at the state, and the last call of a kept write that returned
-    // before it was called: what returned before that is hidden from it.
+    let writes = |interval: &Interval<_>| model.effect(&interval.operation) != Effect::Observe;
+    let mut left = steps;
+    let looking = looks(model, &few, &mut left).ok_or(Flaw::TooLarge)?;
+    let constant = !intervals
+        .iter()
+        .any(|i| i.call <= until && writes(i) && model.leaves(&i.operation).is_none());
+    for (position, write) in intervals.iter().enumerate() {
+        if kept[position] || write.call > until || !writes(write) {
+            continue;
+        }
+        left = left.checked_sub(looking.len()).ok_or(Flaw::TooLarge)?;
+        let state = model.leaves(&write.operation).filter(|_| constant);
+        let harmless = |look: &Look<M::Operation>| {
+            look.until.is_none_or(|until| until < write.call)
+                || write.ret.is_some_and(|ret| ret < look.hidden)
+                || state.as_ref().is_some_and(|s| model.apply(s, look.operation).is_none())
+        };
+        if state.is_none() || !looking.iter().all(harmless) {
+            return Err(Flaw::Lacks(position));
+        }
+    }
+    exhaust(model, &few, left)
+}
+
+/// A kept operation that looks at the state, and what it may have seen that matters.
+struct Look<'a, O> {
+    operation: &'a O,
+    /// Nothing that was called later; nothing at all, if there is no such moment.
+    until: Option<u64>,
+    /// Nothing that had returned before this.
+    hidden: u64,
+}
+
+/// The looks at the state among the operations of a core. Those of the unanswered grow, beginning
+/// with nothing, until they are as large as all that can see what they left asks for. `None` where
+/// it takes more steps than are `left` to find out.
+fn looks<'a, M: Model>(
+    model: &M,
+    few: &'a [Interval<M::Operation>],
+    left: &mut usize,
+) -> Option<Vec<Look<'a, M::Operation>>> {
+    // The writes that returned, each with the last call of those that returned by then.
     let writes = |interval: &Interval<_>| model.effect(&interval.operation) != Effect::Observe;
     let hiding = few.iter().filter(|i| writes(i)).filter_map(|i| Some((i.ret?, i.call)));
     let mut hiding: Vec<(u64, u64)> = hiding.collect();
@@ -129,32 +183,39 @@ pub fn refutes<M: Model>(
         last = last.max(*call);
         *call = last;
     }
-    let looking: Vec<(&Interval<_>, u64)> = few
-        .iter()
-        .filter(|i| model.effect(&i.operation) != Effect::Overwrite)
-        .map(|o| (o, hiding.partition_point(|w| w.0 < o.call)))
-        .map(|(o, before)| (o, before.checked_sub(1).map_or(0, |at| hiding[at].1)))
+    let hidden = |call| {
+        let before = hiding.partition_point(|write| write.0 < call);
+        before.checked_sub(1).map_or(0, |at| hiding[at].1)
+    };
+    let looking = few.iter().filter(|i| model.effect(&i.operation) != Effect::Overwrite);
+    let mut looks: Vec<_> = looking
+        .clone()
+        .map(|&Interval { ref operation, call, ret }| {
+            let hidden = if ret.is_some() { hidden(call) } else { u64::MAX };
+            Look { operation, until: ret, hidden }
+        })
         .collect();
-    let constant = !intervals
-        .iter()
-        .any(|i| i.call <= until && writes(i) && model.leaves(&i.operation).is_none());
-    let mut left = steps;
-    for (position, write) in intervals.iter().enumerate() {
-        if kept[position] || write.call > until || !writes(write) {
-            continue;
-        }
-        left = left.checked_sub(looking.len()).ok_or(Flaw::TooLarge)?;
-        let state = model.leaves(&write.operation).filter(|_| constant);
-        let harmless = |(o, hidden): &(&Interval<_>, u64)| {
-            o.ret.is_some_and(|ret| ret < write.call)
-                || write.ret.is_some_and(|ret| ret < *hidden)
-                || state.as_ref().is_some_and(|s| model.apply(s, &o.operation).is_none())
-        };
-        if state.is_none() || !looking.iter().all(harmless) {
-            return Err(Flaw::Lacks(position));
+    let unanswered: Vec<_> = looking
+        .enumerate()
+        .filter(|(_, i)| i.ret.is_none() && writes(i))
+        .map(|(at, i)| (at, i.call, model.leaves(&i.operation)))
+        .collect();
+    let mut changed = !unanswered.is_empty();
+    while std::mem::take(&mut changed) {
+        *left = left.checked_sub(unanswered.len() * looks.len())?;
+        for (at, call, state) in &unanswered {
+            let sees = |look: &&Look<_>| {
+                look.until.is_some_and(|until| *call <= until)
+                    && state.as_ref().is_none_or(|s| model.apply(s, look.operation).is_some())
+            };
+            let until = looks.iter().filter(sees).filter_map(|look| look.until).max();
+            let least = looks.iter().filter(sees).map(|look| look.hidden).min();
+            let hidden = least.map_or(u64::MAX, |least| least.max(hidden(*call)));
+            changed |= (until, hidden) != (looks[*at].until, looks[*at].hidden);
+            (looks[*at].until, looks[*at].hidden) = (until, hidden);
         }
     }
-    exhaust(model, &few, left)
+    Some(looks)
 }
 
 /// Whether `core`, positions in `intervals`, shows in the same way that a part of the object has no
@@ -250,7 +311,7 @@ fn exhaust<M: Model>(
 mod tests {
     use super::*;
     use crate::model::register::{
-        Operation::{self, Read, Write},
+        Operation::{self, Cas, Read, Write},
         Register,
     };
 
@@ -277,5 +338,27 @@ mod tests {
         // Moments that only touch are concurrent.
         let touching = [interval(Read(Some(1)), 0, Some(4)), interval(Write(Some(1)), 4, Some(5))];
         assert!(verify(&Register, &touching, &[1, 0]));
+    }
+
+    #[test]
+    fn what_an_unanswered_one_saw_matters_only_to_who_may_have_seen_it() {
+        let mut history = vec![
+            interval(Write(Some(1)), 0, Some(1)),
+            interval(Cas(Some(1), 2), 2, None),
+            interval(Write(Some(1)), 3, Some(4)),
+            interval(Write(Some(3)), 5, Some(6)),
+            interval(Read(Some(2)), 7, Some(8)),
+        ];
+        let check = |history: &[_], core: &[usize]| refutes(&Register, history, core, 8, 1000);
+        assert_eq!(check(&history, &[3, 4]), Err(Flaw::Lacks(1)));
+        // The writes of 1 were hidden when it read 2, whenever that was written.
+        assert_eq!(check(&history, &[1, 3, 4]), Ok(()));
+        assert_eq!(check(&history, &[1, 4]), Err(Flaw::Lacks(0)));
+        history[2].ret = Some(5);
+        assert_eq!(check(&history, &[1, 3, 4]), Err(Flaw::Lacks(2)));
+        // Nor is what hides them hidden behind what may not have taken place.
+        history[2].ret = Some(4);
+        history[3].ret = None;
+        assert_eq!(check(&history, &[1, 3, 4]), Err(Flaw::Lacks(0)));
     }
 }

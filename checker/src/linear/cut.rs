@@ -67,6 +67,25 @@ pub(super) struct Cut<'a, M: Model> {
     all: Writers,
 }
 
+/// What an operation that looks at the state may have seen: what was called until then, and had not
+/// returned before what hides it was called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Look {
+    until: u64,
+    hidden: u64,
+}
+
+/// Where an operation is while an attempt is made whole. It goes down this list only.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Outside,
+    Inside,
+    /// It may have seen too much that is outside.
+    LeftOut,
+    /// It is the one that is stuck, or what a needed one may have seen.
+    Needed,
+}
+
 /// Writes by call.
 #[derive(Default)]
 struct Writers {
@@ -159,8 +178,8 @@ impl<'a, M: Model> Cut<'a, M> {
         let stretches = std::iter::successors(Some(STRETCH_MIN), |stretch| stretch.checked_mul(4))
             .take_while(|&stretch| stretch < all)
             .map(|stretch| (all - stretch..all).collect());
-        let guesses = [hint, self.hides(stuck).into_iter().collect::<Vec<usize>>()];
-        let core = guesses.into_iter().filter(|guess| !guess.is_empty()).chain(stretches).find_map(
+        let guesses = [hint].into_iter().chain(self.hides(stuck).map(|write| vec![write]));
+        let core = guesses.filter(|guess| !guess.is_empty()).chain(stretches).find_map(
             |guess: Vec<usize>| {
                 let kept = self.whole(guess.into_iter().chain([stuck]), stuck, ADDED_MAX, effort);
                 kept.filter(|kept| tries(kept, effort))
@@ -172,11 +191,19 @@ impl<'a, M: Model> Cut<'a, M> {
     }
 
     /// Of the writes that had returned when an operation was called, the one that was called last:
-    /// it hides most of what came before it.
-    fn hides(&self, at: usize) -> Option<usize> {
+    /// it hides most of what came before it. If it looked at the state itself, much may be needed for
+    /// its sake, so the last that did not comes next.
+    fn hides(&self, at: usize) -> impl Iterator<Item = usize> {
         let call = self.operations[at].call;
-        let mut answered = self.all.answered.iter().rev().map(|&(write, _)| write);
-        answered.find(|&write| self.operations[write].ret.is_some_and(|ret| ret < call))
+        let blind = |&write: &usize| {
+            self.model.effect(&self.operations[write].operation) == Effect::Overwrite
+        };
+        let answered = self.all.answered.iter().rev().map(|&(write, _)| write);
+        let mut before =
+            answered.filter(move |&write| self.operations[write].ret.is_some_and(|ret| ret < call));
+        let last = before.next();
+        let again = last.filter(|last| !blind(last)).and_then(|_| before.find(blind));
+        last.into_iter().chain(again)
     }
 
     /// An operation as it is until then.
@@ -231,10 +258,10 @@ impl<'a, M: Model> Cut<'a, M> {
         self.model.effect(&self.operations[at].operation) != Effect::Observe
     }
 
-    /// These operations, made whole: an observation that may have seen a write that is not among
-    /// them is left out, or the write is added, if at most `added` are needed. What cannot be left
-    /// out gets all the writes it may have seen. Ascending. `None` also where finding out takes more
-    /// than is left of the effort.
+    /// These operations, made whole: one that may have seen a write that is not among them is left
+    /// out, or the write is added, if at most `added` are needed. What `stuck` may have seen is not
+    /// left out, nor what that may have seen. Ascending. `None` where `stuck` had to be left out, or
+    /// finding out takes more than is left of the effort.
     fn whole(
         &self,
         these: impl Iterator<Item = usize>,
@@ -243,49 +270,61 @@ impl<'a, M: Model> Cut<'a, M> {
         effort: &mut Effort,
     ) -> Option<Vec<usize>> {
         effort.look(self.operations.len() / size_of::<usize>())?;
-        let mut kept = vec![false; self.operations.len()];
+        let mut places = vec![Place::Outside; self.operations.len()];
         let mut core = Vec::with_capacity(these.size_hint().1.unwrap_or_default());
-        core.extend(these.filter(|&at| !std::mem::replace(&mut kept[at], true)));
+        let mut enters =
+            |at: usize| std::mem::replace(&mut places[at], Place::Inside) == Place::Outside;
+        core.extend(these.filter(|&at| enters(at)));
         effort.look(core.len())?;
         if !self.constant {
             effort.look(self.all.answered.len() + self.all.unanswered.len())?;
-            let unanswered = self.all.unanswered.iter();
-            for at in self.all.answered.iter().map(|(at, _)| at).chain(unanswered) {
-                if !std::mem::replace(&mut kept[*at], true) {
-                    core.push(*at);
-                }
-            }
+            let answered = self.all.answered.iter().map(|(at, _)| at);
+            let writes = answered.chain(&self.all.unanswered).copied();
+            core.extend(writes.filter(|&at| enters(at)));
             core.sort_unstable();
             return Some(core);
         }
+        places[stuck] = Place::Needed;
         loop {
             effort.look(core.len())?;
             let hiding = self.hiding(&core);
-            let mut more = Vec::new();
+            let mut unanswered = self.unanswered(&core, &hiding, effort)?.into_iter();
+            let (mut more, mut again) = (Vec::new(), false);
             core.retain(|&at| {
                 let observer = &self.operations[at];
                 let effect = self.model.effect(&observer.operation);
                 if effect == Effect::Overwrite {
                     return true;
                 }
-                let optional = effect == Effect::Observe && at != stuck;
-                let limit = if optional { added } else { usize::MAX };
-                let seen = hiding.partition_point(|&(ret, _)| ret < observer.call);
-                let hidden = seen.checked_sub(1).map_or(0, |last| hiding[last].1);
-                match self.sources(observer, hidden, &kept, limit, effort) {
-                    Some(sources) => more.extend(sources),
-                    None => kept[at] = false,
+                let look = match observer.ret {
+                    Some(until) => Some(Look { until, hidden: hidden(&hiding, observer.call) }),
+                    None => unanswered.next().flatten(),
+                };
+                let needed = places[at] == Place::Needed;
+                let limit = if needed { None } else { Some(added) };
+                let sources = look.and_then(|look| self.sources(at, look, &places, limit, effort));
+                let Some(sources) = sources else {
+                    places[at] = Place::LeftOut;
+                    // Others may have seen it.
+                    again |= effect == Effect::Update && look.is_some();
+                    return false;
+                };
+                for source in sources {
+                    if places[source] != Place::Inside {
+                        more.push(source);
+                    }
+                    places[source] = if needed { Place::Needed } else { Place::Inside };
                 }
-                kept[at]
+                true
             });
-            if effort.looks == 0 {
+            if effort.looks == 0 || places[stuck] != Place::Needed {
                 return None;
             }
-            if more.is_empty() {
+            if more.is_empty() && !again {
                 core.sort_unstable();
-                return kept[stuck].then_some(core);
+                return Some(core);
             }
-            core.extend(more.into_iter().filter(|&at| !std::mem::replace(&mut kept[at], true)));
+            core.extend(more);
         }
     }
 
@@ -304,18 +343,73 @@ impl<'a, M: Model> Cut<'a, M> {
         hiding
     }
 
-    /// The writes not kept that `observer` may have seen, but none that returned before `hidden`;
-    /// `None` where there are more than `limit`, or the effort is over.
+    /// Of the operations of `core` that look at the state and were not answered, in the same order,
+    /// what those may have seen that an answered one may have seen the outcome of, by way of others
+    /// that were not answered. `None` where the effort is over.
+    fn unanswered(
+        &self,
+        core: &[usize],
+        hiding: &[(u64, u64)],
+        effort: &mut Effort,
+    ) -> Option<Vec<Option<Look>>> {
+        let looks =
+            |&&at: &&usize| self.model.effect(&self.operations[at].operation) != Effect::Overwrite;
+        let is_answered = |&at: &usize| self.operations[at].ret.is_some();
+        let unanswered: Vec<usize> =
+            core.iter().filter(looks).copied().filter(|at| !is_answered(at)).collect();
+        let mut found = vec![None; unanswered.len()];
+        if unanswered.is_empty() {
+            return Some(found);
+        }
+        let answered = core.iter().filter(looks).copied().filter(is_answered);
+        let mut open: Vec<(usize, Look)> = answered
+            .filter_map(|at| {
+                let Interval { call, ret, .. } = self.operations[at];
+                Some((at, Look { until: ret?, hidden: hidden(hiding, call) }))
+            })
+            .collect();
+        // Whatever is seen more of is looked at again.
+        while let Some((at, look)) = open.pop() {
+            effort.look(unanswered.len())?;
+            let observer = &self.operations[at].operation;
+            for (&write, found) in unanswered.iter().zip(&mut found) {
+                let Interval { ref operation, call, .. } = self.operations[write];
+                let sees = call <= look.until
+                    && self
+                        .model
+                        .leaves(operation)
+                        .is_some_and(|state| self.model.apply(&state, observer).is_some());
+                if !sees || write == at {
+                    continue;
+                }
+                let before: Look = found.unwrap_or(Look { until: 0, hidden: u64::MAX });
+                let after = Look {
+                    until: before.until.max(look.until),
+                    hidden: before.hidden.min(look.hidden.max(hidden(hiding, call))),
+                };
+                if *found != Some(after) {
+                    *found = Some(after);
+                    open.push((write, after));
+                }
+            }
+        }
+        Some(found)
+    }
+
+    /// The writes outside that an operation may have seen in such a look, and where there is no
+    /// limit those inside that are not known to be needed; `None` where there are more than `limit`,
+    /// one that has been left out among them, or the effort is over.
     fn sources(
         &self,
-        observer: &Interval<M::Operation>,
-        hidden: u64,
-        kept: &[bool],
-        limit: usize,
+        observer: usize,
+        look: Look,
+        places: &[Place],
+        limit: Option<usize>,
         effort: &mut Effort,
     ) -> Option<Vec<usize>> {
         let mut sources = Vec::new();
-        let needs = self.model.needs(&observer.operation);
+        let observer = &self.operations[observer].operation;
+        let needs = self.model.needs(observer);
         let writers = match &needs {
             Some(state) => match self.writers.get(state) {
                 Some(writers) => writers,
@@ -323,27 +417,33 @@ impl<'a, M: Model> Cut<'a, M> {
             },
             None => &self.all,
         };
-        let early = |at: usize| observer.ret.is_none_or(|ret| self.operations[at].call <= ret);
+        let early = |at: usize| self.operations[at].call <= look.until;
         let answered = writers.answered.partition_point(|&(at, _)| early(at));
         let unanswered = writers.unanswered.partition_point(|&at| early(at));
         let candidates = writers.answered[..answered]
             .iter()
             .rev()
-            .take_while(|(_, last)| *last >= hidden)
+            .take_while(|(_, last)| *last >= look.hidden)
             .map(|&(at, _)| at)
             .chain(writers.unanswered[..unanswered].iter().copied());
         for at in candidates {
             effort.look(1)?;
             let write = &self.operations[at];
-            if kept[at] || write.ret.is_some_and(|ret| ret < hidden) {
+            let is_kept = match places[at] {
+                Place::Needed => true,
+                Place::Inside => limit.is_some(),
+                Place::Outside | Place::LeftOut => false,
+            };
+            if is_kept || write.ret.is_some_and(|ret| ret < look.hidden) {
                 continue;
             }
             let fits = needs.is_some() || {
                 let state = self.model.leaves(&write.operation);
-                state.is_none_or(|state| self.model.apply(&state, &observer.operation).is_some())
+                state.is_none_or(|state| self.model.apply(&state, observer).is_some())
             };
             if fits {
-                if sources.len() == limit {
+                if limit.is_some_and(|limit| sources.len() == limit || places[at] == Place::LeftOut)
+                {
                     return None;
                 }
                 sources.push(at);
@@ -351,4 +451,11 @@ impl<'a, M: Model> Cut<'a, M> {
         }
         Some(sources)
     }
+}
+
+/// The call before which nothing returned that an operation called at `call` may have seen, as
+/// [`Cut::hiding`] has it.
+fn hidden(hiding: &[(u64, u64)], call: u64) -> u64 {
+    let before = hiding.partition_point(|&(ret, _)| ret < call);
+    before.checked_sub(1).map_or(0, |last| hiding[last].1)
 }
