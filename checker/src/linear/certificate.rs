@@ -47,8 +47,6 @@
 //! All this holds for any order by times, so for one that keeps [turns](super::turns) too; and what
 //! is left of that keeps them as well. So orders of the core that do not keep them need not count.
 
-use std::fmt;
-
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::search::Interval;
@@ -85,27 +83,20 @@ pub fn verify<M: Model>(model: &M, intervals: &[Interval<M::Operation>], order: 
 }
 
 /// Why a core proves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// Its operations have an order.
+    #[error("its operations have an order")]
     Legal,
     /// It lacks this operation of the history, by position, which one that it has may have seen.
+    #[error("it lacks operation {0}")]
     Lacks(usize),
     /// It is no set of positions.
+    #[error("it names operations that are not there")]
     Malformed,
     /// It is too large to try all orders.
+    #[error("it is too large to try all orders")]
     TooLarge,
-}
-
-impl fmt::Display for Flaw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Legal => f.write_str("its operations have an order"),
-            Self::Lacks(position) => write!(f, "it lacks operation {position}"),
-            Self::Malformed => f.write_str("it names operations that are not there"),
-            Self::TooLarge => f.write_str("it is too large to try all orders"),
-        }
-    }
 }
 
 /// Whether `core`, positions in `intervals`, shows that the history up to the moment `until` has no
@@ -147,7 +138,7 @@ pub fn refutes<M: Model>(
         let harmless = |look: &Look<M::Operation>| {
             look.until.is_none_or(|until| until < write.call)
                 || write.ret.is_some_and(|ret| ret < look.hidden)
-                || state.as_ref().is_some_and(|s| model.apply(s, look.operation).is_none())
+                || state.as_ref().is_some_and(|s| model.apply(s, &look.of.operation).is_none())
         };
         if state.is_none() || !looking.iter().all(harmless) {
             return Err(Flaw::Lacks(position));
@@ -158,7 +149,7 @@ pub fn refutes<M: Model>(
 
 /// A kept operation that looks at the state, and what it may have seen that matters.
 struct Look<'a, O> {
-    operation: &'a O,
+    of: &'a Interval<O>,
     /// Nothing that was called later; nothing at all, if there is no such moment.
     until: Option<u64>,
     /// Nothing that had returned before this.
@@ -173,46 +164,37 @@ fn looks<'a, M: Model>(
     few: &'a [Interval<M::Operation>],
     left: &mut usize,
 ) -> Option<Vec<Look<'a, M::Operation>>> {
-    // The writes that returned, each with the last call of those that returned by then.
-    let writes = |interval: &Interval<_>| model.effect(&interval.operation) != Effect::Observe;
-    let hiding = few.iter().filter(|i| writes(i)).filter_map(|i| Some((i.ret?, i.call)));
-    let mut hiding: Vec<(u64, u64)> = hiding.collect();
-    hiding.sort_unstable();
-    let mut last = 0;
-    for (_, call) in &mut hiding {
-        last = last.max(*call);
-        *call = last;
-    }
-    let hidden = |call| {
-        let before = hiding.partition_point(|write| write.0 < call);
-        before.checked_sub(1).map_or(0, |at| hiding[at].1)
+    let writes = |i: &&Interval<_>| model.effect(&i.operation) != Effect::Observe;
+    // The last call of a write that returned before: what returned before that call is hidden.
+    let hidden = |before: u64| {
+        let returned = few.iter().filter(writes).filter(|i| i.ret.is_some_and(|ret| ret < before));
+        returned.map(|i| i.call).max().unwrap_or(0)
     };
-    let looking = few.iter().filter(|i| model.effect(&i.operation) != Effect::Overwrite);
-    let mut looks: Vec<_> = looking
-        .clone()
-        .map(|&Interval { ref operation, call, ret }| {
-            let hidden = if ret.is_some() { hidden(call) } else { u64::MAX };
-            Look { operation, until: ret, hidden }
-        })
-        .collect();
-    let unanswered: Vec<_> = looking
-        .enumerate()
-        .filter(|(_, i)| i.ret.is_none() && writes(i))
-        .map(|(at, i)| (at, i.call, model.leaves(&i.operation)))
-        .collect();
-    let mut changed = !unanswered.is_empty();
+    // Without an answer, an observation says nothing.
+    let says = |i: &&Interval<_>| i.ret.is_some() || writes(i);
+    let looks = |i: &&Interval<_>| model.effect(&i.operation) != Effect::Overwrite && says(i);
+    *left = left.checked_sub(few.len() * few.len())?;
+    let look = |of: &'a Interval<_>| Look {
+        of,
+        until: of.ret,
+        hidden: of.ret.map_or(u64::MAX, |_| hidden(of.call)),
+    };
+    let mut looks: Vec<_> = few.iter().filter(looks).map(look).collect();
+    let mut changed = true;
     while std::mem::take(&mut changed) {
-        *left = left.checked_sub(unanswered.len() * looks.len())?;
-        for (at, call, state) in &unanswered {
+        *left = left.checked_sub(looks.len() * few.len())?;
+        for at in 0..looks.len() {
+            let Interval { operation, call, ret: None } = looks[at].of else { continue };
+            let state = model.leaves(operation);
             let sees = |look: &&Look<_>| {
                 look.until.is_some_and(|until| *call <= until)
-                    && state.as_ref().is_none_or(|s| model.apply(s, look.operation).is_some())
+                    && state.as_ref().is_none_or(|s| model.apply(s, &look.of.operation).is_some())
             };
             let until = looks.iter().filter(sees).filter_map(|look| look.until).max();
             let least = looks.iter().filter(sees).map(|look| look.hidden).min();
             let hidden = least.map_or(u64::MAX, |least| least.max(hidden(*call)));
-            changed |= (until, hidden) != (looks[*at].until, looks[*at].hidden);
-            (looks[*at].until, looks[*at].hidden) = (until, hidden);
+            changed |= (until, hidden) != (looks[at].until, looks[at].hidden);
+            (looks[at].until, looks[at].hidden) = (until, hidden);
         }
     }
     Some(looks)
