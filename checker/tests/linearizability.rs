@@ -431,6 +431,30 @@ fn a_budget_that_runs_out_is_undecided_never_ok() {
 }
 
 #[test]
+fn a_chain_of_crashed_operations_explains_a_read_if_it_is_whole() {
+    for length in [1, 2, 3, 6, 100] {
+        for upwards in [true, false] {
+            let link = |at| Operation::Cas((at > 0).then_some(at), at + 1);
+            let crashed = |operation| Interval { operation, call: 0, ret: None };
+            let mut history: Vec<_> = (0..length).map(link).map(crashed).collect();
+            if !upwards {
+                history.reverse();
+            }
+            let read = Operation::Read(Some(length));
+            history.push(Interval { operation: read, call: 1, ret: Some(2) });
+            let decision = decide(&Register, &history, &budget());
+            let Decision::Linearizable { order } = decision else {
+                panic!("{length}: {decision:?}")
+            };
+            assert_eq!(order.len(), history.len());
+            history.remove(history.len() / 2 - 1);
+            let decision = decide(&Register, &history, &budget());
+            assert!(matches!(decision, Decision::Illegal(_)), "{length}: {decision:?}");
+        }
+    }
+}
+
+#[test]
 fn what_takes_much_memory_to_decide_is_shown_by_a_few_operations_all_the_same() {
     // Ten values, each written twice and read, all at once: there are a thousand sets of them.
     let at = |operation, call, ret| Interval { operation, call, ret: Some(ret) };

@@ -226,6 +226,7 @@ pub fn refute_part<M: Model>(
     let needed: FxHashSet<usize> = needed.iter().copied().collect();
     let (mut few, mut operations) = (Vec::new(), Vec::new());
     for (position, &Interval { ref operation, call, ret }) in intervals.iter().enumerate() {
+        // Of what only observes, nothing is left that does more.
         let is_needed = |operation: &M::Operation| {
             needed.contains(&position) || model.effect(operation) != Effect::Observe
         };

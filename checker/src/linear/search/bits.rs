@@ -77,6 +77,13 @@ impl Bits {
         }
     }
 
+    pub(super) fn insert_all(&mut self, other: &Self) {
+        self.low |= other.low;
+        for slot in other.members().filter(|slot| *slot >= 64) {
+            self.high_insert(slot);
+        }
+    }
+
     #[inline]
     pub(super) fn remove_all(&mut self, other: &Self) {
         self.low &= !other.low;
@@ -183,7 +190,9 @@ mod tests {
         assert!(set.is_subset(&short) && short.is_subset(&set));
         set.remove(64);
         assert_eq!((members(&set), set.heap()), (members(&small), 0));
-        set.remove_all(&small);
+        set.insert_all(&short);
+        assert_eq!(members(&set), [3, 64]);
+        set.remove_all(&short);
         assert!(members(&set).is_empty());
         assert!(!set.contains(3) && !set.contains(1000));
     }

@@ -415,7 +415,8 @@ impl<'a, M: Model> Search<'a, M> {
         let model = self.open.model;
         let next_turns = self.open.next_turns(&config.must);
         let size = size(model, &config.state);
-        let looking = self.open.looking(config, &mut self.steps);
+        let looking = until.map(|until| (until, self.open.looking(config, &mut self.steps)));
+        self.check_time()?;
         let mut last_class = None;
         let mut seen = std::mem::take(&mut self.seen);
         for index in 0..self.open.order().len() {
@@ -428,9 +429,11 @@ impl<'a, M: Model> Search<'a, M> {
                 continue;
             }
             last_class = Some(class);
-            // What can take place later, too, is not tried for nobody's sake.
-            let now = open.effect == Effect::Update && config.must.contains(slot);
-            if until.is_some_and(|until| until != slot) && !now && !open.serves(&looking) {
+            // What may take place later is tried only for somebody's sake.
+            let due = open.effect == Effect::Update && config.must.contains(slot);
+            if let Some((until, looking)) = &looking
+                && !(due || *until == slot || open.serves(looking))
+            {
                 continue;
             }
             self.steps += size;
@@ -471,7 +474,8 @@ impl<'a, M: Model> Search<'a, M> {
         let Room { before, after } = room;
         self.steps += std::mem::take(&mut before.compared) + std::mem::take(&mut after.compared);
         let trails = self.trails.as_ref().map_or(0, Trails::bytes);
-        let held = self.configs.capacity() * size_of::<Config<M::State>>() + self.heap + trails;
+        let owned = self.heap + self.open.heap;
+        let held = self.configs.capacity() * size_of::<Config<M::State>>() + owned + trails;
         if before.bytes() + after.bytes() + held > self.budget.memory {
             return Err(Stop::Memory(before.configs.len() + after.configs.len()));
         }

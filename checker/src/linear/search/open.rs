@@ -1,10 +1,13 @@
 //! The operations between their calls and their returns.
 
-use super::{A_STEP, Ends, Slot, bits::Bits, frontier::Config};
+use super::{A_STEP, Ends, Slot, bits::Bits, frontier::Config, size};
 use crate::{
     linear::turns::NextTurns,
     model::{Effect, Model},
 };
+
+/// Rounds in which updates are found that lead to somebody: more would take longer than they save.
+const ROUNDS: usize = 4;
 
 /// One of them.
 #[derive(Clone, Debug)]
@@ -22,6 +25,13 @@ struct Leaves<S> {
     state: S,
     /// The slots of those that look at the state and are possible in it.
     possible: Bits,
+}
+
+impl<S: Clone + Eq + std::hash::Hash> Leaves<S> {
+    /// Bytes that it owns beside itself.
+    fn heap<M: Model<State = S>>(&self, model: &M) -> usize {
+        model.heap(&self.state) + self.possible.heap()
+    }
 }
 
 impl<M: Model> Entry<M> {
@@ -50,6 +60,8 @@ pub(super) struct Open<'a, M: Model> {
     observers: Bits,
     /// Slots of those with a turn.
     turns: Bits,
+    /// Bytes that what they leave behind owns.
+    pub(super) heap: usize,
 }
 
 impl<'a, M: Model> Open<'a, M> {
@@ -64,6 +76,7 @@ impl<'a, M: Model> Open<'a, M> {
             updates: Bits::default(),
             observers: Bits::default(),
             turns: Bits::default(),
+            heap: 0,
         }
     }
 
@@ -76,6 +89,7 @@ impl<'a, M: Model> Open<'a, M> {
         self.updates = Bits::default();
         self.observers = Bits::default();
         self.turns = Bits::default();
+        self.heap = 0;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -132,18 +146,19 @@ impl<'a, M: Model> Open<'a, M> {
             Effect::Overwrite => self.overwrites.insert(slot),
             Effect::Update => self.updates.insert(slot),
         }
-        let looked_at = self.order.len();
+        let mut steps = steps_to_look_at(self.order.len());
         if effect != Effect::Overwrite {
-            self.tell(slot, &operation);
+            self.tell(slot, &operation, &mut steps);
         }
-        let leaves = self.leaves(&operation, effect);
+        let leaves = self.leaves(&operation, effect, &mut steps);
+        self.heap += leaves.as_ref().map_or(0, |leaves| leaves.heap(self.model));
         let entry = Entry { operation, effect, ends, position, leaves };
         if effect != Effect::Observe {
             let (at, class) = self.rank(&entry);
             self.order.insert(at, (class, slot));
         }
         self.slots[slot] = Some(entry);
-        steps_to_look_at(looked_at)
+        steps
     }
 
     /// The place in `order` where it belongs, and its class.
@@ -173,6 +188,7 @@ impl<'a, M: Model> Open<'a, M> {
         let Some(entry) = self.slots[slot].take() else { return 0 };
         self.free.push(slot);
         self.turns.remove(slot);
+        self.heap -= entry.leaves.as_ref().map_or(0, |leaves| leaves.heap(self.model));
         match entry.effect {
             Effect::Observe => {
                 self.observers.remove(slot);
@@ -231,22 +247,30 @@ impl<'a, M: Model> Open<'a, M> {
 
     /// Tells those that leave a state of their own whether the new operation in `slot`, which looks
     /// at the state, is possible there.
-    fn tell(&mut self, slot: Slot, operation: &M::Operation) {
+    fn tell(&mut self, slot: Slot, operation: &M::Operation, steps: &mut u64) {
         for &(_, other) in &self.order {
             let other = self.slots[other].as_mut();
             if let Some(Leaves { state, possible }) = other.and_then(|other| other.leaves.as_mut())
             {
+                *steps += size(self.model, state);
+                self.heap -= possible.heap();
                 if self.model.apply(state, operation).is_some() {
                     possible.insert(slot);
                 } else {
                     possible.remove(slot);
                 }
+                self.heap += possible.heap();
             }
         }
     }
 
     /// What a new operation leaves behind.
-    fn leaves(&self, operation: &M::Operation, effect: Effect) -> Option<Leaves<M::State>> {
+    fn leaves(
+        &self,
+        operation: &M::Operation,
+        effect: Effect,
+        steps: &mut u64,
+    ) -> Option<Leaves<M::State>> {
         let state = match effect {
             Effect::Observe => None,
             Effect::Overwrite => self.model.apply(&self.model.initial(), operation),
@@ -254,6 +278,7 @@ impl<'a, M: Model> Open<'a, M> {
         }?;
         let mut possible = Bits::default();
         for slot in self.observers.members().chain(self.updates.members()) {
+            *steps += size(self.model, &state);
             let entry = self.get(slot);
             if entry.is_some_and(|entry| self.model.apply(&state, &entry.operation).is_some()) {
                 possible.insert(slot);
@@ -264,13 +289,14 @@ impl<'a, M: Model> Open<'a, M> {
 
     /// Those for whose sake it matters in which state the object is: those that look at it and
     /// must still take place, and updates that need not, through which one of these may be served.
+    /// Where these lead to each other in a long chain, all updates.
     pub(super) fn looking(&self, config: &Config<M::State>, steps: &mut u64) -> Bits {
         let mut looking = config.must.clone();
         looking.remove_all(&self.overwrites);
         let mut optional = config.can.clone();
         optional.remove_all(&self.overwrites);
         optional.remove_all(&config.must);
-        loop {
+        for _ in 0..ROUNDS {
             let mut more = false;
             for slot in optional.members() {
                 *steps += 1;
@@ -285,6 +311,8 @@ impl<'a, M: Model> Open<'a, M> {
                 return looking;
             }
         }
+        looking.insert_all(&optional);
+        looking
     }
 }
 
