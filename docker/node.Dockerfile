@@ -11,8 +11,10 @@ COPY Cargo.toml Cargo.lock ./
 # manifest is enough, so that their changes do not compile the node again.
 COPY checker/Cargo.toml checker/
 COPY harness/Cargo.toml harness/
-RUN mkdir -p checker/src harness/src \
-    && touch checker/src/lib.rs checker/src/main.rs harness/src/lib.rs harness/src/main.rs
+COPY docker/packages/Cargo.toml docker/packages/
+RUN mkdir -p checker/src docker/packages/src harness/src \
+    && touch checker/src/lib.rs checker/src/main.rs docker/packages/src/lib.rs \
+        harness/src/lib.rs harness/src/main.rs
 COPY proto proto
 COPY node node
 RUN cargo build --release --package node --bin raft-node \

@@ -142,7 +142,8 @@ async fn toolchain(docker: &Docker, base: &str) -> String {
     let cargo = r#"#!/bin/sh
 set -e
 [ "$*" = "build --release --package node --bin raft-node" ]
-for file in Cargo.lock node/src/main.rs proto/build.rs checker/src/lib.rs harness/Cargo.toml; do
+for file in Cargo.lock node/src/main.rs proto/build.rs checker/src/lib.rs harness/Cargo.toml \
+    docker/packages/src/lib.rs; do
     [ -f $file ]
 done
 mkdir -p target/release

@@ -2,7 +2,7 @@
 //! archive and imported. No root, no debootstrap; `docker/recipe` lists what goes in.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     io::Read,
     path::{Path, PathBuf},
@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bollard::{Docker, body_full, query_parameters::CreateImageOptions};
 use futures::StreamExt;
+use packages::{Debian, Machine};
 use serde::Deserialize;
 use tar::{Builder, EntryType, Header};
 
@@ -53,10 +54,12 @@ pub async fn build(
             Some(compile(workspace).await?)
         }
     };
-    say(&format!("{name} image: unpacking this machine's Debian packages"));
+    say(&format!("{name} image: downloading and unpacking Debian packages"));
     let recipe = Recipe::read(workspace)?;
+    let debian = Debian::new(Machine::this(), packages::directory(workspace.root()));
     let archive =
-        tokio::task::spawn_blocking(move || root(&recipe, kind, binary.as_deref())).await??;
+        tokio::task::spawn_blocking(move || root(&recipe, &debian, kind, binary.as_deref()))
+            .await??;
     let mut changes = vec![format!("LABEL {KIND}={name}"), format!("LABEL {HOW_LABEL}={HOW:?}")];
     match kind {
         Kind::Pod => changes.push(r#"ENTRYPOINT ["busybox", "sleep", "2147483647"]"#.into()),
@@ -167,13 +170,15 @@ fn executable(messages: &str) -> Option<PathBuf> {
 }
 
 /// The root file system of an image, as a tar archive.
-fn root(recipe: &Recipe, kind: Kind, binary: Option<&Path>) -> Result<Vec<u8>> {
-    let packages = match kind {
+fn root(recipe: &Recipe, debian: &Debian, kind: Kind, binary: Option<&Path>) -> Result<Vec<u8>> {
+    let names = match kind {
         Kind::Pod => &recipe.pod,
         Kind::Node => &recipe.node,
     };
     let mut root = Root::new()?;
-    for package in download(packages)?.packages()? {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let downloaded = debian.download(&names, &[]).context("downloading Debian packages")?;
+    for package in downloaded.packages()? {
         root.unpack(&package).with_context(|| format!("unpacking {}", package.display()))?;
     }
     for applet in &recipe.applets {
@@ -192,89 +197,6 @@ fn root(recipe: &Recipe, kind: Kind, binary: Option<&Path>) -> Result<Vec<u8>> {
         root.directory("data", 0o755, USER)?;
     }
     Ok(root.archive.into_inner()?)
-}
-
-/// Packages in a directory that is removed with it.
-struct Downloaded(tempfile::TempDir);
-
-impl Downloaded {
-    fn packages(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(self.0.path())? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "deb") {
-                files.push(path);
-            }
-        }
-        files.sort();
-        Ok(files)
-    }
-}
-
-fn download(roots: &[String]) -> Result<Downloaded> {
-    let directory = tempfile::tempdir().context("making a temporary directory")?;
-    let closure = closure(roots)?;
-    let mut command = Command::new("apt-get");
-    command.arg("--quiet").arg("download").args(&closure).current_dir(directory.path());
-    run(&mut command).context(
-        "Debian packages cannot be downloaded; if their lists are missing or old, run \
-         `sudo apt-get update`",
-    )?;
-    Ok(Downloaded(directory))
-}
-
-/// The packages and the libraries they need.
-fn closure(roots: &[String]) -> Result<BTreeSet<String>> {
-    let mut command = Command::new("apt-cache");
-    command.arg("depends").arg("--recurse").args(
-        ["recommends", "suggests", "conflicts", "breaks", "replaces", "enhances"]
-            .map(|kind| format!("--no-{kind}")),
-    );
-    let output = run(command.args(roots)).context(
-        "the dependencies of Debian packages cannot be found; if the package lists are missing, \
-         run `sudo apt-get update`",
-    )?;
-    Ok(libraries(roots, &String::from_utf8_lossy(&output)))
-}
-
-/// Follows libraries alone through what `apt-cache depends` printed: a package, then its
-/// dependencies, indented. Others (dpkg, debconf) serve the packages' installation, which does not
-/// take place.
-fn libraries(roots: &[String], depends: &str) -> BTreeSet<String> {
-    let mut dependencies: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    let mut package = "";
-    for line in depends.lines() {
-        if let Some((_, dependency)) = line.split_once("Depends: ") {
-            dependencies.entry(package).or_default().push(dependency.trim());
-        } else if !line.starts_with(' ') {
-            package = line.trim();
-        }
-    }
-    let mut found: BTreeSet<String> = roots.iter().cloned().collect();
-    let mut queue: Vec<String> = roots.to_vec();
-    while let Some(package) = queue.pop() {
-        for &dependency in dependencies.get(&*package).into_iter().flatten() {
-            let library = dependency.starts_with("lib") || dependency.starts_with("zlib");
-            if library && found.insert(dependency.to_owned()) {
-                queue.push(dependency.to_owned());
-            }
-        }
-    }
-    found
-}
-
-fn run(command: &mut Command) -> Result<Vec<u8>> {
-    let program = command.get_program().to_owned();
-    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output().with_context(|| {
-        format!("running {}: the recipe needs a Debian or Ubuntu machine", program.display())
-    })?;
-    ensure!(
-        output.status.success(),
-        "{} failed: {}",
-        program.display(),
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(output.stdout)
 }
 
 /// A root file system in the making.
@@ -310,7 +232,7 @@ impl Root {
             .arg(package)
             .stdout(Stdio::piped())
             .spawn()
-            .context("running dpkg-deb: the recipe needs a Debian or Ubuntu machine")?;
+            .context("running dpkg-deb")?;
         let mut output = child.stdout.take().context("dpkg-deb has no output")?;
         let copied = self.copy(&mut output);
         // To the end, or dpkg-deb would complain of a closed pipe.
@@ -414,25 +336,6 @@ mod tests {
         ] {
             assert_eq!(merged(Path::new(path)), Path::new(expected), "{path}");
         }
-    }
-
-    #[test]
-    fn libraries_are_followed_and_what_installs_is_not() {
-        let depends = "\
-iproute2
-  Depends: debconf
- |Depends: libelf1
-  PreDepends: libc6
-libelf1
-  Depends: zlib1g
-debconf
-  Depends: libperl
-<virtual>
-zlib1g
-  Depends: libc6
-";
-        let found = libraries(&["iproute2".into()], depends);
-        assert_eq!(Vec::from_iter(&found), ["iproute2", "libc6", "libelf1", "zlib1g"]);
     }
 
     #[test]

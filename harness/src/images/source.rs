@@ -57,14 +57,19 @@ impl Workspace {
     /// What an image is made of, however it is built, relative to the root: files and whole directories.
     pub fn inputs(kind: Kind) -> &'static [&'static str] {
         match kind {
-            Kind::Pod => {
-                &["docker/pod.Dockerfile", "docker/recipe", "harness/src/images/recipe.rs"]
-            }
+            Kind::Pod => &[
+                "docker/packages/src/debian.rs",
+                "docker/pod.Dockerfile",
+                "docker/recipe",
+                "harness/src/images/recipe.rs",
+            ],
             Kind::Node => &[
                 "Cargo.lock",
                 "Cargo.toml",
                 "checker/Cargo.toml",
                 "docker/node.Dockerfile",
+                "docker/packages/Cargo.toml",
+                "docker/packages/src/debian.rs",
                 "docker/recipe",
                 "harness/Cargo.toml",
                 "harness/src/images/recipe.rs",
