@@ -1,30 +1,32 @@
-//! The node and the real `etcdctl` 3.4.
+//! The node and the real `etcdctl`, 3.4 or 3.5.
 
-use std::{
-    io::{ErrorKind, Write},
-    process::{Command, Stdio},
-};
+use std::{io::Write, path::Path, process::Stdio, sync::LazyLock};
 
 use crate::cluster::Cluster;
+
+/// The program. The first test that needs it fetches it, and prints its version even if the
+/// test's own output is captured.
+static ETCDCTL: LazyLock<Result<packages::Program, String>> = LazyLock::new(|| {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let search = packages::Search::new(packages::Machine::this(), packages::directory(workspace));
+    let say = |text: &str| drop(writeln!(std::io::stderr(), "{text}"));
+    search.find(&packages::ETCDCTL, &say).map_err(|error| format!("{error:#}"))
+});
 
 /// Runs `etcdctl` with the arguments in `line`, split at blanks, and this input; returns what it
 /// printed, or fails with what it complained of.
 fn etcdctl(endpoints: &str, line: &str, input: &str) -> Result<String, String> {
-    let spawned = Command::new("etcdctl")
+    let program = ETCDCTL.as_ref().unwrap_or_else(|why| panic!("{why}"));
+    let mut child = program
+        .command()
         .env("ETCDCTL_API", "3")
         .args(["--endpoints", endpoints])
         .args(line.split_whitespace())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(why) if why.kind() == ErrorKind::NotFound => {
-            panic!("etcdctl is not installed; this test needs the Debian package etcd-client")
-        }
-        Err(why) => panic!("etcdctl does not start: {why}"),
-    };
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     if output.status.success() {
@@ -144,7 +146,7 @@ async fn the_cluster_can_be_looked_at() {
 async fn health_follows_the_quorum() {
     let mut cluster = Cluster::started(3).await;
     let all = endpoints(&cluster);
-    // etcdctl 3.4 prints its findings on stderr.
+    // etcdctl prints its findings on stderr.
     assert!(etcdctl(&all, "endpoint health", "").is_ok());
     cluster.kill(2);
     cluster.leader().await;
