@@ -217,7 +217,9 @@ async fn build(
         (Err(error), None) => Err(error.context(format!("building the {name} image by recipe"))),
         (Err(error), Some(refused)) => Err(anyhow!(
             "the {name} image cannot be built, neither by its Dockerfile ({refused:#}) nor by \
-             recipe ({error:#})"
+             recipe ({error:#}). Let the Docker daemon reach a registry, or name images that it \
+             has in RAFT_LAB_BASE_IMAGE and RAFT_LAB_RUST_IMAGE; or run on a Debian or Ubuntu \
+             whose apt-get reaches its packages"
         )),
     }
 }
