@@ -9,6 +9,7 @@
 mod common;
 
 use std::{
+    process::Stdio,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -16,8 +17,8 @@ use std::{
 use bollard::{
     Docker, body_full,
     query_parameters::{
-        BuildImageOptions, InspectContainerOptions, LogsOptionsBuilder, RemoveContainerOptions,
-        StartContainerOptions,
+        BuildImageOptions, InspectContainerOptions, ListContainersOptions, LogsOptionsBuilder,
+        RemoveContainerOptions, StartContainerOptions,
     },
 };
 use futures::StreamExt;
@@ -135,6 +136,62 @@ async fn a_failing_build_shows_its_output() {
     let text = format!("{error:#}");
     assert!(text.contains("cargo: not found"), "{text}");
     assert!(docker.inspect_image(node).await.is_err());
+}
+
+#[tokio::test]
+async fn where_no_way_works_the_harness_ends_with_code_3_and_says_what_to_do() {
+    let Some(docker) = common::docker("images on a machine that is no Debian").await else {
+        return;
+    };
+    // Sources of which no image exists yet.
+    let root = tempfile::tempdir().unwrap();
+    let workspace = Workspace::find().unwrap();
+    for file in
+        workspace.files(Kind::Node).unwrap().into_iter().chain(workspace.files(Kind::Pod).unwrap())
+    {
+        let copy = root.path().join(&file);
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(workspace.root().join(&file), copy).unwrap();
+    }
+    let recipe = root.path().join("docker/recipe");
+    let changed = std::fs::read_to_string(&recipe).unwrap() + "# Another machine.\n";
+    std::fs::write(recipe, changed).unwrap();
+
+    let empty = tempfile::tempdir().unwrap();
+    let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_harness"))
+        .args(["test", "--cluster", "docker", "--time", "5s", "--seed", "17"])
+        .env("CARGO_MANIFEST_DIR", root.path().join("harness"))
+        .env("RAFT_LAB_BASE_IMAGE", "raft-lab-test/none:none")
+        .env("PATH", empty.path())
+        .current_dir(root.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let process = child.id().unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    for part in [
+        "the pod image cannot be built, neither by its Dockerfile",
+        "apt-get is not on this machine, which is no Debian or Ubuntu",
+        "Let the Docker daemon reach a registry",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let results = std::fs::read_dir(root.path().join("results")).into_iter().flatten();
+    assert_eq!(results.count(), 0, "a run directory is left");
+    // A run's id names the process.
+    let options = ListContainersOptions {
+        all: true,
+        filters: Some(
+            [("label".to_owned(), vec![harness::cluster::docker::RUN.to_owned()])].into(),
+        ),
+        ..Default::default()
+    };
+    let containers = docker.list_containers(Some(options)).await.unwrap();
+    let ours = format!("-{process:x}-");
+    let left = containers.into_iter().flat_map(|container| container.names.unwrap_or_default());
+    assert_eq!(Vec::from_iter(left.filter(|name| name.contains(&ours))), Vec::<String>::new());
 }
 
 /// A stand-in for the Rust image: its `cargo` checks that it got the sources and makes a script.
