@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::cluster::docker::{Cluster, Link};
+use harness::{cluster::docker::Cluster, nemesis::Link};
 
 fn both(a: u64, b: u64) -> [Link; 2] {
     [Link { from: a, to: b }, Link { from: b, to: a }]

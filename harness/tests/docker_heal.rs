@@ -8,8 +8,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use harness::{
-    cluster::docker::{Cluster, Link, NodeId},
+    cluster::docker::Cluster,
     images,
+    nemesis::{Link, NodeId},
     system::{Node, Observation},
 };
 

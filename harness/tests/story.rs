@@ -17,7 +17,8 @@ use checker::{
 };
 use harness::{
     campaign::{Detector, Situation, Tally},
-    cluster::sim::{Happening, Loss, Observer, Stage, simulate, simulate_observed},
+    cluster::sim::{Loss, Observer, SimEvent, simulate, simulate_observed},
+    exercise::Stage,
     nemesis::{Fault, Injection, Target},
     plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
     run::simulation::files,
@@ -70,29 +71,29 @@ struct Witness {
 }
 
 impl Observer for Witness {
-    fn observe(&mut self, now: Duration, what: Happening<'_>) {
+    fn observe(&mut self, now: Duration, what: SimEvent<'_>) {
         assert!(self.now <= now, "time went back");
         self.now = now;
         match what {
-            Happening::Sent { id, copy_of, .. } => {
+            SimEvent::Sent { id, copy_of, .. } => {
                 assert!(self.in_flight.insert(id), "message {id} was sent twice");
                 self.sent += 1;
                 self.copies += u64::from(copy_of.is_some());
             }
-            Happening::Delivered { id, .. } => {
+            SimEvent::Delivered { id, .. } => {
                 assert!(self.in_flight.remove(&id), "message {id} was not in flight");
                 self.delivered += 1;
             }
-            Happening::Lost { id, why, .. } => {
+            SimEvent::Lost { id, why, .. } => {
                 assert!(self.in_flight.remove(&id), "message {id} was not in flight");
                 *self.lost.entry(why).or_default() += 1;
             }
-            Happening::Started { .. } => self.started += 1,
-            Happening::Ended { .. } => self.ended += 1,
-            Happening::Step(_) => self.steps += 1,
-            Happening::Client { event, .. } => self.client.push(event.clone()),
-            Happening::Fault(record) => self.faults.push(record.clone()),
-            Happening::Stage(stage) => self.stages.push(stage),
+            SimEvent::Started { .. } => self.started += 1,
+            SimEvent::Ended { .. } => self.ended += 1,
+            SimEvent::Step(_) => self.steps += 1,
+            SimEvent::Client { event, .. } => self.client.push(event.clone()),
+            SimEvent::Fault(record) => self.faults.push(record.clone()),
+            SimEvent::Stage(stage) => self.stages.push(stage),
             _ => {}
         }
     }
@@ -327,7 +328,7 @@ fn a_diagram_marks_the_operations_of_a_violation() {
 fn a_story_says_who_stands_by_itself_and_who_was_told_of_a_term() {
     let mut teller = Teller::new(&small());
     let mut now = Duration::ZERO;
-    let mut see = |what: &[Happening<'_>]| {
+    let mut see = |what: &[SimEvent<'_>]| {
         now += Duration::from_millis(1);
         for what in what {
             teller.observe(now, *what);
@@ -337,15 +338,15 @@ fn a_story_says_who_stands_by_itself_and_who_was_told_of_a_term() {
         |term| Record { node: 2, boot: 1, seq: 0, clock: 0, time: 0, event: Event::Term { term } };
     let ask = Body::RequestVote { last_index: 0, last_term: 0 };
     let message = Message { from: 1, to: 2, term: 4, clock: 0, body: ask };
-    see(&[Happening::Timer { node: 2 }, Happening::Step(&record(3))]);
+    see(&[SimEvent::Timer { node: 2 }, SimEvent::Step(&record(3))]);
     // It wakes up for the time, and finds a message that waited.
     see(&[
-        Happening::Timer { node: 2 },
-        Happening::Delivered { id: 1, message: &message },
-        Happening::Step(&record(4)),
+        SimEvent::Timer { node: 2 },
+        SimEvent::Delivered { id: 1, message: &message },
+        SimEvent::Step(&record(4)),
     ]);
     // It wakes up for what waited, and its time is over.
-    see(&[Happening::Resumed { node: 2 }, Happening::Step(&record(5))]);
+    see(&[SimEvent::Resumed { node: 2 }, SimEvent::Step(&record(5))]);
     let verdict = Verdict::of(Vec::new());
     let story = teller.tell(&verdict, &Shown::default());
     for term in [3, 5] {

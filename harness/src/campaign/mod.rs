@@ -24,8 +24,9 @@ use checker::{
 
 use crate::{
     cluster::sim::{Simulation, simulate_observed},
+    panics::words,
     plan::Plan,
-    run::{simulation, words},
+    run::simulation,
 };
 
 pub use digest::Digest;

@@ -26,7 +26,7 @@ use super::{
     Judged,
     shrink::{self, Refused, Settings},
 };
-use crate::{cluster::sim::simulate, plan::Plan, run::words};
+use crate::{cluster::sim::simulate, panics::words, plan::Plan};
 
 /// Makes the plan of a seed, of the correct node.
 pub type Planner<'a> = &'a (dyn Fn(u64) -> anyhow::Result<Plan> + Sync);

@@ -10,7 +10,10 @@ use super::{
     plan::{Defaults, PlanOptions},
 };
 use crate::{
-    cluster::docker::{self, NoDaemon},
+    cluster::{
+        self,
+        docker::{self, NoDaemon},
+    },
     plan::{ClusterKind, Plan},
     run::{self, Counts, Finished, Judgement, Settings, Stop},
 };
@@ -59,6 +62,7 @@ impl Args {
         };
         plan.cluster = self.cluster.unwrap_or(plan.cluster);
         plan.validate()?;
+        cluster::check(&plan)?;
         ensure!(
             plan.cluster == ClusterKind::Docker || base_port.is_none(),
             "--base-port is for containers: simulated nodes have no ports"

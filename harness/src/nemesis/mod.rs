@@ -11,11 +11,11 @@
 //! - [`overlap`]: what a fault may do while others are active;
 //! - [`trouble`]: what can be wrong with a network, a disk or a clock.
 //!
-//! Kills, pauses and partitions happen on containers and in simulation alike. Faults of the network,
-//! of disks and of clocks are simulated only.
+//! Each kind of cluster says which faults it can suffer: see `cluster::supports`.
 //!
-//! To add a fault: a variant of [`Fault`], its name in [`spec`], how to install, prove and heal
-//! it in `run::faults` and in `cluster::sim`.
+//! To add a fault: a variant of [`Fault`] with its arms in `kind`, `variant` and `target_mut`, its
+//! name in [`spec`], and its file in [`crate::exercise`], which says what it orders and what proves
+//! it.
 
 pub mod overlap;
 pub mod schedule;
@@ -24,7 +24,7 @@ pub mod spec;
 pub mod target;
 pub mod trouble;
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,21 +63,21 @@ pub enum Fault {
         #[serde(default = "one", skip_serializing_if = "is_one")]
         target: Target,
     },
-    /// All links of the target misbehave. Simulated only.
+    /// All links of the target misbehave.
     Network {
         /// How.
         how: NetworkTrouble,
         /// Whose links.
         target: Target,
     },
-    /// The target's disks misbehave. Simulated only.
+    /// The target's disks misbehave.
     Disk {
         /// How.
         how: DiskTrouble,
         /// Whose disks.
         target: Target,
     },
-    /// The target's clocks go wrong. Simulated only.
+    /// The target's clocks go wrong.
     Clock {
         /// How.
         how: ClockTrouble,
@@ -107,20 +107,30 @@ impl Fault {
         }
     }
 
-    /// Whether only a simulated cluster can suffer it.
-    pub fn is_simulated_only(&self) -> bool {
-        matches!(self, Self::Network { .. } | Self::Disk { .. } | Self::Clock { .. })
+    /// What narrows its kind, if anything does.
+    fn variant(&self) -> Option<&'static str> {
+        match self {
+            Self::Network { how, .. } => Some(how.name()),
+            Self::Disk { how, .. } => Some(how.name()),
+            Self::Clock { how, .. } => Some(how.name()),
+            Self::Kill { .. } | Self::Pause { .. } | Self::Partition { .. } => None,
+        }
+    }
+
+    /// The shape of a fault that cuts links.
+    fn shape(&self) -> Option<Shape> {
+        match self {
+            Self::Partition { shape, .. } => Some(*shape),
+            _ => None,
+        }
     }
 
     /// The target or shape in words: `leader`, `leader alone`, `deaf: leader`, `fail-sync: one`.
     pub fn what(&self) -> String {
-        match self {
-            Self::Kill { target } | Self::Pause { target } => target.to_string(),
-            Self::Partition { shape, target: Target::One } => shape.words().to_owned(),
-            Self::Partition { shape, target } => format!("{}: {target}", shape.words()),
-            Self::Network { how, target } => format!("{}: {target}", how.name()),
-            Self::Disk { how, target } => format!("{}: {target}", how.name()),
-            Self::Clock { how, target } => format!("{}: {target}", how.name()),
+        match (self.shape().map(Shape::words).or(self.variant()), self.target()) {
+            (None, target) => target.to_string(),
+            (Some(shape), Target::One) if self.shape().is_some() => shape.to_owned(),
+            (Some(narrower), target) => format!("{narrower}: {target}"),
         }
     }
 
@@ -147,52 +157,62 @@ impl Fault {
         }
     }
 
-    /// Whether it has no nodes while there is no leader.
+    /// Whether it is aimed relative to the leader, and skipped where none is known.
     pub fn needs_leader(&self) -> bool {
-        let relative = |target: &Target| matches!(target, Target::Leader | Target::Followers);
-        match self {
-            Self::Kill { target }
-            | Self::Pause { target }
-            | Self::Network { target, .. }
-            | Self::Disk { target, .. }
-            | Self::Clock { target, .. } => relative(target),
-            Self::Partition { shape, target } => {
-                matches!(shape, Shape::LeaderAlone | Shape::LeaderMinority)
-                    || (shape.takes_target() && relative(target))
+        let relative = matches!(self.target(), Target::Leader | Target::Followers);
+        match self.shape() {
+            Some(Shape::LeaderAlone | Shape::LeaderMinority) => true,
+            Some(shape) => shape.takes_target() && relative,
+            None => relative,
+        }
+    }
+
+    /// The nodes and links it means now; only a fault that cuts links has some.
+    ///
+    /// # Errors
+    /// It has no nodes now.
+    pub fn resolve(
+        &self,
+        nodes: &[NodeId],
+        leader: Option<NodeId>,
+        pick: u64,
+    ) -> Result<Cut, Unresolved> {
+        match self.shape() {
+            Some(shape) => shape.resolve(self.target(), nodes, leader, pick),
+            None => {
+                let nodes = self.target().resolve(nodes, leader, pick)?;
+                Ok(Cut { nodes, links: BTreeSet::new() })
             }
         }
     }
 
     /// Says why a cluster of so many nodes cannot suffer this fault, if it cannot.
     pub fn impossible(&self, nodes: u64) -> Option<String> {
+        let target = self.target();
         let too_small = |least: u64| {
             (nodes < least).then(|| {
                 format!("`{self}` needs at least {least} nodes, and there {}", count(nodes))
             })
         };
-        let absent = |target: &Target| match target {
-            Target::Node(id) if *id > nodes => {
+        let absent = match target {
+            Target::Node(id) if id > nodes => {
                 Some(format!("`{self}` names node n{id}, and there {}", count(nodes)))
             }
             _ => None,
         };
-        match self {
-            Self::Kill { target }
-            | Self::Pause { target }
-            | Self::Disk { target, .. }
-            | Self::Clock { target, .. } => too_small(target.least()).or_else(|| absent(target)),
-            Self::Network { target, .. } => {
-                too_small(target.least().max(2)).or_else(|| absent(target))
-            }
-            Self::Partition { shape, target } if !shape.takes_target() => (*target != Target::One)
+        match self.shape() {
+            Some(shape) if !shape.takes_target() => (target != Target::One)
                 .then(|| format!("`{self}`: the shape {shape} takes no target"))
                 .or_else(|| too_small(shape.least())),
-            Self::Partition { target: Target::All, .. } => {
+            Some(_) if target == Target::All => {
                 Some(format!("`{self}` cuts nothing: nobody is left on the other side"))
             }
-            Self::Partition { shape, target } => {
-                too_small(shape.least().max(target.least())).or_else(|| absent(target))
+            Some(shape) => too_small(shape.least().max(target.least())).or(absent),
+            // A node alone has no links.
+            None if matches!(self, Self::Network { .. }) => {
+                too_small(target.least().max(2)).or(absent)
             }
+            None => too_small(target.least()).or(absent),
         }
     }
 }
@@ -204,15 +224,12 @@ fn count(nodes: u64) -> String {
 impl fmt::Display for Fault {
     /// As `--faults` takes it: `kill:leader`, `partition:deaf:leader`, `disk:flip:one`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Kill { target } | Self::Pause { target } => {
-                write!(f, "{}:{target}", self.kind())
-            }
-            Self::Partition { shape, target: Target::One } => write!(f, "partition:{shape}"),
-            Self::Partition { shape, target } => write!(f, "partition:{shape}:{target}"),
-            Self::Network { how, target } => write!(f, "network:{}:{target}", how.name()),
-            Self::Disk { how, target } => write!(f, "disk:{}:{target}", how.name()),
-            Self::Clock { how, target } => write!(f, "clock:{}:{target}", how.name()),
+        let (kind, target) = (self.kind(), self.target());
+        match (self.shape(), self.variant()) {
+            (Some(shape), _) if target == Target::One => write!(f, "{kind}:{shape}"),
+            (Some(shape), _) => write!(f, "{kind}:{shape}:{target}"),
+            (None, Some(variant)) => write!(f, "{kind}:{variant}:{target}"),
+            (None, None) => write!(f, "{kind}:{target}"),
         }
     }
 }
@@ -289,16 +306,7 @@ mod tests {
         let nodes = [1, 2, 3, 4, 5];
         for fault in menu.items.into_iter().flatten() {
             assert!(KINDS.contains(&fault.kind()), "{fault}");
-            let resolved = match fault {
-                Fault::Kill { target }
-                | Fault::Pause { target }
-                | Fault::Network { target, .. }
-                | Fault::Disk { target, .. }
-                | Fault::Clock { target, .. } => target.resolve(&nodes, None, 0).map(drop),
-                Fault::Partition { shape, target } => {
-                    shape.resolve(target, &nodes, None, 0).map(drop)
-                }
-            };
+            let resolved = fault.resolve(&nodes, None, 0).map(drop);
             assert_eq!(resolved == Err(Unresolved::NoLeader), fault.needs_leader(), "{fault}");
         }
     }

@@ -9,8 +9,8 @@
 //!   paused, and they count as down from then on: they may stop at any moment.
 //! - A disk is slowed, and a clock set wrong, by one fault at a time. These last through kills and
 //!   pauses of the node, as the machine is the same.
-//! - Cuts add up: a link is whole again when the last cut that holds it is healed. So the heal of a
-//!   cut is proved on the links that no other cut holds in either direction.
+//! - Cuts and network troubles add up: a link is whole again when the last fault that holds it is
+//!   healed. So a heal is proved on the links that no other fault holds in either direction.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,7 @@ pub struct Holds {
     paused: BTreeMap<NodeId, FaultId>,
     parts: BTreeMap<(Part, NodeId), FaultId>,
     cuts: BTreeMap<FaultId, BTreeSet<Link>>,
+    troubles: BTreeMap<FaultId, BTreeSet<Link>>,
 }
 
 /// The part of a request that a fault got.
@@ -122,13 +123,17 @@ impl Holds {
         self.cuts.insert(fault, links.clone());
     }
 
+    /// Holds links troubled, in both directions.
+    pub fn trouble(&mut self, fault: FaultId, links: &BTreeSet<Link>) {
+        self.troubles.insert(fault, links.clone());
+    }
+
     /// Those of `links` that would be whole if `fault` were healed, there and back.
     pub fn whole_without(&self, fault: FaultId, links: &BTreeSet<Link>) -> BTreeSet<Link> {
         let held = |link: &Link| {
             let back = Link { from: link.to, to: link.from };
-            self.cuts
-                .iter()
-                .any(|(by, cut)| *by != fault && (cut.contains(link) || cut.contains(&back)))
+            let mut held = self.cuts.iter().chain(&self.troubles);
+            held.any(|(by, links)| *by != fault && (links.contains(link) || links.contains(&back)))
         };
         links.iter().copied().filter(|link| !held(link)).collect()
     }
@@ -149,6 +154,7 @@ impl Holds {
         self.paused.retain(|_, by| *by != fault);
         self.parts.retain(|_, by| *by != fault);
         self.cuts.remove(&fault);
+        self.troubles.remove(&fault);
     }
 }
 

@@ -334,11 +334,6 @@ impl Plan {
                 bail!("fault {number}: {why}");
             }
             ensure!(
-                self.cluster == ClusterKind::Sim || !fault.is_simulated_only(),
-                "fault {number}: `{fault}` exists in simulation only, containers cannot suffer it; \
-                 run the plan with --cluster sim"
-            );
-            ensure!(
                 injection.lasts >= self.fault_min(),
                 "fault {number} ({fault}) must last at least {}",
                 humantime::format_duration(self.fault_min())

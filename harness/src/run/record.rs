@@ -4,18 +4,20 @@ use std::{
     fs::File,
     io::{BufWriter, Write},
     path::Path,
-    sync::{Mutex, PoisonError, mpsc},
+    sync::mpsc,
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, anyhow};
 use checker::{
+    evidence::Run,
     fault,
     history::{Event, Kind},
 };
 
 use super::live::Live;
+use crate::exercise::{Note, Stage};
 
 /// Operations by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,26 +30,78 @@ pub struct Counts {
     pub info: u64,
 }
 
-/// `history.jsonl`. Events get their index and time here, in one order; a thread of its own writes
-/// them, hands them to the kernel whenever it has caught up, and then has them checked.
+/// All that a run on containers records: `history.jsonl`, `faults.jsonl`, and what `run.json` will
+/// say.
 #[derive(Debug)]
-pub(super) struct History {
-    state: Mutex<State>,
-    writer: Mutex<Option<JoinHandle<std::io::Result<()>>>>,
-    start: Instant,
+pub(super) struct Recorder {
+    history: History,
+    faults: Faults,
+    /// What `run.json` will say.
+    pub(super) run: Run,
+    /// The load has begun: there is something to judge.
+    pub(super) began: bool,
 }
 
+impl Recorder {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// The files cannot be created.
+    pub(super) fn create(dir: &Path, run: Run, live: Live) -> anyhow::Result<Self> {
+        let (history, faults) = (History::create(dir, live)?, Faults::create(dir)?);
+        Ok(Self { history, faults, run, began: false })
+    }
+
+    /// Records something.
+    pub(super) fn note(&mut self, note: Note, time: Duration) {
+        match note {
+            Note::Operation { event, .. } => self.history.record(event),
+            Note::Fault(record) => self.faults.record(&record),
+            Note::Stage(Stage::Load) => {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+                self.run.started = nanoseconds(now.unwrap_or_default());
+                self.began = true;
+            }
+            Note::Stage(Stage::Recovery) => self.run.healed = Some(nanoseconds(time)),
+            Note::Stage(_) => {}
+            Note::FinalHashes(hashes) => self.run.final_hashes = hashes,
+            Note::Crash(crash) => self.run.crashes.push(crash),
+            Note::Incomplete(why) => self.run.incomplete.push(why),
+        }
+    }
+
+    /// Operations that have ended.
+    pub(super) fn counts(&self) -> Counts {
+        self.history.counts
+    }
+
+    /// Writes what is left; what `run.json` is to say.
+    pub(super) fn finish(self) -> Run {
+        let Self { history, faults, mut run, .. } = self;
+        run.duration = history.last;
+        for closed in [history.close(), faults.close()] {
+            if let Err(error) = closed {
+                run.incomplete.push(format!("{error:#}"));
+            }
+        }
+        run
+    }
+}
+
+/// `history.jsonl`. Events are numbered here; a thread of its own writes them, hands them to the
+/// kernel whenever it has caught up, and then has them checked.
 #[derive(Debug)]
-struct State {
-    sender: Option<mpsc::Sender<Event>>,
+struct History {
+    sender: mpsc::Sender<Event>,
+    writer: JoinHandle<std::io::Result<()>>,
     next: u64,
+    /// Time of the last event, in nanoseconds.
     last: u64,
     counts: Counts,
 }
 
 impl History {
-    /// A history that starts now.
-    pub(super) fn create(dir: &Path, start: Instant, live: Live) -> anyhow::Result<Self> {
+    fn create(dir: &Path, live: Live) -> anyhow::Result<Self> {
         let path = dir.join("history.jsonl");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
         let (sender, receiver) = mpsc::channel::<Event>();
@@ -55,47 +109,30 @@ impl History {
             .name("history".to_owned())
             .spawn(move || write(BufWriter::with_capacity(1 << 16, file), &receiver, live))
             .context("could not start the thread that writes the history")?;
-        let state = State { sender: Some(sender), next: 0, last: 0, counts: Counts::default() };
-        Ok(Self { state: Mutex::new(state), writer: Mutex::new(Some(writer)), start })
+        Ok(Self { sender, writer, next: 0, last: 0, counts: Counts::default() })
     }
 
-    /// Records an event; its index and time are filled in.
-    pub(super) fn record(&self, mut event: Event) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        event.index = state.next;
-        event.time = nanoseconds(self.start);
-        state.next += 1;
-        state.last = event.time;
+    /// Records an event; its index is filled in.
+    fn record(&mut self, mut event: Event) {
+        event.index = self.next;
+        self.next += 1;
+        self.last = event.time;
         match event.kind {
             Kind::Invoke => {}
-            Kind::Ok => state.counts.ok += 1,
-            Kind::Fail => state.counts.fail += 1,
-            Kind::Info => state.counts.info += 1,
+            Kind::Ok => self.counts.ok += 1,
+            Kind::Fail => self.counts.fail += 1,
+            Kind::Info => self.counts.info += 1,
         }
-        if let Some(sender) = &state.sender {
-            // A writer that is gone has met an error, which `close` returns.
-            let _ = sender.send(event);
-        }
+        // A writer that is gone has met an error, which `close` returns.
+        let _ = self.sender.send(event);
     }
 
-    /// Operations that have ended.
-    pub(super) fn counts(&self) -> Counts {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).counts
-    }
-
-    /// Time of the last event, in nanoseconds.
-    pub(super) fn last(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).last
-    }
-
-    /// Writes what is left. Events recorded later are dropped.
-    pub(super) fn close(&self) -> anyhow::Result<()> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).sender = None;
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match writer.map(JoinHandle::join) {
-            Some(Ok(result)) => result.context("history.jsonl could not be written"),
-            Some(Err(_)) => Err(anyhow!("the thread that writes history.jsonl panicked")),
-            None => Ok(()),
+    /// Writes what is left.
+    fn close(self) -> anyhow::Result<()> {
+        drop(self.sender);
+        match self.writer.join() {
+            Ok(result) => result.context("history.jsonl could not be written"),
+            Err(_) => Err(anyhow!("the thread that writes history.jsonl panicked")),
         }
     }
 }
@@ -130,46 +167,36 @@ fn line(file: &mut impl Write, value: &impl serde::Serialize) -> std::io::Result
 
 /// `faults.jsonl`, written line by line.
 #[derive(Debug)]
-pub(super) struct Faults {
-    file: Mutex<(File, Option<std::io::Error>)>,
-    start: Instant,
+struct Faults {
+    file: File,
+    error: Option<std::io::Error>,
 }
 
 impl Faults {
-    /// An account that starts now.
-    pub(super) fn create(dir: &Path, start: Instant) -> anyhow::Result<Self> {
+    fn create(dir: &Path) -> anyhow::Result<Self> {
         let path = dir.join("faults.jsonl");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { file: Mutex::new((file, None)), start })
+        Ok(Self { file, error: None })
     }
 
-    /// Nanoseconds since the start.
-    pub(super) fn now(&self) -> u64 {
-        nanoseconds(self.start)
-    }
-
-    /// Writes a record.
-    pub(super) fn record(&self, record: &fault::Record) {
-        let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let (file, error) = &mut *guard;
+    fn record(&mut self, record: &fault::Record) {
         let mut text = Vec::new();
-        let result = line(&mut text, record).and_then(|()| file.write_all(&text));
+        let result = line(&mut text, record).and_then(|()| self.file.write_all(&text));
         if let Err(now) = result {
-            error.get_or_insert(now);
+            self.error.get_or_insert(now);
         }
     }
 
     /// The first error that writing met.
-    pub(super) fn close(&self) -> anyhow::Result<()> {
-        let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        guard.1.take().map_or(Ok(()), |error| {
+    fn close(self) -> anyhow::Result<()> {
+        self.error.map_or(Ok(()), |error| {
             Err(anyhow::Error::new(error).context("faults.jsonl could not be written"))
         })
     }
 }
 
-fn nanoseconds(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -181,7 +208,7 @@ mod tests {
     fn event(kind: Kind) -> Event {
         Event {
             index: 0,
-            time: 0,
+            time: 7,
             process: 3,
             kind,
             f: Function::Write,
@@ -196,30 +223,29 @@ mod tests {
     #[test]
     fn events_are_numbered_counted_and_written_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let history = History::create(dir.path(), Instant::now(), Live::new().0).unwrap();
+        let mut history = History::create(dir.path(), Live::new().0).unwrap();
         for kind in [Kind::Invoke, Kind::Ok, Kind::Invoke, Kind::Fail, Kind::Invoke, Kind::Info] {
             history.record(event(kind));
         }
-        assert_eq!(history.counts(), Counts { ok: 1, fail: 1, info: 1 });
+        assert_eq!(history.counts, Counts { ok: 1, fail: 1, info: 1 });
+        assert_eq!(history.last, 7);
         history.close().unwrap();
         let text = std::fs::read_to_string(dir.path().join("history.jsonl")).unwrap();
         let events: Vec<Event> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(events.iter().map(|event| event.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
-        assert!(events.is_sorted_by_key(|event| event.time));
-        assert_eq!(history.last(), events[5].time);
     }
 
     #[test]
     fn what_was_recorded_reaches_the_file_before_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let history = History::create(dir.path(), Instant::now(), Live::new().0).unwrap();
+        let mut history = History::create(dir.path(), Live::new().0).unwrap();
         history.record(event(Kind::Invoke));
         let path = dir.path().join("history.jsonl");
-        let deadline = Instant::now() + std::time::Duration::from_secs(5);
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
         while std::fs::read_to_string(&path).unwrap().is_empty() {
-            assert!(Instant::now() < deadline, "nothing was written");
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            assert!(std::time::Instant::now() < deadline, "nothing was written");
+            std::thread::sleep(Duration::from_millis(5));
         }
         history.close().unwrap();
     }

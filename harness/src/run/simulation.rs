@@ -24,13 +24,10 @@ use super::{
     save,
 };
 use crate::{
-    cluster::sim::{Simulation, simulate},
+    cluster::sim::{STOPPED, Simulation, simulate},
     plan::{ClusterKind, Plan},
     report,
 };
-
-/// How a run that a stop cut short begins to say so.
-pub(crate) const STOPPED: &str = "the run was stopped after";
 
 /// Simulates a plan, and writes and judges the run directory.
 pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {

@@ -15,7 +15,8 @@ use super::{
     words::{self, count, length},
 };
 use crate::{
-    cluster::sim::{Happening, MessageId, Observer, Stage},
+    cluster::sim::{MessageId, Observer, SimEvent},
+    exercise::Stage,
     nemesis::NodeId,
     plan::Plan,
 };
@@ -200,51 +201,51 @@ impl Teller {
 }
 
 impl Observer for Teller {
-    fn observe(&mut self, now: Time, what: Happening<'_>) {
+    fn observe(&mut self, now: Time, what: SimEvent<'_>) {
         match what {
-            Happening::Sent { id, copy_of, .. } => {
+            SimEvent::Sent { id, copy_of, .. } => {
                 self.flying.insert(id, (now, copy_of.is_some()));
             }
-            Happening::Delivered { id, message } => self.message(now, id, message, None),
-            Happening::Lost { id, message, why } => {
+            SimEvent::Delivered { id, message } => self.message(now, id, message, None),
+            SimEvent::Lost { id, message, why } => {
                 self.message(now, id, message, Some(words::loss(why)));
             }
-            Happening::Started { node, boot, cut } => {
+            SimEvent::Started { node, boot, cut } => {
                 let started = Node { started: Some((boot, cut)), ..Node::default() };
                 self.nodes.insert(node, started);
             }
-            Happening::Ended { node, ending, unsynced } => {
+            SimEvent::Ended { node, ending, unsynced } => {
                 if let Some(what) = words::ending(ending, unsynced) {
                     self.node(now, node, what);
                 }
             }
-            Happening::Paused { node } => self.node(now, node, "is paused"),
-            Happening::Resumed { node } => self.node(now, node, "goes on"),
-            Happening::Syncing { node, takes, slow: true } => {
+            SimEvent::Paused { node } => self.node(now, node, "is paused"),
+            SimEvent::Resumed { node } => self.node(now, node, "goes on"),
+            SimEvent::Syncing { node, takes, slow: true } => {
                 let what = format!("waits for its disk: a sync takes {}", length(takes));
                 self.node(now, node, what);
             }
-            Happening::Asked { .. }
-            | Happening::Timer { .. }
-            | Happening::Syncing { slow: false, .. }
-            | Happening::Synced { .. }
-            | Happening::Compared { .. } => {}
-            Happening::Rolled { node } => self.node(now, node, "begins a new segment of its log"),
-            Happening::Step(record) => self.step(now, record),
-            Happening::Client { client, event } => {
+            SimEvent::Asked { .. }
+            | SimEvent::Timer { .. }
+            | SimEvent::Syncing { slow: false, .. }
+            | SimEvent::Synced { .. }
+            | SimEvent::Compared { .. } => {}
+            SimEvent::Rolled { node } => self.node(now, node, "begins a new segment of its log"),
+            SimEvent::Step(record) => self.step(now, record),
+            SimEvent::Client { client, event } => {
                 let who = words::who(client, self.clients, self.cluster);
                 self.line(now, who, words::client(event));
             }
-            Happening::Fault(record) => {
+            SimEvent::Fault(record) => {
                 self.line(now, "nemesis".to_owned(), words::fault(record));
             }
-            Happening::Stage(stage) => {
+            SimEvent::Stage(stage) => {
                 if stage == Stage::Load {
                     self.start = now;
                 }
                 self.line(now, String::new(), words::stage(stage).to_owned());
             }
-            Happening::Violation { node, summary } => {
+            SimEvent::Violation { node, summary } => {
                 let what = format!("VIOLATES Raft's safety with this step: {summary}");
                 self.node(now, node, what);
             }

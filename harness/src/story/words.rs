@@ -8,7 +8,10 @@ use checker::{
     history::{self, Function, Kind, Value},
 };
 
-use crate::cluster::sim::{Ending, Loss, Stage};
+use crate::{
+    cluster::sim::{Ending, Loss},
+    exercise::Stage,
+};
 
 /// What a client does or learns: `writes k1=7 through n3`, `has written k1=7`.
 pub(super) fn client(event: &history::Event) -> String {
@@ -138,6 +141,7 @@ pub(super) fn stage(stage: Stage) -> &'static str {
         Stage::Draining => "every node was asked: the load ends",
         Stage::Reading => "the load is over: every key is read",
         Stage::Comparing => "the stores are compared",
+        Stage::Stopping => "the nodes are stopped",
         Stage::Over => "the run is over",
     }
 }

@@ -17,7 +17,7 @@ use checker::{
 };
 use harness::{
     campaign::swarm::{self, Given},
-    cluster::sim::{Happening, Observer, Simulation, simulate, simulate_observed},
+    cluster::sim::{Observer, SimEvent, Simulation, simulate, simulate_observed},
     nemesis::{Injection, Menu},
     plan::{self, ClusterKind, Disk, Honesty, Load, Network, Plan, Storage, Timings, World},
     run::simulation::{compare, files, keep},
@@ -185,7 +185,7 @@ fn faults_are_proved_by_what_happened() {
     let slow = proofs("disk:slow:all", 0);
     assert!(first(&slow, Phase::HealRequested).contains("longest_ms"), "{slow:?}");
     let lossy = proofs("network:lossy:all", 0);
-    assert!(first(&lossy, Phase::Bitten).contains("n1→n3"), "{lossy:?}");
+    assert!(first(&lossy, Phase::Bitten).contains("n3→n1"), "{lossy:?}");
     let reset = proofs("network:reset:leader", 0);
     assert!(first(&reset, Phase::Bitten).contains("lost_in_flight"), "{reset:?}");
     let fast = proofs("clock:fast:one", 0);
@@ -287,8 +287,8 @@ fn a_fault_of_the_network_without_traffic_is_skipped() {
 struct Traffic(BTreeMap<String, u64>);
 
 impl Observer for Traffic {
-    fn observe(&mut self, _: Duration, what: Happening<'_>) {
-        if let Happening::Sent { message, .. } = what {
+    fn observe(&mut self, _: Duration, what: SimEvent<'_>) {
+        if let SimEvent::Sent { message, .. } = what {
             *self.0.entry(format!("n{}→n{}", message.from, message.to)).or_default() += 1;
         }
     }
@@ -531,8 +531,8 @@ fn a_node_that_panics_when_it_starts_is_a_violation() {
 struct Clumsy;
 
 impl Observer for Clumsy {
-    fn observe(&mut self, _: Duration, what: Happening<'_>) {
-        assert!(!matches!(what, Happening::Delivered { .. }), "this test wants it");
+    fn observe(&mut self, _: Duration, what: SimEvent<'_>) {
+        assert!(!matches!(what, SimEvent::Delivered { .. }), "this test wants it");
     }
 }
 

@@ -4,6 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use super::{Extent, Minimal, size::leaves};
 use crate::{
+    cluster,
     nemesis::Injection,
     plan::{ClusterKind, Plan, Storage},
     workload::{Workload, script::Step},
@@ -95,7 +96,7 @@ fn conditions(plan: &Plan) -> Vec<String> {
 /// Why a plan cannot be run there, if it cannot.
 fn on_containers(plan: &Plan) -> Option<String> {
     let plan = Plan { cluster: ClusterKind::Docker, ..plan.clone() };
-    plan.validate().err().map(|error| format!("{error:#}"))
+    plan.validate().and_then(|()| cluster::check(&plan)).err().map(|error| format!("{error:#}"))
 }
 
 /// How much there was of everything, and how much is left.

@@ -7,6 +7,7 @@ use checker::history::{Event, Kind};
 use super::{Reduction, times};
 use crate::{
     cluster::sim::simulate,
+    exercise,
     plan::{Load, Plan},
     workload::{
         Workload,
@@ -24,7 +25,7 @@ pub(super) fn begun(plan: &Plan, history: &[Event]) -> Vec<Step> {
     let clients = plan.load.concurrency;
     // Clients behind those of the load ask whether nodes serve, and read at the end; after an
     // unknown outcome a client goes on under another number.
-    let stride = clients + plan.nodes + 1;
+    let stride = exercise::stride(clients, plan.nodes);
     let begun = history.iter().filter(|event| event.kind == Kind::Invoke);
     begun
         .map(|event| Step {

@@ -7,8 +7,9 @@ use checker::history::{Function, Value};
 use serde_json::Value as Json;
 
 use crate::{
+    cluster,
     nemesis::{Fault, Injection, Shape, Target},
-    plan::{Plan, Storage, World},
+    plan::{ClusterKind, Plan, Storage, World},
     workload::{Workload, script::Step},
 };
 
@@ -120,8 +121,8 @@ pub(super) fn leaves(world: &World) -> Vec<Leaf> {
 fn fault(injection: &Injection) -> u64 {
     let shape = match injection.fault {
         Fault::Partition { shape, .. } => shape_rank(shape),
-        // Simulation alone can show these.
-        fault if fault.is_simulated_only() => 20,
+        // Containers cannot show these.
+        fault if cluster::supports(ClusterKind::Docker, &fault).is_err() => 20,
         _ => 0,
     };
     shape + target_rank(injection.fault.target()) + u64::from(injection.pick != 0)

@@ -11,8 +11,9 @@ use super::{
     size::{leaves, shape_rank, target_rank},
 };
 use crate::{
+    cluster,
     nemesis::{Fault, NodeId, Shape, Target},
-    plan::{Plan, Storage, World},
+    plan::{ClusterKind, Plan, Storage, World},
     workload::{
         Workload, register,
         script::{Script, Step},
@@ -213,7 +214,7 @@ pub(super) fn plainer_faults(finding: &Finding) -> Vec<Plan> {
             }));
         }
         let target = injection.fault.target();
-        if injection.fault.is_simulated_only() {
+        if cluster::supports(ClusterKind::Docker, &injection.fault).is_err() {
             for target in [target].into_iter().chain(targets.iter().copied()) {
                 let cut = Fault::Partition { shape: Shape::One, target };
                 faults.extend([Fault::Kill { target }, Fault::Pause { target }, cut]);

@@ -18,7 +18,7 @@ use super::{
     reigns::{NODES, Reigns},
 };
 use crate::{
-    cluster::sim::{Ending, Happening, MessageId, Observer},
+    cluster::sim::{Ending, MessageId, Observer, SimEvent},
     nemesis::NodeId,
     plan::{NODES_MAX, Plan},
     workload::Workload,
@@ -453,41 +453,41 @@ impl Detector {
 }
 
 impl Observer for Detector {
-    fn observe(&mut self, now: Time, what: Happening<'_>) {
+    fn observe(&mut self, now: Time, what: SimEvent<'_>) {
         match what {
-            Happening::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
-            Happening::Delivered { id, message } => self.delivered(id, message),
-            Happening::Asked { node, request } if kv::is_read(request) => self.asked_for_read(node),
-            Happening::Lost { id, .. } if !self.twins.is_empty() => {
+            SimEvent::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
+            SimEvent::Delivered { id, message } => self.delivered(id, message),
+            SimEvent::Asked { node, request } if kv::is_read(request) => self.asked_for_read(node),
+            SimEvent::Lost { id, .. } if !self.twins.is_empty() => {
                 self.twins.remove(&id);
             }
-            Happening::Started { cut, .. } => {
+            SimEvent::Started { cut, .. } => {
                 if cut > 0 {
                     self.counts.met(Situation::TornTail);
                 }
             }
-            Happening::Ended { node, ending, unsynced } => {
+            SimEvent::Ended { node, ending, unsynced } => {
                 let unsynced = if ending == Ending::Stopped { 0 } else { unsynced };
                 self.resumed(now, node);
                 self.ended(node, unsynced);
             }
-            Happening::Paused { node } => {
+            SimEvent::Paused { node } => {
                 let node = self.node(node);
                 node.paused = node.leads.then_some(now);
             }
-            Happening::Resumed { node } => self.resumed(now, node),
-            Happening::Rolled { .. } => self.counts.met(Situation::SegmentRolled),
-            Happening::Step(record) => self.step(record),
-            Happening::Client { event, .. } => self.client(event),
-            Happening::Fault(record) => self.fault(record),
-            Happening::Compared { store } => self.compared(store),
-            Happening::Lost { .. }
-            | Happening::Asked { .. }
-            | Happening::Timer { .. }
-            | Happening::Syncing { .. }
-            | Happening::Synced { .. }
-            | Happening::Stage(_)
-            | Happening::Violation { .. } => {}
+            SimEvent::Resumed { node } => self.resumed(now, node),
+            SimEvent::Rolled { .. } => self.counts.met(Situation::SegmentRolled),
+            SimEvent::Step(record) => self.step(record),
+            SimEvent::Client { event, .. } => self.client(event),
+            SimEvent::Fault(record) => self.fault(record),
+            SimEvent::Compared { store } => self.compared(store),
+            SimEvent::Lost { .. }
+            | SimEvent::Asked { .. }
+            | SimEvent::Timer { .. }
+            | SimEvent::Syncing { .. }
+            | SimEvent::Synced { .. }
+            | SimEvent::Stage(_)
+            | SimEvent::Violation { .. } => {}
         }
     }
 }

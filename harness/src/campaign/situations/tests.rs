@@ -22,7 +22,7 @@ use proto::{
 
 use super::{Detector, Situation, Tally};
 use crate::{
-    cluster::sim::{Ending, Happening, Loss, Observer},
+    cluster::sim::{Ending, Loss, Observer, SimEvent},
     plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
     system::System,
     workload::{Workload, register},
@@ -66,7 +66,7 @@ impl Run {
         run
     }
 
-    fn see(&mut self, what: Happening<'_>) -> &mut Self {
+    fn see(&mut self, what: SimEvent<'_>) -> &mut Self {
         self.now += Duration::from_millis(1);
         self.detector.observe(self.now, what);
         self
@@ -74,7 +74,7 @@ impl Run {
 
     fn step(&mut self, node: u64, event: Event) -> &mut Self {
         let record = Record { node, boot: 1, seq: 0, clock: 0, time: 0, event };
-        self.see(Happening::Step(&record))
+        self.see(SimEvent::Step(&record))
     }
 
     fn start(
@@ -84,13 +84,13 @@ impl Run {
         hard: (u64, Option<u64>),
         last: Position,
     ) -> &mut Self {
-        self.see(Happening::Started { node, boot, cut: 0 });
+        self.see(SimEvent::Started { node, boot, cut: 0 });
         let (term, vote) = hard;
         self.step(node, Event::Started { term, vote, last, voters: (1..=5).collect() })
     }
 
     fn kill(&mut self, node: u64) -> &mut Self {
-        self.see(Happening::Ended { node, ending: Ending::Killed, unsynced: 0 })
+        self.see(SimEvent::Ended { node, ending: Ending::Killed, unsynced: 0 })
     }
 
     fn term(&mut self, node: u64, term: u64) -> &mut Self {
@@ -127,19 +127,19 @@ impl Run {
     fn send(&mut self, message: &Message) -> u64 {
         self.messages += 1;
         let id = self.messages;
-        self.see(Happening::Sent { id, message, copy_of: None });
+        self.see(SimEvent::Sent { id, message, copy_of: None });
         id
     }
 
     fn copy(&mut self, message: &Message, original: u64) -> u64 {
         self.messages += 1;
         let id = self.messages;
-        self.see(Happening::Sent { id, message, copy_of: Some(original) });
+        self.see(SimEvent::Sent { id, message, copy_of: Some(original) });
         id
     }
 
     fn deliver(&mut self, id: u64, message: &Message) -> &mut Self {
-        self.see(Happening::Delivered { id, message })
+        self.see(SimEvent::Delivered { id, message })
     }
 
     fn pass(&mut self, message: &Message) -> &mut Self {
@@ -148,7 +148,7 @@ impl Run {
     }
 
     fn ask(&mut self, node: u64, request: &Request) -> &mut Self {
-        self.see(Happening::Asked { node, request })
+        self.see(SimEvent::Asked { node, request })
     }
 
     /// A node votes for a candidate in its term.
@@ -167,7 +167,7 @@ impl Run {
             leader: None,
             detail: serde_json::json!({ "rules": rules }),
         };
-        self.see(Happening::Fault(&record))
+        self.see(SimEvent::Fault(&record))
     }
 
     fn client(&mut self, kind: Kind, f: Function, value: Value, node: &str) -> &mut Self {
@@ -183,7 +183,7 @@ impl Run {
             node: Some(node.to_owned()),
             revision: None,
         };
-        self.see(Happening::Client { client: 1, event: &event })
+        self.see(SimEvent::Client { client: 1, event: &event })
     }
 
     fn wait(&mut self, ms: u64) -> &mut Self {
@@ -303,7 +303,7 @@ fn leader_paused() {
             if leads {
                 run.lead(1, 1, at(0, 0));
             }
-            run.see(Happening::Paused { node: 1 }).wait(ms).see(Happening::Resumed { node: 1 });
+            run.see(SimEvent::Paused { node: 1 }).wait(ms).see(SimEvent::Resumed { node: 1 });
         })
     };
     assert_eq!(paused(400, true), 1);
@@ -311,7 +311,7 @@ fn leader_paused() {
     assert_eq!(paused(400, false), 0, "a follower");
     let killed = |ms| {
         met(Situation::LeaderPaused, |run| {
-            run.lead(1, 1, at(0, 0)).see(Happening::Paused { node: 1 }).wait(ms).kill(1);
+            run.lead(1, 1, at(0, 0)).see(SimEvent::Paused { node: 1 }).wait(ms).kill(1);
         })
     };
     assert_eq!((killed(400), killed(200)), (1, 0), "its death ends the pause");
@@ -392,7 +392,7 @@ fn doubled() {
             let copy = run.copy(&one, original);
             for (id, is_copy) in [(copy, true), (original, false)] {
                 if lost == Some(is_copy) {
-                    run.see(Happening::Lost { id, message: &one, why: Loss::Chance });
+                    run.see(SimEvent::Lost { id, message: &one, why: Loss::Chance });
                 } else {
                     run.deliver(id, &one);
                 }
@@ -453,7 +453,7 @@ fn unknown_outcomes() {
         let times = |situation| {
             met(situation, |run| {
                 run.client(kind, Function::Write, value, "n1");
-                run.see(Happening::Compared { store: &store(values) });
+                run.see(SimEvent::Compared { store: &store(values) });
             })
         };
         (times(Situation::UnknownHappened), times(Situation::UnknownDidNot))
@@ -465,7 +465,7 @@ fn unknown_outcomes() {
     assert_eq!(both(&["7"], Kind::Ok, Value::Int(7)), (0, 0), "its outcome is known");
     let mut run = Run::with(Some(10));
     run.client(info, Function::Write, Value::Int(7), "n1");
-    run.see(Happening::Compared { store: &store(&["7"]) });
+    run.see(SimEvent::Compared { store: &store(&["7"]) });
     assert_eq!(run.times(Situation::UnknownHappened), 0, "another write may have had the value");
 }
 
@@ -473,7 +473,7 @@ fn unknown_outcomes() {
 fn crash_unsynced() {
     let ended = |ending, unsynced| {
         met(Situation::CrashUnsynced, |run| {
-            run.see(Happening::Ended { node: 1, ending, unsynced });
+            run.see(SimEvent::Ended { node: 1, ending, unsynced });
         })
     };
     assert_eq!(ended(Ending::Killed, 2), 1);
@@ -485,7 +485,7 @@ fn crash_unsynced() {
 #[test]
 fn torn_tail() {
     let cut = |cut| {
-        met(Situation::TornTail, |run| _ = run.see(Happening::Started { node: 1, boot: 2, cut }))
+        met(Situation::TornTail, |run| _ = run.see(SimEvent::Started { node: 1, boot: 2, cut }))
     };
     assert_eq!((cut(17), cut(0)), (1, 0));
 }
@@ -493,8 +493,8 @@ fn torn_tail() {
 #[test]
 fn segment_rolled() {
     let of = Situation::SegmentRolled;
-    assert_eq!(met(of, |run| _ = run.see(Happening::Rolled { node: 1 })), 1);
-    assert_eq!(met(of, |run| _ = run.see(Happening::Synced { node: 1 })), 0);
+    assert_eq!(met(of, |run| _ = run.see(SimEvent::Rolled { node: 1 })), 1);
+    assert_eq!(met(of, |run| _ = run.see(SimEvent::Synced { node: 1 })), 0);
 }
 
 #[test]

@@ -20,12 +20,14 @@ mod collect;
 mod daemon;
 mod gc;
 mod guard;
+pub mod hands;
 mod label;
 mod network;
 mod pod;
 mod rules;
 mod sandbox;
 mod shell;
+mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -51,7 +53,7 @@ pub use daemon::{NoDaemon, connect};
 pub use gc::{Removed, abandoned, gc, gc_all};
 pub use guard::interrupted;
 pub use label::{OWNER, RUN};
-pub use rules::{Counter, Link};
+pub use rules::Counter;
 
 pub(crate) use daemon::is_missing;
 pub(crate) use sandbox::Sandbox;
@@ -59,14 +61,9 @@ pub(crate) use sandbox::Sandbox;
 use self::{guard::Guard, network::Subnet, pod::Pod};
 use crate::{
     images::{self, Images},
-    plan::Storage,
+    nemesis::{Link, NodeId},
+    plan::{NODES_MAX, Storage},
 };
-
-/// A node, from 1.
-pub type NodeId = u64;
-
-/// A cluster of Raft has an opinion on nine nodes at most; more would only be slow.
-pub const NODES_MAX: usize = 9;
 
 /// Port of the etcd API inside a node's network namespace.
 const CLIENT_PORT: u16 = 2379;
@@ -591,7 +588,7 @@ async fn create_node(
 impl Options {
     fn check(&self) -> Result<()> {
         ensure!(
-            (1..=NODES_MAX).contains(&self.nodes),
+            (1..=NODES_MAX).contains(&(self.nodes as u64)),
             "a cluster has 1 to {NODES_MAX} nodes, not {}",
             self.nodes
         );

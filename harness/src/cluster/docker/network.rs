@@ -14,7 +14,7 @@ use bollard::{
 };
 
 use super::label;
-use crate::cluster::docker::NodeId;
+use crate::nemesis::NodeId;
 
 /// 198.18.0.0/15 has so many networks of 256 addresses.
 const NETWORKS: u32 = 512;

@@ -18,16 +18,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::NodeId;
-
-/// Packets from `from` do not reach `to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Link {
-    /// The sender.
-    pub from: NodeId,
-    /// The receiver, at whom the packets are dropped.
-    pub to: NodeId,
-}
+use crate::nemesis::{Link, NodeId};
 
 /// How many packets a cut has held up on one link.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,10 +5,11 @@
 //! trace whenever it is called. All randomness comes from one generator, and
 //! everything is kept in ordered collections.
 //!
-//! - `world`, `queue`: time, and what happens in it; `stages`: the course of a run;
+//! - `world`, `queue`: time, and what happens in it;
 //! - `process`, `round`: a replica, driven as the server drives it; `disk`, `network`, `clock`: what
 //!   it lives on;
-//! - `client`: the load; `nemesis`: the faults, with their proof;
+//! - `hands`: carries out the orders of [`crate::exercise`], which leads the run; `connections`: of
+//!   clients to nodes; `damage`: what faults do to disks;
 //! - `record`: the evidence, checked for Raft's safety step by step;
 //! - [`Observer`]: is told of all that happens.
 //!
@@ -20,26 +21,30 @@
 //!   let them be: Raft must bear it. Those in flight to a process that dies are lost.
 //! - Not simulated is the shell around the replica: gRPC, sockets, files, their errors and limits.
 
-mod client;
 mod clock;
+mod connections;
+mod damage;
 mod disk;
-mod nemesis;
+mod hands;
 mod network;
 mod observe;
 mod process;
 mod queue;
 mod record;
 mod round;
-mod stages;
 mod world;
 
 use std::{sync::atomic::AtomicBool, time::Duration};
 
 use checker::{evidence::Evidence, raft::Passed};
 
-pub use observe::{Ending, Happening, Loss, MessageId, Observer, Stage};
+pub use hands::supports;
+pub use observe::{Ending, Loss, MessageId, Observer, SimEvent};
 
 use crate::plan::Plan;
+
+/// How a run that a stop cut short begins to say so.
+pub(crate) const STOPPED: &str = "the run was stopped after";
 
 /// A run.
 #[derive(Clone, Debug)]
@@ -58,7 +63,7 @@ pub struct Simulation {
 
 /// Runs a plan. When `stop` becomes true the run ends early, and says so.
 pub fn simulate(plan: &Plan, stop: &AtomicBool) -> Simulation {
-    world::World::new(plan, None).run(stop)
+    world::World::new(plan, None).run(false, stop)
 }
 
 /// The same, before the eyes of an observer. It changes nothing.
@@ -67,5 +72,5 @@ pub fn simulate_observed(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Simulation {
-    world::World::new(plan, Some(observer)).run(stop)
+    world::World::new(plan, Some(observer)).run(false, stop)
 }

@@ -3,10 +3,11 @@
 //! Every message has a delay of its own, so messages overtake each other. A cut drops what is sent
 //! and what arrives while it holds, and counts it. A message to a process that dies before it
 //! arrives is lost with the connection; so is the connection itself, which the sender notices.
-//! [`Troubles`] delay, lose and double messages on top of what the world does by itself.
+//! [`NetworkFaults`] delay, lose and double messages on top of what the world does by itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     ops::RangeInclusive,
     time::Duration,
 };
@@ -15,13 +16,14 @@ use rand::{Rng, RngExt, distr::Bernoulli};
 
 use super::queue::nanoseconds;
 use crate::{
+    exercise::Strength,
     nemesis::{Link, NetworkTrouble, overlap::FaultId},
     plan::Network,
 };
 
 /// What a network does by itself, as it is drawn for each message.
 #[derive(Debug)]
-pub(super) struct Weather {
+pub(super) struct BaselineNetwork {
     pub(super) loss: Bernoulli,
     pub(super) duplication: Bernoulli,
     late: Bernoulli,
@@ -30,8 +32,8 @@ pub(super) struct Weather {
     late_delays: RangeInclusive<u64>,
 }
 
-impl Weather {
-    /// The weather of a valid plan.
+impl BaselineNetwork {
+    /// The network of a valid plan.
     pub(super) fn new(network: &Network) -> Self {
         let share = |share| Bernoulli::new(share).expect("a valid plan's shares are 0 to 1");
         let range = |most| nanoseconds(network.delay_min)..=nanoseconds(most);
@@ -123,7 +125,7 @@ impl Cuts {
 
 /// What faults make of a message, beside what the network does by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fate {
+pub(super) struct Delivery {
     /// It is lost.
     pub(super) lost: bool,
     /// It comes so much later.
@@ -132,31 +134,26 @@ pub(super) struct Fate {
     pub(super) again: Vec<Duration>,
 }
 
-/// How bad a trouble is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Strength {
-    /// Share of messages that are struck, 0 to 1. Of a slow network all are.
-    pub(super) share: f64,
-    /// Longest time by which one comes later.
-    pub(super) most: Duration,
-}
-
 #[derive(Debug)]
 struct Trouble {
     how: NetworkTrouble,
     strength: Strength,
     struck: BTreeMap<Link, u64>,
+    /// It has struck a message.
+    met: bool,
 }
 
 /// The troubles that hold, and how many messages each struck, by link; and the links whose next
 /// message is the last of its connection, by the fault that is to break it.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
+pub(super) struct NetworkFaults {
     in_force: InForce<Trouble>,
     resets: InForce<BTreeSet<Link>>,
+    /// Those that struck their first message and were not asked about since.
+    fresh: Vec<FaultId>,
 }
 
-impl Troubles {
+impl NetworkFaults {
     /// Makes trouble on links.
     pub(super) fn install(
         &mut self,
@@ -166,7 +163,7 @@ impl Troubles {
         links: &BTreeSet<Link>,
     ) {
         let struck = links.iter().map(|link| (*link, 0)).collect();
-        self.in_force.insert(fault, Trouble { how, strength, struck });
+        self.in_force.insert(fault, Trouble { how, strength, struck, met: false });
     }
 
     /// Waits for a message on any of these links.
@@ -179,6 +176,11 @@ impl Troubles {
         self.resets.0.extract_if(.., |(_, links)| links.contains(&link)).map(|(id, _)| id).collect()
     }
 
+    /// The faults that have just struck their first message.
+    pub(super) fn take_fresh(&mut self) -> Vec<FaultId> {
+        mem::take(&mut self.fresh)
+    }
+
     /// Ends a trouble.
     pub(super) fn remove(&mut self, fault: FaultId) {
         self.in_force.remove(fault);
@@ -187,46 +189,47 @@ impl Troubles {
 
     /// What becomes of a message on this link now. Every trouble that strikes it counts it; of one
     /// that is lost, those that lose it.
-    pub(super) fn fate(&mut self, link: Link, rng: &mut impl Rng) -> Fate {
-        let mut fate = Fate::default();
+    pub(super) fn delivery(&mut self, link: Link, rng: &mut impl Rng) -> Delivery {
+        let mut delivery = Delivery::default();
         // Nothing else happens to a message that is lost.
         for lossy in [true, false] {
-            let is_now = |it: &&mut Trouble| (it.how == NetworkTrouble::Lossy) == lossy;
-            for trouble in self.in_force.iter_mut().filter(is_now) {
-                let Trouble { how, strength: Strength { share, most }, struck } = trouble;
+            for (fault, trouble) in &mut self.in_force.0 {
+                let Trouble { how, strength: Strength { share, most }, struck, met } = trouble;
+                if (*how == NetworkTrouble::Lossy) != lossy {
+                    continue;
+                }
                 let Some(count) = struck.get_mut(&link) else { continue };
                 if *how != NetworkTrouble::Slow && !rng.random_bool(*share) {
                     continue;
                 }
                 *count += 1;
+                if !mem::replace(met, true) {
+                    self.fresh.push(*fault);
+                }
                 match how {
-                    NetworkTrouble::Slow => fate.delay += between(rng, *most / 4, *most),
-                    NetworkTrouble::Lossy => fate.lost = true,
+                    NetworkTrouble::Slow => delivery.delay += between(rng, *most / 4, *most),
+                    NetworkTrouble::Lossy => delivery.lost = true,
                     NetworkTrouble::Duplicating => {
-                        fate.again.push(between(rng, Duration::ZERO, *most));
+                        delivery.again.push(between(rng, Duration::ZERO, *most));
                     }
-                    NetworkTrouble::Reordering => fate.delay += between(rng, Duration::ZERO, *most),
+                    NetworkTrouble::Reordering => {
+                        delivery.delay += between(rng, Duration::ZERO, *most)
+                    }
                     // Waits for a message, and is over as soon as it happened.
                     NetworkTrouble::Reset => {}
                 }
             }
-            if fate.lost {
+            if delivery.lost {
                 break;
             }
         }
-        fate
+        delivery
     }
 
     /// The messages that a trouble struck so far, by link; none: not on that link.
     pub(super) fn struck(&self, fault: FaultId) -> BTreeMap<Link, u64> {
         let struck = self.in_force.get(fault).map(|trouble| &trouble.struck);
         struck.into_iter().flatten().filter(|(_, n)| **n > 0).map(|(link, n)| (*link, *n)).collect()
-    }
-
-    /// Whether another trouble than `fault` holds on a link.
-    pub(super) fn strikes(&self, fault: FaultId, link: Link) -> bool {
-        let others = self.in_force.0.iter().filter(|(by, _)| *by != fault);
-        others.into_iter().any(|(_, trouble)| trouble.struck.contains_key(&link))
     }
 }
 
@@ -257,36 +260,39 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let most = Duration::from_millis(80);
         let sure = Strength { share: 1.0, most };
-        let mut troubles = Troubles::default();
-        assert_eq!(troubles.fate(here, &mut rng), Fate::default());
+        let mut faults = NetworkFaults::default();
+        assert_eq!(faults.delivery(here, &mut rng), Delivery::default());
         let links = BTreeSet::from([here]);
-        troubles.install(0, NetworkTrouble::Slow, Strength { share: 0.0, most }, &links);
-        troubles.install(1, NetworkTrouble::Duplicating, sure, &links);
-        let fate = troubles.fate(here, &mut rng);
-        assert!(!fate.lost && fate.delay >= most / 4 && fate.delay <= most, "{fate:?}");
-        assert_eq!(fate.again.len(), 1);
-        assert_eq!(troubles.fate(elsewhere, &mut rng), Fate::default());
-        troubles.install(2, NetworkTrouble::Lossy, sure, &links);
-        assert!(troubles.fate(here, &mut rng).lost);
-        assert_eq!(troubles.struck(0), BTreeMap::from([(here, 1)]), "what is lost is not slow");
-        assert_eq!(troubles.struck(2), BTreeMap::from([(here, 1)]));
-        assert!(troubles.strikes(2, here) && !troubles.strikes(2, elsewhere));
-        (0..3).for_each(|fault| troubles.remove(fault));
-        assert!(!troubles.strikes(9, here));
+        faults.install(0, NetworkTrouble::Slow, Strength { share: 0.0, most }, &links);
+        faults.install(1, NetworkTrouble::Duplicating, sure, &links);
+        let delivery = faults.delivery(here, &mut rng);
+        assert!(
+            !delivery.lost && delivery.delay >= most / 4 && delivery.delay <= most,
+            "{delivery:?}"
+        );
+        assert_eq!(delivery.again.len(), 1);
+        assert_eq!(faults.delivery(elsewhere, &mut rng), Delivery::default());
+        faults.install(2, NetworkTrouble::Lossy, sure, &links);
+        assert!(faults.delivery(here, &mut rng).lost);
+        assert_eq!(faults.struck(0), BTreeMap::from([(here, 1)]), "what is lost is not slow");
+        assert_eq!(faults.struck(2), BTreeMap::from([(here, 1)]));
+        assert_eq!(faults.take_fresh(), [0, 1, 2]);
+        assert!(faults.take_fresh().is_empty(), "each is told once");
+        (0..3).for_each(|fault| faults.remove(fault));
+        assert_eq!(faults.delivery(here, &mut rng), Delivery::default());
     }
 
     #[test]
     fn a_message_is_awaited_once() {
         let (here, elsewhere) = (Link { from: 1, to: 2 }, Link { from: 2, to: 1 });
-        let mut troubles = Troubles::default();
-        troubles.await_message(4, &BTreeSet::from([here]));
-        troubles.await_message(2, &BTreeSet::from([here, elsewhere]));
-        troubles.await_message(3, &BTreeSet::from([elsewhere]));
-        assert!(!troubles.strikes(9, here), "they do not keep it from being whole");
-        assert_eq!(troubles.awaited(here), [2, 4]);
-        assert!(troubles.awaited(here).is_empty());
-        troubles.remove(3);
-        assert!(troubles.awaited(elsewhere).is_empty());
+        let mut faults = NetworkFaults::default();
+        faults.await_message(4, &BTreeSet::from([here]));
+        faults.await_message(2, &BTreeSet::from([here, elsewhere]));
+        faults.await_message(3, &BTreeSet::from([elsewhere]));
+        assert_eq!(faults.awaited(here), [2, 4]);
+        assert!(faults.awaited(here).is_empty());
+        faults.remove(3);
+        assert!(faults.awaited(elsewhere).is_empty());
     }
 
     #[test]
@@ -294,10 +300,10 @@ mod tests {
         let link = Link { from: 1, to: 2 };
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let strength = Strength { share: 0.25, most: Duration::ZERO };
-        let mut troubles = Troubles::default();
-        troubles.install(0, NetworkTrouble::Lossy, strength, &BTreeSet::from([link]));
-        let lost = (0..1000).filter(|_| troubles.fate(link, &mut rng).lost).count() as u64;
+        let mut faults = NetworkFaults::default();
+        faults.install(0, NetworkTrouble::Lossy, strength, &BTreeSet::from([link]));
+        let lost = (0..1000).filter(|_| faults.delivery(link, &mut rng).lost).count() as u64;
         assert!((200..300).contains(&lost), "{lost}");
-        assert_eq!(troubles.struck(0)[&link], lost);
+        assert_eq!(faults.struck(0)[&link], lost);
     }
 }

@@ -12,14 +12,14 @@ use node::{
 };
 use proto::trace;
 
-use crate::nemesis::NodeId;
+use crate::{exercise::Stage, nemesis::NodeId};
 
 /// Numbers the messages that are sent, copies included, in the order of their sending.
 pub type MessageId = u64;
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
-pub enum Happening<'a> {
+pub enum SimEvent<'a> {
     /// A message leaves its sender. It is delivered or lost, or in flight at the end.
     Sent {
         /// The message's number.
@@ -155,43 +155,22 @@ pub enum Loss {
     Reset,
 }
 
-/// The stages of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Until every node follows one leader.
-    BringUp,
-    /// The cluster is up: clients and faults begin. Time 0 of history and faults.
-    Load,
-    /// The plan's time is up; what is in force is healed.
-    Healing,
-    /// Every node must serve again.
-    Recovery,
-    /// Clients end their last operations.
-    Draining,
-    /// Every key is read.
-    Reading,
-    /// The stores must become equal.
-    Comparing,
-    /// The run is over.
-    Over,
-}
-
 /// Is told of all that happens, in order.
 pub trait Observer {
     /// `what` happened at `now`, a time since the world's beginning.
-    fn observe(&mut self, now: Time, what: Happening<'_>);
+    fn observe(&mut self, now: Time, what: SimEvent<'_>);
 }
 
 /// Two observers, one after the other.
 impl<A: Observer, B: Observer> Observer for (A, B) {
-    fn observe(&mut self, now: Time, what: Happening<'_>) {
+    fn observe(&mut self, now: Time, what: SimEvent<'_>) {
         self.0.observe(now, what);
         self.1.observe(now, what);
     }
 }
 
 impl<O: Observer + ?Sized> Observer for &mut O {
-    fn observe(&mut self, now: Time, what: Happening<'_>) {
+    fn observe(&mut self, now: Time, what: SimEvent<'_>) {
         (**self).observe(now, what);
     }
 }
@@ -202,7 +181,7 @@ pub(super) struct Watch<'a>(pub(super) Option<&'a mut dyn Observer>);
 impl Watch<'_> {
     /// Tells the observer, where there is one.
     #[inline]
-    pub(super) fn see(&mut self, now: Time, what: Happening<'_>) {
+    pub(super) fn see(&mut self, now: Time, what: SimEvent<'_>) {
         if let Some(observer) = &mut self.0 {
             observer.observe(now, what);
         }

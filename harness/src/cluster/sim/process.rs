@@ -20,14 +20,15 @@ use rand::RngExt;
 use super::{
     clock::Clock,
     disk::SimulatedDisk,
-    observe::{Ending, Happening, Loss},
-    queue::{ClientId, Event, Work},
+    observe::{Ending, Loss, SimEvent},
+    queue::{Event, NodeInput},
     world::World,
 };
 use crate::{
-    nemesis::{DiskTrouble, NodeId, overlap::FaultId},
+    exercise::{self, ClientId, Exit, SIGKILLED},
+    nemesis::{NodeId, overlap::FaultId},
+    panics::words,
     plan::{self, Storage},
-    run::words,
 };
 
 const CLUSTER: u64 = 0x51_4d;
@@ -42,7 +43,8 @@ pub(super) struct Process {
     /// A fault slows its syncs: which one, and by how much at most.
     pub(super) slowed: Option<(FaultId, Duration)>,
     /// A fault of the disk will stop the process.
-    pub(super) doomed: Option<(FaultId, DiskTrouble)>,
+    /// Which one, and whether there is no space; else the next sync fails.
+    pub(super) pending_disk_fault: Option<(FaultId, bool)>,
     /// None while it is down, and within its own rounds.
     pub(super) running: Option<Box<Running>>,
     /// Counts the starts, failed ones included.
@@ -50,8 +52,10 @@ pub(super) struct Process {
     /// Lamport clock of the last line traced.
     pub(super) clock: u64,
     pub(super) paused: bool,
+    /// Exit code of its last end.
+    exit: Option<i64>,
     /// What reached the process while it was paused.
-    pub(super) held: VecDeque<Work>,
+    pub(super) held: VecDeque<NodeInput>,
 }
 
 /// A process that runs.
@@ -62,7 +66,7 @@ pub(super) struct Running {
     pub(super) boot: u64,
     /// Trace lines of this boot.
     pub(super) lines: u64,
-    pub(super) inbox: VecDeque<Work>,
+    pub(super) inbox: VecDeque<NodeInput>,
     pub(super) outputs: Outputs,
     pub(super) refusals: Vec<Message>,
     pub(super) busy_until: Time,
@@ -133,12 +137,13 @@ impl Process {
             disk: Some(disk),
             time,
             slowed: None,
-            doomed: None,
+            pending_disk_fault: None,
             running: None,
             incarnation: 0,
             clock: 0,
             paused: false,
             held: VecDeque::new(),
+            exit: None,
         }
     }
 
@@ -150,6 +155,14 @@ impl Process {
     /// The replica's state; none while it is down or paused and would not answer.
     pub(super) fn answers(&self) -> Option<Status> {
         self.running.as_ref().filter(|_| !self.paused).map(|running| running.replica.status())
+    }
+
+    /// What a look from outside shows. Whatever ended it is on record already.
+    pub(super) fn seen(&self) -> exercise::Process {
+        let running = self.is_up();
+        let exit = Exit { code: self.exit, on_record: true, ..Exit::default() };
+        let exit = (!running).then_some(exit);
+        exercise::Process { running, paused: self.paused, boot: self.boot(), exit }
     }
 
     /// Number of the present boot, 0 while it is down.
@@ -172,8 +185,8 @@ impl Process {
     }
 
     /// Loses what reached the process while it was paused and it has not taken yet.
-    pub(super) fn lose_held(&mut self, mut lost: impl FnMut(&Work) -> bool) {
-        self.held.retain(|work| !lost(work));
+    pub(super) fn lose_held(&mut self, mut lost: impl FnMut(&NodeInput) -> bool) {
+        self.held.retain(|input| !lost(input));
     }
 
     /// Revision and hash of the store.
@@ -189,11 +202,16 @@ impl Process {
 }
 
 impl World<'_> {
-    /// Starts a process with what its disk holds.
-    pub(super) fn start(&mut self, id: NodeId) {
-        if let Err(why) = self.try_start(id) {
-            self.record.incomplete(format!("n{id} did not start: {why}"));
-        }
+    /// Starts a process with what its disk holds; nothing if it runs.
+    ///
+    /// # Errors
+    /// It refuses, which is on record.
+    pub(super) fn start(&mut self, id: NodeId) -> Result<(), String> {
+        self.try_start(id).map_err(|why| {
+            let why = format!("n{id} did not start: {why}");
+            self.record.incomplete(why.clone());
+            why
+        })
     }
 
     /// Starts a process, which may refuse to with what its disk holds. The disk is then as before.
@@ -235,7 +253,7 @@ impl World<'_> {
                 if let Fatal::Panic(_) = fatal {
                     let how = fatal.to_string();
                     let ending = Ending::Itself(&how);
-                    self.watch.see(true_now, Happening::Ended { node: id, ending, unsynced: 0 });
+                    self.watch.see(true_now, SimEvent::Ended { node: id, ending, unsynced: 0 });
                     self.record.crash(id, how);
                 }
                 return Err(fatal);
@@ -259,15 +277,17 @@ impl World<'_> {
             requests: BTreeMap::new(),
             last_request: 0,
         }));
-        self.watch.see(true_now, Happening::Started { node: id, boot, cut });
+        self.watch.see(true_now, SimEvent::Started { node: id, boot, cut });
         self.round(id);
         Ok(())
     }
 
     /// The process ends at once, and the machine with it: of what was not synced, the disk keeps any
     /// part. Returns how many sectors were at stake.
-    pub(super) fn crash(&mut self, id: NodeId) -> usize {
-        self.end(id, Ending::Killed, true)
+    pub(super) fn crash(&mut self, id: NodeId) -> Option<usize> {
+        let up = self.process(id).is_up();
+        let unsynced = self.end(id, Ending::Killed, true);
+        up.then_some(unsynced)
     }
 
     /// Ends a process, and where its machine loses power, what its disk was not told to keep.
@@ -281,10 +301,10 @@ impl World<'_> {
         let Some(running) = process.running.take() else { return 0 };
         let mut disk = running.wal.into_disk();
         let unsynced = disk.unsynced_sectors();
-        self.watch.see(now, Happening::Ended { node: id, ending, unsynced });
-        for work in running.inbox.iter().chain(&held) {
-            if let Work::Message(id, message) = work {
-                self.watch.see(now, Happening::Lost { id: *id, message, why: Loss::Down });
+        self.watch.see(now, SimEvent::Ended { node: id, ending, unsynced });
+        for input in running.inbox.iter().chain(&held) {
+            if let NodeInput::Message(id, message) = input {
+                self.watch.see(now, SimEvent::Lost { id: *id, message, why: Loss::Down });
             }
         }
         if forgets {
@@ -293,13 +313,18 @@ impl World<'_> {
             disk.crash(&mut self.rng);
         }
         process.disk = Some(disk);
+        process.exit = Some(match ending {
+            Ending::Killed => SIGKILLED,
+            Ending::Itself(_) => 1,
+            Ending::Stopped => 0,
+        });
         self.reset_clients(id);
         unsynced
     }
 
     pub(super) fn pause(&mut self, id: NodeId) {
         self.process(id).paused = true;
-        self.watch.see(self.now, Happening::Paused { node: id });
+        self.watch.see(self.now, SimEvent::Paused { node: id });
     }
 
     /// What waited is dealt with now.
@@ -307,7 +332,7 @@ impl World<'_> {
         let process = self.process(id);
         process.paused = false;
         let held = mem::take(&mut process.held);
-        self.watch.see(self.now, Happening::Resumed { node: id });
+        self.watch.see(self.now, SimEvent::Resumed { node: id });
         let process = self.process(id);
         if let Some(running) = &mut process.running {
             running.inbox.extend(held);
@@ -327,14 +352,14 @@ impl World<'_> {
             return;
         }
         if running.replica.deadline() > time.read(now) {
-            return self.wind(id);
+            return self.arm_timer(id);
         }
-        self.watch.see(now, Happening::Timer { node: id });
+        self.watch.see(now, SimEvent::Timer { node: id });
         self.round(id);
     }
 
     /// Sees to it that a timer goes off no later than the replica's deadline.
-    pub(super) fn wind(&mut self, id: NodeId) {
+    pub(super) fn arm_timer(&mut self, id: NodeId) {
         let now = self.now;
         let Process { time, running: Some(running), .. } = self.process(id) else { return };
         let reading = running.replica.deadline();
@@ -347,10 +372,10 @@ impl World<'_> {
     }
 
     /// A node's clock goes otherwise than before, so its timer goes off at another time.
-    pub(super) fn rewind(&mut self, id: NodeId) {
+    pub(super) fn rearm_timer(&mut self, id: NodeId) {
         if let Some(running) = &mut self.process(id).running {
             running.timer = None;
-            self.wind(id);
+            self.arm_timer(id);
         }
     }
 
@@ -369,9 +394,9 @@ impl World<'_> {
     /// A process stopped as its log cannot go on. Where a fault of its disk is the cause, that is on
     /// record there; else nobody has done it.
     fn stopped(&mut self, id: NodeId, why: &storage::Error) {
-        let by = match (self.process(id).doomed, why) {
-            (Some((fault, DiskTrouble::FailSync)), storage::Error::Io { .. })
-            | (Some((fault, DiskTrouble::Full)), storage::Error::DiskFull { .. }) => Some(fault),
+        let by = match (self.process(id).pending_disk_fault, why) {
+            (Some((fault, false)), storage::Error::Io { .. })
+            | (Some((fault, true)), storage::Error::DiskFull { .. }) => Some(fault),
             _ => None,
         };
         match by {

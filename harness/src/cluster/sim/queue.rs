@@ -1,17 +1,13 @@
 //! What is to happen, in order of virtual time; of what happens at one moment, what was scheduled
 //! first comes first.
 
-use node::{
-    kv::{Request, Response},
-    raft::Message,
-    replica::{self, Time},
-};
+use node::{kv::Request, raft::Message, replica::Time};
 
 use super::observe::MessageId;
-use crate::nemesis::{Link, NodeId, overlap::FaultId};
-
-/// Position of a client.
-pub(super) type ClientId = usize;
+use crate::{
+    exercise::{Alarm, ClientId, Observation, Ticket},
+    nemesis::{Link, NodeId},
+};
 
 /// Something that happens.
 #[derive(Debug)]
@@ -20,8 +16,8 @@ pub(super) enum Event {
     Timer(NodeId),
     /// A process is free for the inputs that wait.
     Round(NodeId),
-    /// A process is started.
-    Start(NodeId),
+    /// A process is started, as this deed wants.
+    Start(NodeId, Ticket),
     /// The disk is done with what it was given.
     Synced {
         /// Whose disk.
@@ -36,70 +32,31 @@ pub(super) enum Event {
         /// Which start of the process.
         incarnation: u64,
         /// What arrives.
-        work: Work,
+        input: NodeInput,
     },
-    /// Something happens to a client; it is void if the client no longer waits for it.
-    Client {
-        /// Which client.
-        client: ClientId,
-        /// What it waited for.
-        token: u64,
-        /// What happens.
-        news: News,
-    },
-    /// A fault's next step.
-    Fault(FaultId, Moment),
-    /// A probe between two nodes arrives.
-    Probed(FaultId, Link),
-    /// Time to look whether the run's present stage is over.
-    Look,
+    /// A ping between two nodes arrives.
+    Pinged(Ticket, Link),
+    /// A question was to be answered by now.
+    Impatient(Ticket, Time),
+    /// The exercise is woken.
+    Alarm(Alarm),
+    /// The exercise learns something else.
+    Report(Box<Observation>),
 }
 
 /// What a process has to deal with.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum NodeInput {
     /// A message from a peer, and its number.
     Message(MessageId, Message),
     /// A client opens a connection.
-    Hello(ClientId, u64),
-    /// A client asks for something.
-    Ask(ClientId, u64, Box<Request>),
+    Connect(ClientId, u64),
+    /// A client sends a request.
+    Request(ClientId, u64, Box<Request>),
     /// The disk says that it is done.
     Synced,
-    /// The harness asks whether the process lives.
-    Probe(FaultId),
-}
-
-/// What a client learns.
-#[derive(Debug)]
-pub(super) enum News {
-    /// It is time to think of the next operation.
-    Turn,
-    /// It is time to perform the operation that it thought of.
-    Go,
-    /// It is connected to this start of its node.
-    Connected(u64),
-    /// Nobody listens at its node.
-    Refused,
-    /// An answer.
-    Answer(Box<Result<Response, replica::Error>>),
-    /// The connection broke.
-    Reset,
-    /// It waited long enough.
-    Timeout,
-}
-
-/// A step in a fault's life.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Moment {
-    /// The schedule asks for it.
-    Request,
-    /// Look again for a leader.
-    LookForLeader,
-    /// Look whether it took effect, or is over.
-    Check,
-    /// The schedule asks for its end.
-    End,
+    /// The harness asks for the node's status.
+    Question(Ticket),
 }
 
 /// When an event happens, in nanoseconds, and the slot where it is kept: what is moved about.

@@ -15,10 +15,10 @@ use proto::trace;
 use rand::RngExt;
 
 use super::{
-    network::{Fate, between},
-    observe::{Happening, Loss, MessageId},
+    network::{Delivery, between},
+    observe::{Loss, MessageId, SimEvent},
     process::{Fatal, Running, Syncing, by_node},
-    queue::{Event, Moment, News, Work},
+    queue::{Event, NodeInput},
     world::World,
 };
 use crate::nemesis::{Link, NodeId};
@@ -28,11 +28,11 @@ const ROUND: Duration = Duration::from_micros(20);
 
 impl World<'_> {
     /// Something reaches a process that is still the one it was sent to.
-    pub(super) fn arrives(&mut self, id: NodeId, incarnation: u64, work: Work) {
+    pub(super) fn arrives(&mut self, id: NodeId, incarnation: u64, input: NodeInput) {
         let now = self.now;
         let process = &mut self.processes[id as usize - 1];
-        let lost = match &work {
-            Work::Message(_, message)
+        let lost = match &input {
+            NodeInput::Message(_, message)
                 if self.cuts.drops(Link { from: message.from, to: message.to }) =>
             {
                 Some(Loss::Cut)
@@ -42,17 +42,17 @@ impl World<'_> {
             _ => None,
         };
         if let Some(why) = lost {
-            if let Work::Message(id, message) = &work {
-                self.watch.see(now, Happening::Lost { id: *id, message, why });
+            if let NodeInput::Message(id, message) = &input {
+                self.watch.see(now, SimEvent::Lost { id: *id, message, why });
             }
             return;
         }
         let Some(running) = &mut process.running else { return };
         if process.paused {
-            process.held.push_back(work);
+            process.held.push_back(input);
             return;
         }
-        running.inbox.push_back(work);
+        running.inbox.push_back(input);
         if running.busy_until <= now {
             self.round(id);
         } else if !mem::replace(&mut running.awaited, true) {
@@ -75,7 +75,7 @@ impl World<'_> {
         let done = self.work(id, &mut running);
         self.process(id).running = Some(running);
         match done {
-            Ok(()) => self.wind(id),
+            Ok(()) => self.arm_timer(id),
             Err(fatal) => self.died(id, &fatal),
         }
     }
@@ -87,35 +87,32 @@ impl World<'_> {
         let mut looked = false;
         while let Some(item) = running.inbox.pop_front() {
             let input = match item {
-                Work::Message(id, message) => {
-                    self.watch.see(self.now, Happening::Delivered { id, message: &message });
+                NodeInput::Message(id, message) => {
+                    self.watch.see(self.now, SimEvent::Delivered { id, message: &message });
                     Input::Message(message)
                 }
-                Work::Ask(client, token, request) => {
-                    self.watch.see(self.now, Happening::Asked { node: id, request: &request });
+                NodeInput::Request(client, token, request) => {
+                    self.watch.see(self.now, SimEvent::Asked { node: id, request: &request });
                     running.last_request += 1;
                     let id = running.last_request;
                     running.requests.insert(id, (client, token));
                     Input::Request { id, request: *request, session: None }
                 }
-                Work::Synced => {
+                NodeInput::Synced => {
                     by_node(|| running.wal.sync())?;
                     let Some(synced) = running.syncing.take() else { continue };
-                    if let Some(fault) = synced.slowed
-                        && self.nemesis.synced_slowly(fault, id, synced.took)
-                    {
-                        self.queue.push(self.now, Event::Fault(fault, Moment::Check));
+                    if let Some(fault) = synced.slowed {
+                        self.synced_slowly(fault, id, synced.took);
                     }
-                    self.watch.see(self.now, Happening::Synced { node: id });
+                    self.watch.see(self.now, SimEvent::Synced { node: id });
                     Input::Durable(synced.write)
                 }
-                Work::Hello(client, token) => {
-                    let incarnation = self.process(id).incarnation;
-                    self.tell(client, token, News::Connected(incarnation));
+                NodeInput::Connect(client, token) => {
+                    self.accepted(id, client, token);
                     continue;
                 }
-                Work::Probe(fault) => {
-                    self.nemesis.answered(fault, id);
+                NodeInput::Question(ticket) => {
+                    self.answer(ticket, &running.replica.status());
                     continue;
                 }
             };
@@ -151,13 +148,13 @@ impl World<'_> {
         }
         self.write(id, running)?;
         for message in running.outputs.messages.drain(..) {
-            if let Some(refusal) = self.send(message) {
+            if let Some(refusal) = self.send_message(message) {
                 running.refusals.push(refusal);
             }
         }
         for (request, result) in running.outputs.replies.drain(..) {
             if let Some((client, token)) = running.requests.remove(&request) {
-                self.tell(client, token, News::Answer(Box::new(result)));
+                self.reply(client, token, &result);
             }
         }
         Ok(())
@@ -175,7 +172,7 @@ impl World<'_> {
             by_node(|| running.wal.append(&records))?;
         }
         if running.wal.size() > size {
-            self.watch.see(self.now, Happening::Rolled { node: id });
+            self.watch.see(self.now, SimEvent::Rolled { node: id });
         }
         let (incarnation, slowed) = (self.process(id).incarnation, self.process(id).slowed);
         let disk = &self.plan.world.disk;
@@ -187,20 +184,20 @@ impl World<'_> {
         }
         running.syncing = Some(Syncing { write, took, slowed: slowed.map(|(fault, _)| fault) });
         let slow = slow || slowed.is_some();
-        self.watch.see(self.now, Happening::Syncing { node: id, takes: took, slow });
+        self.watch.see(self.now, SimEvent::Syncing { node: id, takes: took, slow });
         self.queue.push(self.now + took, Event::Synced { node: id, incarnation });
         Ok(())
     }
 
     /// Sends a message. One for which there is no link is dropped; a command's refusal comes back,
     /// as from the server's links.
-    fn send(&mut self, message: Message) -> Option<Message> {
+    fn send_message(&mut self, message: Message) -> Option<Message> {
         let (from, to) = (message.from, message.to);
         let id = self.sent(&message, None);
         let process = self.process(to);
         let incarnation = process.incarnation;
         if !process.is_up() {
-            self.watch.see(self.now, Happening::Lost { id, message: &message, why: Loss::Down });
+            self.watch.see(self.now, SimEvent::Lost { id, message: &message, why: Loss::Down });
             return match message.body {
                 Body::Propose { id, .. } => {
                     let body = Body::ProposeRefused { id };
@@ -210,34 +207,37 @@ impl World<'_> {
             };
         }
         let link = Link { from, to };
-        let mut fate = Fate::default();
+        let mut delivery = Delivery::default();
         let lost = if self.cuts.drops(link) {
             Some(Loss::Cut)
-        } else if self.rng.sample(self.weather.loss) {
+        } else if self.rng.sample(self.network.loss) {
             // By the network itself, so that no fault can claim it.
             Some(Loss::Chance)
         } else {
-            fate = self.troubles.fate(link, &mut self.rng);
-            fate.lost.then_some(Loss::Chance)
+            delivery = self.network_faults.delivery(link, &mut self.rng);
+            for fault in self.network_faults.take_fresh() {
+                self.met(fault);
+            }
+            delivery.lost.then_some(Loss::Chance)
         };
         if let Some(why) = lost {
-            self.watch.see(self.now, Happening::Lost { id, message: &message, why });
+            self.watch.see(self.now, SimEvent::Lost { id, message: &message, why });
             return None;
         }
-        if self.rng.sample(self.weather.duplication) {
-            fate.again.insert(0, Duration::ZERO);
+        if self.rng.sample(self.network.duplication) {
+            delivery.again.insert(0, Duration::ZERO);
         }
-        for later in fate.again {
+        for later in delivery.again {
             let again = self.now + self.message_delay() + later;
             let copy = self.sent(&message, Some(id));
-            let work = Work::Message(copy, message.clone());
-            self.queue.push(again, Event::Arrives { node: to, incarnation, work });
+            let input = NodeInput::Message(copy, message.clone());
+            self.queue.push(again, Event::Arrives { node: to, incarnation, input });
         }
-        let at = self.now + self.message_delay() + fate.delay;
-        let work = Work::Message(id, message);
-        self.queue.push(at, Event::Arrives { node: to, incarnation, work });
-        for fault in self.troubles.awaited(link) {
-            self.queue.push(self.now, Event::Fault(fault, Moment::Check));
+        let at = self.now + self.message_delay() + delivery.delay;
+        let input = NodeInput::Message(id, message);
+        self.queue.push(at, Event::Arrives { node: to, incarnation, input });
+        for fault in self.network_faults.awaited(link) {
+            self.met(fault);
         }
         None
     }
@@ -246,7 +246,7 @@ impl World<'_> {
     fn sent(&mut self, message: &Message, copy_of: Option<MessageId>) -> MessageId {
         self.messages += 1;
         let id = self.messages;
-        self.watch.see(self.now, Happening::Sent { id, message, copy_of });
+        self.watch.see(self.now, SimEvent::Sent { id, message, copy_of });
         id
     }
 
@@ -261,11 +261,11 @@ impl World<'_> {
         let time = self.nanoseconds(self.now);
         self.process(id).clock = clock;
         let record = trace::Record { node: id, boot, seq, clock, time, event };
-        self.watch.see(self.now, Happening::Step(&record));
+        self.watch.see(self.now, SimEvent::Step(&record));
         if self.record.trace(record)
             && let Some(summary) = self.record.violation()
         {
-            self.watch.see(self.now, Happening::Violation { node: id, summary });
+            self.watch.see(self.now, SimEvent::Violation { node: id, summary });
         }
     }
 }

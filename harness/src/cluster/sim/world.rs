@@ -9,55 +9,48 @@ use node::{raft::Role, replica::Time};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
-    Simulation,
-    client::{Client, Pace},
+    STOPPED, Simulation,
     clock::{Clock, TRUE_RATE},
+    connections::Connection,
+    damage::Damages,
     disk::SimulatedDisk,
-    nemesis::Nemesis,
-    network::{Cuts, Troubles, Weather},
-    observe::{MessageId, Observer, Stage, Watch},
+    hands::{HANG, Hands},
+    network::{BaselineNetwork, Cuts, NetworkFaults},
+    observe::{MessageId, Observer, Watch},
     process::Process,
-    queue::{Event, Queue},
+    queue::{Event, NodeInput, Queue},
     record::Recorder,
 };
 use crate::{
+    exercise::{self, Exercise, Observation, limits},
     nemesis::NodeId,
     plan::Plan,
-    run::{limits, simulation::STOPPED},
-    workload::Generator,
 };
 
 /// Events between two looks whether a stop was asked for.
 const LOOK_EVERY: u64 = 4096;
 
-/// See the module.
+/// What nodes live on, and what clients reach them by.
 pub(super) struct World<'a> {
     pub(super) plan: &'a Plan,
     pub(super) now: Time,
-    /// Time 0 of history and faults: the cluster is up.
+    /// Time 0 of history and faults: the load began.
     pub(super) start: Time,
     pub(super) queue: Queue,
     pub(super) rng: Xoshiro256PlusPlus,
     pub(super) processes: Vec<Process>,
-    pub(super) weather: Weather,
+    pub(super) network: BaselineNetwork,
     pub(super) cuts: Cuts,
-    pub(super) troubles: Troubles,
-    pub(super) clients: Vec<Client>,
-    pub(super) workload: Generator,
-    pub(super) keys: Vec<String>,
-    /// Names of the nodes, as the history has them.
-    pub(super) names: Vec<String>,
-    pub(super) pace: Pace,
-    pub(super) load_ended: bool,
-    /// Process ids of one client differ by this.
-    pub(super) stride: u64,
-    pub(super) nemesis: Nemesis,
+    pub(super) network_faults: NetworkFaults,
+    pub(super) connections: Vec<Connection>,
+    pub(super) damages: Damages,
+    pub(super) hands: Hands,
     pub(super) record: Recorder,
-    pub(super) stage: Stage,
-    pub(super) stage_since: Time,
     pub(super) watch: Watch<'a>,
     /// Messages sent so far, copies included.
     pub(super) messages: MessageId,
+    /// The exercise is over.
+    pub(super) over: bool,
 }
 
 impl<'a> World<'a> {
@@ -77,46 +70,55 @@ impl<'a> World<'a> {
         run.nodes = ids.len();
         run.traced = plan.system.traced();
         run.expect = limits::expect(plan);
-        let mut queue = Queue::default();
-        for &id in &ids {
-            queue.push(Time::ZERO, Event::Start(id));
-        }
-        queue.push(Duration::from_millis(1), Event::Look);
         Self {
             plan,
             now: Time::ZERO,
             start: Time::ZERO,
-            queue,
+            queue: Queue::default(),
             processes: ids.iter().map(|_| Process::new(disk(), clock(&mut rng))).collect(),
             rng,
-            weather: Weather::new(&plan.world.network),
+            network: BaselineNetwork::new(&plan.world.network),
             cuts: Cuts::default(),
-            troubles: Troubles::default(),
-            clients: Vec::new(),
-            workload: plan.workload.generator(plan.seed),
-            keys: plan.workload.keys(),
-            names: ids.iter().map(|id| format!("n{id}")).collect(),
-            pace: Pace::new(plan.load.rate),
-            load_ended: false,
-            stride: plan.load.concurrency + plan.nodes + 1,
-            nemesis: Nemesis::new(&plan.faults),
+            network_faults: NetworkFaults::default(),
+            connections: Vec::new(),
+            damages: Damages::default(),
+            hands: Hands::default(),
             record,
-            stage: Stage::BringUp,
-            stage_since: Time::ZERO,
             watch: Watch(observer),
             messages: 0,
+            over: false,
         }
     }
 
     /// Runs to the end, to the first violation of Raft's safety, or until a stop is asked for.
-    pub(super) fn run(mut self, stop: &AtomicBool) -> Simulation {
+    pub(super) fn run(mut self, inert: bool, stop: &AtomicBool) -> Simulation {
         #[cfg(feature = "mutants")]
         let _nodes = node::mutants::choose(self.plan.mutant);
+        let settings = exercise::Settings { hang: HANG, inert };
+        let mut exercise = Exercise::new(self.plan, settings);
+        let mut orders = Vec::new();
+        self.report(Time::ZERO, Observation::Begin);
         let mut events = 0;
-        while self.stage != Stage::Over {
+        while !self.over {
             let Some((time, event)) = self.queue.pop() else { break };
             self.now = time;
-            self.happen(event);
+            let report = match event {
+                Event::Alarm(alarm) => Some(Observation::Alarm(alarm)),
+                Event::Report(what) => {
+                    self.learns(&what);
+                    Some(*what)
+                }
+                event => {
+                    self.happen(event);
+                    None
+                }
+            };
+            if let Some(what) = report {
+                exercise.handle(time, what, &self, &mut orders);
+                for order in orders.drain(..) {
+                    self.carry_out(order);
+                }
+            }
             events += 1;
             if self.record.violation().is_some() {
                 self.record.incomplete(
@@ -142,21 +144,21 @@ impl<'a> World<'a> {
         match event {
             Event::Timer(node) => self.timer(node),
             Event::Round(node) => self.round(node),
-            Event::Start(node) => self.start(node),
+            Event::Start(node, ticket) => self.start_ordered(node, ticket),
             Event::Synced { node, incarnation } => {
-                self.arrives(node, incarnation, super::queue::Work::Synced);
+                self.arrives(node, incarnation, NodeInput::Synced);
             }
-            Event::Arrives { node, incarnation, work } => self.arrives(node, incarnation, work),
-            Event::Client { client, token, news } => self.news(client, token, news),
-            Event::Fault(fault, moment) => self.fault(fault, moment),
-            Event::Probed(fault, link) => self.probed(fault, link),
-            Event::Look => self.advance(),
+            Event::Arrives { node, incarnation, input } => self.arrives(node, incarnation, input),
+            Event::Pinged(ticket, link) => self.pinged(ticket, link),
+            Event::Impatient(ticket, patience) => self.impatient(ticket, patience),
+            // The exercise's.
+            Event::Alarm(_) | Event::Report(_) => {}
         }
     }
 
     /// How long a message takes.
     pub(super) fn message_delay(&mut self) -> Duration {
-        self.weather.delay(&mut self.rng)
+        self.network.delay(&mut self.rng)
     }
 
     /// A node's process; ids come from the plan alone.

@@ -24,7 +24,8 @@ use proto::trace::{Event, Record, Role};
 
 use super::{Window, idle::Idle, words};
 use crate::{
-    cluster::sim::{Ending, Happening, Loss, MessageId, Observer, Stage},
+    cluster::sim::{Ending, Loss, MessageId, Observer, SimEvent},
+    exercise::Stage,
     nemesis::NodeId,
     plan::Plan,
 };
@@ -345,10 +346,10 @@ impl Spacetime {
 }
 
 impl Observer for Spacetime {
-    fn observe(&mut self, now: Time, what: Happening<'_>) {
+    fn observe(&mut self, now: Time, what: SimEvent<'_>) {
         self.last = now;
         match what {
-            Happening::Sent { id, message, copy_of } => {
+            SimEvent::Sent { id, message, copy_of } => {
                 self.flying.insert(id, self.arrows.len());
                 self.arrows.push(Arrow {
                     from: message.from,
@@ -367,12 +368,12 @@ impl Observer for Spacetime {
                     idle: matches!(&message.body, Body::Append { entries, .. } if entries.is_empty()),
                 });
             }
-            Happening::Delivered { id, message } => self.end(now, id, message, Fate::Delivered),
-            Happening::Lost { id, message, why } => self.end(now, id, message, Fate::Lost(why)),
-            Happening::Started { node, boot, cut } => {
+            SimEvent::Delivered { id, message } => self.end(now, id, message, Fate::Delivered),
+            SimEvent::Lost { id, message, why } => self.end(now, id, message, Fate::Lost(why)),
+            SimEvent::Started { node, boot, cut } => {
                 self.started.insert(node, (boot, cut));
             }
-            Happening::Ended { node, ending, unsynced } => {
+            SimEvent::Ended { node, ending, unsynced } => {
                 self.become_(now, node, DOWN);
                 for span in &mut self.spans {
                     if span.node == node && span.cut.is_none() && span.end.is_none() {
@@ -387,7 +388,7 @@ impl Observer for Spacetime {
                 let words = words::ending(ending, unsynced).unwrap_or_default();
                 self.note(now, node, label.to_owned(), format!("n{node} {words}"));
             }
-            Happening::Paused { node } => {
+            SimEvent::Paused { node } => {
                 let words = format!("n{node} is paused");
                 self.spans.push(Span {
                     node,
@@ -398,7 +399,7 @@ impl Observer for Spacetime {
                 });
                 self.note(now, node, "paused".to_owned(), words);
             }
-            Happening::Resumed { node } => {
+            SimEvent::Resumed { node } => {
                 for span in &mut self.spans {
                     if span.node == node && span.cut.is_none() && span.end.is_none() {
                         span.end = Some(now);
@@ -406,24 +407,24 @@ impl Observer for Spacetime {
                 }
                 self.note(now, node, "goes on".to_owned(), format!("n{node} goes on"));
             }
-            Happening::Step(record) => self.step(now, record),
-            Happening::Client { client, event } => self.client(now, client, event),
-            Happening::Fault(record) => self.fault(now, record),
-            Happening::Stage(Stage::Load) => self.start = now,
-            Happening::Violation { node, summary } => self.notes.push(Note {
+            SimEvent::Step(record) => self.step(now, record),
+            SimEvent::Client { client, event } => self.client(now, client, event),
+            SimEvent::Fault(record) => self.fault(now, record),
+            SimEvent::Stage(Stage::Load) => self.start = now,
+            SimEvent::Violation { node, summary } => self.notes.push(Note {
                 time: now,
                 node,
                 label: String::new(),
                 words: summary.to_owned(),
                 violation: true,
             }),
-            Happening::Asked { .. }
-            | Happening::Timer { .. }
-            | Happening::Syncing { .. }
-            | Happening::Synced { .. }
-            | Happening::Rolled { .. }
-            | Happening::Compared { .. }
-            | Happening::Stage(_) => {}
+            SimEvent::Asked { .. }
+            | SimEvent::Timer { .. }
+            | SimEvent::Syncing { .. }
+            | SimEvent::Synced { .. }
+            | SimEvent::Rolled { .. }
+            | SimEvent::Compared { .. }
+            | SimEvent::Stage(_) => {}
         }
     }
 }

@@ -82,3 +82,41 @@ fn calm(plan: &Plan) -> Duration {
     }
     calm + plan.time.saturating_sub(from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        plan::{Load, Options, Storage, Timings, World},
+        system::System,
+        workload::register,
+    };
+    #[test]
+    fn little_is_expected_of_a_low_rate() {
+        let plan = |rate| {
+            Plan::generate(Options {
+                system: System::RaftNode,
+                cluster: ClusterKind::Docker,
+                storage: Storage::Durable,
+                world: World::default(),
+                nodes: 3,
+                seed: 1,
+                time: Duration::from_secs(60),
+                interval: None,
+                menu: "kill".parse().unwrap(),
+                workload: Workload::Register(register::Options { keys: 1, values: None }),
+                load: Load { concurrency: 1, rate, operation_timeout: Duration::from_secs(1) },
+                timings: Timings {
+                    election_timeout: Duration::from_millis(500),
+                    heartbeat_interval: Duration::from_millis(100),
+                },
+            })
+            .unwrap()
+        };
+        for (rate, operations) in [(0, 300), (1, 15), (5, 75), (20, 300), (5000, 300)] {
+            assert_eq!(expect(&plan(rate)).operations, operations, "{rate}");
+        }
+        let plan = plan(0);
+        assert_eq!(expect(&plan).faults, plan.faults.len());
+    }
+}

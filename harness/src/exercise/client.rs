@@ -1,0 +1,410 @@
+//! Clients: each performs one operation after another, stays with a node, and moves to the next
+//! node after an error.
+
+use std::{mem, time::Duration};
+
+use checker::history::{self, Function, Kind, Value};
+
+use super::{
+    Alarm, ClientId, ClientStep, Desk, Note, Order, Time, nanoseconds, rate_limiter::RateLimiter,
+    stride,
+};
+use crate::{
+    client::{Completion, codec},
+    nemesis::NodeId,
+    plan::Plan,
+    workload::{Generator, Operation, Turn},
+};
+
+/// A client waits so long after an error, times the number of errors in a row: a cluster without a
+/// leader must not be asked thousands of times a second.
+const BACK_OFF: Duration = Duration::from_millis(10);
+/// Errors in a row that count.
+const ERRORS_MAX: u32 = 10;
+
+/// What a client is for.
+#[derive(Clone, Debug)]
+enum Job {
+    /// Load, until the load ends.
+    Load,
+    /// Reads through its node until that answers, or patience ends.
+    Probe {
+        /// When it gives up.
+        until: Time,
+        /// It has answered.
+        served: bool,
+    },
+    /// Reads every key once.
+    Read {
+        /// Keys that are left, the next one last.
+        left: Vec<String>,
+        /// Attempts at the next one.
+        attempts: usize,
+        /// No key is given up sooner.
+        until: Time,
+        /// Keys that could not be read.
+        unread: Vec<String>,
+    },
+}
+
+/// How far a client is.
+#[derive(Debug)]
+enum Progress {
+    /// It has no operation.
+    Idle,
+    /// It has chosen an operation whose turn has not come.
+    Chosen(Operation),
+    /// The operation is recorded as begun, and a connection is ordered.
+    Connecting(Operation),
+    /// The operation is on its way.
+    Sent(Operation),
+    /// The client is done.
+    Over,
+}
+
+#[derive(Debug)]
+struct Client {
+    /// Never reused once one of its operations may still take effect.
+    process: u64,
+    /// Position of its node.
+    at: usize,
+    job: Job,
+    connected: bool,
+    /// Errors in a row.
+    errors: u32,
+    /// Numbers what it waits for; anything else that is reported is void.
+    token: u64,
+    progress: Progress,
+}
+
+/// All clients of a run.
+#[derive(Debug)]
+pub(super) struct Clients {
+    clients: Vec<Client>,
+    workload: Generator,
+    limiter: RateLimiter,
+    keys: Vec<String>,
+    /// Names of the nodes, as the history has them.
+    names: Vec<String>,
+    load_ended: bool,
+    stride: u64,
+}
+
+impl Clients {
+    /// No client works yet.
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            clients: Vec::new(),
+            workload: plan.workload.generator(plan.seed),
+            limiter: RateLimiter::new(plan.load.rate),
+            keys: plan.workload.keys(),
+            names: plan.node_ids().iter().map(|id| format!("n{id}")).collect(),
+            load_ended: false,
+            stride: stride(plan.load.concurrency, plan.nodes),
+        }
+    }
+
+    /// The load begins.
+    pub(super) fn begin_load(&mut self, desk: &mut Desk<'_>) {
+        for number in 0..desk.plan.load.concurrency {
+            self.enlist(number, (number % desk.plan.nodes) as usize, Job::Load, desk);
+        }
+    }
+
+    /// The load begins no more operations.
+    pub(super) fn end_load(&mut self) {
+        self.load_ended = true;
+        for client in &mut self.clients {
+            let waits = matches!(client.progress, Progress::Idle | Progress::Chosen(_));
+            if waits && matches!(client.job, Job::Load) {
+                client.progress = Progress::Over;
+            }
+        }
+    }
+
+    /// Whether the load has nothing left to do.
+    pub(super) fn is_load_over(&self) -> bool {
+        self.are_over(|job| matches!(job, Job::Load))
+    }
+
+    /// Reads through each node until each has answered, for so long at most.
+    pub(super) fn begin_probes(&mut self, patience: Duration, desk: &mut Desk<'_>) {
+        let until = desk.now + patience;
+        for at in 0..self.names.len() {
+            let number = desk.plan.load.concurrency + at as u64;
+            self.enlist(number, at, Job::Probe { until, served: false }, desk);
+        }
+    }
+
+    /// Once every probe is over: the nodes that did not serve.
+    pub(super) fn silent(&self) -> Option<Vec<&str>> {
+        if !self.are_over(|job| matches!(job, Job::Probe { .. })) {
+            return None;
+        }
+        let silent = self.clients.iter().filter_map(|client| match client.job {
+            Job::Probe { served: false, .. } => Some(self.names[client.at].as_str()),
+            _ => None,
+        });
+        Some(silent.collect())
+    }
+
+    /// Reads every key; gives up none within `patience`.
+    pub(super) fn begin_reads(&mut self, patience: Duration, desk: &mut Desk<'_>) {
+        let left = self.keys.iter().rev().cloned().collect();
+        let until = desk.now + patience;
+        let job = Job::Read { left, attempts: 0, until, unread: Vec::new() };
+        let number = self.stride - 1;
+        self.enlist(number, (number % desk.plan.nodes) as usize, job, desk);
+    }
+
+    /// Once the reader is over: the keys that it could not read.
+    pub(super) fn unread(&self) -> Option<&[String]> {
+        match self.clients.last()? {
+            Client { job: Job::Read { unread, .. }, progress: Progress::Over, .. } => Some(unread),
+            _ => None,
+        }
+    }
+
+    fn are_over(&self, which: impl Fn(&Job) -> bool) -> bool {
+        let mut clients = self.clients.iter().filter(|client| which(&client.job));
+        clients.all(|client| matches!(client.progress, Progress::Over))
+    }
+
+    fn enlist(&mut self, process: u64, at: usize, job: Job, desk: &mut Desk<'_>) {
+        let progress = Progress::Idle;
+        self.clients.push(Client {
+            process,
+            at,
+            job,
+            connected: false,
+            errors: 0,
+            token: 0,
+            progress,
+        });
+        self.wait(self.clients.len() - 1, desk.now, ClientStep::Choose, desk);
+    }
+
+    /// From now on the client waits for something else; it is woken at this time.
+    fn wait(&mut self, id: ClientId, at: Time, step: ClientStep, desk: &mut Desk<'_>) -> u64 {
+        let client = &mut self.clients[id];
+        client.token += 1;
+        let token = client.token;
+        desk.wake(at, Alarm::Client { client: id, token, step });
+        token
+    }
+
+    /// A client is woken.
+    pub(super) fn alarm(
+        &mut self,
+        id: ClientId,
+        token: u64,
+        step: ClientStep,
+        desk: &mut Desk<'_>,
+    ) {
+        let client = &mut self.clients[id];
+        if client.token != token {
+            return;
+        }
+        let timeout = desk.plan.load.operation_timeout;
+        match (step, mem::replace(&mut client.progress, Progress::Idle)) {
+            (_, Progress::Over) => client.progress = Progress::Over,
+            (_, Progress::Idle) => self.choose(id, desk),
+            (_, Progress::Chosen(operation)) => self.begin(id, operation, desk),
+            (_, Progress::Connecting(operation)) => {
+                let why = format!("not connected: no answer within {timeout:?}");
+                self.give_up(id, &operation, &codec::unsent(&operation, why), desk);
+            }
+            (_, Progress::Sent(operation)) => {
+                let done = codec::refused(&operation, &codec::too_late(timeout), false);
+                self.give_up(id, &operation, &done, desk);
+            }
+        }
+    }
+
+    /// A client's connection stands, or does not.
+    pub(super) fn connected(
+        &mut self,
+        id: ClientId,
+        token: u64,
+        result: Result<(), String>,
+        desk: &mut Desk<'_>,
+    ) {
+        let client = &mut self.clients[id];
+        if client.token != token || !matches!(client.progress, Progress::Connecting(_)) {
+            return;
+        }
+        let progress = mem::replace(&mut client.progress, Progress::Idle);
+        let Progress::Connecting(operation) = progress else { return };
+        client.connected = result.is_ok();
+        match result {
+            Ok(()) => self.send(id, operation, desk),
+            Err(why) => self.complete(id, &operation, &codec::unsent(&operation, why), desk),
+        }
+    }
+
+    /// A client's operation ended.
+    pub(super) fn completed(
+        &mut self,
+        id: ClientId,
+        token: u64,
+        completion: &Completion,
+        desk: &mut Desk<'_>,
+    ) {
+        let client = &mut self.clients[id];
+        if client.token != token || !matches!(client.progress, Progress::Sent(_)) {
+            return;
+        }
+        let progress = mem::replace(&mut client.progress, Progress::Idle);
+        let Progress::Sent(operation) = progress else { return };
+        self.complete(id, &operation, completion, desk);
+    }
+
+    /// A client's connection broke while it waited for nothing.
+    pub(super) fn disconnected(&mut self, id: ClientId) {
+        self.clients[id].connected = false;
+    }
+
+    /// A client chooses its next operation, or is done.
+    fn choose(&mut self, id: ClientId, desk: &mut Desk<'_>) {
+        let client = &mut self.clients[id];
+        let read = |key: &str| {
+            let operation = Operation { f: Function::Read, key: key.to_owned(), value: Value::Nil };
+            (operation, Turn::At(Duration::ZERO))
+        };
+        let next = match &client.job {
+            Job::Load if self.load_ended => None,
+            Job::Load => self.workload.next(id as u64),
+            Job::Probe { until, served } => (!served && desk.now < *until)
+                .then(|| read(self.keys.first().map_or("", String::as_str))),
+            Job::Read { left, .. } => left.last().map(|key| read(key)),
+        };
+        let Some((operation, turn)) = next else {
+            client.progress = Progress::Over;
+            return;
+        };
+        client.progress = Progress::Chosen(operation);
+        let turn = match turn {
+            Turn::Paced => self.limiter.turn(desk.now),
+            Turn::At(at) => desk.start + at,
+        };
+        self.wait(id, turn, ClientStep::Begin, desk);
+    }
+
+    /// The operation begins: it is recorded, and sent if there is a connection.
+    fn begin(&mut self, id: ClientId, operation: Operation, desk: &mut Desk<'_>) {
+        self.note(id, &operation, Kind::Invoke, operation.value, None, None, desk);
+        if self.clients[id].connected {
+            return self.send(id, operation, desk);
+        }
+        let timeout = desk.now + desk.plan.load.operation_timeout;
+        let token = self.wait(id, timeout, ClientStep::TimedOut, desk);
+        let client = &mut self.clients[id];
+        let node = client.at as NodeId + 1;
+        client.progress = Progress::Connecting(operation);
+        desk.orders.push(Order::Connect { client: id, token, node });
+    }
+
+    fn send(&mut self, id: ClientId, operation: Operation, desk: &mut Desk<'_>) {
+        let timeout = desk.now + desk.plan.load.operation_timeout;
+        let token = self.wait(id, timeout, ClientStep::TimedOut, desk);
+        desk.orders.push(Order::Send { client: id, token, operation: operation.clone() });
+        self.clients[id].progress = Progress::Sent(operation);
+    }
+
+    /// The client does not wait any longer.
+    fn give_up(
+        &mut self,
+        id: ClientId,
+        operation: &Operation,
+        done: &Completion,
+        desk: &mut Desk<'_>,
+    ) {
+        self.clients[id].connected = false;
+        desk.orders.push(Order::Disconnect { client: id });
+        self.complete(id, operation, done, desk);
+    }
+
+    /// The operation is over, and the client idle. After an error it waits a little.
+    fn complete(
+        &mut self,
+        id: ClientId,
+        operation: &Operation,
+        done: &Completion,
+        desk: &mut Desk<'_>,
+    ) {
+        let Completion { kind, value, error, revision, saw, broken } = done;
+        self.note(id, operation, *kind, *value, error.clone(), *revision, desk);
+        let nodes = self.names.len();
+        let client = &mut self.clients[id];
+        if let (Some(saw), Job::Load) = (saw, &client.job) {
+            self.workload.saw(&operation.key, *saw);
+        }
+        if *kind == Kind::Info {
+            client.process += self.stride;
+        }
+        if *broken {
+            client.connected = false;
+        }
+        let ok = *kind == Kind::Ok;
+        let loyal = match &mut client.job {
+            Job::Load => false,
+            Job::Probe { served, .. } => {
+                *served = ok;
+                true
+            }
+            Job::Read { left, attempts, until, unread } => {
+                *attempts += 1;
+                if ok || (*attempts >= 2 * nodes && desk.now >= *until) {
+                    *attempts = 0;
+                    if let (Some(key), false) = (left.pop(), ok) {
+                        unread.push(key);
+                    }
+                }
+                false
+            }
+        };
+        let mut next = desk.now;
+        // A mismatch of a compare-and-set is an orderly answer.
+        if ok || saw.is_some() {
+            client.errors = 0;
+        } else {
+            if !loyal {
+                client.at = (client.at + 1) % nodes;
+                client.connected = false;
+            }
+            client.errors = (client.errors + 1).min(ERRORS_MAX);
+            next += BACK_OFF * client.errors;
+        }
+        self.wait(id, next, ClientStep::Choose, desk);
+        if self.load_ended && matches!(self.clients[id].job, Job::Load) {
+            self.clients[id].progress = Progress::Over;
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one line of the history")]
+    fn note(
+        &self,
+        id: ClientId,
+        operation: &Operation,
+        kind: Kind,
+        value: Value,
+        error: Option<String>,
+        revision: Option<i64>,
+        desk: &mut Desk<'_>,
+    ) {
+        let client = &self.clients[id];
+        let event = history::Event {
+            index: 0,
+            time: nanoseconds(desk.now.saturating_sub(desk.start)),
+            process: client.process,
+            kind,
+            f: operation.f,
+            key: operation.key.clone(),
+            value,
+            error,
+            node: Some(self.names[client.at].clone()),
+            revision,
+        };
+        desk.note(Note::Operation { client: id, event });
+    }
+}

@@ -1,0 +1,184 @@
+//! Partition: packets between nodes are dropped; clients still reach every node.
+//!
+//! Takes effect when on every link the cut's counter has grown and a probe from its sender to its
+//! receiver fails. Is healed when the probes succeed again, on the links that no other fault holds.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Aim, Kind, Miss, Sight, Step, milliseconds};
+use crate::{
+    exercise::{Counter, Deed, Finding, Seen, Time},
+    nemesis::{
+        Link, NodeId,
+        overlap::{FaultId, Holds},
+    },
+};
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    fault: FaultId,
+    nodes: BTreeSet<NodeId>,
+    links: BTreeSet<Link>,
+    rules: Value,
+    whole: Whole,
+}
+
+impl Partition {
+    pub(super) fn new(aim: &Aim<'_>) -> Self {
+        Self {
+            fault: aim.fault,
+            nodes: aim.cut.nodes.clone(),
+            links: aim.cut.links.clone(),
+            rules: Value::Null,
+            whole: Whole::new(aim.fault, aim.cut.links.clone()),
+        }
+    }
+}
+
+impl Kind for Partition {
+    fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
+        holds.cut(self.fault, &self.links);
+        Ok(())
+    }
+
+    fn nodes(&self) -> BTreeSet<NodeId> {
+        self.nodes.clone()
+    }
+
+    fn deeds(
+        &mut self,
+        step: Step,
+        round: usize,
+        seen: &[Seen],
+        holds: &Holds,
+    ) -> Result<Vec<Deed>, Miss> {
+        let Self { fault, links, .. } = self;
+        Ok(match (step, round) {
+            (Step::Install, 0) => vec![Deed::Cut { fault: *fault, links: links.clone() }],
+            (Step::Install, 1) => {
+                for seen in seen {
+                    if let Ok(Finding::Rules { rules, skew }) = &seen.outcome {
+                        self.rules = json!({ "rules": rules });
+                        if let (Some(skew), Some(rules)) = (skew, self.rules.as_object_mut()) {
+                            let skew = u64::try_from(skew.as_micros()).unwrap_or(u64::MAX);
+                            rules.insert("skew_us".to_owned(), skew.into());
+                        }
+                    }
+                }
+                Vec::new()
+            }
+            // The probes run first: they, too, are dropped and counted.
+            (Step::Look, 0) => links.iter().map(|&link| Deed::Ping(link)).collect(),
+            (Step::Look, 1) | (Step::Account, 0) => vec![Deed::Counters(*fault)],
+            (Step::Heal | Step::Undo, 0) => vec![Deed::Uncut(*fault)],
+            (Step::Check, 0) => self.whole.deeds(holds),
+            _ => Vec::new(),
+        })
+    }
+
+    fn installed(&self) -> Value {
+        self.rules.clone()
+    }
+
+    fn bites(&mut self, seen: &[Seen]) -> Sight {
+        match proof(&self.links, seen) {
+            Ok(proof) => Sight::Proof(proof),
+            Err(why) => Sight::Never(Miss::Failed(why)),
+        }
+    }
+
+    fn account(&mut self, seen: &[Seen]) -> Value {
+        let counters = seen.iter().find_map(|seen| match &seen.outcome {
+            Ok(Finding::Dropped(counters)) => Some(counted(counters)),
+            _ => None,
+        });
+        counters.map_or(Value::Null, |counters| json!({ "counters": counters }))
+    }
+
+    fn healed(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight {
+        self.whole.see(seen, since, holds)
+    }
+}
+
+/// # Errors
+/// A probe got through, or nothing was dropped on a link.
+fn proof(links: &BTreeSet<Link>, seen: &[Seen]) -> Result<Value, String> {
+    let mut through = Vec::new();
+    let mut counters: &[Counter] = &[];
+    for Seen { deed, outcome, .. } in seen {
+        match (deed, outcome) {
+            (Deed::Ping(link), Ok(Finding::Reached(true))) => through.push(link.to_string()),
+            (_, Ok(Finding::Dropped(found))) => counters = found,
+            (_, Err(why)) => return Err(why.to_string()),
+            _ => {}
+        }
+    }
+    if !through.is_empty() {
+        return Err(format!("a probe got through the cut on {}", through.join(", ")));
+    }
+    if counters.len() != links.len() {
+        let (links, counters) = (links.len(), counters.len());
+        return Err(format!("{links} links are cut and {counters} counters found"));
+    }
+    if let Some(idle) = counters.iter().find(|counter| counter.packets == 0) {
+        return Err(format!("no packet has met the rule at n{}: {}", idle.node, idle.rule));
+    }
+    let failed: Vec<String> = links.iter().map(Link::to_string).collect();
+    Ok(json!({ "probes_failed": failed, "counters": counted(counters) }))
+}
+
+fn counted(counters: &[Counter]) -> Value {
+    let counted = |Counter { node, rule, packets, bytes }: &Counter| {
+        let mut value = json!({ "node": format!("n{node}"), "rule": rule, "packets": packets });
+        if let (Some(value), Some(bytes)) = (value.as_object_mut(), bytes) {
+            value.insert("bytes".to_owned(), (*bytes).into());
+        }
+        value
+    };
+    counters.iter().map(counted).collect()
+}
+
+/// Links that must be whole again.
+#[derive(Debug)]
+pub(super) struct Whole {
+    fault: FaultId,
+    links: BTreeSet<Link>,
+    reached: BTreeSet<Link>,
+}
+
+impl Whole {
+    pub(super) fn new(fault: FaultId, links: BTreeSet<Link>) -> Self {
+        Self { fault, links, reached: BTreeSet::new() }
+    }
+
+    /// Probes each link that was not reached yet and that no other fault holds.
+    pub(super) fn deeds(&self, holds: &Holds) -> Vec<Deed> {
+        let free = holds.whole_without(self.fault, &self.links);
+        free.difference(&self.reached).map(|&link| Deed::Ping(link)).collect()
+    }
+
+    /// Whether all of them are whole.
+    pub(super) fn see(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight {
+        let mut last = since;
+        for Seen { deed, outcome, at } in seen {
+            if let (Deed::Ping(link), Ok(Finding::Reached(true))) = (deed, outcome) {
+                self.reached.insert(*link);
+                last = last.max(*at);
+            }
+        }
+        let free = holds.whole_without(self.fault, &self.links);
+        if !free.is_subset(&self.reached) {
+            return Sight::NotYet;
+        }
+        let words = |links: BTreeSet<Link>| links.iter().map(Link::to_string).collect::<Vec<_>>();
+        let held = words(&self.links - &free);
+        let after = milliseconds(last.saturating_sub(since));
+        let mut proof = json!({ "probes_succeeded": words(free), "after_ms": after });
+        if let (Some(proof), false) = (proof.as_object_mut(), held.is_empty()) {
+            proof.insert("held by other faults".to_owned(), held.into());
+        }
+        Sight::Proof(proof)
+    }
+}

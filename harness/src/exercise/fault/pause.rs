@@ -1,0 +1,119 @@
+//! Pause: the freezer stops every process of the node; its kernel side stays alive.
+//!
+//! Takes effect when the process is seen frozen and a question to it hangs. Is healed when it is
+//! seen running and answers. A node that another fault kills meanwhile is not this fault's any more.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use serde_json::{Map, Value, json};
+
+use super::{Aim, Kind, Miss, Sight, Step, alive::Alive, holders, left_alone, looks_first};
+use crate::{
+    exercise::{Deed, Failure, Finding, Process, Seen, Time},
+    nemesis::{
+        NodeId,
+        overlap::{FaultId, Granted, Holds},
+    },
+};
+
+#[derive(Debug)]
+pub(super) struct Pause {
+    fault: FaultId,
+    wanted: BTreeSet<NodeId>,
+    hang: Duration,
+    granted: Granted,
+    alive: Alive,
+}
+
+impl Pause {
+    pub(super) fn new(aim: &Aim<'_>) -> Self {
+        Self {
+            fault: aim.fault,
+            wanted: aim.cut.nodes.clone(),
+            hang: aim.hang,
+            granted: Granted::default(),
+            alive: Alive::new(BTreeMap::new()),
+        }
+    }
+}
+
+impl Kind for Pause {
+    fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
+        self.granted = holds.pause(self.fault, &self.wanted);
+        if self.granted.nodes.is_empty() {
+            let by = holders(&self.granted.taken);
+            return Err(format!("every node aimed at is down or paused already: {by}"));
+        }
+        Ok(())
+    }
+
+    fn nodes(&self) -> BTreeSet<NodeId> {
+        self.granted.nodes.clone()
+    }
+
+    fn deeds(
+        &mut self,
+        step: Step,
+        round: usize,
+        seen: &[Seen],
+        holds: &Holds,
+    ) -> Result<Vec<Deed>, Miss> {
+        let nodes = self.granted.nodes.iter().copied();
+        let paused = holds.paused_by(self.fault);
+        Ok(match (step, round) {
+            (Step::Install, 0) => nodes.map(Deed::Pause).collect(),
+            (Step::Look, 0) => {
+                let ask = |node| Deed::Ask { node, patience: self.hang };
+                nodes.flat_map(|node| [Deed::Examine(node), ask(node)]).collect()
+            }
+            (Step::Heal | Step::Undo, 0) => paused.into_iter().map(Deed::Resume).collect(),
+            (Step::Check, _) => self.alive.deeds(round, &paused, seen),
+            _ => Vec::new(),
+        })
+    }
+
+    fn installed(&self) -> Value {
+        left_alone(&self.granted.taken, "down or paused already")
+    }
+
+    fn bites(&mut self, seen: &[Seen]) -> Sight {
+        let mut proof = Map::new();
+        for Seen { deed, outcome, .. } in looks_first(seen) {
+            let why = match (deed, outcome) {
+                (Deed::Examine(_), Ok(Finding::Process(Process { paused: true, .. }))) => continue,
+                (Deed::Examine(node), Ok(_)) => {
+                    format!("n{node} was paused and its process is not")
+                }
+                (Deed::Ask { node, .. }, Err(Failure::Hangs(why))) => {
+                    proof.insert(format!("n{node}"), json!({ "state": "paused", "rpc": why }));
+                    continue;
+                }
+                (Deed::Ask { node, .. }, Ok(_)) => format!("n{node} was paused and still answers"),
+                (Deed::Ask { node, .. }, Err(why)) => {
+                    format!("n{node} was paused; a question to it should hang and failed: {why}")
+                }
+                (_, Err(why)) => why.to_string(),
+                _ => continue,
+            };
+            return Sight::Never(Miss::Failed(why));
+        }
+        Sight::Proof(proof.into())
+    }
+
+    fn healed(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight {
+        let paused = holds.paused_by(self.fault);
+        if let Err(miss) = self.alive.see(seen, &paused, since) {
+            return Sight::Never(miss);
+        }
+        let Some(mut proof) = self.alive.proof(&paused) else { return Sight::NotYet };
+        let killed: Vec<_> =
+            self.granted.nodes.difference(&paused).map(|node| format!("n{node}")).collect();
+        if !killed.is_empty() {
+            proof.insert("ended by a kill".to_owned(), killed.into());
+        }
+        Sight::Proof(proof.into())
+    }
+}
