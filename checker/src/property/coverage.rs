@@ -182,13 +182,13 @@ const OUTLIVED: [&str; 3] = ["one-way deaf", "bridge", "majorities-ring"];
 /// Whether a fault takes the leader of that moment from the others, and leaves these able to elect
 /// another.
 ///
-/// A killed leader comes back as a follower. One that is frozen or cut off is replaced only where
+/// A leader that ended comes back as a follower. One that is frozen or cut off is replaced only where
 /// a majority is left.
 pub fn deposes(record: &Record, nodes: usize) -> bool {
     let aimed = record.leader.as_ref().is_some_and(|leader| record.nodes.contains(leader));
     let minority = record.nodes.len() * 2 < nodes;
     let breaks = match record.kind.as_str() {
-        "kill" => true,
+        "kill" | "restart" => true,
         "pause" => minority,
         "partition" => minority && !OUTLIVED.iter().any(|shape| record.what.starts_with(shape)),
         _ => false,

@@ -35,8 +35,15 @@ use trouble::Variants;
 pub use trouble::{ClockTrouble, DiskTrouble, NetworkTrouble};
 
 /// The kinds of faults.
-pub const KINDS: [&str; 6] =
-    ["kill", "pause", "partition", NetworkTrouble::KIND, DiskTrouble::KIND, ClockTrouble::KIND];
+pub const KINDS: [&str; 7] = [
+    "kill",
+    "restart",
+    "pause",
+    "partition",
+    NetworkTrouble::KIND,
+    DiskTrouble::KIND,
+    ClockTrouble::KIND,
+];
 
 /// Names a node, from 1.
 pub type NodeId = u64;
@@ -48,6 +55,11 @@ pub enum Fault {
     /// SIGKILL; the heal starts the node again with the same data.
     Kill {
         /// Who is killed.
+        target: Target,
+    },
+    /// SIGTERM, on which the node stops in order; the heal starts it again with the same data.
+    Restart {
+        /// Who is stopped.
         target: Target,
     },
     /// The freezer: no process of the node runs, its sockets stay open.
@@ -99,6 +111,7 @@ impl Fault {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Kill { .. } => "kill",
+            Self::Restart { .. } => "restart",
             Self::Pause { .. } => "pause",
             Self::Partition { .. } => "partition",
             Self::Network { .. } => NetworkTrouble::KIND,
@@ -113,7 +126,10 @@ impl Fault {
             Self::Network { how, .. } => Some(how.name()),
             Self::Disk { how, .. } => Some(how.name()),
             Self::Clock { how, .. } => Some(how.name()),
-            Self::Kill { .. } | Self::Pause { .. } | Self::Partition { .. } => None,
+            Self::Kill { .. }
+            | Self::Restart { .. }
+            | Self::Pause { .. }
+            | Self::Partition { .. } => None,
         }
     }
 
@@ -149,6 +165,7 @@ impl Fault {
     fn target_mut(&mut self) -> &mut Target {
         match self {
             Self::Kill { target }
+            | Self::Restart { target }
             | Self::Pause { target }
             | Self::Partition { target, .. }
             | Self::Network { target, .. }
@@ -271,7 +288,7 @@ mod tests {
     #[test]
     fn the_checker_knows_which_faults_depose_a_leader() {
         use checker::fault::{Phase, Record};
-        let faults = "kill,pause,partition,network,disk,clock".parse::<Menu>().unwrap();
+        let faults = KINDS.join(",").parse::<Menu>().unwrap();
         for fault in faults.items.into_iter().flatten() {
             let record = Record {
                 fault: 0,
@@ -284,7 +301,7 @@ mod tests {
                 detail: serde_json::Value::Null,
             };
             let deposes = match fault {
-                Fault::Kill { .. } | Fault::Pause { .. } => true,
+                Fault::Kill { .. } | Fault::Restart { .. } | Fault::Pause { .. } => true,
                 Fault::Partition { shape, .. } => match shape {
                     Shape::One
                     | Shape::Halves
@@ -302,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_fault_needs_a_leader_exactly_if_it_is_skipped_without_one() {
-        let menu: Menu = "kill,pause,partition,network,disk,clock".parse().unwrap();
+        let menu: Menu = KINDS.join(",").parse().unwrap();
         let nodes = [1, 2, 3, 4, 5];
         for fault in menu.items.into_iter().flatten() {
             assert!(KINDS.contains(&fault.kind()), "{fault}");

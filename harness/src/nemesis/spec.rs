@@ -1,5 +1,5 @@
-//! The text of `--faults`: `kill,pause,partition`, narrower `kill:leader,partition:deaf:leader`, of
-//! simulated clusters also `network,disk,clock`, narrower `disk:flip,clock:fast:leader`; or `none`.
+//! The text of `--faults`: `kill,pause,partition`, narrower `kill:leader,partition:deaf:leader`,
+//! `disk:flip,clock:fast:leader`; or `none`.
 
 use std::{fmt, str::FromStr};
 
@@ -86,15 +86,12 @@ fn item(text: &str) -> Result<Vec<Fault>, String> {
         return Err(format!("`{text}` has too many parts; write kind:target or partition:shape"));
     }
     let faults = match (kind, first, second) {
-        ("kill" | "pause", Some(_), Some(extra)) => {
+        ("kill" | "restart" | "pause", Some(_), Some(extra)) => {
             return Err(format!("`{text}`: a {kind} has a target and nothing more, not `{extra}`"));
         }
-        ("kill", target, _) => {
-            targets(target)?.into_iter().map(|target| Fault::Kill { target }).collect()
-        }
-        ("pause", target, _) => {
-            targets(target)?.into_iter().map(|target| Fault::Pause { target }).collect()
-        }
+        ("kill", target, _) => plain(target, |target| Fault::Kill { target })?,
+        ("restart", target, _) => plain(target, |target| Fault::Restart { target })?,
+        ("pause", target, _) => plain(target, |target| Fault::Pause { target })?,
         ("partition", None, _) => any_partition(),
         ("partition", Some(shape), target) => {
             let shape: Shape = shape.parse()?;
@@ -116,17 +113,21 @@ fn item(text: &str) -> Result<Vec<Fault>, String> {
         ("none", ..) => return Err("`none` stands alone: it means no faults".to_owned()),
         _ => {
             return Err(format!(
-                "unknown fault `{kind}`: choose from kill, pause, partition and, simulated, \
-                 network, disk, clock, each alone or narrower (kill:leader, partition:bridge, \
-                 disk:full), or none"
+                "unknown fault `{kind}`: choose from {}, each alone or narrower (kill:leader, \
+                 partition:bridge, disk:full), or none",
+                super::KINDS.join(", ")
             ));
         }
     };
     Ok(faults)
 }
 
-fn targets(text: Option<&str>) -> Result<Vec<Target>, String> {
-    text.map_or(Ok(TARGETS.to_vec()), |text| Ok(vec![text.parse()?]))
+fn plain(target: Option<&str>, fault: impl Fn(Target) -> Fault) -> Result<Vec<Fault>, String> {
+    let targets = match target {
+        Some(target) => vec![target.parse()?],
+        None => TARGETS.to_vec(),
+    };
+    Ok(targets.into_iter().map(fault).collect())
 }
 
 fn troubles<T: Variants>(

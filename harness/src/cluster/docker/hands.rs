@@ -36,7 +36,10 @@ const HASH: Duration = Duration::from_secs(2);
 /// They cannot; says why.
 pub fn supports(fault: &Fault) -> Result<(), String> {
     match fault {
-        Fault::Kill { .. } | Fault::Pause { .. } | Fault::Partition { .. } => Ok(()),
+        Fault::Kill { .. }
+        | Fault::Restart { .. }
+        | Fault::Pause { .. }
+        | Fault::Partition { .. } => Ok(()),
         Fault::Network { .. } | Fault::Disk { .. } | Fault::Clock { .. } => Err(format!(
             "`{fault}` exists in simulation only, containers cannot suffer it; run the plan with \
              --cluster sim"

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use super::{
     Aim, Kind, Miss, Sight, Step,
     alive::{Alive, STARTS_WITHIN},
-    holders, kill, left_alone, milliseconds, names, with,
+    ended::running,
+    holders, left_alone, milliseconds, names, with,
 };
 use crate::{
     exercise::{Damage, Deed, Finding, Seen, Time},
@@ -304,7 +305,7 @@ impl Kind for Flipped {
         Ok(match (step, round) {
             (Step::Install, 0) => nodes.into_iter().map(Deed::Examine).collect(),
             (Step::Install, 1) => {
-                kill::running(seen)?;
+                running(seen)?;
                 self.stopped = true;
                 vec![Deed::FlipBits { fault, nodes, pick: *pick }]
             }

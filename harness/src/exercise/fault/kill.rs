@@ -1,210 +1,23 @@
 //! Kill: SIGKILL, and later a start with the same data.
-//!
-//! Takes effect when the process is seen gone, by this signal and nothing else, and does not answer:
-//! a node that had ended by itself was not killed, and starting it again would hide that. Is healed
-//! when the node answers after it was started again.
-
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
-
-use serde_json::{Map, Value, json};
 
 use super::{
-    Aim, Kind, Miss, Sight, Step,
-    alive::{Alive, STARTS_WITHIN},
-    holders, looks_first, with,
+    Aim,
+    ended::{Ended, Signal},
 };
 use crate::{
-    exercise::{Deed, Exit, Finding, Process, SIGKILLED, Seen, Time},
-    nemesis::{
-        NodeId,
-        overlap::{FaultId, Granted, Holds},
-    },
+    exercise::{Deed, SIGKILLED},
+    nemesis::overlap::Holds,
 };
 
-/// A dead node's port refuses within this time.
-const ANSWER: Duration = Duration::from_millis(500);
+const SIGKILL: Signal = Signal {
+    name: "SIGKILL",
+    send: Deed::Kill,
+    code: SIGKILLED,
+    // A frozen process can be killed, and then is frozen no more.
+    claim: Holds::kill,
+    taken: "down already",
+};
 
-#[derive(Debug)]
-pub(super) struct Kill {
-    fault: FaultId,
-    wanted: BTreeSet<NodeId>,
-    granted: Granted,
-    alive: Alive,
-    /// Disk sectors that were lost or torn, where the cluster tells.
-    unsynced: BTreeMap<NodeId, usize>,
-}
-
-impl Kill {
-    pub(super) fn new(aim: &Aim<'_>) -> Self {
-        Self {
-            fault: aim.fault,
-            wanted: aim.cut.nodes.clone(),
-            granted: Granted::default(),
-            alive: Alive::default(),
-            unsynced: BTreeMap::new(),
-        }
-    }
-
-    fn each(&self, deed: impl Fn(NodeId) -> Deed) -> Vec<Deed> {
-        self.granted.nodes.iter().map(|&node| deed(node)).collect()
-    }
-}
-
-impl Kind for Kill {
-    fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
-        self.granted = holds.kill(self.fault, &self.wanted);
-        if self.granted.nodes.is_empty() {
-            let by = holders(&self.granted.taken);
-            return Err(format!("every node aimed at is down already: {by}"));
-        }
-        Ok(())
-    }
-
-    fn nodes(&self) -> BTreeSet<NodeId> {
-        self.granted.nodes.clone()
-    }
-
-    fn deeds(
-        &mut self,
-        step: Step,
-        round: usize,
-        seen: &[Seen],
-        _holds: &Holds,
-    ) -> Result<Vec<Deed>, Miss> {
-        Ok(match (step, round) {
-            (Step::Install, 0) => self.each(Deed::Examine),
-            (Step::Install, 1) => {
-                self.alive = Alive::new(running(seen)?);
-                self.each(Deed::Kill)
-            }
-            (Step::Install, 2) => {
-                let killed = |seen: &Seen| match (&seen.deed, &seen.outcome) {
-                    (Deed::Kill(node), Ok(Finding::Killed { unsynced })) => {
-                        Some((*node, (*unsynced)?))
-                    }
-                    _ => None,
-                };
-                self.unsynced = seen.iter().filter_map(killed).collect();
-                Vec::new()
-            }
-            (Step::Look, 0) => {
-                let mut deeds = self.each(Deed::Examine);
-                deeds.extend(self.each(|node| Deed::Ask { node, patience: ANSWER }));
-                deeds
-            }
-            // Also where it was not proved: none may stay down.
-            (Step::Heal | Step::Undo, 0) => self.each(Deed::Start),
-            (Step::Check, _) => self.alive.deeds(round, &self.granted.nodes, seen),
-            _ => Vec::new(),
-        })
-    }
-
-    fn installed(&self) -> Value {
-        let detail = json!({ "signal": "SIGKILL" });
-        let detail = with(detail, "down already", holders(&self.granted.taken));
-        with(detail, "ends the pause of", holders(&self.granted.ends))
-    }
-
-    fn bites(&mut self, seen: &[Seen]) -> Sight {
-        let mut proof: BTreeMap<NodeId, Map<String, Value>> = BTreeMap::new();
-        for Seen { deed, outcome, .. } in looks_first(seen) {
-            match (deed, outcome) {
-                (Deed::Examine(node), Ok(Finding::Process(process))) => {
-                    match killed(*node, process) {
-                        Ok(code) => {
-                            let proof = proof.entry(*node).or_default();
-                            proof.insert("exit_code".to_owned(), code.into());
-                            if let Some(unsynced) = self.unsynced.get(node) {
-                                proof.insert("unsynced_sectors".to_owned(), (*unsynced).into());
-                            }
-                        }
-                        Err(why) => return Sight::Never(Miss::Failed(why)),
-                    }
-                }
-                (Deed::Ask { node, .. }, Err(why)) => {
-                    let proof = proof.entry(*node).or_default();
-                    proof.insert("rpc".to_owned(), why.to_string().into());
-                }
-                (Deed::Ask { node, .. }, Ok(_)) => {
-                    let why = format!("n{node} was killed and still answers");
-                    return Sight::Never(Miss::Failed(why));
-                }
-                (_, Err(why)) => return Sight::Never(Miss::Failed(why.to_string())),
-                _ => {}
-            }
-        }
-        let proof = proof.into_iter().map(|(node, proof)| (format!("n{node}"), proof.into()));
-        Sight::Proof(Value::Object(proof.collect()))
-    }
-
-    fn heals_within(&self) -> Duration {
-        STARTS_WITHIN
-    }
-
-    fn healed(&mut self, seen: &[Seen], since: Time, _holds: &Holds) -> Sight {
-        if let Err(miss) = self.alive.see(seen, &self.granted.nodes, since) {
-            return Sight::Never(miss);
-        }
-        let proof = self.alive.proof(&self.granted.nodes);
-        proof.map_or(Sight::NotYet, |proof| Sight::Proof(proof.into()))
-    }
-}
-
-/// The number of each node's present start.
-///
-/// # Errors
-/// A node had ended by itself.
-pub(super) fn running(seen: &[Seen]) -> Result<BTreeMap<NodeId, u64>, Miss> {
-    let mut boots = BTreeMap::new();
-    for seen in seen {
-        let (Deed::Examine(node), Ok(Finding::Process(process))) = (&seen.deed, &seen.outcome)
-        else {
-            continue;
-        };
-        if !process.running {
-            let exit = process.exit.clone().unwrap_or_default();
-            return Err(Miss::Exited(*node, exit, "before the fault, by itself"));
-        }
-        boots.insert(*node, process.boot);
-    }
-    Ok(boots)
-}
-
-/// # Errors
-/// The node runs, or ended otherwise than by the signal.
-fn killed(node: NodeId, process: &Process) -> Result<i64, String> {
-    match &process.exit {
-        _ if process.running => Err(format!("n{node} was killed and its process still runs")),
-        Some(Exit { out_of_memory: true, .. }) => {
-            Err(format!("n{node} was to be killed and the kernel had killed it for lack of memory"))
-        }
-        Some(Exit { code: Some(SIGKILLED), .. }) => Ok(SIGKILLED),
-        Some(Exit { code: Some(code), .. }) => Err(format!(
-            "n{node} was to be killed and had exited by itself with code {code}; its log says why"
-        )),
-        _ => Err(format!("n{node} has never run, so it was not killed")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_node_that_the_signal_ended_was_killed() {
-        let ended = |code, out_of_memory| {
-            let exit = Exit { code, out_of_memory, ..Exit::default() };
-            Process { running: false, paused: false, boot: 1, exit: Some(exit) }
-        };
-        assert_eq!(killed(3, &ended(Some(137), false)), Ok(137));
-        let refused = |process: Process| killed(3, &process).unwrap_err();
-        let running = Process { running: true, exit: None, ..ended(None, false) };
-        assert!(refused(running).contains("still runs"));
-        assert!(refused(ended(Some(101), false)).contains("exited by itself with code 101"));
-        assert!(refused(ended(Some(137), true)).contains("lack of memory"));
-        assert!(refused(ended(None, false)).contains("never run"));
-    }
+pub(super) fn new(aim: &Aim<'_>) -> Ended {
+    Ended::new(SIGKILL, aim)
 }

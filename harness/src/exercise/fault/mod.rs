@@ -21,10 +21,12 @@
 mod alive;
 mod clock;
 mod disk;
+mod ended;
 mod kill;
 mod network;
 mod partition;
 mod pause;
+mod restart;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -54,7 +56,8 @@ const POLL: Duration = Duration::from_millis(10);
 /// The machine of a fault.
 fn kind(fault: Fault, aim: &Aim<'_>) -> Box<dyn Kind> {
     match fault {
-        Fault::Kill { .. } => Box::new(kill::Kill::new(aim)),
+        Fault::Kill { .. } => Box::new(kill::new(aim)),
+        Fault::Restart { .. } => Box::new(restart::new(aim)),
         Fault::Pause { .. } => Box::new(pause::Pause::new(aim)),
         Fault::Partition { .. } => Box::new(partition::Partition::new(aim)),
         Fault::Network { how, .. } => network::new(how, aim),
@@ -604,7 +607,8 @@ pub(super) fn inert(deed: &Deed) -> Option<Finding> {
             Some(Finding::Broken { lost: BTreeMap::new(), clients: BTreeMap::new() })
         }
         Deed::FlipBits { .. } => Some(Finding::Damage { damage: BTreeMap::new(), busy: false }),
-        Deed::Pause(_)
+        Deed::Stop(_)
+        | Deed::Pause(_)
         | Deed::Trouble { .. }
         | Deed::SlowDisk { .. }
         | Deed::FailDisk { .. }
