@@ -24,7 +24,7 @@ use super::{
     save,
 };
 use crate::{
-    cluster::sim::{STOPPED, Simulation, simulate},
+    cluster::sim::{STOPPED, Simulation, simulate, simulate_inert},
     plan::{ClusterKind, Plan},
     report,
 };
@@ -38,8 +38,9 @@ pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Fini
     let stopped = Arc::new(AtomicBool::new(false));
     let work = {
         let (plan, dir, command) = (plan.clone(), dir.clone(), settings.command.clone());
-        let stopped = Arc::clone(&stopped);
+        let (stopped, inert) = (Arc::clone(&stopped), settings.inert);
         tokio::task::spawn_blocking(move || {
+            let simulate = if inert { simulate_inert } else { simulate };
             let simulation = simulate(&plan, &stopped);
             keep_or_tell(&dir, &plan, &simulation, &command)
         })

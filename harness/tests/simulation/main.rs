@@ -17,8 +17,8 @@ use checker::{
 };
 use harness::{
     campaign::swarm::{self, Given},
-    cluster::sim::{Observer, SimEvent, Simulation, simulate, simulate_observed},
-    nemesis::{Injection, Menu},
+    cluster::sim::{Observer, SimEvent, Simulation, simulate, simulate_inert, simulate_observed},
+    nemesis::{Injection, KINDS, Menu},
     plan::{self, ClusterKind, Disk, Honesty, Load, Network, Plan, Storage, Timings, World},
     run::simulation::{compare, files, keep},
     system::System,
@@ -191,6 +191,27 @@ fn faults_are_proved_by_what_happened() {
     let fast = proofs("clock:fast:one", 0);
     assert!(first(&fast, Phase::Installed).contains("rate_percent"), "{fast:?}");
     assert!(first(&fast, Phase::Bitten).contains("by_itself_ms\":50.0"), "{fast:?}");
+}
+
+/// A nemesis that does nothing must not look like one that works.
+#[test]
+fn faults_that_do_nothing_prove_nothing() {
+    let menu: Menu = KINDS.join(",").parse().unwrap();
+    for fault in menu.items.into_iter().flatten() {
+        let mut options = options(1);
+        (options.nodes, options.load.rate) = (5, 50);
+        options.menu = fault.to_string().parse().unwrap();
+        options.world.disk = Disk { segment_bytes: 1024, ..Disk::default() };
+        let plan = Plan::generate(options).unwrap();
+        let simulation = simulate_inert(&plan, &AtomicBool::new(false));
+        let faults = &simulation.evidence.faults;
+        assert!(!faults.is_empty());
+        let bitten = faults.iter().find(|record| record.phase == Phase::Bitten);
+        assert_eq!(bitten, None, "{fault}");
+        let verdict = verdict::check(&simulation.evidence, &Limits::default());
+        let faults = verdict.properties.iter().find(|property| property.name == "faults").unwrap();
+        assert_eq!(faults.outcome, Outcome::Unknown, "{fault}: {}", faults.detail);
+    }
 }
 
 #[test]

@@ -66,6 +66,13 @@ pub fn simulate(plan: &Plan, stop: &AtomicBool) -> Simulation {
     world::World::new(plan, None).run(false, stop)
 }
 
+/// The same, but that faults are recorded and not carried out: to test that the lack of proof is
+/// noticed.
+#[doc(hidden)]
+pub fn simulate_inert(plan: &Plan, stop: &AtomicBool) -> Simulation {
+    world::World::new(plan, None).run(true, stop)
+}
+
 /// The same, before the eyes of an observer. It changes nothing.
 pub fn simulate_observed(
     plan: &Plan,
