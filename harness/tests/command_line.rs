@@ -247,3 +247,13 @@ fn a_normal_build_has_no_mutants_and_says_how_to_get_them() {
         assert!(!has(name), "{name} is in the binary");
     }
 }
+
+#[test]
+fn a_scenario_is_played_in_simulation_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let out = out.to_str().unwrap();
+    let play = ["scenario", "leader-election", "--cluster", "sim", "--seed", "5", "--out", out];
+    expect(&play, 0, "All 8 steps of leader-election went as expected");
+    expect(&["check", out], 0, "All 8 steps of leader-election went as expected");
+}

@@ -8,7 +8,10 @@ use super::{
     exit::{Exit, Usage},
     test::print_verdict,
 };
-use crate::scenario::{self, Scenario, Settings};
+use crate::{
+    plan::ClusterKind,
+    scenario::{self, Scenario, Settings},
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,6 +22,10 @@ pub(super) struct Args {
     /// List the scenarios that come with the harness.
     #[arg(long)]
     list: bool,
+
+    /// Where the nodes live
+    #[arg(long, value_enum, default_value = "docker")]
+    cluster: ClusterKind,
 
     /// Shortest election timeout of a node; each is drawn between it and its double. A scenario's
     /// limits are multiples of it.
@@ -47,6 +54,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let scenario = Scenario::load(name).map_err(Usage)?;
     let settings = Settings {
         scenario,
+        cluster: args.cluster,
         out: args.out,
         base_port: args.base_port,
         election_timeout: args.election_timeout,
@@ -60,7 +68,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     line(&finished.table);
     print_verdict(&finished.verdict);
     let program = settings.command.first().map_or("harness", String::as_str);
-    line(&format!("again: {program} scenario {name} --seed {}", settings.seed));
+    let place = match settings.cluster {
+        ClusterKind::Docker => "",
+        ClusterKind::Sim => " --cluster sim",
+    };
+    line(&format!("again: {program} scenario {name}{place} --seed {}", settings.seed));
     match &finished.page {
         Ok(page) => line(&format!("report: {}", page.display())),
         Err(why) => line(&format!(

@@ -32,8 +32,8 @@ use checker::evidence::Crash;
 
 pub use self::order::{
     Alarm, ClientId, ClientStep, ClockChange, ClockReading, Counter, Damage, Deed, Exit, Failure,
-    FaultStep, Finding, Note, Observation, Order, Process, SIGKILLED, Stage, Status, Strength,
-    Ticket, Time, View,
+    FaultStep, Finding, Machine, Note, Observation, Order, Process, Role, SIGKILLED, Stage, Status,
+    Strength, Ticket, Time, View,
 };
 use self::{client::Clients, fault::Faults, stages::Stages};
 use crate::{
@@ -74,21 +74,6 @@ impl<'a> Exercise<'a> {
         }
     }
 
-    /// Takes one observation, and appends what follows from it to `orders`.
-    pub fn handle(
-        &mut self,
-        now: Time,
-        what: Observation,
-        view: &dyn View,
-        orders: &mut Vec<Order>,
-    ) {
-        mem::swap(&mut self.desk.orders, orders);
-        self.desk.now = now;
-        self.take(what, view);
-        self.advance(view);
-        mem::swap(&mut self.desk.orders, orders);
-    }
-
     fn take(&mut self, what: Observation, view: &dyn View) {
         let Self { desk, stages, clients, faults } = self;
         match what {
@@ -98,6 +83,7 @@ impl<'a> Exercise<'a> {
             }
             Observation::Alarm(Alarm::Fault(fault, step)) => faults.alarm(fault, step, desk, view),
             Observation::Alarm(Alarm::Stage(stage)) => stages.alarm(stage, desk),
+            Observation::Alarm(Alarm::Look) => {}
             Observation::Connected { client, token, result } => {
                 clients.connected(client, token, result, desk);
             }
@@ -124,6 +110,20 @@ impl<'a> Exercise<'a> {
     /// The present stage.
     pub fn stage(&self) -> Stage {
         self.stages.stage
+    }
+}
+
+impl Machine for Exercise<'_> {
+    fn handle(&mut self, now: Time, what: Observation, view: &dyn View, orders: &mut Vec<Order>) {
+        mem::swap(&mut self.desk.orders, orders);
+        self.desk.now = now;
+        self.take(what, view);
+        self.advance(view);
+        mem::swap(&mut self.desk.orders, orders);
+    }
+
+    fn is_over(&self) -> bool {
+        self.stages.stage == Stage::Over
     }
 }
 

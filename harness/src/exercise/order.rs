@@ -8,6 +8,7 @@ use std::{
 };
 
 use checker::{evidence::Crash, fault, history};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     client::Completion,
@@ -130,6 +131,8 @@ pub enum Alarm {
     Fault(FaultId, FaultStep),
     /// Time to look whether the stage is over.
     Stage(Stage),
+    /// Time to look at the nodes again.
+    Look,
 }
 
 /// What a client is woken for.
@@ -404,12 +407,28 @@ impl fmt::Display for Exit {
 pub struct Status {
     /// Number of its present start.
     pub boot: u64,
-    /// The leader that it follows, or itself.
+    /// Its role.
+    pub role: Role,
+    /// Its term.
+    pub term: u64,
+    /// The leader that it follows in that term, or itself.
     pub leader: Option<NodeId>,
     /// The last entry that it applied.
     pub applied_index: u64,
     /// Peers to which it has no open stream.
     pub unconnected: Vec<NodeId>,
+}
+
+/// A role in Raft (paper, figure 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Follows a leader, or waits for one.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Leads its term.
+    Leader,
 }
 
 /// What a cut dropped on one link.
@@ -523,7 +542,17 @@ pub enum Observation {
     EndEarly(String),
 }
 
-/// What the exercise may ask of a cluster at any moment.
+/// What leads a cluster: takes observations in and gives orders. Pure.
+pub trait Machine {
+    /// Takes one observation, and appends what follows from it to `orders`. The first must be
+    /// [`Observation::Begin`].
+    fn handle(&mut self, now: Time, what: Observation, view: &dyn View, orders: &mut Vec<Order>);
+
+    /// Whether it orders nothing any more.
+    fn is_over(&self) -> bool;
+}
+
+/// What a machine may ask of a cluster at any moment.
 pub trait View {
     /// The node that leads in the latest term, as far as is known.
     fn leader(&self) -> Option<NodeId>;

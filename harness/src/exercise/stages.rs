@@ -379,6 +379,7 @@ fn hashes(seen: &[Seen]) -> Result<Vec<(String, i64, u32)>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exercise::Role;
 
     #[test]
     fn what_a_cluster_lacks_is_said() {
@@ -389,7 +390,14 @@ mod tests {
         };
         let status = |leader, unconnected: &[NodeId]| {
             let unconnected = unconnected.to_vec();
-            Ok(Finding::Status(Status { boot: 1, leader, applied_index: 0, unconnected }))
+            Ok(Finding::Status(Status {
+                boot: 1,
+                role: Role::Follower,
+                term: 1,
+                leader,
+                applied_index: 0,
+                unconnected,
+            }))
         };
         let well = || ask(2, status(Some(2), &[]));
         assert_eq!(lacks(&[ask(1, status(Some(2), &[])), well()]), None);
@@ -409,6 +417,8 @@ mod tests {
             deed: Deed::Ask { node, patience: ANSWER },
             outcome: Ok(Finding::Status(Status {
                 boot: 1,
+                role: Role::Follower,
+                term: 1,
                 leader: None,
                 applied_index,
                 unconnected: Vec::new(),

@@ -2,7 +2,7 @@
 //!
 //! - `directory`, `record`, `environment`: what is written, while it arises;
 //! - `live`: the check of the history while it is recorded;
-//! - `drive`: leads [`crate::exercise`] on containers, in real time;
+//! - `lead`: leads [`crate::exercise`] on containers, in real time;
 //! - [`simulation`]: the same for a simulated cluster;
 //! - [`judge()`]: evidence to a verdict, at the end of a run or at any later time;
 //! - [`Stop`]: Ctrl-C and its kin.
@@ -12,9 +12,9 @@
 //! Such a run is judged too: it is a violation if it shows one, else undecided.
 
 pub(crate) mod directory;
-mod drive;
 pub(crate) mod environment;
 mod judge;
+mod lead;
 mod live;
 mod progress;
 mod record;
@@ -38,19 +38,11 @@ pub use judge::{Judgement, judge};
 pub use record::Counts;
 pub use stop::Stop;
 
-use self::{
-    drive::{Alarms, Drive},
-    live::Live,
-    progress::Progress,
-    record::Recorder,
-};
+use self::{lead::Lead, live::Live, progress::Progress, record::Recorder};
 use crate::{
     cluster::{
         self,
-        docker::{
-            self, Cluster,
-            hands::{HANG, Hands},
-        },
+        docker::{self, Cluster, driver::Driver, hands::HANG},
     },
     exercise::{self, Exercise, limits::expect},
     images::{self, Images},
@@ -204,28 +196,25 @@ async fn on_cluster(
         ..Run::default()
     };
     let mut recorder = Recorder::create(dir, run, live)?;
-    let (hands, reports) = Hands::new(cluster, plan);
     let how = exercise::Settings { hang: HANG, inert: settings.inert };
-    let mut drive = Drive {
+    let mut lead = Lead {
         plan,
         exercise: Exercise::new(plan, how),
-        hands,
-        reports,
+        driver: Driver::new(cluster, plan.system, plan.load.operation_timeout),
         recorder: &mut recorder,
         progress,
         stop,
         violation: (!settings.keep_going).then(|| violation.clone()),
-        alarms: Alarms::default(),
         start: Duration::ZERO,
         now: Duration::ZERO,
     };
-    let driven = AssertUnwindSafe(drive.run()).catch_unwind().await;
-    drop(drive);
+    let led = AssertUnwindSafe(lead.run()).catch_unwind().await;
+    drop(lead);
 
     progress.step("Collecting the evidence");
     let began = recorder.began;
     let mut run = recorder.finish();
-    if let Err(panic) = driven {
+    if let Err(panic) = led {
         run.incomplete.push(format!("the harness panicked: {}", words(&*panic)));
     }
     if let Some(found) = &*violation.borrow() {

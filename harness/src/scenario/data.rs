@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, fmt, path::Path};
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::judge::Role;
-use crate::nemesis::NodeId;
+use crate::{exercise::Role, nemesis::NodeId};
 
 /// The scenarios that the harness brings along: one `.json` file each, beside this one.
 const BUILTIN: [&str; 1] = [include_str!("leader-election.json")];

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::data::{Expect, Leader, Target};
-use crate::nemesis::NodeId;
+use crate::{exercise::Role, nemesis::NodeId};
 
 /// A node that runs and does not answer for longer than this many election timeouts, once the
 /// expectation came true, fails the step.
@@ -21,18 +21,6 @@ pub struct Status {
     pub term: u64,
     /// The leader it knows in that term.
     pub leader: Option<NodeId>,
-}
-
-/// A role in Raft (paper, figure 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Follows a leader, or waits for one.
-    Follower,
-    /// Asks for votes.
-    Candidate,
-    /// Leads its term.
-    Leader,
 }
 
 /// What every node that should run said at one moment; `None`: it did not answer.
@@ -68,15 +56,13 @@ pub enum Ruling {
 
 /// Judges one step.
 #[derive(Debug)]
-pub struct Judge<'a> {
-    expect: &'a Expect,
+pub struct Judge {
+    expect: Expect,
     /// Who led when the step began.
     before: Option<Leadership>,
     within: Duration,
     hold: Duration,
     election_timeout: Duration,
-    /// Leaders of the whole scenario, by term.
-    leaders: &'a mut BTreeMap<u64, NodeId>,
     reached: Option<Reached>,
     /// When each node last answered.
     heard: BTreeMap<NodeId, Duration>,
@@ -89,22 +75,19 @@ struct Reached {
     leader: Option<Leadership>,
 }
 
-impl<'a> Judge<'a> {
-    /// Judges a step that begins now. `before`: who led when it began. `leaders`: every leader seen
-    /// in the scenario so far, by term.
+impl Judge {
+    /// Judges a step that begins now. `before`: who led when it began.
     pub fn new(
-        step: &'a super::data::Step,
+        step: &super::data::Step,
         before: Option<Leadership>,
         election_timeout: Duration,
-        leaders: &'a mut BTreeMap<u64, NodeId>,
     ) -> Self {
         Self {
-            expect: &step.expect,
+            expect: step.expect.clone(),
             before,
             within: election_timeout * step.within_timeouts,
             hold: election_timeout * step.hold_timeouts,
             election_timeout,
-            leaders,
             reached: None,
             heard: BTreeMap::new(),
         }
@@ -115,14 +98,20 @@ impl<'a> Judge<'a> {
         self.reached.map(|reached| (reached.at, reached.leader))
     }
 
-    /// Takes what all running nodes said, `at` so long after the step began.
-    pub fn observe(&mut self, at: Duration, statuses: &Statuses) -> Ruling {
+    /// Takes what all running nodes said, `at` so long after the step began. `leaders`: every leader
+    /// seen in the scenario so far, by term.
+    pub fn observe(
+        &mut self,
+        at: Duration,
+        statuses: &Statuses,
+        leaders: &mut BTreeMap<u64, NodeId>,
+    ) -> Ruling {
         for (node, status) in statuses {
             if status.is_some() {
                 self.heard.insert(*node, at);
             }
         }
-        if let Err(reason) = self.never(statuses) {
+        if let Err(reason) = self.never(statuses, leaders) {
             return Ruling::Failed(reason);
         }
         match (self.reached, self.now(statuses)) {
@@ -154,13 +143,17 @@ impl<'a> Judge<'a> {
     }
 
     /// What must not be seen at any moment, be it before or after the expectation came true.
-    fn never(&mut self, statuses: &Statuses) -> Result<(), String> {
+    fn never(
+        &self,
+        statuses: &Statuses,
+        leaders: &mut BTreeMap<u64, NodeId>,
+    ) -> Result<(), String> {
         for (node, status) in answered(statuses) {
             if status.role != Role::Leader {
                 continue;
             }
             let term = status.term;
-            let first = *self.leaders.entry(term).or_insert(node);
+            let first = *leaders.entry(term).or_insert(node);
             if first != node {
                 return Err(format!("two leaders in term {term}: n{first} and n{node}"));
             }
@@ -334,10 +327,10 @@ mod tests {
     fn judge(step: &Step, before: Option<(u64, u64)>, moments: &[&str]) -> Ruling {
         let before = before.map(|(node, term)| Leadership { node, term });
         let mut leaders = before.iter().map(|leader| (leader.term, leader.node)).collect();
-        let mut judge = Judge::new(step, before, TIMEOUT, &mut leaders);
+        let mut judge = Judge::new(step, before, TIMEOUT);
         for i in 0..100 {
             let moment = moments.get(i).or(moments.last()).unwrap();
-            match judge.observe(TIMEOUT * i as u32, &statuses(moment)) {
+            match judge.observe(TIMEOUT * i as u32, &statuses(moment), &mut leaders) {
                 Ruling::Waiting(_) | Ruling::Holding => {}
                 ruling => return ruling,
             }

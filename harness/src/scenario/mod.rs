@@ -6,13 +6,14 @@
 //!
 //! - [`data`]: the file;
 //! - [`judge`]: decides from what nodes say whether a step succeeded, without a clock or a network;
-//! - [`drive`]: does the steps, on any cluster;
-//! - [`play()`]: on containers, with evidence, verdict and page; [`check`]: judges again;
+//! - [`machine`]: plays the steps, on any cluster;
+//! - [`play()`]: on containers or in simulation, with evidence, verdict and page; [`check`]: judges
+//!   again;
 //! - `table`: what is printed.
 
 pub mod data;
-pub mod drive;
 pub mod judge;
+pub mod machine;
 mod play;
 mod table;
 mod verdict;

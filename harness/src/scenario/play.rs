@@ -1,10 +1,11 @@
-//! Plays a scenario on containers, and keeps the evidence in a run directory.
+//! Plays a scenario on containers or in simulation, and keeps the evidence in a run directory.
 
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime},
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -17,18 +18,22 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     data::Scenario,
-    drive::{Account, Nodes, StepAccount, drive},
-    judge::{Role, Status},
+    machine::{Account, Play, StepAccount},
     table, verdict,
 };
 use crate::{
-    cluster::docker::{self, Cluster},
+    cluster::{
+        docker::{self, Cluster, driver::Driver},
+        sim::simulate_led,
+    },
+    exercise::Machine,
     images,
-    nemesis::NodeId,
-    plan::Storage,
+    nemesis::{Menu, NodeId},
+    plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
     report,
-    run::{directory, environment},
-    system,
+    run::{directory, environment, simulation},
+    system::System,
+    workload::{Workload, register},
 };
 
 /// What to play, and how.
@@ -36,6 +41,8 @@ use crate::{
 pub struct Settings {
     /// The scenario.
     pub scenario: Scenario,
+    /// Where the nodes live.
+    pub cluster: ClusterKind,
     /// The run directory; none: one below `results/`.
     pub out: Option<PathBuf>,
     /// First of the ports of 127.0.0.1 at which the nodes are reached; none: free ones.
@@ -104,6 +111,19 @@ async fn uninterrupted(
     dir: &Path,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Finished> {
+    match settings.cluster {
+        ClusterKind::Docker => in_containers(settings, dir, say).await?,
+        ClusterKind::Sim => in_simulation(settings, dir, say)?,
+    }
+    let verdict = check(dir)?;
+    let record = load(dir)?;
+    let page = report::write(dir).map_err(|error| format!("{error:#}"));
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let table = table::render(&settings.scenario, &record.account.steps, colours);
+    Ok(Finished { directory: dir.to_owned(), table, verdict, page })
+}
+
+async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let scenario = &settings.scenario;
     let docker = docker::connect().await?;
     let images = images::ensure(&docker, images::Source::Auto, say).await?;
@@ -118,74 +138,90 @@ async fn uninterrupted(
         seed: settings.seed,
         storage: Storage::Durable,
     };
-    let cluster = Cluster::create(&docker, &images, &options).await?;
+    let cluster = Arc::new(Cluster::create(&docker, &images, &options).await?);
     let outcome = async {
         environment::write(dir, &docker, &images, &settings.command, None).await?;
         on_cluster(settings, dir, &cluster, say).await
     }
     .await;
     match (outcome, cluster.destroy().await) {
-        (Ok(()), Ok(())) => {}
-        (Ok(()), Err(left)) => return Err(left.context("cleaning up failed")),
-        (Err(error), Ok(())) => return Err(error),
-        (Err(error), Err(left)) => {
-            return Err(error.context(format!("and cleaning up failed: {left:#}")));
-        }
+        (Ok(()), Ok(())) => Ok(()),
+        (Ok(()), Err(left)) => Err(left.context("cleaning up failed")),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(left)) => Err(error.context(format!("and cleaning up failed: {left:#}"))),
     }
-    let verdict = check(dir)?;
-    let record = load(dir)?;
-    let page = report::write(dir).map_err(|error| format!("{error:#}"));
-    let colours = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    let table = table::render(scenario, &record.account.steps, colours);
-    Ok(Finished { directory: dir.to_owned(), table, verdict, page })
 }
 
 async fn on_cluster(
     settings: &Settings,
     dir: &Path,
-    cluster: &Cluster,
+    cluster: &Arc<Cluster>,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<()> {
-    let nodes = Containers {
-        cluster,
-        nodes: cluster
-            .nodes()
-            .map(|node| system::Node::new(cluster.client_address(node)))
-            .collect(),
-    };
-    let start = Instant::now();
     let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let mut account = Account::default();
-    let driven =
-        drive(&settings.scenario, &nodes, settings.election_timeout, &mut account, |_, steps| {
-            if let Some(line) = steps.last().and_then(told) {
-                say(&line);
-            }
-        })
-        .await;
-    let duration = start.elapsed();
-    // In order, so that the traces end with a last word.
-    futures::future::join_all(cluster.nodes().map(|node| async move {
-        if cluster.state(node).await.is_ok_and(|state| state.running) {
-            let _ = cluster.stop(node).await;
-        }
-    }))
-    .await;
-    let mut incomplete = cluster.collect(dir).await?;
-    if let Err(error) = &driven {
-        incomplete.push(format!("the scenario was cut short: {error:#}"));
+    let mut play = Play::new(&settings.scenario, settings.election_timeout);
+    // No client takes part.
+    let mut driver = Driver::new(cluster, System::RaftNode, Duration::from_secs(1));
+    let mut duration = Duration::ZERO;
+    while !play.is_over() {
+        let what = driver.next().await;
+        (duration, _) = driver.take(&mut play, what);
+        play.take_lines().iter().for_each(|line| say(line));
     }
+    let incomplete = cluster.collect(dir).await?;
+    let started = u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX);
+    keep(settings, dir, play, Run { started, duration: nanoseconds(duration), ..begun(incomplete) })
+}
+
+fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
+    let plan = Plan::generate(plan::Options {
+        system: System::RaftNode,
+        cluster: ClusterKind::Sim,
+        nodes: settings.scenario.nodes,
+        seed: settings.seed,
+        time: Duration::from_secs(1),
+        interval: None,
+        menu: Menu::default(),
+        // No client takes part.
+        workload: Workload::Register(register::Options { keys: 1, values: None }),
+        load: Load { concurrency: 1, rate: 0, operation_timeout: Duration::from_secs(1) },
+        timings: Timings {
+            election_timeout: settings.election_timeout,
+            heartbeat_interval: settings.heartbeat_interval,
+        },
+        storage: Storage::Durable,
+        world: World::default(),
+    })?;
+    let mut play = Play::new(&settings.scenario, settings.election_timeout);
+    let simulation = simulate_led(&plan, &mut play, &AtomicBool::new(false));
+    play.take_lines().iter().for_each(|line| say(line));
+    for (name, bytes) in simulation::files(&simulation.evidence)? {
+        let path = dir.join(&name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+        }
+        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let Run { incomplete, crashes, .. } = simulation.evidence.run;
+    let duration = nanoseconds(simulation.virtual_time);
+    keep(settings, dir, play, Run { duration, crashes, ..begun(incomplete) })
+}
+
+/// A run of a system that writes traces.
+fn begun(incomplete: Vec<String>) -> Run {
+    Run { traced: true, incomplete, ..Run::default() }
+}
+
+/// Writes what a scenario leaves beside the nodes' traces.
+fn keep(settings: &Settings, dir: &Path, play: Play<'_>, mut run: Run) -> Result<()> {
+    let (account, error) = play.into_account();
+    run.incomplete
+        .extend(error.as_ref().map(|error| format!("the scenario was cut short: {error}")));
     let started: BTreeSet<NodeId> =
         account.steps.iter().filter(|step| !step.crashed).map(|step| step.node).collect();
-    let mut run = Run {
-        started: u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX),
-        duration: u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX),
-        nodes: usize::try_from(settings.scenario.nodes)?,
-        never_started: cluster.nodes().filter(|node| !started.contains(node)).collect(),
-        traced: true,
-        incomplete,
-        ..Run::default()
-    };
+    run.nodes = usize::try_from(settings.scenario.nodes)?;
+    run.never_started =
+        (1..=settings.scenario.nodes).filter(|node| !started.contains(node)).collect();
     let mut faults = Vec::new();
     for record in crashes(&account.steps) {
         serde_json::to_writer(&mut faults, &record)?;
@@ -204,7 +240,14 @@ async fn on_cluster(
     // Last, as it lists the others.
     run.files = evidence::sizes(dir)?;
     save(dir, "run.json", &(serde_json::to_string_pretty(&run)? + "\n"))?;
-    driven
+    match error {
+        Some(error) => Err(anyhow!(error)),
+        None => Ok(()),
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn save(dir: &Path, name: &str, text: &str) -> Result<()> {
@@ -236,16 +279,6 @@ pub fn check(dir: &Path) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// A line about the latest step; none while it is under way.
-fn told(step: &StepAccount) -> Option<String> {
-    let number = step.number;
-    match (&step.failure, step.acted) {
-        (Some(reason), _) => Some(format!("{number}. failed: {reason}")),
-        (None, 0) => Some(format!("{number}. {} ({})", step.name, step.done)),
-        (None, _) => None,
-    }
-}
-
 /// The crashes in the words of `faults.jsonl`. A node that a later step starts again is healed.
 fn crashes(steps: &[StepAccount]) -> Vec<fault::Record> {
     use fault::Phase::{Bitten, HealRequested, Healed, Installed, Requested};
@@ -270,33 +303,6 @@ fn crashes(steps: &[StepAccount]) -> Vec<fault::Record> {
     }
     records.sort_by_key(|record| (record.time, record.phase));
     records
-}
-
-/// A cluster of containers, as a scenario sees it.
-struct Containers<'a> {
-    cluster: &'a Cluster,
-    /// n1 first.
-    nodes: Vec<system::Node>,
-}
-
-impl Nodes for Containers<'_> {
-    async fn start(&self, node: NodeId) -> Result<()> {
-        self.cluster.start(node).await
-    }
-
-    async fn crash(&self, node: NodeId) -> Result<()> {
-        self.cluster.kill(node).await
-    }
-
-    async fn status(&self, node: NodeId, patience: Duration) -> Option<Status> {
-        let seen = self.nodes.get(node as usize - 1)?.inspect(patience).await.ok()?;
-        let role = match seen.role {
-            proto::inspect::Role::Follower => Role::Follower,
-            proto::inspect::Role::Candidate => Role::Candidate,
-            proto::inspect::Role::Leader => Role::Leader,
-        };
-        Some(Status { role, term: seen.term, leader: seen.leader })
-    }
 }
 
 #[cfg(test)]

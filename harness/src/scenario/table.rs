@@ -2,7 +2,7 @@
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
 
-use super::{data::Scenario, drive::StepAccount};
+use super::{data::Scenario, machine::StepAccount};
 
 /// One row a step; steps that were not reached are there too.
 pub(super) fn render(scenario: &Scenario, steps: &[StepAccount], colours: bool) -> String {

@@ -82,7 +82,7 @@ mod tests {
     use super::{
         super::{
             data::Scenario,
-            drive::{Account, StepAccount},
+            machine::{Account, StepAccount},
         },
         *,
     };

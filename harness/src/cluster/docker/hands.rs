@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures::FutureExt;
+use proto::inspect;
 use tokio::{sync::mpsc, task::JoinSet};
 use tonic::Code;
 
@@ -15,10 +16,10 @@ use super::{Cluster, collect, watch::Watch};
 use crate::{
     client::{Connection, codec},
     exercise::{
-        ClientId, Counter, Deed, Exit, Failure, Finding, Observation, Process, Status, Ticket, View,
+        ClientId, Counter, Deed, Exit, Failure, Finding, Observation, Order, Process, Role, Status,
+        Ticket, View,
     },
     nemesis::{Fault, NodeId},
-    plan::Plan,
     system::{Node, System},
     workload::Operation,
 };
@@ -69,9 +70,12 @@ enum ClientOrder {
 
 impl Hands {
     /// The hands of a cluster, and where they report. Asks the nodes from now on who leads.
+    ///
+    /// `timeout`: a client gives up an operation after this time.
     pub fn new(
         cluster: &Arc<Cluster>,
-        plan: &Plan,
+        system: System,
+        timeout: Duration,
     ) -> (Self, mpsc::UnboundedReceiver<Observation>) {
         let (reports, reported) = mpsc::unbounded_channel();
         let addresses: BTreeMap<_, _> =
@@ -83,8 +87,8 @@ impl Hands {
         let hands = Self {
             cluster: Arc::clone(cluster),
             watch,
-            system: plan.system,
-            timeout: plan.load.operation_timeout,
+            system,
+            timeout,
             addresses,
             clients: Vec::new(),
             reports,
@@ -98,8 +102,23 @@ impl Hands {
         self.watch.leader()
     }
 
+    /// Carries out an order. To wake the machine and to record something is its driver's.
+    pub fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Connect { client, token, node } => {
+                self.tell(client, ClientOrder::Connect { token, node });
+            }
+            Order::Send { client, token, operation } => {
+                self.tell(client, ClientOrder::Send { token, operation });
+            }
+            Order::Disconnect { client } => self.tell(client, ClientOrder::Disconnect),
+            Order::Perform { ticket, deed } => self.perform(ticket, deed),
+            Order::Wake { .. } | Order::Note(_) => {}
+        }
+    }
+
     /// Does something to the cluster.
-    pub fn perform(&mut self, ticket: Ticket, deed: Deed) {
+    fn perform(&mut self, ticket: Ticket, deed: Deed) {
         while self.tasks.try_join_next().is_some() {}
         let (cluster, watch) = (Arc::clone(&self.cluster), Arc::clone(&self.watch));
         let (reports, system) = (self.reports.clone(), self.system);
@@ -117,21 +136,6 @@ impl Hands {
             };
             let _ = reports.send(Observation::Done { ticket, outcome });
         });
-    }
-
-    /// Connects a client to a node.
-    pub fn connect(&mut self, client: ClientId, token: u64, node: NodeId) {
-        self.tell(client, ClientOrder::Connect { token, node });
-    }
-
-    /// Performs an operation on a client's connection.
-    pub fn send(&mut self, client: ClientId, token: u64, operation: Operation) {
-        self.tell(client, ClientOrder::Send { token, operation });
-    }
-
-    /// Closes a client's connection.
-    pub fn disconnect(&mut self, client: ClientId) {
-        self.tell(client, ClientOrder::Disconnect);
     }
 
     fn tell(&mut self, client: ClientId, order: ClientOrder) {
@@ -288,6 +292,12 @@ async fn ask(watch: &Watch, node: NodeId, patience: Duration) -> Result<Finding,
             let unconnected = peers.filter(|peer| !seen.connected.contains(peer)).collect();
             Ok(Finding::Status(Status {
                 boot: seen.boot,
+                role: match seen.role {
+                    inspect::Role::Follower => Role::Follower,
+                    inspect::Role::Candidate => Role::Candidate,
+                    inspect::Role::Leader => Role::Leader,
+                },
+                term: seen.term,
                 leader: seen.leader,
                 applied_index: seen.applied_index,
                 unconnected,

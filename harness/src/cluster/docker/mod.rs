@@ -18,6 +18,7 @@
 
 mod collect;
 mod daemon;
+pub mod driver;
 mod gc;
 mod guard;
 pub mod hands;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use checker::fault;
+use node::raft;
 
 use super::{
     network::between,
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     exercise::{
-        ClockChange, ClockReading, Counter, Deed, Failure, Finding, Note, Observation, Order,
+        ClockChange, ClockReading, Counter, Deed, Failure, Finding, Note, Observation, Order, Role,
         Stage, Status, Ticket, Time, View,
     },
     nemesis::{Fault, Link, NodeId, overlap::FaultId},
@@ -85,7 +86,6 @@ impl World<'_> {
                 match stage {
                     Stage::Load => self.start = self.now,
                     Stage::Recovery => self.record.run().healed = Some(self.since_start()),
-                    Stage::Over => self.over = true,
                     _ => {}
                 }
                 self.watch.see(self.now, SimEvent::Stage(stage));
@@ -223,6 +223,12 @@ impl World<'_> {
         if self.hands.asked.remove(&ticket) {
             let status = Status {
                 boot: status.boot,
+                role: match status.role {
+                    raft::Role::Follower => Role::Follower,
+                    raft::Role::Candidate => Role::Candidate,
+                    raft::Role::Leader => Role::Leader,
+                },
+                term: status.term,
                 leader: status.leader,
                 applied_index: status.applied_index,
                 // A message needs no stream here.

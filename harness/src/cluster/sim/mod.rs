@@ -38,10 +38,14 @@ use std::{sync::atomic::AtomicBool, time::Duration};
 
 use checker::{evidence::Evidence, raft::Passed};
 
+use hands::HANG;
 pub use hands::supports;
 pub use observe::{Ending, Loss, MessageId, Observer, SimEvent};
 
-use crate::plan::Plan;
+use crate::{
+    exercise::{Exercise, Machine, Settings},
+    plan::Plan,
+};
 
 /// How a run that a stop cut short begins to say so.
 pub(crate) const STOPPED: &str = "the run was stopped after";
@@ -63,14 +67,14 @@ pub struct Simulation {
 
 /// Runs a plan. When `stop` becomes true the run ends early, and says so.
 pub fn simulate(plan: &Plan, stop: &AtomicBool) -> Simulation {
-    world::World::new(plan, None).run(false, stop)
+    run(plan, false, None, stop)
 }
 
 /// The same, but that faults are recorded and not carried out: to test that the lack of proof is
 /// noticed.
 #[doc(hidden)]
 pub fn simulate_inert(plan: &Plan, stop: &AtomicBool) -> Simulation {
-    world::World::new(plan, None).run(true, stop)
+    run(plan, true, None, stop)
 }
 
 /// The same, before the eyes of an observer. It changes nothing.
@@ -79,5 +83,20 @@ pub fn simulate_observed(
     stop: &AtomicBool,
     observer: &mut dyn Observer,
 ) -> Simulation {
-    world::World::new(plan, Some(observer)).run(false, stop)
+    run(plan, false, Some(observer), stop)
+}
+
+fn run<'a>(
+    plan: &'a Plan,
+    inert: bool,
+    observer: Option<&'a mut dyn Observer>,
+    stop: &AtomicBool,
+) -> Simulation {
+    let mut exercise = Exercise::new(plan, Settings { hang: HANG, inert });
+    world::World::new(plan, observer).run(&mut exercise, stop)
+}
+
+/// Runs a cluster as the plan describes it, led by another machine than the plan's exercise.
+pub fn simulate_led(plan: &Plan, machine: &mut dyn Machine, stop: &AtomicBool) -> Simulation {
+    world::World::new(plan, None).run(machine, stop)
 }

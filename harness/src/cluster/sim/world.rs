@@ -14,7 +14,7 @@ use super::{
     connections::Connection,
     damage::Damages,
     disk::SimulatedDisk,
-    hands::{HANG, Hands},
+    hands::Hands,
     network::{BaselineNetwork, Cuts, NetworkFaults},
     observe::{MessageId, Observer, Watch},
     process::Process,
@@ -22,7 +22,7 @@ use super::{
     record::Recorder,
 };
 use crate::{
-    exercise::{self, Exercise, Observation, limits},
+    exercise::{Machine, Observation, limits},
     nemesis::NodeId,
     plan::Plan,
 };
@@ -49,8 +49,6 @@ pub(super) struct World<'a> {
     pub(super) watch: Watch<'a>,
     /// Messages sent so far, copies included.
     pub(super) messages: MessageId,
-    /// The exercise is over.
-    pub(super) over: bool,
 }
 
 impl<'a> World<'a> {
@@ -86,20 +84,17 @@ impl<'a> World<'a> {
             record,
             watch: Watch(observer),
             messages: 0,
-            over: false,
         }
     }
 
     /// Runs to the end, to the first violation of Raft's safety, or until a stop is asked for.
-    pub(super) fn run(mut self, inert: bool, stop: &AtomicBool) -> Simulation {
+    pub(super) fn run(mut self, machine: &mut dyn Machine, stop: &AtomicBool) -> Simulation {
         #[cfg(feature = "mutants")]
         let _nodes = node::mutants::choose(self.plan.mutant);
-        let settings = exercise::Settings { hang: HANG, inert };
-        let mut exercise = Exercise::new(self.plan, settings);
         let mut orders = Vec::new();
         self.report(Time::ZERO, Observation::Begin);
         let mut events = 0;
-        while !self.over {
+        while !machine.is_over() {
             let Some((time, event)) = self.queue.pop() else { break };
             self.now = time;
             let report = match event {
@@ -114,7 +109,7 @@ impl<'a> World<'a> {
                 }
             };
             if let Some(what) = report {
-                exercise.handle(time, what, &self, &mut orders);
+                machine.handle(time, what, &self, &mut orders);
                 for order in orders.drain(..) {
                     self.carry_out(order);
                 }
