@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Miss, milliseconds};
+use super::kind::{Miss, milliseconds};
 use crate::{
     exercise::{Deed, Finding, Process, Seen, Time},
     nemesis::NodeId,

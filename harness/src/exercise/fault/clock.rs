@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Aim, Kind, Miss, Sight, Step, holders, with};
+use super::kind::{Aim, Kind, Miss, Sight, Step, holders, with};
 use crate::{
     exercise::{ClockChange, ClockReading, Deed, Finding, Seen, Time},
     nemesis::{

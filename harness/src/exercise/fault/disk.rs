@@ -12,10 +12,9 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    Aim, Kind, Miss, Sight, Step,
     alive::{Alive, STARTS_WITHIN},
     ended::running,
-    holders, left_alone, milliseconds, names, with,
+    kind::{Aim, Kind, Miss, Sight, Step, holders, left_alone, milliseconds, names, with},
 };
 use crate::{
     exercise::{Damage, Deed, Finding, Seen, Time},

@@ -12,9 +12,8 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    Aim, Kind, Miss, Sight, Step,
     alive::{Alive, STARTS_WITHIN},
-    holders, looks_first, with,
+    kind::{Aim, Kind, Miss, Sight, Step, holders, looks_first, with},
 };
 use crate::{
     exercise::{Deed, Exit, Finding, Process, Seen, Time},

@@ -16,13 +16,14 @@
 //! - A fault that could not be installed or proved is undone and `Failed`; one that had nothing to
 //!   act on, or met nothing until its end, is `Skipped`.
 //!
-//! To add a kind: a file here, and a line in [`kind`].
+//! To add a kind: a file here, and a line in [`machine`].
 
 mod alive;
 mod clock;
 mod disk;
 mod ended;
 mod kill;
+mod kind;
 mod network;
 mod partition;
 mod pause;
@@ -30,19 +31,18 @@ mod restart;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt::Debug,
     time::Duration,
 };
 
 use checker::fault::{Phase, Record};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::kind::{Aim, Kind, Miss, Sight, Step};
 use super::{
-    Alarm, Deed, Desk, Exit, Failure, FaultStep, Finding, Note, Owner, Round, Seen, Ticket, Time,
-    View,
+    Alarm, Deed, Desk, Failure, FaultStep, Finding, Note, Owner, Round, Ticket, Time, View,
 };
 use crate::nemesis::{
-    Cut, Fault, Injection, NodeId,
+    Fault, Injection, NodeId,
     overlap::{FaultId, Holds},
 };
 
@@ -54,7 +54,7 @@ const SEEK: Duration = Duration::from_millis(20);
 const POLL: Duration = Duration::from_millis(10);
 
 /// The machine of a fault.
-fn kind(fault: Fault, aim: &Aim<'_>) -> Box<dyn Kind> {
+fn machine(fault: Fault, aim: &Aim<'_>) -> Box<dyn Kind> {
     match fault {
         Fault::Kill { .. } => Box::new(kill::new(aim)),
         Fault::Restart { .. } => Box::new(restart::new(aim)),
@@ -64,115 +64,6 @@ fn kind(fault: Fault, aim: &Aim<'_>) -> Box<dyn Kind> {
         Fault::Disk { how, .. } => disk::new(how, aim),
         Fault::Clock { how, .. } => Box::new(clock::Clock::new(how, aim)),
     }
-}
-
-/// What a fault is aimed at, once it is resolved.
-struct Aim<'a> {
-    fault: FaultId,
-    cut: Cut,
-    /// All nodes of the cluster.
-    all: &'a [NodeId],
-    /// Decides every choice that is left.
-    pick: u64,
-    election_timeout: Duration,
-    hang: Duration,
-}
-
-/// What a kind of fault does and proves. Its deeds come in steps, and a step's deeds in rounds:
-/// each round is ordered when all deeds of the round before are done.
-trait Kind: Debug {
-    /// Claims what it acts on, by the rules of overlap.
-    ///
-    /// # Errors
-    /// Nothing is left to act on: the fault is skipped.
-    fn claim(&mut self, holds: &mut Holds) -> Result<(), String>;
-
-    /// The nodes it acts on; once it has taken effect, those that it hit.
-    fn nodes(&self) -> BTreeSet<NodeId>;
-
-    /// The deeds of a step's next round, given what the rounds before found; none: the step is
-    /// done.
-    ///
-    /// # Errors
-    /// The step cannot go on.
-    fn deeds(
-        &mut self,
-        step: Step,
-        round: usize,
-        seen: &[Seen],
-        holds: &Holds,
-    ) -> Result<Vec<Deed>, Miss>;
-
-    /// How long after it is installed or healed it can be looked at.
-    fn shows_after(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    /// For the account: how it was installed.
-    fn installed(&self) -> Value;
-
-    /// Whether it took effect, by what [`Step::Look`] found.
-    fn bites(&mut self, seen: &[Seen]) -> Sight;
-
-    /// Why it met nothing until its end, if it is of those that wait for something to meet them.
-    fn met_nothing(&self) -> Option<String> {
-        None
-    }
-
-    /// For the account: what it did until its heal was requested, by what [`Step::Account`] found.
-    fn account(&mut self, _seen: &[Seen]) -> Value {
-        Value::Null
-    }
-
-    /// Within this time after the heal its effect must be seen to be over.
-    fn heals_within(&self) -> Duration {
-        Duration::from_secs(5)
-    }
-
-    /// Whether its effect is over, by what [`Step::Check`] found. `since`: when the heal was
-    /// requested.
-    fn healed(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight;
-}
-
-/// A step in a fault's life that needs deeds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    /// Does it.
-    Install,
-    /// Looks whether it took effect.
-    Look,
-    /// Looks what it did until now.
-    Account,
-    /// Ends it.
-    Heal,
-    /// Looks whether its effect is over.
-    Check,
-    /// Takes back what was done, whatever it was.
-    Undo,
-}
-
-/// What a look showed.
-#[derive(Debug)]
-enum Sight {
-    /// It is so; the proof, for the account.
-    Proof(Value),
-    /// Not yet; look again soon.
-    NotYet,
-    /// Something has begun; look again soon, even if the fault's end has come.
-    Begun,
-    /// It will not be so.
-    Never(Miss),
-}
-
-/// Why a fault is not in force, or not healed.
-#[derive(Debug)]
-enum Miss {
-    /// There was nothing to do.
-    Skipped(String),
-    /// It was not done, or not seen.
-    Failed(String),
-    /// A node's process ended although nobody ended it; what it was needed for.
-    Exited(NodeId, Exit, &'static str),
 }
 
 /// All faults of a run.
@@ -387,7 +278,7 @@ impl Faults {
             election_timeout: desk.plan.timings.election_timeout,
             hang: desk.settings.hang,
         };
-        let mut kind = kind(fault, &aim);
+        let mut kind = machine(fault, &aim);
         if let Err(why) = kind.claim(&mut self.holds) {
             return self.over(id, Phase::Skipped, why, desk);
         }
@@ -615,40 +506,4 @@ pub(super) fn inert(deed: &Deed) -> Option<Finding> {
         | Deed::SetClock { .. } => Some(Finding::Nothing),
         _ => None,
     }
-}
-
-/// What was found, looks at processes first: they say most plainly what is wrong.
-fn looks_first(seen: &[Seen]) -> impl Iterator<Item = &Seen> {
-    let is_look = |seen: &&Seen| matches!(seen.deed, Deed::Examine(_));
-    seen.iter().filter(is_look).chain(seen.iter().filter(move |seen| !is_look(seen)))
-}
-
-/// `n1 (fault 3), n2 (fault 4)`.
-fn holders(taken: &BTreeMap<NodeId, FaultId>) -> String {
-    let words: Vec<_> = taken.iter().map(|(node, by)| format!("n{node} (fault {by})")).collect();
-    words.join(", ")
-}
-
-/// `n1, n2`.
-fn names<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> String {
-    let words: Vec<_> = nodes.into_iter().map(|node| format!("n{node}")).collect();
-    words.join(", ")
-}
-
-/// For the account: nodes that a fault left alone as others hold them.
-fn left_alone(taken: &BTreeMap<NodeId, FaultId>, word: &str) -> Value {
-    if taken.is_empty() { Value::Null } else { json!({ word: holders(taken) }) }
-}
-
-/// A JSON object with one more entry, unless the entry is empty.
-fn with(mut object: Value, key: &str, text: String) -> Value {
-    if let (Some(object), false) = (object.as_object_mut(), text.is_empty()) {
-        object.insert(key.to_owned(), text.into());
-    }
-    object
-}
-
-/// Milliseconds, as the account has them.
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

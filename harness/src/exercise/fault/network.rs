@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Aim, Kind, Miss, Sight, Step, names, partition::Whole};
+use super::{
+    kind::{Aim, Kind, Miss, Sight, Step, names},
+    partition::Whole,
+};
 use crate::{
     exercise::{Deed, Finding, Seen, Strength, Time},
     nemesis::{

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Aim, Kind, Miss, Sight, Step, milliseconds};
+use super::kind::{Aim, Kind, Miss, Sight, Step, milliseconds};
 use crate::{
     exercise::{Counter, Deed, Finding, Seen, Time},
     nemesis::{

@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use super::{Aim, Kind, Miss, Sight, Step, alive::Alive, holders, left_alone, looks_first};
+use super::{
+    alive::Alive,
+    kind::{Aim, Kind, Miss, Sight, Step, holders, left_alone, looks_first},
+};
 use crate::{
     exercise::{Deed, Failure, Finding, Process, Seen, Time},
     nemesis::{
