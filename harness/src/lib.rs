@@ -9,13 +9,15 @@
 //! - [`run`]: one run, its evidence and its verdict; [`scenario`]: plays a short script;
 //! - [`campaign`]: many seeds in simulation; [`story`]: one of them, told and drawn;
 //! - [`client`]: one operation against one node; [`system`]: what a node is;
-//! - [`cluster`], [`images`], [`doctor`]: where nodes live, from what, and whether that works here;
+//! - [`cluster`], [`images`], [`daemon`], [`doctor`]: where nodes live, from what, by whom, and
+//!   whether that works here;
 //! - [`report`]: a page about a run, from its directory alone.
 
 pub mod campaign;
 pub mod cli;
 pub mod client;
 pub mod cluster;
+pub mod daemon;
 pub mod doctor;
 pub mod exercise;
 pub mod images;

@@ -10,8 +10,8 @@ use std::{
 
 use checker::history::{Function, Kind, Value};
 use harness::{
-    client::{Completion, Connection, GARBAGE},
-    workload::Operation,
+    client::{Completion, Connection},
+    workload::{GARBAGE, Operation},
 };
 use proto::{
     etcd::{

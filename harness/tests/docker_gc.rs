@@ -15,7 +15,10 @@ use bollard::{
     models::{NetworkCreateRequest, VolumeCreateRequest},
     query_parameters::RemoveVolumeOptions,
 };
-use harness::cluster::docker::{self, Cluster};
+use harness::{
+    cluster::docker::{self, Cluster},
+    daemon,
+};
 
 /// Says to a copy of this test program whose cluster it is to create.
 const CHILD: &str = "RAFT_TEST_GC_CHILD";
@@ -24,7 +27,7 @@ const CHILD: &str = "RAFT_TEST_GC_CHILD";
 #[tokio::test]
 async fn a_child_creates_a_cluster_and_waits() {
     let Ok(name) = std::env::var(CHILD) else { return };
-    let docker = docker::connect().await.unwrap();
+    let docker = daemon::connect().await.unwrap();
     let images = common::images(&docker, "stand-in", common::STAND_IN).await;
     let mut options = common::options(&name, 2);
     options.run_id = name;

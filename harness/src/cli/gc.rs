@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::exit::Exit;
-use crate::cluster::docker;
+use crate::{cluster::docker, daemon};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -13,7 +13,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    let daemon = docker::connect().await?;
+    let daemon = daemon::connect().await?;
     let removed =
         if args.all { docker::gc_all(&daemon).await? } else { docker::gc(&daemon).await? };
     let _ = if removed.is_empty() {

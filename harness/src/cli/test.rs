@@ -10,10 +10,8 @@ use super::{
     plan::{Defaults, PlanOptions},
 };
 use crate::{
-    cluster::{
-        self,
-        docker::{self, NoDaemon},
-    },
+    cluster,
+    daemon::{self, NoDaemon},
     plan::{ClusterKind, Plan},
     run::{self, Counts, Finished, Judgement, Settings, Stop},
 };
@@ -112,7 +110,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
 
 /// Without a daemon the plan is simulated, unless containers were asked for.
 async fn fall_back(settings: &mut Settings) -> anyhow::Result<()> {
-    match docker::connect().await {
+    match daemon::connect().await {
         Ok(_) => Ok(()),
         Err(error) if error.downcast_ref::<NoDaemon>().is_some() => {
             let _ = writeln!(

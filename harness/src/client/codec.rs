@@ -16,10 +16,10 @@ use proto::etcd::{
 use tonic::{Code, Status};
 
 use super::{
-    Completion, GARBAGE, describe,
+    Completion, describe,
     outcome::{self, Effect, Outcome},
 };
-use crate::workload::Operation;
+use crate::workload::{GARBAGE, Operation};
 
 /// The request that performs an operation.
 ///

@@ -22,10 +22,6 @@ use tonic::{
 
 use crate::workload::Operation;
 
-/// Read for a value that is not a number, which nobody writes: so a store that returns garbage is
-/// found by the checker as a read of a value that was never written.
-pub const GARBAGE: i64 = i64::MIN;
-
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {

@@ -11,7 +11,8 @@ use std::fmt;
 use bollard::Docker;
 
 use crate::{
-    cluster::docker::{self, abandoned},
+    cluster::docker::abandoned,
+    daemon,
     images::{self, Kind, Source},
 };
 
@@ -72,7 +73,7 @@ pub async fn doctor(found: &mut (dyn FnMut(&Line) + Send)) -> Vec<Line> {
         found(&line);
         lines.push(line);
     };
-    match docker::connect().await {
+    match daemon::connect().await {
         Err(error) => note(Line::fail("Docker daemon", format!("{error:#}"))),
         Ok(docker) => {
             for line in daemon(&docker).await {

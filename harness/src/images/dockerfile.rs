@@ -10,7 +10,7 @@ use bollard::{
 use futures::StreamExt;
 
 use super::{HOW as HOW_LABEL, KIND, Kind, source::Workspace};
-use crate::cluster::docker::is_missing;
+use crate::daemon::is_missing;
 
 /// How these images came to be.
 pub const HOW: &str = "built by Dockerfile from a registry's base images";

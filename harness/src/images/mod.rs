@@ -19,7 +19,7 @@ use bollard::{
     query_parameters::{ListImagesOptions, RemoveImageOptions},
 };
 
-use crate::cluster::docker::is_missing;
+use crate::daemon::is_missing;
 use source::Workspace;
 
 /// Label of our images; its value is the kind, `pod` or `node`.

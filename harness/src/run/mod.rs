@@ -44,6 +44,7 @@ use crate::{
         self,
         docker::{self, Cluster, driver::Driver, hands::HANG},
     },
+    daemon,
     exercise::{self, Exercise, limits::expect},
     images::{self, Images},
     panics::words,
@@ -151,7 +152,7 @@ async fn create(
 ) -> anyhow::Result<Cluster> {
     let plan = &settings.plan;
     progress.step("Looking for the Docker daemon and the images");
-    let docker = docker::connect().await?;
+    let docker = daemon::connect().await?;
     let say = |text: &str| progress::print(text);
     let images = match &settings.images {
         Some(images) => images.clone(),

@@ -26,6 +26,7 @@ use crate::{
         docker::{self, Cluster, driver::Driver},
         sim::simulate_led,
     },
+    daemon,
     exercise::Machine,
     images,
     nemesis::{Menu, NodeId},
@@ -125,7 +126,7 @@ async fn uninterrupted(
 
 async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let scenario = &settings.scenario;
-    let docker = docker::connect().await?;
+    let docker = daemon::connect().await?;
     let images = images::ensure(&docker, images::Source::Auto, say).await?;
     say(&format!("Creating {} nodes, none of them started", scenario.nodes));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -11,6 +11,10 @@ use std::time::Duration;
 use checker::history::{Function, Value};
 use serde::{Deserialize, Serialize};
 
+/// Read for a value that is not a number, which nobody writes: so a store that returns garbage is
+/// found by the checker as a read of a value that was never written.
+pub const GARBAGE: i64 = i64::MIN;
+
 /// Which workload, with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]

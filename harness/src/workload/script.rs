@@ -13,8 +13,7 @@ use anyhow::ensure;
 use checker::history::{Function, Value};
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
-use crate::client::GARBAGE;
+use super::{GARBAGE, Operation};
 
 /// Most steps of a script.
 pub const STEPS_MAX: usize = 100_000;

@@ -17,6 +17,7 @@ use bollard::{
 use futures::StreamExt;
 use harness::{
     cluster::docker::{self, Cluster, Options},
+    daemon,
     images::{self, Images, Kind, Source},
     plan::Storage,
 };
@@ -28,7 +29,7 @@ pub(crate) async fn docker(left_out: &str) -> Option<Docker> {
         eprintln!("NOT TESTED, as RAFT_TEST_NO_DOCKER=1: {left_out}");
         return None;
     }
-    match docker::connect().await {
+    match daemon::connect().await {
         Ok(docker) => Some(docker),
         Err(error) => panic!("{error:#}; or set RAFT_TEST_NO_DOCKER=1 to leave these tests out"),
     }

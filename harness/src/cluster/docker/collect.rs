@@ -13,7 +13,7 @@ use bollard::{
 };
 use futures::StreamExt;
 
-use super::daemon::is_missing;
+use crate::daemon::is_missing;
 
 /// Copies one file out of a container, running, paused or stopped. Gives false when the container
 /// has no such file.

@@ -16,10 +16,8 @@ use bollard::{
 };
 use futures::future::join_all;
 
-use super::{
-    daemon::{is_conflict, is_missing},
-    label,
-};
+use super::label;
+use crate::daemon::{is_conflict, is_missing};
 
 /// Attempts at removing a run, a tenth of a second apart.
 const ATTEMPTS: usize = 100;

@@ -13,7 +13,8 @@ use std::{
 use anyhow::{Context, Result};
 use bollard::Docker;
 
-use super::{daemon, gc};
+use super::gc;
+use crate::daemon;
 
 /// How long after it was given up a request may still create something, on a busy machine.
 const LATE: Duration = Duration::from_secs(3);

@@ -17,7 +17,6 @@
 //! Caveat: the daemon must be on this machine, as clients reach nodes through ports of 127.0.0.1.
 
 mod collect;
-mod daemon;
 pub mod driver;
 mod gc;
 mod guard;
@@ -50,17 +49,16 @@ use bollard::{
 use futures::future::{join_all, try_join_all};
 use tokio::sync::Mutex;
 
-pub use daemon::{NoDaemon, connect};
 pub use gc::{Removed, abandoned, gc, gc_all};
 pub use guard::interrupted;
 pub use label::{OWNER, RUN};
 pub use rules::Counter;
 
-pub(crate) use daemon::is_missing;
 pub(crate) use sandbox::Sandbox;
 
 use self::{guard::Guard, network::Subnet, pod::Pod};
 use crate::{
+    daemon,
     images::{self, Images},
     nemesis::{Link, NodeId},
     plan::{NODES_MAX, Storage},
