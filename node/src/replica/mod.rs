@@ -6,6 +6,7 @@
 //!
 //! # Layout
 //! - `machine`: [`Replica`], which moves what happens to the core and what follows to the outputs;
+//! - `host`: [`Host`], which carries out the outputs, and the order in which it must;
 //! - `writes`: clients' commands from request to answer;
 //! - `reads`: clients' reads, local or confirmed by the leader;
 //! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse;
@@ -30,11 +31,13 @@ use crate::{
 };
 
 mod forward;
+mod host;
 mod machine;
 mod outbox;
 mod reads;
 mod writes;
 
+pub use host::Host;
 pub use machine::Replica;
 
 /// A moment, as the time since an origin that the driver chooses.
@@ -120,19 +123,18 @@ pub enum Input {
     Durable(WriteId),
 }
 
-/// What a replica wants done, in this order: trace lines reach the kernel first, then the write
-/// is queued, then messages and replies leave. What must wait for a write is not here yet: it
-/// comes in the outputs of the matching [`Input::Durable`].
+/// What a replica wants done; [`Outputs::perform`] has a [`Host`] do it. What must wait for a write
+/// is not here yet: it comes in the outputs of the matching [`Input::Durable`].
 #[derive(Debug, Default)]
 pub struct Outputs {
     /// Steps to trace, each with its Lamport clock.
-    pub trace: Vec<(u64, trace::Event)>,
+    trace: Vec<(u64, trace::Event)>,
     /// Records to append to the write-ahead log and then sync.
-    pub write: Option<(WriteId, Vec<Record>)>,
+    write: Option<(WriteId, Vec<Record>)>,
     /// Messages to peers. Any may be lost, doubled, delayed or overtaken.
-    pub messages: Vec<Message>,
+    messages: Vec<Message>,
     /// Replies to clients.
-    pub replies: Vec<(RequestId, Result<Response, Error>)>,
+    replies: Vec<(RequestId, Result<Response, Error>)>,
 }
 
 impl Outputs {

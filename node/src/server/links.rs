@@ -49,21 +49,12 @@ impl Links {
         )
     }
 
-    /// Sends a message to the peer that it names, or drops it.
-    ///
-    /// A forwarded command that is dropped here certainly never arrives. Its refusal is returned
-    /// as if the peer had sent it, so that the client need not wait for an answer that cannot
-    /// come, and learns that the command had no effect.
+    /// Sends a message to the peer that it names. Returns a message that is dropped for it, this one
+    /// or the oldest that waits, and certainly never arrives.
     pub(super) fn send(&self, message: Message) -> Option<Message> {
-        let outbox = self.0.get(&message.to)?;
-        let dropped = outbox.push(message)?;
-        let Message { from, to, term, clock, body } = dropped;
-        match body {
-            Body::Propose { id, .. } => {
-                let body = Body::ProposeRefused { id };
-                Some(Message { from: to, to: from, term, clock, body })
-            }
-            _ => None,
+        match self.0.get(&message.to) {
+            Some(outbox) => outbox.push(message),
+            None => Some(message),
         }
     }
 
@@ -289,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_cannot_leave_is_refused_at_once() {
+    fn a_message_that_cannot_leave_comes_back_at_once() {
         let (outbox, mut stream) = linked();
         let links = Links([(2, outbox.clone())].into());
         let id = proto::peer::CommandId { node: 1, boot: 1, number: 1 };
@@ -302,10 +293,9 @@ mod tests {
             Poll::Ready(Some(_))
         ));
         outbox.set_open(false);
-        let refusal = links.send(proposal).unwrap();
-        assert_eq!((refusal.from, refusal.to), (2, 1));
-        assert_eq!(refusal.body, Body::ProposeRefused { id });
-        assert_eq!(links.send(append(1, 9)), None);
+        assert_eq!(links.send(proposal.clone()), Some(proposal));
+        let stranger = Message { to: 7, ..append(1, 9) };
+        assert_eq!(links.send(stranger.clone()), Some(stranger));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    convert::Infallible,
     error::Error,
     time::Duration,
 };
@@ -11,12 +12,13 @@ use goldenscript::{ArgumentConsumer, Command, Context, Runner};
 use node::{
     kv::{Request, Response},
     raft::{Body, Message, NodeId},
-    replica::{Config, Input, Limits, Outputs, Replica, Time, WriteId},
+    replica::{self, Config, Host, Input, Limits, Outputs, Replica, RequestId, Time, WriteId},
     storage::{Identity, MemoryDisk, Options, Record, Wal},
 };
 use proto::{
     etcd::{self, compare, request_op},
     peer::Session,
+    trace::Event,
 };
 
 use crate::{
@@ -232,19 +234,8 @@ impl World {
         let now = machine.now;
         let (replica, _) = machine.replica.as_mut().ok_or_else(|| format!("n{id} is down"))?;
         replica.handle(now, input, &mut outputs);
-        machine.writes.extend(outputs.write);
         let slow = machine.slow;
-        for (_, event) in outputs.trace.iter().filter(|(_, event)| is_shown(event)) {
-            tell(&mut self.out, format_args!("    n{id} {event}"));
-        }
-        for (client, reply) in outputs.replies {
-            let words = match reply {
-                Ok(response) => answer(&response),
-                Err(error) => format!("error: {error}"),
-            };
-            tell(&mut self.out, format_args!("n{id} → client {client}: {words}"));
-        }
-        self.network.send(outputs.messages);
+        let Ok(_nothing) = outputs.perform(&mut Hands { world: self, id });
         if slow { Ok(()) } else { self.sync(id, usize::MAX) }
     }
 
@@ -279,6 +270,41 @@ impl World {
             );
         }
         Ok(())
+    }
+}
+
+/// The world as one machine reaches it.
+struct Hands<'a> {
+    world: &'a mut World,
+    id: NodeId,
+}
+
+impl Host for Hands<'_> {
+    type Error = Infallible;
+
+    fn trace(&mut self, lines: impl Iterator<Item = (u64, Event)>) -> Result<(), Infallible> {
+        for (_, event) in lines.filter(|(_, event)| is_shown(event)) {
+            tell(&mut self.world.out, format_args!("    n{} {event}", self.id));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Infallible> {
+        self.world.machines.get_mut(&self.id).unwrap().writes.extend(write);
+        Ok(())
+    }
+
+    fn send(&mut self, message: Message) -> Option<Message> {
+        self.world.network.send([message]);
+        None
+    }
+
+    fn reply(&mut self, client: RequestId, result: Result<Response, replica::Error>) {
+        let words = match result {
+            Ok(response) => answer(&response),
+            Err(error) => format!("error: {error}"),
+        };
+        tell(&mut self.world.out, format_args!("n{} → client {client}: {words}", self.id));
     }
 }
 

@@ -10,7 +10,6 @@ use std::{
 
 use node::{
     kv::Store,
-    raft::Message,
     replica::{Config, Input, Limits, Outputs, Replica, RequestId, Status, Time, WriteId},
     storage::{self, Identity, Options, Wal},
 };
@@ -64,7 +63,6 @@ pub(super) struct Running {
     pub(super) lines: u64,
     pub(super) inbox: VecDeque<Work>,
     pub(super) outputs: Outputs,
-    pub(super) refusals: Vec<Message>,
     pub(super) busy_until: Time,
     /// A round is scheduled.
     pub(super) awaited: bool,
@@ -250,7 +248,6 @@ impl World<'_> {
             lines: 0,
             inbox: VecDeque::new(),
             outputs,
-            refusals: Vec::new(),
             busy_until: true_now,
             awaited: false,
             timer: None,

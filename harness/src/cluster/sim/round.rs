@@ -1,15 +1,16 @@
 //! What a process does: rounds.
 //!
-//! A round takes all inputs that wait, then does all their outputs at once and in their order: trace
-//! lines, records for the disk, messages, replies. A round keeps the process busy for a moment;
-//! what comes meanwhile waits for the next one, so that a busy process gathers. The disk takes
-//! everything that is queued, appends it all, and syncs once.
+//! A round takes all inputs that wait, then does all their outputs at once. A round keeps the process
+//! busy for a moment; what comes meanwhile waits for the next one, so that a busy process gathers.
+//! The disk takes everything that is queued, appends it all, and syncs once.
 
 use std::{mem, time::Duration};
 
 use node::{
-    raft::{Body, Message},
-    replica::Input,
+    kv::Response,
+    raft::Message,
+    replica::{self, Host, Input, RequestId, WriteId},
+    storage::Record,
 };
 use proto::trace;
 use rand::RngExt;
@@ -25,6 +26,41 @@ use crate::nemesis::{Link, NodeId};
 
 /// How long a round keeps a process busy.
 const ROUND: Duration = Duration::from_micros(20);
+
+/// The world as a process reaches it.
+struct Hands<'a, 'w> {
+    node: NodeId,
+    running: &'a mut Running,
+    world: &'a mut World<'w>,
+}
+
+impl Host for Hands<'_, '_> {
+    type Error = Fatal;
+
+    fn trace(&mut self, lines: impl Iterator<Item = (u64, trace::Event)>) -> Result<(), Fatal> {
+        for (clock, event) in lines {
+            let line = (self.running.boot, self.running.lines);
+            self.world.trace(self.node, line, clock, event);
+            self.running.lines += 1;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Fatal> {
+        self.running.queued.extend(write);
+        self.world.write(self.node, self.running)
+    }
+
+    fn send(&mut self, message: Message) -> Option<Message> {
+        self.world.send(message)
+    }
+
+    fn reply(&mut self, request: RequestId, result: Result<Response, replica::Error>) {
+        if let Some((client, token)) = self.running.requests.remove(&request) {
+            self.world.tell(client, token, News::Answer(Box::new(result)));
+        }
+    }
+}
 
 impl World<'_> {
     /// Something reaches a process that is still the one it was sent to.
@@ -125,39 +161,16 @@ impl World<'_> {
         if !looked && running.replica.deadline() <= now {
             running.handle(now, Input::Timer)?;
         }
-        self.flush(id, running)?;
-        // What found no link certainly never arrives: the replica learns that at once.
-        while !running.refusals.is_empty() {
-            for refusal in mem::take(&mut running.refusals) {
-                running.handle(now, Input::Message(refusal))?;
-            }
-            self.flush(id, running)?;
-        }
-        Ok(())
-    }
-
-    /// Does all outputs, in their order.
-    fn flush(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
         // A leader says nothing to most acknowledgements.
-        if running.outputs.is_empty() && running.queued.is_empty() {
-            return Ok(());
-        }
-        for (clock, event) in running.outputs.trace.drain(..) {
-            self.trace(id, (running.boot, running.lines), clock, event);
-            running.lines += 1;
-        }
-        if let Some(write) = running.outputs.write.take() {
-            running.queued.push(write);
-        }
-        self.write(id, running)?;
-        for message in running.outputs.messages.drain(..) {
-            if let Some(refusal) = self.send(message) {
-                running.refusals.push(refusal);
+        while !running.outputs.is_empty() || !running.queued.is_empty() {
+            let mut outputs = mem::take(&mut running.outputs);
+            let inputs = outputs.perform(&mut Hands { node: id, running, world: self })?;
+            running.outputs = outputs;
+            if inputs.is_empty() {
+                break;
             }
-        }
-        for (request, result) in running.outputs.replies.drain(..) {
-            if let Some((client, token)) = running.requests.remove(&request) {
-                self.tell(client, token, News::Answer(Box::new(result)));
+            for input in inputs {
+                running.handle(now, input)?;
             }
         }
         Ok(())
@@ -192,8 +205,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Sends a message. One for which there is no link is dropped; a command's refusal comes back,
-    /// as from the server's links.
+    /// Sends a message. One for which there is no link comes back, as from the server's links.
     fn send(&mut self, message: Message) -> Option<Message> {
         let (from, to) = (message.from, message.to);
         let id = self.sent(&message, None);
@@ -201,13 +213,7 @@ impl World<'_> {
         let incarnation = process.incarnation;
         if !process.is_up() {
             self.watch.see(self.now, Happening::Lost { id, message: &message, why: Loss::Down });
-            return match message.body {
-                Body::Propose { id, .. } => {
-                    let body = Body::ProposeRefused { id };
-                    Some(Message { from: to, to: from, body, ..message })
-                }
-                _ => None,
-            };
+            return Some(message);
         }
         let link = Link { from, to };
         let mut fate = Fate::default();

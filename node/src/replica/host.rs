@@ -1,0 +1,142 @@
+//! The order of effects: the same wherever a replica runs.
+
+use proto::trace::Event;
+
+use super::{Error, Input, Outputs, RequestId, WriteId};
+use crate::{
+    kv::Response,
+    raft::{Body, Message},
+    storage::Record,
+};
+
+/// What carries out the [`Outputs`] of a replica: a server, a simulator, a test.
+pub trait Host {
+    /// Why the node cannot go on.
+    type Error;
+
+    /// Records steps, each with its Lamport clock. They must be safe from a crash of the process when
+    /// this returns.
+    ///
+    /// # Errors
+    /// The lines cannot be recorded: the node must stop.
+    fn trace(&mut self, lines: impl Iterator<Item = (u64, Event)>) -> Result<(), Self::Error>;
+
+    /// Queues records for the write-ahead log, to be appended and synced in the order of the calls.
+    /// Called once for each [`Outputs::perform`], also without a new write, so that a disk that has
+    /// become free can take what waits.
+    ///
+    /// # Errors
+    /// The log cannot take them: the node must stop.
+    fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Self::Error>;
+
+    /// Sends a message to a peer, where it may arrive late, twice or never. Returns a message that
+    /// certainly never arrives, if this call drops one.
+    fn send(&mut self, message: Message) -> Option<Message>;
+
+    /// Answers a client. The client may be gone.
+    fn reply(&mut self, request: RequestId, result: Result<Response, Error>);
+}
+
+impl Outputs {
+    /// Carries out all outputs, in the order on which safety depends: steps are traced before their
+    /// effects leave the node, the write is queued, then messages leave, then replies.
+    ///
+    /// Returns inputs that the replica must be given at once: a forwarded command that certainly
+    /// never arrives is refused here, as its receiver would have done, so that its client need not
+    /// wait for an answer that cannot come.
+    ///
+    /// # Errors
+    /// What the host cannot do: the node must stop.
+    #[must_use = "the replica must be given these inputs"]
+    pub fn perform<H: Host>(&mut self, host: &mut H) -> Result<Vec<Input>, H::Error> {
+        host.trace(self.trace.drain(..))?;
+        host.write(self.write.take())?;
+        let dropped = self.messages.drain(..).filter_map(|message| host.send(message));
+        let refused = dropped.filter_map(refusal).map(Input::Message).collect();
+        for (request, result) in self.replies.drain(..) {
+            host.reply(request, result);
+        }
+        Ok(refused)
+    }
+}
+
+/// The answer to a forwarded command that its receiver never gets.
+fn refusal(dropped: Message) -> Option<Message> {
+    let Message { from, to, term, clock, body } = dropped;
+    match body {
+        Body::Propose { id, .. } => {
+            Some(Message { from: to, to: from, term, clock, body: Body::ProposeRefused { id } })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Notes the calls, has no link to node 3, and may have no room for trace lines.
+    #[derive(Default)]
+    struct Noted {
+        calls: Vec<String>,
+        full: bool,
+    }
+
+    impl Host for Noted {
+        type Error = &'static str;
+
+        fn trace(&mut self, lines: impl Iterator<Item = (u64, Event)>) -> Result<(), Self::Error> {
+            self.calls.extend(lines.map(|(clock, _)| format!("trace {clock}")));
+            if self.full { Err("no room") } else { Ok(()) }
+        }
+
+        fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Self::Error> {
+            self.calls.push(format!("write {:?}", write.map(|(id, _)| id)));
+            Ok(())
+        }
+
+        fn send(&mut self, message: Message) -> Option<Message> {
+            self.calls.push(format!("send to {}", message.to));
+            Some(message).filter(|message| message.to == 3)
+        }
+
+        fn reply(&mut self, request: RequestId, _: Result<Response, Error>) {
+            self.calls.push(format!("reply to {request}"));
+        }
+    }
+
+    fn outputs() -> Outputs {
+        let id = proto::peer::CommandId { node: 1, boot: 1, number: 7 };
+        let propose = |to| {
+            let body = Body::Propose { command: Bytes::new(), id };
+            Message { from: 1, to, term: 4, clock: 9, body }
+        };
+        Outputs {
+            trace: vec![(8, Event::Stopped {}), (9, Event::Stopped {})],
+            write: Some((5, Vec::new())),
+            messages: vec![propose(2), propose(3)],
+            replies: vec![(6, Err(Error::NoLeader))],
+        }
+    }
+
+    #[test]
+    fn effects_have_one_order_and_a_lost_command_is_refused() {
+        let (mut outputs, mut host) = (outputs(), Noted::default());
+        let inputs = outputs.perform(&mut host).unwrap();
+        let order = ["trace 8", "trace 9", "write Some(5)", "send to 2", "send to 3", "reply to 6"];
+        assert_eq!(host.calls, order);
+        assert!(outputs.is_empty());
+        let [Input::Message(refused)] = &inputs[..] else { panic!("{inputs:?}") };
+        assert_eq!((refused.from, refused.to, refused.term), (3, 1, 4));
+        assert!(matches!(refused.body, Body::ProposeRefused { id } if id.number == 7));
+    }
+
+    #[test]
+    fn nothing_leaves_when_the_trace_cannot_be_written() {
+        let mut host = Noted { full: true, ..Noted::default() };
+        assert_eq!(outputs().perform(&mut host).unwrap_err(), "no room");
+        assert_eq!(host.calls, ["trace 8", "trace 9"]);
+    }
+}
