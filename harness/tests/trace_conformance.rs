@@ -51,9 +51,7 @@ impl Disk {
         for record in &self.synced {
             match record {
                 storage::Record::Boot(boot) => recovered.boot = boot + 1,
-                storage::Record::HardState { term, vote } => {
-                    (recovered.term, recovered.vote) = (*term, *vote);
-                }
+                storage::Record::HardState(hard_state) => recovered.hard_state = *hard_state,
                 storage::Record::Entry(entry) => {
                     recovered.entries.truncate(entry.index as usize - 1);
                     recovered.entries.push(entry.clone());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use proto::trace::{Event, Role};
 
 use super::{
-    Body, Entry, Index, Message, NodeId, Position, Term,
-    log::{Disk, Log},
+    Body, Config, Configuration, Entry, HardState, Index, Message, NodeId, Position, Term,
+    durability::Durability, log::Log,
 };
 use crate::mutants::{Mutant, mutant};
 
@@ -22,19 +22,6 @@ pub struct Effects {
     pub reads: Vec<(u64, Option<Index>)>,
 }
 
-/// Timing and windows; see `replica::Config`.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// A leader sends a heartbeat to each peer at least this often.
-    pub heartbeat_interval: Duration,
-    /// Bytes of entries in one append.
-    pub append_bytes: usize,
-    /// Appends in flight to one peer.
-    pub append_window: usize,
-    /// Bytes of uncommitted entries, above which a leader takes no proposals.
-    pub uncommitted_bytes: usize,
-}
-
 /// What a node has in every role.
 ///
 /// - The term never falls; the vote of a term is given once.
@@ -42,14 +29,11 @@ pub struct Pace {
 /// - No message leaves before the term and the vote on which it depends are durable.
 #[derive(Debug)]
 pub(super) struct Core {
-    pub(super) id: NodeId,
-    /// All voters, ascending.
-    pub(super) voters: Vec<NodeId>,
-    pub(super) pace: Pace,
+    pub(super) config: Config,
     pub(super) term: Term,
     pub(super) vote: Option<NodeId>,
     pub(super) log: Log,
-    pub(super) disk: Disk,
+    pub(super) durability: Durability,
     pub(super) commit: Index,
     /// End of the present election timeout, or of the present heartbeat interval.
     pub(super) deadline: Duration,
@@ -66,29 +50,25 @@ pub(super) struct Core {
 impl Core {
     /// A node in the state that its disk held.
     pub(super) fn new(
-        id: NodeId,
-        voters: Vec<NodeId>,
-        pace: Pace,
-        hard: (Term, Option<NodeId>),
+        config: Config,
+        hard_state: HardState,
         log: Log,
         now: Duration,
         timeout: Duration,
     ) -> Self {
-        assert!(voters.contains(&id), "node {id} is not among the voters {voters:?}");
-        assert!(voters.is_sorted_by(|a, b| a < b), "the voters {voters:?} are not ascending");
+        let Config { id, configuration, .. } = &config;
+        assert!(configuration.contains(*id), "node {id} is not a member: {configuration:?}");
         assert!(
-            log.last().term <= hard.0,
+            log.last().term <= hard_state.term,
             "the recovered term {} is below the last entry's, {}",
-            hard.0,
+            hard_state.term,
             log.last().term
         );
         Self {
-            id,
-            voters,
-            pace,
-            term: hard.0,
-            vote: hard.1,
-            disk: Disk::recovered(hard, log.last().index),
+            config,
+            term: hard_state.term,
+            vote: hard_state.vote,
+            durability: Durability::recovered(hard_state, log.last().index),
             log,
             commit: 0,
             deadline: now + timeout,
@@ -99,19 +79,33 @@ impl Core {
         }
     }
 
-    /// The place of `id` in the list of voters.
-    pub(super) fn place(&self, id: NodeId) -> Option<usize> {
-        self.voters.iter().position(|voter| *voter == id)
+    /// This node.
+    pub(super) fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    /// The members of the cluster.
+    pub(super) fn configuration(&self) -> &Configuration {
+        &self.config.configuration
+    }
+
+    /// Term and vote.
+    pub(super) fn hard_state(&self) -> HardState {
+        HardState { term: self.term, vote: self.vote }
     }
 
     /// Whether term and vote are durable.
     pub(super) fn settled(&self) -> bool {
-        self.disk.hard == (self.term, self.vote)
+        self.durability.hard_state == self.hard_state()
     }
 
     /// The last entry of the present log that the disk is known to hold.
     pub(super) fn durable_index(&self) -> Index {
-        if mutant(Mutant::AcknowledgesBeforeSync) { self.log.last().index } else { self.disk.index }
+        if mutant(Mutant::AcknowledgesBeforeSync) {
+            self.log.last().index
+        } else {
+            self.durability.index
+        }
     }
 
     /// Enters a later term.
@@ -141,12 +135,12 @@ impl Core {
         fx.trace.push(Event::Role { term: self.term, role, leader, last: self.log.last() });
     }
 
-    /// Starts the election timer anew.
+    /// Starts the election timer from scratch.
     pub(super) fn restart_timer(&mut self, now: Duration) {
         self.deadline = now + self.timeout;
     }
 
-    /// Starts the election timer anew, with a freshly drawn timeout.
+    /// Starts the election timer from scratch, with a freshly drawn timeout.
     pub(super) fn redraw_timer(&mut self, now: Duration) {
         if let Some(timeout) = self.next_timeout.take() {
             self.timeout = timeout;
@@ -154,15 +148,15 @@ impl Core {
         self.restart_timer(now);
     }
 
-    /// Starts the heartbeat interval anew.
+    /// Starts the heartbeat interval from scratch.
     pub(super) fn restart_interval(&mut self, now: Duration) {
-        self.deadline = now + self.pace.heartbeat_interval;
+        self.deadline = now + self.config.heartbeat_interval;
     }
 
     /// Sends a message, at once or as soon as term and vote are durable.
     pub(super) fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
         let hasty = mutant(Mutant::VotesBeforeSync) && matches!(body, Body::VoteReply { .. });
-        let message = Message { from: self.id, to, term: self.term, clock: 0, body };
+        let message = Message { from: self.id(), to, term: self.term, clock: 0, body };
         if self.settled() || hasty {
             self.release(message, fx);
         } else {
@@ -205,10 +199,10 @@ impl Core {
         fx.messages.push(message);
     }
 
-    /// Removes all entries behind `last`.
+    /// Removes all entries after `last`.
     pub(super) fn truncate(&mut self, last: Position, fx: &mut Effects) {
         self.log.truncate(last.index, self.commit);
-        self.disk.truncate(last.index);
+        self.durability.truncate(last.index);
         fx.trace.push(Event::Truncated { last });
     }
 

@@ -56,11 +56,11 @@ impl Follower {
         self.round = self.round.max(append.round);
         let round = self.round;
         match self.merge(core, append.prev_index, append.prev_term, append.entries, fx) {
-            Merged::Conflict(conflict) => {
+            AppendOutcome::Conflict(conflict) => {
                 core.send(from, Body::AppendReply { result: Err(conflict), round }, fx);
             }
-            Merged::Impossible => {}
-            Merged::Equal { last, added } => {
+            AppendOutcome::Impossible => {}
+            AppendOutcome::Equal { last, added } => {
                 self.verified = self.verified.max(last);
                 // Never past what this leader is known to share with us: entries behind may be
                 // leftovers of earlier terms.
@@ -105,14 +105,17 @@ impl Follower {
         prev_term: u64,
         entries: Vec<Entry>,
         fx: &mut Effects,
-    ) -> Merged {
+    ) -> AppendOutcome {
         match core.log.term(prev_index) {
             None => {
-                return Merged::Conflict(Conflict { term: 0, index: core.log.last().index + 1 });
+                return AppendOutcome::Conflict(Conflict {
+                    term: 0,
+                    index: core.log.last().index + 1,
+                });
             }
             Some(term) if term != prev_term => {
                 let index = core.log.first_of_term(prev_index);
-                return Merged::Conflict(Conflict { term, index });
+                return AppendOutcome::Conflict(Conflict { term, index });
             }
             Some(_) => {}
         }
@@ -133,20 +136,20 @@ impl Follower {
                 // Two logs of correct nodes agree on all that is committed, and in one term on
                 // all that its leader sent; whoever sent this is not one.
                 if keep < core.commit.max(self.verified) {
-                    return Merged::Impossible;
+                    return AppendOutcome::Impossible;
                 }
-                let Some(keep) = core.log.position(keep) else { return Merged::Impossible };
+                let Some(keep) = core.log.position(keep) else { return AppendOutcome::Impossible };
                 core.truncate(keep, fx);
             }
             let new = entries.into_iter().skip(known);
             core.append(new.map(|entry| (entry.term, entry.payload)), fx);
         }
-        Merged::Equal { last, added }
+        AppendOutcome::Equal { last, added }
     }
 }
 
 /// What became of an append.
-enum Merged {
+enum AppendOutcome {
     /// The log is equal up to `last`; entries were `added` for it.
     Equal { last: Index, added: bool },
     /// The logs part before the append's first entry.

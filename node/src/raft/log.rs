@@ -1,8 +1,6 @@
-//! The log in memory, and how much of it the disk holds.
+//! The log in memory.
 
-use std::collections::VecDeque;
-
-use super::{Entry, Index, NodeId, Position, Term};
+use super::{Entry, Index, Position, Term};
 
 /// All entries from index 1 on.
 #[derive(Debug, Default)]
@@ -100,71 +98,6 @@ impl Log {
     }
 }
 
-/// What of a node's state the disk holds, and what is on its way there.
-///
-/// - Writes complete in the order of their ids.
-/// - `index` is the last durable entry *of the present log*: removing entries lowers it, and
-///   lowers what each write in flight will confirm. So a write of entries that were replaced
-///   meanwhile never confirms the entries that stand in their place.
-#[derive(Debug)]
-pub(super) struct Disk {
-    /// Durable term and vote.
-    pub(super) hard: (Term, Option<NodeId>),
-    /// Last durable entry of the present log.
-    pub(super) index: Index,
-    /// Last entry of the present log that was handed to the disk.
-    pub(super) handed: Index,
-    /// Term and vote that were last handed to the disk.
-    pub(super) handed_hard: (Term, Option<NodeId>),
-    flying: VecDeque<Write>,
-}
-
-/// A write in flight and what it will make durable.
-#[derive(Debug)]
-struct Write {
-    id: u64,
-    hard: (Term, Option<NodeId>),
-    last: Index,
-}
-
-impl Disk {
-    /// A disk that holds all there is.
-    pub(super) fn recovered(hard: (Term, Option<NodeId>), last: Index) -> Self {
-        Self { hard, index: last, handed: last, handed_hard: hard, flying: VecDeque::new() }
-    }
-
-    /// Notes that write `id` carries everything up to `last` and `hard`.
-    pub(super) fn hand(&mut self, id: u64, hard: (Term, Option<NodeId>), last: Index) {
-        assert!(
-            self.flying.back().is_none_or(|write| write.id < id),
-            "write {id} is not behind the ones in flight"
-        );
-        self.handed = last;
-        self.handed_hard = hard;
-        self.flying.push_back(Write { id, hard, last });
-    }
-
-    /// Write `id` and all before it are durable. Returns whether that tells anything new.
-    pub(super) fn complete(&mut self, id: u64) -> bool {
-        let mut news = false;
-        while let Some(write) = self.flying.pop_front_if(|write| write.id <= id) {
-            self.hard = write.hard;
-            self.index = self.index.max(write.last);
-            news = true;
-        }
-        news
-    }
-
-    /// The log ends at `last` from now on.
-    pub(super) fn truncate(&mut self, last: Index) {
-        self.index = self.index.min(last);
-        self.handed = self.handed.min(last);
-        for write in &mut self.flying {
-            write.last = write.last.min(last);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -204,18 +137,5 @@ mod tests {
     #[should_panic(expected = "a committed entry")]
     fn a_committed_entry_is_never_removed() {
         log(&[1, 1, 1]).truncate(1, 2);
-    }
-
-    #[test]
-    fn a_replaced_suffix_is_not_durable_when_its_first_version_is() {
-        let mut disk = Disk::recovered((1, None), 0);
-        disk.hand(1, (1, None), 10);
-        disk.truncate(5);
-        disk.hand(2, (2, None), 10);
-        assert!(disk.complete(1));
-        assert_eq!((disk.index, disk.hard), (5, (1, None)));
-        assert!(disk.complete(2));
-        assert_eq!((disk.index, disk.hard), (10, (2, None)));
-        assert!(!disk.complete(2));
     }
 }

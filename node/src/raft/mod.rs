@@ -7,10 +7,13 @@
 //! caller passes in the time and the election timeouts it drew.
 //!
 //! # Layout
-//! - `core`: what a node has in every role; `follower`, `candidate` (here, as it is little),
-//!   `leader`: what it has in one.
-//! - `log`: the entries, and what of them the disk holds.
-//! - `progress`: what a leader knows of one follower. `quorum`, `votes`: counting.
+//! - `node`: [`Raft`], its role, and what moves it from one role to the next; a candidate is
+//!   little and lives here too.
+//! - `core`: what a node has in every role; `follower`, `leader`: what it has in one.
+//! - `config`: what it is told once; `message`: what nodes say to each other, and entries.
+//! - `log`: the entries; `durability`: what of them, and of term and vote, the disk holds.
+//! - `configuration`: voters, learners, and what a quorum of them is; `quorum`, `votes`: counting.
+//! - `progress`, `inflights`: what a leader knows of one follower.
 //! - `reads`: rounds of leadership confirmation.
 //!
 //! # Durability
@@ -34,8 +37,12 @@
 //!   comes back, and a leader that was cut off goes on believing (it can neither commit nor
 //!   serve linearizable reads).
 
+mod config;
+mod configuration;
 mod core;
+mod durability;
 mod follower;
+mod inflights;
 mod leader;
 mod log;
 mod message;
@@ -45,7 +52,9 @@ mod quorum;
 mod reads;
 mod votes;
 
-pub use core::{Effects, Pace};
+pub use config::Config;
+pub use configuration::{Configuration, Invalid as InvalidConfiguration};
+pub use core::Effects;
 pub(crate) use message::READ_BITS;
 pub use message::{Body, Conflict, Entry, Message};
 pub use node::{Raft, Staged};
@@ -58,3 +67,12 @@ pub type NodeId = u64;
 pub type Term = u64;
 /// Index of a log entry, from 1; 0 stands before the first.
 pub type Index = u64;
+
+/// Term and vote, which a node writes to its disk before it acts on them (paper, figure 2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HardState {
+    /// Current term.
+    pub term: Term,
+    /// Vote in `term`.
+    pub vote: Option<NodeId>,
+}

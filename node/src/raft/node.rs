@@ -6,18 +6,18 @@ use bytes::Bytes;
 use proto::trace::{Event, Role};
 
 use super::{
-    Body, Effects, Entry, Index, Message, NodeId, Pace, Position, Term,
+    Body, Config, Effects, Entry, HardState, Index, Message, NodeId, Position, Term,
     core::Core,
     follower::{Append, Follower},
     leader::{Leader, answer},
     log::Log,
-    reads::Reader,
+    reads::ReadWaiter,
     votes::Votes,
 };
 use crate::mutants::{Mutant, mutant};
 
-/// Terms and clocks at or above this are not taken from peers: no correct cluster reaches them,
-/// and behind them arithmetic ends.
+/// Reject terms and clocks at or above this: no correct cluster reaches them, and they would
+/// overflow.
 const NUMBER_MAX: u64 = 1 << 62;
 
 /// A Raft node; see the module.
@@ -46,8 +46,8 @@ struct Candidate {
 /// What must be written: see [`Raft::stage`].
 #[derive(Debug)]
 pub struct Staged<'a> {
-    /// Term and vote, where they changed.
-    pub hard: Option<(Term, Option<NodeId>)>,
+    /// Term and vote, if they changed.
+    pub hard_state: Option<HardState>,
     /// New entries.
     pub entries: &'a [Entry],
 }
@@ -58,20 +58,17 @@ impl Raft {
     /// # Panics
     /// On a state that no correct node writes: a log that is not consecutive, or of later terms
     /// than the node's.
-    #[allow(clippy::too_many_arguments, reason = "each is a fact of its own, given once")]
     pub fn new(
-        id: NodeId,
-        voters: Vec<NodeId>,
-        pace: Pace,
-        hard: (Term, Option<NodeId>),
+        config: Config,
+        hard_state: HardState,
         entries: Vec<Entry>,
         now: Duration,
         timeout: Duration,
         fx: &mut Effects,
     ) -> Self {
-        let core = Core::new(id, voters, pace, hard, Log::recovered(entries), now, timeout);
-        let (term, vote) = hard;
-        let (last, voters) = (core.log.last(), core.voters.clone());
+        let core = Core::new(config, hard_state, Log::recovered(entries), now, timeout);
+        let HardState { term, vote } = hard_state;
+        let (last, voters) = (core.log.last(), core.configuration().voters().collect());
         fx.trace.push(Event::Started { term, vote, last, voters });
         Self { core, state: State::Follower(Follower::default()) }
     }
@@ -95,7 +92,7 @@ impl Raft {
         match &self.state {
             State::Follower(follower) => follower.leader,
             State::Candidate(_) => None,
-            State::Leader(_) => Some(self.core.id),
+            State::Leader(_) => Some(self.core.id()),
         }
     }
 
@@ -111,7 +108,7 @@ impl Raft {
 
     /// Last durable entry of the present log.
     pub fn durable_index(&self) -> Index {
-        self.core.disk.index
+        self.core.durability.index
     }
 
     /// The entry at `index`, if there is one.
@@ -146,7 +143,8 @@ impl Raft {
         }
         match &mut self.state {
             State::Leader(leader) => leader.heartbeat(&mut self.core, now, fx),
-            _ => self.campaign(now, fx),
+            _ if self.core.configuration().is_voter(self.core.id()) => self.campaign(now, fx),
+            _ => self.core.redraw_timer(now),
         }
     }
 
@@ -186,10 +184,10 @@ impl Raft {
                 }
             }
             Body::ReadIndex { id } => {
-                let reader = Reader::Peer(from, id);
+                let waiter = ReadWaiter::Peer(from, id);
                 match &mut self.state {
-                    State::Leader(leader) => leader.read(&mut self.core, reader, fx),
-                    _ => answer(&mut self.core, reader, None, fx),
+                    State::Leader(leader) => leader.read(&mut self.core, waiter, fx),
+                    _ => answer(&mut self.core, waiter, None, fx),
                 }
             }
             Body::ReadIndexReply { id, index } => fx.reads.push((id, index)),
@@ -199,9 +197,9 @@ impl Raft {
 
     /// Whether a message can come from a correct peer at all.
     pub fn plausible(&self, message: &Message) -> bool {
-        message.to == self.core.id
-            && message.from != self.core.id
-            && self.core.place(message.from).is_some()
+        message.to == self.core.id()
+            && message.from != self.core.id()
+            && self.core.configuration().contains(message.from)
             && (1..NUMBER_MAX).contains(&message.term)
             && message.clock < NUMBER_MAX
     }
@@ -218,7 +216,7 @@ impl Raft {
     /// [`Effects::reads`], or never when a message is lost. False when no leader is known.
     pub fn read(&mut self, id: u64, fx: &mut Effects) -> bool {
         match &mut self.state {
-            State::Leader(leader) => leader.read(&mut self.core, Reader::Local(id), fx),
+            State::Leader(leader) => leader.read(&mut self.core, ReadWaiter::Local(id), fx),
             State::Follower(Follower { leader: Some(leader), .. }) => {
                 let leader = *leader;
                 self.core.send(leader, Body::ReadIndex { id }, fx);
@@ -237,24 +235,25 @@ impl Raft {
     /// than all before it.
     pub fn stage(&mut self, id: u64) -> Option<Staged<'_>> {
         let core = &mut self.core;
-        let hard = (core.term, core.vote);
-        let (from, last) = (core.disk.handed + 1, core.log.last().index);
-        let changed = hard != core.disk.handed_hard;
+        let hard_state = core.hard_state();
+        let (from, last) = (core.durability.staged + 1, core.log.last().index);
+        let changed = hard_state != core.durability.staged_hard_state;
         if !changed && from > last {
             return None;
         }
-        core.disk.hand(id, hard, last);
-        Some(Staged { hard: changed.then_some(hard), entries: core.log.tail(from) })
+        core.durability.stage(id, hard_state, last);
+        let hard_state = changed.then_some(hard_state);
+        Some(Staged { hard_state, entries: core.log.tail(from) })
     }
 
     /// Write `id`, and all before it, is durable.
     pub fn durable(&mut self, now: Duration, id: u64, fx: &mut Effects) {
-        if !self.core.disk.complete(id) {
+        if !self.core.durability.complete(id) {
             return;
         }
-        let (term, vote) = self.core.disk.hard;
-        let Some(last) = self.core.log.position(self.core.disk.index) else {
-            panic!("the durable index {} is behind the log", self.core.disk.index);
+        let HardState { term, vote } = self.core.durability.hard_state;
+        let Some(last) = self.core.log.position(self.core.durability.index) else {
+            panic!("the durable index {} is past the end of the log", self.core.durability.index);
         };
         fx.trace.push(Event::Durable { term, vote, last });
         self.core.release_held(fx);
@@ -264,7 +263,7 @@ impl Raft {
             State::Candidate(candidate) => {
                 if self.core.settled() && !candidate.counted {
                     candidate.counted = true;
-                    self.count_vote(now, self.core.id, fx);
+                    self.count_vote(now, self.core.id(), fx);
                 }
             }
         }
@@ -274,16 +273,16 @@ impl Raft {
     /// the own vote is durable.
     fn campaign(&mut self, now: Duration, fx: &mut Effects) {
         self.core.enter(self.core.term + 1, fx);
-        self.core.give_vote(self.core.id, fx);
+        self.core.give_vote(self.core.id(), fx);
         self.core.redraw_timer(now);
         self.state = State::Candidate(Candidate::default());
         self.core.trace_role(Role::Candidate, None, fx);
         let Position { index: last_index, term: last_term, .. } = self.core.log.last();
-        for place in 0..self.core.voters.len() {
-            let peer = self.core.voters[place];
-            if peer != self.core.id {
-                self.core.send(peer, Body::RequestVote { last_index, last_term }, fx);
-            }
+        let id = self.core.id();
+        let voters = self.core.configuration().voters();
+        let peers: Vec<_> = voters.filter(|voter| *voter != id).collect();
+        for peer in peers {
+            self.core.send(peer, Body::RequestVote { last_index, last_term }, fx);
         }
     }
 
@@ -291,7 +290,7 @@ impl Raft {
     fn follow(&mut self, now: Duration, fx: &mut Effects) {
         let state = std::mem::replace(&mut self.state, State::Follower(Follower::default()));
         match state {
-            // Its election timer runs on: only a leader or a granted vote starts it anew.
+            // Its election timer runs on: only a leader or a granted vote restarts it.
             State::Follower(_) => {}
             State::Candidate(_) => self.core.redraw_timer(now),
             State::Leader(leader) => {
@@ -316,7 +315,7 @@ impl Raft {
                 let round = if mutant(Mutant::EchoesOldRounds) { round } else { 0 };
                 self.core.send(from, Body::AppendReply { result, round }, fx);
             }
-            Body::ReadIndex { id } => answer(&mut self.core, Reader::Peer(from, id), None, fx),
+            Body::ReadIndex { id } => answer(&mut self.core, ReadWaiter::Peer(from, id), None, fx),
             _ => {}
         }
     }
@@ -349,13 +348,10 @@ impl Raft {
     }
 
     fn count_vote(&mut self, now: Duration, from: NodeId, fx: &mut Effects) {
-        let (State::Candidate(candidate), Some(place)) = (&mut self.state, self.core.place(from))
-        else {
-            return;
-        };
-        candidate.votes.grant(place);
-        if candidate.votes.won(self.core.voters.len()) {
-            self.core.trace_role(Role::Leader, Some(self.core.id), fx);
+        let State::Candidate(candidate) = &mut self.state else { return };
+        candidate.votes.grant(from, self.core.configuration());
+        if candidate.votes.won(self.core.configuration()) {
+            self.core.trace_role(Role::Leader, Some(self.core.id()), fx);
             self.state = State::Leader(Leader::begin(&mut self.core, now, fx));
         }
     }

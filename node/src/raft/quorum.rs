@@ -1,4 +1,4 @@
-//! Quorums: majorities of the voters, always counted from scratch.
+//! Majorities of one set of voters, always counted from scratch.
 
 use super::Index;
 use crate::mutants::{Mutant, mutant};
@@ -7,7 +7,7 @@ use crate::mutants::{Mutant, mutant};
 pub const VOTERS_MAX: usize = 9;
 
 /// Voters that make a majority of `voters`.
-pub(super) fn majority(voters: usize) -> usize {
+fn majority(voters: usize) -> usize {
     if mutant(Mutant::QuorumOfHalf) && voters > 1 { voters / 2 } else { voters / 2 + 1 }
 }
 

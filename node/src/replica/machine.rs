@@ -15,12 +15,12 @@ use super::{
     forward::{Forwarded, Verdict},
     outbox,
     reads::{Read, Reads},
-    writes::{Parked, Writes},
+    writes::{QueuedCommand, Writes},
 };
 use crate::{
     kv::{self, Request, Response, Store},
     mutants::{Mutant, mutant},
-    raft::{Body, Effects, Index, Message, NodeId, Pace, Raft},
+    raft::{self, Body, Configuration, Effects, Index, Message, NodeId, Raft},
     storage::{Record, Recovered},
 };
 
@@ -61,17 +61,21 @@ impl Replica {
         assert!(!config.election_timeout.is_zero(), "the election timeout must not be zero");
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let mut effects = Effects::default();
-        let pace = Pace {
+        let configuration = match Configuration::of_voters(config.voters.clone()) {
+            Ok(configuration) => configuration,
+            Err(why) => panic!("the voters {:?} cannot be: {why}", config.voters),
+        };
+        let core = raft::Config {
+            id: config.id,
+            configuration,
             heartbeat_interval: config.heartbeat_interval,
             append_bytes: config.limits.append_bytes,
             append_window: config.limits.append_window,
             uncommitted_bytes: config.limits.uncommitted_bytes,
         };
         let raft = Raft::new(
-            config.id,
-            config.voters.clone(),
-            pace,
-            (recovered.term, recovered.vote),
+            core,
+            recovered.hard_state,
             recovered.entries,
             now,
             draw(&mut random, config.election_timeout),
@@ -84,7 +88,7 @@ impl Replica {
             applied: 0,
             writes: Writes::default(),
             reads: Reads::new(recovered.boot),
-            forwarded: Forwarded::new(recovered.term),
+            forwarded: Forwarded::new(recovered.hard_state.term),
             last_command: 0,
             last_write: 0,
             leaderless: Some(now),
@@ -121,9 +125,9 @@ impl Replica {
             return self.raft.deadline();
         }
         let limits = &self.config.limits;
-        let (parking, patience) = (self.parking(), self.config.election_timeout);
-        let writes = self.writes.deadline(parking, limits.request_timeout);
-        let reads = self.reads.deadline(self.leaderless, parking, patience, limits.request_timeout);
+        let (wait, patience) = (self.leader_wait(), self.config.election_timeout);
+        let writes = self.writes.deadline(wait, limits.request_timeout);
+        let reads = self.reads.deadline(self.leaderless, wait, patience, limits.request_timeout);
         writes.into_iter().chain(reads).fold(self.raft.deadline(), Time::min)
     }
 
@@ -154,7 +158,7 @@ impl Replica {
     }
 
     /// How long a request waits for a leader to be known.
-    fn parking(&self) -> Time {
+    fn leader_wait(&self) -> Time {
         (self.config.election_timeout * 2).min(self.config.limits.request_timeout)
     }
 
@@ -190,7 +194,7 @@ impl Replica {
                 Request::Range(_) => panic!("a range is a read, and kv::is_read must say so"),
             };
             let command = Command { id: None, request: Some(request), session };
-            self.writes.park(Parked { request: id, command, arrived: self.now });
+            self.writes.enqueue(QueuedCommand { request: id, command, arrived: self.now });
         }
     }
 
@@ -239,7 +243,7 @@ impl Replica {
             Some(_) => None,
             None => self.leaderless.or(Some(self.now)),
         };
-        self.propose_parked(outputs);
+        self.propose_queued(outputs);
         self.ask_for_reads();
         self.apply(outputs);
         while let Some(read) = self.reads.serve(self.applied) {
@@ -254,13 +258,13 @@ impl Replica {
         if self.writes.is_empty() && self.reads.is_empty() {
             return;
         }
-        let (parking, timeout) = (self.parking(), self.config.limits.request_timeout);
-        self.writes.expire(self.now, parking, timeout, &mut outputs.replies);
-        self.reads.expire(self.now, self.leaderless, parking, timeout, &mut outputs.replies);
+        let (wait, timeout) = (self.leader_wait(), self.config.limits.request_timeout);
+        self.writes.expire(self.now, wait, timeout, &mut outputs.replies);
+        self.reads.expire(self.now, self.leaderless, wait, timeout, &mut outputs.replies);
     }
 
     /// Proposes what waited for a leader, here or there.
-    fn propose_parked(&mut self, outputs: &mut Outputs) {
+    fn propose_queued(&mut self, outputs: &mut Outputs) {
         if self.writes.is_empty() {
             return;
         }
@@ -269,7 +273,7 @@ impl Replica {
         if !self.raft.settled() {
             return;
         }
-        while let Some(Parked { request, mut command, arrived }) = self.writes.unpark() {
+        while let Some(QueuedCommand { request, mut command, arrived }) = self.writes.dequeue() {
             self.last_command += 1;
             let number = self.last_command;
             let id = CommandId { node: self.config.id, boot: self.boot, number };
@@ -365,11 +369,11 @@ impl Replica {
     fn stage(&mut self, outputs: &mut Outputs) {
         let id = self.last_write + 1;
         let Some(staged) = self.raft.stage(id) else { return };
-        let hard = staged.hard.map(|(term, vote)| Record::HardState { term, vote });
+        let hard_state = staged.hard_state.map(Record::HardState);
         let entries = staged.entries.iter().cloned().map(Record::Entry);
         let write = outputs.write.get_or_insert_with(|| (id, Vec::new()));
         write.0 = id;
-        write.1.extend(hard.into_iter().chain(entries));
+        write.1.extend(hard_state.into_iter().chain(entries));
         self.last_write = id;
     }
 

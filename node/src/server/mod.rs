@@ -115,7 +115,7 @@ async fn serve(config: Config) -> Result<()> {
         config.id,
         config.name,
         recovered.boot,
-        recovered.term,
+        recovered.hard_state.term,
         recovered.entries.len(),
         config.listen_client,
         config.listen_peer

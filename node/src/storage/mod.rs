@@ -18,7 +18,7 @@ mod recovery;
 mod segment;
 mod wal;
 
-use crate::raft::{Entry, NodeId, Term};
+use crate::raft::{Entry, HardState, NodeId};
 
 pub use self::{
     disk::Disk,
@@ -44,14 +44,9 @@ pub enum Record {
     /// The node starts for the `n`-th time; [`Wal::open`] writes it.
     Boot(u64),
     /// Term and vote from now on.
-    HardState {
-        /// Current term.
-        term: Term,
-        /// Vote in `term`.
-        vote: Option<NodeId>,
-    },
+    HardState(HardState),
     /// An entry of the log. An index that exists already replaces that entry and removes
-    /// all behind it. (The prefix hash is not stored: it is computed again at recovery.)
+    /// all after it. (The prefix hash is not stored: it is computed again at recovery.)
     Entry(Entry),
 }
 
@@ -60,10 +55,8 @@ pub enum Record {
 pub struct Recovered {
     /// Number of this start, from 1. It is durable already, so that no two starts ever share one.
     pub boot: u64,
-    /// Current term.
-    pub term: Term,
-    /// Vote in `term`.
-    pub vote: Option<NodeId>,
+    /// Term and vote.
+    pub hard_state: HardState,
     /// The log, from index 1 on.
     pub entries: Vec<Entry>,
     /// Bytes of a torn tail that were cut, for the log line that says so.

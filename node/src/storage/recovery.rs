@@ -148,10 +148,7 @@ impl Segment {
         while let Some(frame) = segment::decode(&self.file, salt, offset, HEADER_BYTES) {
             match frame.body {
                 Body::Boot(number) => recovered.boot = number,
-                Body::HardState { term, vote } => {
-                    recovered.term = term;
-                    recovered.vote = vote;
-                }
+                Body::HardState(hard_state) => recovered.hard_state = hard_state,
                 Body::Entry { index, term, payload } => {
                     let kept = index.checked_sub(1).and_then(|kept| usize::try_from(kept).ok());
                     match kept {

@@ -21,7 +21,7 @@
 use bytes::Bytes;
 
 use super::{Error, Identity, Record};
-use crate::raft::{Entry, Hash, Index, NodeId, Term};
+use crate::raft::{Entry, HardState, Hash, Index, Term};
 
 pub(super) const HEADER_BYTES: usize = 64;
 pub(super) const FORMAT: u32 = 1;
@@ -122,7 +122,7 @@ pub(super) fn parse_name(file: &str) -> Option<u64> {
 pub(super) fn encoded_len(record: &Record) -> Result<usize, Error> {
     let body = match record {
         Record::Boot(_) => 8,
-        Record::HardState { .. } => 16,
+        Record::HardState(_) => 16,
         Record::Entry(entry) => 16 + entry.payload.len(),
     };
     if body > BODY_BYTES_MAX {
@@ -136,7 +136,7 @@ pub(super) fn encode(record: &Record, salt: u32, offset: u32, batch: u32, into: 
     let start = into.len();
     let kind = match record {
         Record::Boot(_) => BOOT,
-        Record::HardState { .. } => HARD_STATE,
+        Record::HardState(_) => HARD_STATE,
         Record::Entry(_) => ENTRY,
     };
     into.extend_from_slice(&[0; 8]);
@@ -145,7 +145,7 @@ pub(super) fn encode(record: &Record, salt: u32, offset: u32, batch: u32, into: 
     let mut put = |number: u64| into.extend_from_slice(&number.to_le_bytes());
     match record {
         Record::Boot(number) => put(*number),
-        Record::HardState { term, vote } => {
+        Record::HardState(HardState { term, vote }) => {
             put(*term);
             put(vote.unwrap_or(0));
         }
@@ -183,7 +183,7 @@ pub(super) struct Frame {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Body {
     Boot(u64),
-    HardState { term: Term, vote: Option<NodeId> },
+    HardState(HardState),
     Entry { index: Index, term: Term, payload: Bytes },
 }
 
@@ -212,7 +212,8 @@ pub(super) fn decode(file: &Bytes, salt: u32, offset: usize, batch_min: usize) -
         BOOT => Body::Boot(u64_at(body, 0)),
         HARD_STATE => {
             let vote = u64_at(body, 8);
-            Body::HardState { term: u64_at(body, 0), vote: (vote != 0).then_some(vote) }
+            let vote = (vote != 0).then_some(vote);
+            Body::HardState(HardState { term: u64_at(body, 0), vote })
         }
         _ => Body::Entry {
             index: u64_at(body, 0),

@@ -37,7 +37,7 @@ fn replay(records: &[Record]) -> Recovered {
     for record in records {
         match record {
             Record::Boot(number) => state.boot = *number,
-            Record::HardState { term, vote } => (state.term, state.vote) = (*term, *vote),
+            Record::HardState(hard_state) => state.hard_state = *hard_state,
             Record::Entry(entry) => {
                 state.entries.retain(|old| old.index < entry.index);
                 let previous = state.entries.last().map(Entry::position).unwrap_or_default();
@@ -59,15 +59,15 @@ fn a_new_log_is_empty_and_counts_its_starts() {
 #[test]
 fn what_is_synced_survives_and_entries_replace_those_behind_them() {
     let (mut wal, _) = open(MemoryDisk::new()).unwrap();
-    wal.append(&[Record::HardState { term: 3, vote: Some(2) }]).unwrap();
+    wal.append(&[Record::HardState(HardState { term: 3, vote: Some(2) })]).unwrap();
     wal.append(&entries(1, 3, &[b"a", b"b", b"c"])).unwrap();
     wal.append(&entries(2, 4, &[b"B"])).unwrap();
-    wal.append(&[Record::HardState { term: 4, vote: None }]).unwrap();
+    wal.append(&[Record::HardState(HardState { term: 4, vote: None })]).unwrap();
     wal.sync().unwrap();
     let mut disk = wal.into_disk();
     disk.crash_keeping(|_| 0);
     let (_, recovered) = open(disk).unwrap();
-    assert_eq!((recovered.term, recovered.vote, recovered.boot), (4, None, 2));
+    assert_eq!((recovered.hard_state, recovered.boot), (HardState { term: 4, vote: None }, 2));
     let first = Entry::after(Position::default(), 3, Bytes::from_static(b"a"));
     let second = Entry::after(first.position(), 4, Bytes::from_static(b"B"));
     assert_eq!(recovered.entries, [first, second]);
@@ -127,7 +127,7 @@ fn segments_follow_each_other_and_double() {
 #[test]
 fn golden_format() {
     let (mut wal, _) = open(MemoryDisk::new()).unwrap();
-    wal.append(&[Record::HardState { term: 5, vote: Some(3) }]).unwrap();
+    wal.append(&[Record::HardState(HardState { term: 5, vote: Some(3) })]).unwrap();
     wal.append(&entries(1, 5, &[b"hello"])).unwrap();
     let file = wal.into_disk().read(FIRST).unwrap();
     let hex = |bytes: &[u8]| {
@@ -160,7 +160,7 @@ const GOLDEN: [&str; 11] = [
 /// A log with three sync batches (the start among them), and where the last begins.
 fn three_batches() -> (MemoryDisk, usize) {
     let (mut wal, _) = open(MemoryDisk::new()).unwrap();
-    wal.append(&[Record::HardState { term: 1, vote: Some(1) }]).unwrap();
+    wal.append(&[Record::HardState(HardState { term: 1, vote: Some(1) })]).unwrap();
     wal.append(&entries(1, 1, &[b"odd length"])).unwrap();
     wal.sync().unwrap();
     let disk = wal.disk_mut().clone();
@@ -193,7 +193,7 @@ fn a_flipped_bit_in_what_was_synced_before_is_refused_with_file_and_offset() {
 fn a_flipped_bit_in_any_guarded_record_is_refused_with_file_and_offset() {
     let (mut wal, _) = open(MemoryDisk::new()).unwrap();
     for index in 1..=40 {
-        wal.append(&[Record::HardState { term: index, vote: Some(2) }]).unwrap();
+        wal.append(&[Record::HardState(HardState { term: index, vote: Some(2) })]).unwrap();
         wal.append(&entries(index, index, &[&[index as u8; 150]])).unwrap();
         if index % 3 == 0 {
             wal.sync().unwrap();
@@ -368,10 +368,10 @@ fn every_subset_of_unsynced_sectors_recovers_to_a_prefix() {
         records.len()
     };
     append(&mut wal, entries(1, 1, &[&[1; 100], &[2; 333]]));
-    let synced = append(&mut wal, vec![Record::HardState { term: 1, vote: Some(2) }]);
+    let synced = append(&mut wal, vec![Record::HardState(HardState { term: 1, vote: Some(2) })]);
     wal.sync().unwrap();
     append(&mut wal, entries(3, 1, &[&[3; 700], &[4; 520], &[5; 900]]));
-    append(&mut wal, vec![Record::HardState { term: 2, vote: None }]);
+    append(&mut wal, vec![Record::HardState(HardState { term: 2, vote: None })]);
     append(&mut wal, entries(2, 2, &[&[6; 600], &[7; 520]]));
     let disk = wal.into_disk();
     let pieces = disk.unsynced_pieces();
@@ -436,7 +436,7 @@ proptest! {
             match step {
                 Step::HardState(term, vote) => {
                     let vote = (vote != 0).then_some(vote);
-                    records.push(Record::HardState { term, vote });
+                    records.push(Record::HardState(HardState { term, vote }));
                     wal.append(&records[records.len() - 1..]).unwrap();
                 }
                 Step::Entries(back, lens) => {
@@ -464,13 +464,9 @@ proptest! {
                     wal = opened;
                     let is = |len: &usize| {
                         let expected = replay(&records[..*len]);
-                        (expected.term, expected.vote, expected.entries, expected.boot + 1)
-                            == (
-                                recovered.term,
-                                recovered.vote,
-                                recovered.entries.clone(),
-                                recovered.boot,
-                            )
+                        expected.hard_state == recovered.hard_state
+                            && expected.entries == recovered.entries
+                            && expected.boot + 1 == recovered.boot
                     };
                     let kept = (synced..=records.len()).rev().find(is);
                     prop_assert!(kept.is_some(), "{recovered:?} is no prefix of {records:?}");

@@ -527,7 +527,7 @@ fn recover(records: &[Record]) -> Recovered {
     for record in records {
         match record {
             Record::Boot(boot) => recovered.boot = boot + 1,
-            Record::HardState { term, vote } => (recovered.term, recovered.vote) = (*term, *vote),
+            Record::HardState(hard_state) => recovered.hard_state = *hard_state,
             Record::Entry(entry) => {
                 recovered.entries.truncate(entry.index as usize - 1);
                 let prev = recovered.entries.last().map_or(Position::default(), Entry::position);

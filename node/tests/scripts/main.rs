@@ -26,7 +26,8 @@
 //! - `logs`: every node's term, role, commit index and log.
 //!
 //! # Events in `core/`
-//! - `cluster 3 [window=N] [bytes=N]`: new nodes, n1 to n3, with empty disks;
+//! - `cluster 3 [window=N] [bytes=N]`: new nodes, n1 to n3, with empty disks. All are voters, or
+//!   those that are no `learners=n3`; with `incoming=n2,n3 outgoing=n1,n2` membership changes;
 //! - `disk n1 term=6 [vote=n2] log=1,1,4`: n1 starts again with this on its disk;
 //! - `propose n1 x [bytes=N]`, `read n1`: a client's command (of so many bytes), a client's read;
 //! - `wait 50`: 50 ms pass, in which timers run out (the election timeouts of n1, n2, … are 110,
@@ -76,7 +77,7 @@ fn play<R: Runner + Default>(folder: &str, least: usize) {
 
 #[test]
 fn core() {
-    play::<world::World>("core", 62);
+    play::<world::World>("core", 65);
 }
 
 #[test]

@@ -8,29 +8,29 @@ use std::{
 
 use bytes::Bytes;
 use goldenscript::{Command, Context, Runner};
-use node::raft::{Effects, Entry, Message, NodeId, Pace, Position, Raft, Role, Term};
+use node::raft::{
+    Config, Configuration, Effects, Entry, HardState, Message, NodeId, Position, Raft, Role,
+};
 use proto::trace::Event;
 
 use crate::network::{Network, Networked, node, tell};
 
-type Hard = (Term, Option<NodeId>);
-
 /// What survives a crash.
 #[derive(Default)]
 struct Disk {
-    hard: Hard,
+    hard_state: HardState,
     entries: Vec<Entry>,
     slow: bool,
     /// Writes on their way, in order.
-    writes: VecDeque<(u64, Option<Hard>, Vec<Entry>)>,
+    writes: VecDeque<(u64, Option<HardState>, Vec<Entry>)>,
     last_write: u64,
 }
 
 impl Disk {
     /// The oldest write on its way reaches the disk; its number.
     fn complete(&mut self) -> Option<u64> {
-        let (write, hard, entries) = self.writes.pop_front()?;
-        self.hard = hard.unwrap_or(self.hard);
+        let (write, hard_state, entries) = self.writes.pop_front()?;
+        self.hard_state = hard_state.unwrap_or(self.hard_state);
         for entry in entries {
             self.entries.truncate(entry.index as usize - 1);
             self.entries.push(entry);
@@ -45,6 +45,10 @@ pub(crate) struct World {
     now: Duration,
     nodes: BTreeMap<NodeId, Raft>,
     disks: BTreeMap<NodeId, Disk>,
+    /// Voters; none given: all that are no learners.
+    incoming: Vec<NodeId>,
+    outgoing: Vec<NodeId>,
+    learners: Vec<NodeId>,
     window: usize,
     bytes: usize,
     network: Network,
@@ -87,6 +91,9 @@ impl World {
                 let count: u64 = args.next_pos().ok_or("how many nodes?")?.parse()?;
                 self.window = args.take_key("window").unwrap_or("16").parse()?;
                 self.bytes = args.take_key("bytes").unwrap_or("1000").parse()?;
+                let mut list = |key| args.take_key(key).map_or(Ok(Vec::new()), nodes);
+                self.incoming = list("incoming")?;
+                (self.outgoing, self.learners) = (list("outgoing")?, list("learners")?);
                 self.disks = (1..=count).map(|id| (id, Disk::default())).collect();
                 self.nodes.clear();
                 (1..=count).for_each(|id| self.start(id));
@@ -103,7 +110,10 @@ impl World {
                         entries.push(Entry::after(prev, term.parse()?, Bytes::from_static(b"d")));
                     }
                 }
-                self.disks.insert(id, Disk { hard: (term, vote), entries, ..Disk::default() });
+                self.disks.insert(
+                    id,
+                    Disk { hard_state: HardState { term, vote }, entries, ..Disk::default() },
+                );
                 self.start(id);
             }
             "timeout" => {
@@ -195,11 +205,17 @@ impl World {
     }
 
     fn start(&mut self, id: NodeId) {
-        let voters = self.disks.keys().copied().collect();
+        let (mut incoming, outgoing) = (self.incoming.clone(), self.outgoing.clone());
+        let learners = self.learners.clone();
+        if incoming.is_empty() {
+            incoming.extend(self.disks.keys().filter(|id| !learners.contains(id)));
+        }
         let disk = self.disks.get_mut(&id).unwrap();
         disk.slow = false;
-        let (hard, entries) = (disk.hard, disk.entries.clone());
-        let pace = Pace {
+        let (hard_state, entries) = (disk.hard_state, disk.entries.clone());
+        let config = Config {
+            id,
+            configuration: Configuration::new(incoming, outgoing, learners).unwrap(),
             heartbeat_interval: Duration::from_millis(10),
             append_bytes: self.bytes,
             append_window: self.window,
@@ -207,7 +223,7 @@ impl World {
         };
         let mut fx = Effects::default();
         let timeout = Duration::from_millis(100 + 10 * id);
-        let raft = Raft::new(id, voters, pace, hard, entries, self.now, timeout, &mut fx);
+        let raft = Raft::new(config, hard_state, entries, self.now, timeout, &mut fx);
         self.nodes.insert(id, raft);
         self.show(id, fx);
     }
@@ -240,7 +256,7 @@ impl World {
         let disk = self.disks.get_mut(&id).unwrap();
         if let Some(staged) = self.nodes.get_mut(&id).unwrap().stage(disk.last_write + 1) {
             disk.last_write += 1;
-            disk.writes.push_back((disk.last_write, staged.hard, staged.entries.to_vec()));
+            disk.writes.push_back((disk.last_write, staged.hard_state, staged.entries.to_vec()));
             if !disk.slow {
                 self.sync(id, usize::MAX)?;
             }
@@ -285,6 +301,11 @@ impl World {
             tell(&mut self.out, line);
         }
     }
+}
+
+/// `n1,n2` are nodes 1 and 2.
+fn nodes(text: &str) -> Result<Vec<NodeId>, Box<dyn Error>> {
+    text.split(',').map(node).collect()
 }
 
 /// `50` is 50 ms.
