@@ -51,11 +51,12 @@ impl Disk {
         for record in &self.synced {
             match record {
                 storage::Record::Boot(boot) => recovered.boot = boot + 1,
-                storage::Record::HardState(hard_state) => recovered.hard_state = *hard_state,
+                storage::Record::HardState(hard_state) => recovered.state.hard_state = *hard_state,
                 storage::Record::Entry(entry) => {
-                    recovered.entries.truncate(entry.index as usize - 1);
-                    recovered.entries.push(entry.clone());
+                    recovered.state.entries.truncate(entry.index as usize - 1);
+                    recovered.state.entries.push(entry.clone());
                 }
+                storage::Record::Snapshot(_) => panic!("no node takes snapshots yet"),
             }
         }
         self.synced.push(storage::Record::Boot(recovered.boot));

@@ -9,7 +9,7 @@ use super::{Configuration, NodeId};
 pub struct Config {
     /// This node.
     pub id: NodeId,
-    /// The members of the cluster, this node included.
+    /// The members of the cluster, this node included, unless a snapshot names others.
     pub configuration: Configuration,
     /// A leader sends a heartbeat to each peer at least this often.
     pub heartbeat_interval: Duration,

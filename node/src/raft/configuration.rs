@@ -11,6 +11,10 @@
 //! Quorums are counted from scratch each time, over a small sorted array, and never kept up to date
 //! step by step: that is simple enough to be right, and fast enough for nine voters.
 
+use bytes::Bytes;
+use prost::Message as _;
+use proto::peer;
+
 use super::{NodeId, quorum};
 
 /// The members of a cluster.
@@ -31,6 +35,9 @@ pub enum Invalid {
     /// There is no voter.
     #[error("a configuration needs at least one voter")]
     NoVoters,
+    /// The bytes are none of [`Configuration::encode`].
+    #[error("the bytes are no configuration")]
+    Malformed,
     /// A list is longer than [`quorum::VOTERS_MAX`].
     #[error("a configuration has at most {} nodes in each role", quorum::VOTERS_MAX)]
     TooMany,
@@ -76,6 +83,22 @@ impl Configuration {
             Some(id) => Err(Invalid::LearnerVotes(*id)),
             None => Ok(Self { incoming, outgoing, learners }),
         }
+    }
+
+    /// A configuration as entries and snapshots carry it: a [`peer::Configuration`].
+    ///
+    /// # Errors
+    /// See [`Invalid`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Invalid> {
+        let decoded = peer::Configuration::decode(bytes).map_err(|_| Invalid::Malformed)?;
+        let peer::Configuration { incoming, outgoing, learners } = decoded;
+        Self::new(incoming, outgoing, learners)
+    }
+
+    /// What [`Configuration::decode`] reads.
+    pub fn encode(&self) -> Bytes {
+        let Self { incoming, outgoing, learners } = self.clone();
+        peer::Configuration { incoming, outgoing, learners }.encode_to_vec().into()
     }
 
     /// All voters, of either set, ascending.
@@ -155,6 +178,14 @@ mod tests {
         assert_eq!(refused(&[1, 2], &[], &[2]), Invalid::LearnerVotes(2));
         // A voter that leaves may go on as a learner.
         assert!(Configuration::new(vec![1, 2], vec![1, 2, 3], vec![3]).is_ok());
+    }
+
+    #[test]
+    fn a_configuration_is_read_back() {
+        let all = Configuration::new(vec![1, 2], vec![2, 3], vec![4]).unwrap();
+        assert_eq!(Configuration::decode(&all.encode()), Ok(all));
+        assert_eq!(Configuration::decode(b""), Err(Invalid::NoVoters));
+        assert_eq!(Configuration::decode(b"\xff"), Err(Invalid::Malformed));
     }
 
     #[test]

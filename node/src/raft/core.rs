@@ -5,8 +5,8 @@ use std::time::Duration;
 use proto::trace::{Event, Role};
 
 use super::{
-    Body, Config, Configuration, Entry, HardState, Index, Message, NodeId, Position, Term,
-    durability::Durability, log::Log,
+    Body, Config, Configuration, Entry, EntryKind, HardState, Index, Message, NodeId,
+    PersistentState, Position, Term, durability::Durability, log::Log,
 };
 use crate::mutants::{Mutant, mutant};
 
@@ -30,6 +30,7 @@ pub struct Effects {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: Config,
+    pub(super) configuration: Configuration,
     pub(super) term: Term,
     pub(super) vote: Option<NodeId>,
     pub(super) log: Log,
@@ -51,13 +52,17 @@ impl Core {
     /// A node in the state that its disk held.
     pub(super) fn new(
         config: Config,
-        hard_state: HardState,
-        log: Log,
+        state: PersistentState,
         now: Duration,
         timeout: Duration,
     ) -> Self {
-        let Config { id, configuration, .. } = &config;
-        assert!(configuration.contains(*id), "node {id} is not a member: {configuration:?}");
+        let (id, base, hard_state) = (config.id, state.base(), state.hard_state);
+        let configuration = match state.snapshot {
+            Some(snapshot) => snapshot.configuration,
+            None => config.configuration.clone(),
+        };
+        let log = Log::recovered(base, state.entries);
+        assert!(configuration.contains(id), "node {id} is not a member: {configuration:?}");
         assert!(
             log.last().term <= hard_state.term,
             "the recovered term {} is below the last entry's, {}",
@@ -66,11 +71,13 @@ impl Core {
         );
         Self {
             config,
+            configuration,
             term: hard_state.term,
             vote: hard_state.vote,
             durability: Durability::recovered(hard_state, log.last().index),
             log,
-            commit: 0,
+            // What a snapshot holds was committed.
+            commit: base.index,
             deadline: now + timeout,
             timeout,
             next_timeout: None,
@@ -82,11 +89,6 @@ impl Core {
     /// This node.
     pub(super) fn id(&self) -> NodeId {
         self.config.id
-    }
-
-    /// The members of the cluster.
-    pub(super) fn configuration(&self) -> &Configuration {
-        &self.config.configuration
     }
 
     /// Term and vote.
@@ -187,7 +189,7 @@ impl Core {
                 );
                 // An acknowledgement that was traced needs no second line.
                 if self.acknowledged != (self.term, matched)
-                    && let Some(last) = self.log.position(matched)
+                    && let Ok(last) = self.log.position(matched)
                 {
                     self.acknowledged = (self.term, matched);
                     let (term, leader) = (self.term, message.to);
@@ -206,16 +208,16 @@ impl Core {
         fx.trace.push(Event::Truncated { last });
     }
 
-    /// Adds entries of the given terms and payloads at the end of the log.
+    /// Adds entries of the given terms, kinds and payloads at the end of the log.
     pub(super) fn append(
         &mut self,
-        entries: impl IntoIterator<Item = (Term, bytes::Bytes)>,
+        entries: impl IntoIterator<Item = (Term, EntryKind, bytes::Bytes)>,
         fx: &mut Effects,
     ) {
         let prev = self.log.last();
         let mut added = Vec::new();
-        for (term, payload) in entries {
-            let entry = Entry::after(self.log.last(), term, payload);
+        for (term, kind, payload) in entries {
+            let entry = Entry::after(self.log.last(), term, kind, payload);
             added.push((entry.term, entry.hash));
             self.log.append(entry);
         }
@@ -234,9 +236,9 @@ impl Core {
             "the commit index {} must not become {index}",
             self.commit
         );
-        let last = self.log.position(index);
-        let Some(last) = last else {
-            panic!("entry {index} is to be committed but the log ends at {:?}", self.log.last());
+        let last = match self.log.position(index) {
+            Ok(last) => last,
+            Err(why) => panic!("entry {index} is to be committed but the log has none: {why:?}"),
         };
         self.commit = index;
         fx.trace.push(Event::Committed { term: self.term, last, matched });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::trace::Role;
 
 use super::{
-    Body, Conflict, Entry, Index, NodeId, Position,
+    Body, Conflict, Entry, Index, Missing, NodeId, Position,
     core::{Core, Effects},
 };
 use crate::mutants::{Mutant, mutant};
@@ -62,7 +62,7 @@ impl Follower {
             AppendOutcome::Impossible => {}
             AppendOutcome::Equal { last, added } => {
                 self.verified = self.verified.max(last);
-                // Never past what this leader is known to share with us: entries behind may be
+                // Never past what this leader is known to share with us: later entries may be
                 // leftovers of earlier terms.
                 let own_end = mutant(Mutant::CommitsUnverified).then(|| core.log.last().index);
                 let commit = append.commit.min(own_end.unwrap_or(self.verified));
@@ -107,17 +107,17 @@ impl Follower {
         fx: &mut Effects,
     ) -> AppendOutcome {
         match core.log.term(prev_index) {
-            None => {
+            Err(Missing::PastEnd) => {
                 return AppendOutcome::Conflict(Conflict {
                     term: 0,
                     index: core.log.last().index + 1,
                 });
             }
-            Some(term) if term != prev_term => {
+            Ok(term) if term != prev_term => {
                 let index = core.log.first_of_term(prev_index);
                 return AppendOutcome::Conflict(Conflict { term, index });
             }
-            Some(_) => {}
+            Ok(_) | Err(Missing::Compacted) => {}
         }
         if mutant(Mutant::ErasesMatchingSuffix) {
             self.verified = prev_index;
@@ -126,7 +126,7 @@ impl Follower {
         let known = entries
             .iter()
             .zip(prev_index + 1..)
-            .take_while(|(entry, index)| core.log.term(*index) == Some(entry.term))
+            .take_while(|(entry, index)| core.log.agrees(*index, entry.term))
             .take_while(|(_, index)| !mutant(Mutant::ErasesMatchingSuffix) || *index <= core.commit)
             .count();
         let keep = prev_index + known as u64;
@@ -138,11 +138,11 @@ impl Follower {
                 if keep < core.commit.max(self.verified) {
                     return AppendOutcome::Impossible;
                 }
-                let Some(keep) = core.log.position(keep) else { return AppendOutcome::Impossible };
+                let Ok(keep) = core.log.position(keep) else { return AppendOutcome::Impossible };
                 core.truncate(keep, fx);
             }
             let new = entries.into_iter().skip(known);
-            core.append(new.map(|entry| (entry.term, entry.payload)), fx);
+            core.append(new.map(|entry| (entry.term, entry.kind, entry.payload)), fx);
         }
         AppendOutcome::Equal { last, added }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proto::trace::Event;
 
 use super::{
-    Body, Conflict, Entry, Index, NodeId, Position,
+    Body, Conflict, Entry, EntryKind, Index, Missing, NodeId, Position,
     core::{Core, Effects},
     progress::{Mode, Progress, ProgressMap},
     reads::{ReadWaiter, Reads},
@@ -33,7 +33,7 @@ impl Leader {
     pub(super) fn begin(core: &mut Core, now: Duration, fx: &mut Effects) -> Self {
         let last = core.log.last().index;
         let uncommitted = core.log.tail(core.commit + 1).iter().map(|e| e.payload.len()).sum();
-        let followers = core.configuration().members().filter(|id| *id != core.id());
+        let followers = core.configuration.members().filter(|id| *id != core.id());
         let mut leader = Self {
             progress: ProgressMap::new(followers, last + 1),
             first: last + 1,
@@ -41,7 +41,7 @@ impl Leader {
             uncommitted,
         };
         core.restart_interval(now);
-        core.append([(core.term, Bytes::new())], fx);
+        core.append([(core.term, EntryKind::NoOp, Bytes::new())], fx);
         leader.send_all_entries(core, fx);
         leader
     }
@@ -58,7 +58,7 @@ impl Leader {
             return None;
         }
         self.uncommitted = bytes;
-        core.append([(core.term, payload)], fx);
+        core.append([(core.term, EntryKind::Normal, payload)], fx);
         self.send_all_entries(core, fx);
         Some(core.log.last())
     }
@@ -135,8 +135,7 @@ impl Leader {
     fn begin_round(&mut self, core: &mut Core, fx: &mut Effects) {
         if self.may_read(core) && self.reads.wants_round() {
             self.reads.begin(core.commit);
-            let (id, configuration) = (core.id(), core.configuration());
-            let alone = configuration.voters().all(|voter| voter == id);
+            let alone = core.configuration.voters().all(|voter| voter == core.id());
             if alone || mutant(Mutant::ReadsWithoutQuorum) {
                 self.confirm(core, fx);
             } else {
@@ -152,10 +151,10 @@ impl Leader {
         let answered = |voter| {
             if voter == id { own } else { progress.get(voter).map_or(0, |peer| peer.round) }
         };
-        let reached = core.configuration().reached(answered);
+        let reached = core.configuration.reached(answered);
         let reached = if mutant(Mutant::ReadsWithoutQuorum) { own } else { reached };
         while let Some(round) = self.reads.confirmed(reached) {
-            let by = core.configuration().voters();
+            let by = core.configuration.voters();
             let by = by.filter(|voter| *voter == id || answered(*voter) >= round.number).collect();
             fx.trace.push(Event::ReadConfirmed { term: core.term, index: round.index, by });
             for waiter in round.waiters {
@@ -172,12 +171,12 @@ impl Leader {
         let matched = |voter| {
             if voter == id { own } else { progress.get(voter).map_or(0, |peer| peer.matched) }
         };
-        let index = core.configuration().reached(matched);
-        let own_term = core.log.term(index) == Some(core.term);
+        let index = core.configuration.reached(matched);
+        let own_term = core.log.term(index) == Ok(core.term);
         if index <= core.commit || !(own_term || mutant(Mutant::CommitsOldTerms)) {
             return;
         }
-        let evidence = core.configuration().voters().map(|voter| (voter, matched(voter))).collect();
+        let evidence = core.configuration.voters().map(|voter| (voter, matched(voter))).collect();
         let committed = &core.log.tail(core.commit + 1)[..(index - core.commit) as usize];
         self.uncommitted -= committed.iter().map(|entry| entry.payload.len()).sum::<usize>();
         core.commit_to(index, Some(evidence), fx);
@@ -209,8 +208,12 @@ fn send_entries(
     round: u64,
     fx: &mut Effects,
 ) {
-    let last = core.log.last().index;
-    while progress.next <= last && progress.may_send(core.config.append_window) {
+    let (base, last) = (core.log.base().index, core.log.last().index);
+    // What it lacks up to the base, only a snapshot could give it.
+    while progress.next > base
+        && progress.next <= last
+        && progress.may_send(core.config.append_window)
+    {
         let entries = core.log.batch(progress.next, core.config.append_bytes).to_vec();
         let last = progress.next + entries.len() as u64 - 1;
         send_append(core, peer, progress, entries, round, fx);
@@ -241,9 +244,17 @@ fn send_append(
     round: u64,
     fx: &mut Effects,
 ) {
-    let prev_index = progress.next - 1;
-    let Some(prev_term) = core.log.term(prev_index) else {
-        panic!("a follower's next index, {}, is past the end of the leader's log", progress.next);
+    let mut prev_index = progress.next - 1;
+    let prev_term = match core.log.term(prev_index) {
+        Ok(term) => term,
+        // A heartbeat, then; what comes before the base need not be named.
+        Err(Missing::Compacted) => {
+            prev_index = core.log.base().index;
+            core.log.base().term
+        }
+        Err(Missing::PastEnd) => {
+            panic!("a follower's next index, {}, is past the end of the log", progress.next)
+        }
     };
     progress.commit_sent = core.commit;
     let commit = core.commit;

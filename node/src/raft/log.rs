@@ -2,16 +2,29 @@
 
 use super::{Entry, Index, Position, Term};
 
-/// All entries from index 1 on.
+/// The entries after a base. What is before was compacted into a snapshot.
+///
+/// - Indexes follow each other from the base on, and terms never fall.
 #[derive(Debug, Default)]
 pub(super) struct Log {
+    /// The last entry that was compacted; all zero if none was.
+    base: Position,
     entries: Vec<Entry>,
+}
+
+/// Why a log has no entry at an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It was compacted into a snapshot. It is committed, and equal on all nodes.
+    Compacted,
+    /// The log does not reach so far.
+    PastEnd,
 }
 
 impl Log {
     /// The log that a disk held.
-    pub(super) fn recovered(entries: Vec<Entry>) -> Self {
-        let mut prev = Position::default();
+    pub(super) fn recovered(base: Position, entries: Vec<Entry>) -> Self {
+        let mut prev = base;
         for entry in &entries {
             assert!(
                 entry.index == prev.index + 1 && entry.term >= prev.term && entry.term > 0,
@@ -23,33 +36,56 @@ impl Log {
             );
             prev = entry.position();
         }
-        Self { entries }
+        Self { base, entries }
     }
 
-    /// The last entry; all zero when there is none.
+    /// The last entry that was compacted; all zero if none was.
+    pub(super) fn base(&self) -> Position {
+        self.base
+    }
+
+    /// The last entry, which may be compacted; all zero if there is none.
     pub(super) fn last(&self) -> Position {
-        self.entries.last().map_or(Position::default(), Entry::position)
+        self.entries.last().map_or(self.base, Entry::position)
     }
 
-    /// The place of the entry at `index`; all zero for index 0, none behind the last entry.
-    pub(super) fn position(&self, index: Index) -> Option<Position> {
-        if index == 0 { Some(Position::default()) } else { self.get(index).map(Entry::position) }
+    /// The place of the entry at `index`; all zero for index 0. The base is still known.
+    pub(super) fn position(&self, index: Index) -> Result<Position, Missing> {
+        if index == self.base.index { Ok(self.base) } else { self.get(index).map(Entry::position) }
     }
 
-    /// The term of the entry at `index`; 0 for index 0, none behind the last entry.
-    pub(super) fn term(&self, index: Index) -> Option<Term> {
+    /// The term of the entry at `index`; 0 for index 0. That of the base is still known.
+    pub(super) fn term(&self, index: Index) -> Result<Term, Missing> {
         self.position(index).map(|position| position.term)
     }
 
-    /// The entry at `index`.
-    pub(super) fn get(&self, index: Index) -> Option<&Entry> {
-        self.entries.get(usize::try_from(index.checked_sub(1)?).ok()?)
+    /// Whether the entry at `index` is of `term`, as that of any correct node is if it is compacted.
+    pub(super) fn agrees(&self, index: Index, term: Term) -> bool {
+        match self.term(index) {
+            Ok(own) => own == term,
+            Err(Missing::Compacted) => true,
+            Err(Missing::PastEnd) => false,
+        }
     }
 
-    /// The entries from `from` to the end.
+    /// The entry at `index`.
+    pub(super) fn get(&self, index: Index) -> Result<&Entry, Missing> {
+        let Some(after_base) = index.checked_sub(self.base.index + 1) else {
+            return Err(Missing::Compacted);
+        };
+        let place = usize::try_from(after_base).map_err(|_| Missing::PastEnd)?;
+        self.entries.get(place).ok_or(Missing::PastEnd)
+    }
+
+    /// The entries from `from`, which must not be compacted, to the end.
     pub(super) fn tail(&self, from: Index) -> &[Entry] {
-        assert!(from > 0 && from <= self.last().index + 1, "no entries from {from} on to read");
-        &self.entries[from as usize - 1..]
+        assert!(
+            from > self.base.index && from <= self.last().index + 1,
+            "no entries from {from} on to read: the log is what follows {} up to {}",
+            self.base.index,
+            self.last().index
+        );
+        &self.entries[(from - self.base.index - 1) as usize..]
     }
 
     /// The entries from `from` on, at least one and further ones up to `bytes` of payload.
@@ -66,15 +102,22 @@ impl Log {
         &tail[..count.max(1).min(tail.len())]
     }
 
-    /// The first index of the run of entries with the term of the entry at `index`.
+    /// The first index of the run of entries with the term of the entry at `index`, as far as they
+    /// are not compacted.
     pub(super) fn first_of_term(&self, index: Index) -> Index {
         let term = self.term(index).unwrap_or_default();
-        self.entries[..index as usize].partition_point(|entry| entry.term < term) as Index + 1
+        self.after_terms(|entry| entry < term) + 1
     }
 
-    /// The last index of an entry whose term is at most `term`; 0 when there is none.
+    /// The last index of an entry whose term is at most `term`; the base if that is compacted, or if
+    /// there is none.
     pub(super) fn last_of_term(&self, term: Term) -> Index {
-        self.entries.partition_point(|entry| entry.term <= term) as Index
+        self.after_terms(|entry| entry <= term)
+    }
+
+    /// The last index of an entry with such a term, given that those come first.
+    fn after_terms(&self, such: impl Fn(Term) -> bool) -> Index {
+        self.base.index + self.entries.partition_point(|entry| such(entry.term)) as Index
     }
 
     /// Adds an entry at the end.
@@ -91,10 +134,10 @@ impl Log {
         self.entries.push(entry);
     }
 
-    /// Removes all entries behind `last`, none of which may be committed.
+    /// Removes all entries after `last`, none of which may be committed.
     pub(super) fn truncate(&mut self, last: Index, commit: Index) {
         assert!(last >= commit, "a committed entry, {commit}, must not be removed (cut to {last})");
-        self.entries.truncate(last as usize);
+        self.entries.truncate((last - self.base.index) as usize);
     }
 }
 
@@ -103,13 +146,19 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::raft::{EntryKind, Hash};
 
-    fn log(terms: &[Term]) -> Log {
-        let mut log = Log::default();
+    fn log_after(base: Position, terms: &[Term]) -> Log {
+        let mut log = Log::recovered(base, Vec::new());
         for &term in terms {
-            log.append(Entry::after(log.last(), term, Bytes::from_static(b"12345")));
+            let payload = Bytes::from_static(b"12345");
+            log.append(Entry::after(log.last(), term, EntryKind::Normal, payload));
         }
         log
+    }
+
+    fn log(terms: &[Term]) -> Log {
+        log_after(Position::default(), terms)
     }
 
     #[test]
@@ -122,6 +171,34 @@ mod tests {
         assert_eq!(log.last_of_term(3), 3);
         assert_eq!(log.last_of_term(4), 5);
         assert_eq!(log.last_of_term(9), 8);
+    }
+
+    #[test]
+    fn what_is_compacted_and_what_is_past_the_end_are_different_answers() {
+        let base = Position { index: 10, term: 4, hash: Hash(7) };
+        let log = log_after(base, &[4, 6]);
+        assert_eq!((log.base(), log.last().index), (base, 12));
+        let terms = [0, 9, 10, 11, 12, 13].map(|index| log.term(index));
+        use Missing::{Compacted, PastEnd};
+        assert_eq!(terms, [Err(Compacted), Err(Compacted), Ok(4), Ok(4), Ok(6), Err(PastEnd)]);
+        assert_eq!(log.get(10).unwrap_err(), Compacted, "only its position is known");
+        assert_eq!(log.get(11).unwrap().index, 11);
+        assert_eq!(log.position(10), Ok(base));
+        assert!(log.agrees(9, 1) && log.agrees(12, 6) && !log.agrees(12, 5) && !log.agrees(13, 6));
+        assert_eq!(log.batch(11, 0)[0].index, 11);
+        assert_eq!(log.first_of_term(11), 11, "the base is not looked at");
+        assert_eq!((log.last_of_term(4), log.last_of_term(1)), (11, 10));
+        assert_eq!(Log::recovered(base, Vec::new()).last(), base);
+    }
+
+    #[test]
+    fn entries_after_a_base_can_be_replaced() {
+        let mut log = log_after(Position { index: 10, term: 4, hash: Hash(7) }, &[4, 6]);
+        log.truncate(10, 10);
+        assert_eq!(log.last().index, 10);
+        let entry = Entry::after(log.last(), 8, EntryKind::NoOp, Bytes::new());
+        log.append(entry);
+        assert_eq!(log.term(11), Ok(8));
     }
 
     #[test]

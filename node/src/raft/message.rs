@@ -64,12 +64,12 @@ pub enum Body {
     },
     /// A follower asks at which index a linearizable read may be served.
     ReadIndex {
-        /// Chosen by the follower, never used again, by a later boot neither.
+        /// Chosen by the follower and never reused, even after a restart.
         id: u64,
     },
     /// The answer to [`Body::ReadIndex`]: none where leadership could not be confirmed.
     ReadIndexReply {
-        /// As in the question.
+        /// As in the request.
         id: u64,
         /// Serve the read once this index is applied.
         index: Option<Index>,
@@ -93,8 +93,33 @@ pub enum Body {
 pub struct Conflict {
     /// Term of the follower's entry at the leader's `prev_index`; 0 when its log is shorter.
     pub term: Term,
-    /// First index of that term, or the index behind the follower's last entry.
+    /// First index of that term, or the index after the follower's last entry.
     pub index: Index,
+}
+
+/// What the payload of an entry is. The numbers stand on disks and in packets, and never change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// A command for the state machine: an encoded [`proto::peer::Command`].
+    #[default]
+    Normal = 0,
+    /// Nothing: it begins a leader's term (paper, section 8).
+    NoOp = 1,
+    /// A [`Configuration`](super::Configuration), encoded. No leader of this version proposes one.
+    Configuration = 2,
+}
+
+impl EntryKind {
+    /// The kind's number.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind with a number, if there is one.
+    pub fn of_number(number: u8) -> Option<Self> {
+        [Self::Normal, Self::NoOp, Self::Configuration].into_iter().find(|it| it.number() == number)
+    }
 }
 
 /// An entry of the log.
@@ -104,7 +129,9 @@ pub struct Entry {
     pub index: Index,
     /// Term in which a leader created the entry.
     pub term: Term,
-    /// An encoded [`proto::peer::Command`]; empty for the no-op at the start of a term.
+    /// What the payload is.
+    pub kind: EntryKind,
+    /// What is replicated; for the core, bytes.
     pub payload: Bytes,
     /// Running hash of the log up to and including this entry. Never sent: each node computes
     /// its own, so that a difference of logs shows.
@@ -113,14 +140,15 @@ pub struct Entry {
 
 impl Entry {
     /// The entry that follows `prev`.
-    pub fn after(prev: Position, term: Term, payload: Bytes) -> Self {
-        let mut head = [0; 16];
+    pub fn after(prev: Position, term: Term, kind: EntryKind, payload: Bytes) -> Self {
+        let mut head = [0; 17];
         head[..8].copy_from_slice(&prev.hash.0.to_le_bytes());
-        head[8..].copy_from_slice(&term.to_le_bytes());
+        head[8..16].copy_from_slice(&term.to_le_bytes());
+        head[16] = kind.number();
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
         hasher.update(&head);
         hasher.update(&payload);
-        Self { index: prev.index + 1, term, payload, hash: Hash(hasher.digest()) }
+        Self { index: prev.index + 1, term, kind, payload, hash: Hash(hasher.digest()) }
     }
 
     /// The entry's place in the log.

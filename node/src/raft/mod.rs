@@ -10,7 +10,8 @@
 //! - `node`: [`Raft`], its role, and what moves it from one role to the next; a candidate is
 //!   little and lives here too.
 //! - `core`: what a node has in every role; `follower`, `leader`: what it has in one.
-//! - `config`: what it is told once; `message`: what nodes say to each other, and entries.
+//! - `config`: what it is told once; `state`: what it keeps over a restart; `message`: what nodes
+//!   say to each other, and entries.
 //! - `log`: the entries; `durability`: what of them, and of term and vote, the disk holds.
 //! - `configuration`: voters, learners, and what a quorum of them is; `quorum`, `votes`: counting.
 //! - `progress`, `inflights`: what a leader knows of one follower.
@@ -32,7 +33,9 @@
 //! or that would remove what is committed. Assertions are for this node's own state alone.
 //!
 //! # Caveats
-//! - The whole log is in memory, and replayed at a start: there are no snapshots yet.
+//! - The whole log is in memory, and replayed at a start: no snapshots are taken or sent yet. A log may
+//!   begin after a snapshot; a follower that lacks what such a leader has compacted stays behind.
+//! - Membership is fixed: a [`Configuration`] may be joint and have learners, but no entry changes it.
 //! - No pre-vote and no check-quorum: a node that was cut off disturbs the cluster once when it
 //!   comes back, and a leader that was cut off goes on believing (it can neither commit nor
 //!   serve linearizable reads).
@@ -50,16 +53,19 @@ mod node;
 mod progress;
 mod quorum;
 mod reads;
+mod state;
 mod votes;
 
 pub use config::Config;
 pub use configuration::{Configuration, Invalid as InvalidConfiguration};
 pub use core::Effects;
+pub use log::Missing;
 pub(crate) use message::READ_BITS;
-pub use message::{Body, Conflict, Entry, Message};
+pub use message::{Body, Conflict, Entry, EntryKind, Message};
 pub use node::{Raft, Staged};
 pub use proto::trace::{Hash, Position, Role};
 pub use quorum::VOTERS_MAX;
+pub use state::{HardState, PersistentState, SnapshotMetadata};
 
 /// Names a node of the cluster, from 1.
 pub type NodeId = u64;
@@ -67,12 +73,3 @@ pub type NodeId = u64;
 pub type Term = u64;
 /// Index of a log entry, from 1; 0 stands before the first.
 pub type Index = u64;
-
-/// Term and vote, which a node writes to its disk before it acts on them (paper, figure 2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HardState {
-    /// Current term.
-    pub term: Term,
-    /// Vote in `term`.
-    pub vote: Option<NodeId>,
-}

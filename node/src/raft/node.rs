@@ -6,11 +6,11 @@ use bytes::Bytes;
 use proto::trace::{Event, Role};
 
 use super::{
-    Body, Config, Effects, Entry, HardState, Index, Message, NodeId, Position, Term,
+    Body, Config, Effects, Entry, HardState, Index, Message, Missing, NodeId, PersistentState,
+    Position, Term,
     core::Core,
     follower::{Append, Follower},
     leader::{Leader, answer},
-    log::Log,
     reads::ReadWaiter,
     votes::Votes,
 };
@@ -60,15 +60,14 @@ impl Raft {
     /// than the node's.
     pub fn new(
         config: Config,
-        hard_state: HardState,
-        entries: Vec<Entry>,
+        state: PersistentState,
         now: Duration,
         timeout: Duration,
         fx: &mut Effects,
     ) -> Self {
-        let core = Core::new(config, hard_state, Log::recovered(entries), now, timeout);
-        let HardState { term, vote } = hard_state;
-        let (last, voters) = (core.log.last(), core.configuration().voters().collect());
+        let HardState { term, vote } = state.hard_state;
+        let core = Core::new(config, state, now, timeout);
+        let (last, voters) = (core.log.last(), core.configuration.voters().collect());
         fx.trace.push(Event::Started { term, vote, last, voters });
         Self { core, state: State::Follower(Follower::default()) }
     }
@@ -111,8 +110,11 @@ impl Raft {
         self.core.durability.index
     }
 
-    /// The entry at `index`, if there is one.
-    pub fn entry(&self, index: Index) -> Option<&Entry> {
+    /// The entry at `index`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn entry(&self, index: Index) -> Result<&Entry, Missing> {
         self.core.log.get(index)
     }
 
@@ -143,7 +145,7 @@ impl Raft {
         }
         match &mut self.state {
             State::Leader(leader) => leader.heartbeat(&mut self.core, now, fx),
-            _ if self.core.configuration().is_voter(self.core.id()) => self.campaign(now, fx),
+            _ if self.core.configuration.is_voter(self.core.id()) => self.campaign(now, fx),
             _ => self.core.redraw_timer(now),
         }
     }
@@ -199,7 +201,7 @@ impl Raft {
     pub fn plausible(&self, message: &Message) -> bool {
         message.to == self.core.id()
             && message.from != self.core.id()
-            && self.core.configuration().contains(message.from)
+            && self.core.configuration.contains(message.from)
             && (1..NUMBER_MAX).contains(&message.term)
             && message.clock < NUMBER_MAX
     }
@@ -252,8 +254,8 @@ impl Raft {
             return;
         }
         let HardState { term, vote } = self.core.durability.hard_state;
-        let Some(last) = self.core.log.position(self.core.durability.index) else {
-            panic!("the durable index {} is past the end of the log", self.core.durability.index);
+        let Ok(last) = self.core.log.position(self.core.durability.index) else {
+            panic!("the durable index {} is not in the log", self.core.durability.index);
         };
         fx.trace.push(Event::Durable { term, vote, last });
         self.core.release_held(fx);
@@ -279,7 +281,7 @@ impl Raft {
         self.core.trace_role(Role::Candidate, None, fx);
         let Position { index: last_index, term: last_term, .. } = self.core.log.last();
         let id = self.core.id();
-        let voters = self.core.configuration().voters();
+        let voters = self.core.configuration.voters();
         let peers: Vec<_> = voters.filter(|voter| *voter != id).collect();
         for peer in peers {
             self.core.send(peer, Body::RequestVote { last_index, last_term }, fx);
@@ -349,8 +351,8 @@ impl Raft {
 
     fn count_vote(&mut self, now: Duration, from: NodeId, fx: &mut Effects) {
         let State::Candidate(candidate) = &mut self.state else { return };
-        candidate.votes.grant(from, self.core.configuration());
-        if candidate.votes.won(self.core.configuration()) {
+        candidate.votes.grant(from, &self.core.configuration);
+        if candidate.votes.won(&self.core.configuration) {
             self.core.trace_role(Role::Leader, Some(self.core.id()), fx);
             self.state = State::Leader(Leader::begin(&mut self.core, now, fx));
         }

@@ -120,7 +120,7 @@ impl Progress {
             // they part before.
             term => {
                 let last = log.last_of_term(term);
-                if log.term(conflict.index) == Some(term) {
+                if log.term(conflict.index) == Ok(term) {
                     last
                 } else {
                     last.min(conflict.index.saturating_sub(1))

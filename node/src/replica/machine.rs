@@ -20,7 +20,7 @@ use super::{
 use crate::{
     kv::{self, Request, Response, Store},
     mutants::{Mutant, mutant},
-    raft::{self, Body, Configuration, Effects, Index, Message, NodeId, Raft},
+    raft::{self, Body, Configuration, Effects, EntryKind, Index, Message, NodeId, Raft},
     storage::{Record, Recovered},
 };
 
@@ -59,6 +59,10 @@ impl Replica {
     pub fn new(config: Config, recovered: Recovered, now: Time) -> Self {
         let config = mutated(config);
         assert!(!config.election_timeout.is_zero(), "the election timeout must not be zero");
+        assert!(
+            recovered.state.snapshot.is_none(),
+            "the log begins after a snapshot, and this version of the node can read none"
+        );
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let mut effects = Effects::default();
         let configuration = match Configuration::of_voters(config.voters.clone()) {
@@ -75,20 +79,19 @@ impl Replica {
         };
         let raft = Raft::new(
             core,
-            recovered.hard_state,
-            recovered.entries,
+            recovered.state,
             now,
             draw(&mut random, config.election_timeout),
             &mut effects,
         );
         Self {
             boot: recovered.boot,
-            raft,
             store: Store::default(),
-            applied: 0,
+            applied: raft.commit(),
             writes: Writes::default(),
             reads: Reads::new(recovered.boot),
-            forwarded: Forwarded::new(recovered.hard_state.term),
+            forwarded: Forwarded::new(raft.term()),
+            raft,
             last_command: 0,
             last_write: 0,
             leaderless: Some(now),
@@ -324,15 +327,17 @@ impl Replica {
         let mut answered = Vec::new();
         let mut last = None;
         for index in self.applied + 1..=commit {
-            let Some(entry) = self.raft.entry(index) else {
-                panic!("entry {index} is committed but not in the log");
+            let entry = match self.raft.entry(index) {
+                Ok(entry) => entry,
+                Err(why) => panic!("entry {index} is committed but not in the log: {why:?}"),
             };
             last = Some(entry.position());
-            // A no-op carries nothing. Nor does what no correct node proposes: it is skipped, on
-            // every node alike.
-            if entry.payload.is_empty() {
-                continue;
+            match entry.kind {
+                EntryKind::Normal => {}
+                // Neither is the state machine's.
+                EntryKind::NoOp | EntryKind::Configuration => continue,
             }
+            // What no correct node proposes is skipped, on every node alike.
             let Ok(command) = Command::decode(entry.payload.clone()) else { continue };
             let result = self.store.apply(&command);
             let own = command.id.filter(|id| id.node == self.config.id && id.boot == self.boot);

@@ -57,7 +57,7 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::raft::{Conflict, Entry, Hash};
+    use crate::raft::{Conflict, Entry, EntryKind, Hash};
 
     fn message(to: u64, clock: u64, body: Body) -> Message {
         Message { from: 1, to, term: 2, clock, body }
@@ -66,7 +66,13 @@ mod tests {
     fn append(prev_index: u64, count: u64, commit: u64) -> Body {
         let payload = Bytes::from_static(b"1234567890");
         let entries = (prev_index + 1..=prev_index + count)
-            .map(|index| Entry { index, term: 2, payload: payload.clone(), hash: Hash(0) })
+            .map(|index| Entry {
+                index,
+                term: 2,
+                kind: EntryKind::Normal,
+                payload: payload.clone(),
+                hash: Hash(0),
+            })
             .collect();
         let prev_term = if prev_index == 0 { 0 } else { 2 };
         Body::Append { prev_index, prev_term, entries, commit, round: commit }

@@ -143,7 +143,7 @@ mod tests {
         assert!(durable.try_recv().is_err(), "one report for all");
         assert_eq!(wal.disk_mut().syncs(), syncs + 1);
         let (_, recovered) = Wal::open(wal.into_disk(), IDENTITY).unwrap();
-        assert_eq!(recovered.hard_state.term, 100);
+        assert_eq!(recovered.state.hard_state.term, 100);
     }
 
     #[tokio::test]

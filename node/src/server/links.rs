@@ -242,11 +242,12 @@ mod tests {
     use proto::peer::packet;
 
     use super::*;
-    use crate::raft::{Entry, Hash};
+    use crate::raft::{Entry, EntryKind, Hash};
 
     fn append(round: u64, payload: usize) -> Message {
         let payload = Bytes::from(vec![0; payload]);
-        let entry = Entry { index: 1, term: 1, payload, hash: Hash::default() };
+        let entry =
+            Entry { index: 1, term: 1, kind: EntryKind::Normal, payload, hash: Hash::default() };
         let entries = if entry.payload.is_empty() { vec![] } else { vec![entry] };
         let body = Body::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round };
         Message { from: 1, to: 2, term: 1, clock: 1, body }

@@ -115,8 +115,8 @@ async fn serve(config: Config) -> Result<()> {
         config.id,
         config.name,
         recovered.boot,
-        recovered.hard_state.term,
-        recovered.entries.len(),
+        recovered.state.hard_state.term,
+        recovered.state.entries.len(),
         config.listen_client,
         config.listen_peer
     );

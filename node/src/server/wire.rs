@@ -2,7 +2,7 @@
 
 use proto::peer::{self, packet};
 
-use crate::raft::{Body, Conflict, Entry, Hash, Index, Message};
+use crate::raft::{Body, Conflict, Entry, EntryKind, Hash, Index, Message};
 
 /// A packet that no node of ours would send.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,11 @@ pub(super) fn encode(message: Message) -> peer::Packet {
         Body::Append { prev_index, prev_term, entries, commit, round } => {
             let entries = entries
                 .into_iter()
-                .map(|entry| peer::Entry { term: entry.term, payload: entry.payload })
+                .map(|Entry { term, kind, payload, .. }| peer::Entry {
+                    term,
+                    payload,
+                    kind: kind.number().into(),
+                })
                 .collect();
             packet::Body::Append(peer::Append { prev_index, prev_term, entries, commit, round })
         }
@@ -83,7 +87,7 @@ pub(super) fn decode(packet: peer::Packet) -> Result<Message, Malformed> {
 fn decode_append(append: peer::Append) -> Result<Body, Malformed> {
     let peer::Append { prev_index, prev_term, entries, commit, round } = append;
     if prev_index.checked_add(entries.len() as Index).is_none() {
-        return Err(Malformed("has entries behind the last possible index"));
+        return Err(Malformed("has entries past the last possible index"));
     }
     let mut term = prev_term;
     let entries = entries
@@ -96,7 +100,9 @@ fn decode_append(append: peer::Append) -> Result<Body, Malformed> {
                 return Err(Malformed("has entries whose terms fall"));
             }
             term = entry.term;
-            Ok(Entry { index, term, payload: entry.payload, hash: Hash::default() })
+            let kind = u8::try_from(entry.kind).ok().and_then(EntryKind::of_number);
+            let kind = kind.ok_or(Malformed("has an entry of a kind that is not known here"))?;
+            Ok(Entry { index, term, kind, payload: entry.payload, hash: Hash::default() })
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Body::Append { prev_index, prev_term, entries, commit, round })
@@ -112,9 +118,10 @@ mod tests {
 
     fn messages() -> Vec<Message> {
         let id = peer::CommandId { node: 1, boot: 2, number: 3 };
-        let entry = |index, payload: &'static [u8]| Entry {
+        let entry = |index, kind, payload: &'static [u8]| Entry {
             index,
             term: 4,
+            kind,
             payload: Bytes::from_static(payload),
             hash: Hash::default(),
         };
@@ -125,7 +132,11 @@ mod tests {
             Body::Append {
                 prev_index: 7,
                 prev_term: 3,
-                entries: vec![entry(8, b""), entry(9, b"x")],
+                entries: vec![
+                    entry(8, EntryKind::NoOp, b""),
+                    entry(9, EntryKind::Normal, b"x"),
+                    entry(10, EntryKind::Configuration, b"\x0a\x01\x01"),
+                ],
                 commit: 6,
                 round: 5,
             },
@@ -159,6 +170,9 @@ mod tests {
                 terms.iter().map(|&term| peer::Entry { term, ..Default::default() }).collect();
             Some(packet::Body::Append(peer::Append { prev_index, entries, ..Default::default() }))
         };
+        let odd = peer::Entry { term: 1, kind: 3, ..Default::default() };
+        let odd = peer::Append { entries: vec![odd], ..Default::default() };
+        let unknown_kind = Some(packet::Body::Append(odd));
         for body in [
             None,
             Some(packet::Body::AppendReply(peer::AppendReply::default())),
@@ -168,6 +182,7 @@ mod tests {
             append(u64::MAX - 1, &[1, 1]),
             append(0, &[0]),
             append(0, &[2, 1]),
+            unknown_kind,
         ] {
             assert!(decode(packet(body.clone())).is_err(), "{body:?}");
         }

@@ -1,4 +1,5 @@
-//! Durable state: a write-ahead log of hard state (term, vote), boot numbers and entries.
+//! Durable state: a write-ahead log of hard state (term, vote), boot numbers, entries, and of what
+//! snapshots stand for.
 //!
 //! - [`Wal`]: the log, over any [`Disk`];
 //! - `segment`: the format of its files, byte by byte;
@@ -18,7 +19,7 @@ mod recovery;
 mod segment;
 mod wal;
 
-use crate::raft::{Entry, HardState, NodeId};
+use crate::raft::{Entry, HardState, NodeId, PersistentState, SnapshotMetadata};
 
 pub use self::{
     disk::Disk,
@@ -48,6 +49,9 @@ pub enum Record {
     /// An entry of the log. An index that exists already replaces that entry and removes
     /// all after it. (The prefix hash is not stored: it is computed again at recovery.)
     Entry(Entry),
+    /// A snapshot holds the effect of all entries up to its last one, and is durable: the log need
+    /// not hold those entries any more. It keeps what follows them.
+    Snapshot(SnapshotMetadata),
 }
 
 /// What a write-ahead log holds when it is opened.
@@ -55,13 +59,13 @@ pub enum Record {
 pub struct Recovered {
     /// Number of this start, from 1. It is durable already, so that no two starts ever share one.
     pub boot: u64,
-    /// Term and vote.
-    pub hard_state: HardState,
-    /// The log, from index 1 on.
-    pub entries: Vec<Entry>,
+    /// What the core goes on with.
+    pub state: PersistentState,
     /// Bytes of a torn tail that were cut, for the log line that says so.
     pub cut: u64,
 }
 
+#[cfg(test)]
+mod format_test;
 #[cfg(test)]
 mod test;

@@ -9,7 +9,7 @@ use std::{
 
 use node::{
     kv::{Request, Response},
-    raft::{Entry, Message, Position},
+    raft::{Entry, Message},
     replica::{Config, Error, Host, Input, Limits, Outputs, Replica, RequestId, Time, WriteId},
     storage::{Record, Recovered},
 };
@@ -352,7 +352,7 @@ impl World {
         let durable = &mut self.machines.get_mut(&id).unwrap().durable;
         let recovered = recover(durable);
         durable.push(Record::Boot(recovered.boot));
-        let log = recovered.entries.iter().map(|entry| (entry.term, entry.hash)).collect();
+        let log = recovered.state.entries.iter().map(|entry| (entry.term, entry.hash)).collect();
         if recovered.boot > 1 {
             self.judge.recovered(id, log);
         }
@@ -524,15 +524,16 @@ impl Host for Hands<'_> {
 /// What a disk with these records gives to the next boot.
 fn recover(records: &[Record]) -> Recovered {
     let mut recovered = Recovered { boot: 1, ..Recovered::default() };
+    let state = &mut recovered.state;
     for record in records {
         match record {
             Record::Boot(boot) => recovered.boot = boot + 1,
-            Record::HardState(hard_state) => recovered.hard_state = *hard_state,
-            Record::Entry(entry) => {
-                recovered.entries.truncate(entry.index as usize - 1);
-                let prev = recovered.entries.last().map_or(Position::default(), Entry::position);
-                recovered.entries.push(Entry::after(prev, entry.term, entry.payload.clone()));
+            Record::HardState(hard_state) => state.hard_state = *hard_state,
+            Record::Entry(Entry { index, term, kind, payload, .. }) => {
+                state.entries.truncate(*index as usize - 1);
+                state.entries.push(Entry::after(state.last(), *term, *kind, payload.clone()));
             }
+            Record::Snapshot(_) => panic!("no node takes snapshots yet"),
         }
     }
     recovered

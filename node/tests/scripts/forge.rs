@@ -10,7 +10,7 @@ use std::error::Error;
 
 use bytes::Bytes;
 use goldenscript::ArgumentConsumer;
-use node::raft::{Body, Conflict, Entry, Hash, Message};
+use node::raft::{Body, Conflict, Entry, EntryKind, Hash, Message};
 use proto::peer::CommandId;
 
 use crate::network::node;
@@ -29,7 +29,8 @@ pub(crate) fn message(mut args: ArgumentConsumer<'_>) -> Result<Message, Box<dyn
         .filter(|entry| !entry.is_empty())
         .map(|entry| {
             let (index, term) = position(entry)?;
-            Ok(Entry { index, term, payload: Bytes::from_static(b"f"), hash: Hash(0) })
+            let payload = Bytes::from_static(b"f");
+            Ok(Entry { index, term, kind: EntryKind::Normal, payload, hash: Hash(0) })
         })
         .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
     let (kind, value) = args.next_key().ok_or("what kind of message?")?;

@@ -28,7 +28,8 @@
 //! # Events in `core/`
 //! - `cluster 3 [window=N] [bytes=N]`: new nodes, n1 to n3, with empty disks. All are voters, or
 //!   those that are no `learners=n3`; with `incoming=n2,n3 outgoing=n1,n2` membership changes;
-//! - `disk n1 term=6 [vote=n2] log=1,1,4`: n1 starts again with this on its disk;
+//! - `disk n1 term=6 [vote=n2] log=1,1,4 [compacted=N]`: n1 starts again with this on its disk, the
+//!   first N entries compacted into a snapshot;
 //! - `propose n1 x [bytes=N]`, `read n1`: a client's command (of so many bytes), a client's read;
 //! - `wait 50`: 50 ms pass, in which timers run out (the election timeouts of n1, n2, … are 110,
 //!   120, … ms; a heartbeat interval is 10 ms) and messages arrive at once; `timers`: what is left
@@ -77,7 +78,7 @@ fn play<R: Runner + Default>(folder: &str, least: usize) {
 
 #[test]
 fn core() {
-    play::<world::World>("core", 65);
+    play::<world::World>("core", 67);
 }
 
 #[test]

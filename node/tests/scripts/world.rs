@@ -9,7 +9,8 @@ use std::{
 use bytes::Bytes;
 use goldenscript::{Command, Context, Runner};
 use node::raft::{
-    Config, Configuration, Effects, Entry, HardState, Message, NodeId, Position, Raft, Role,
+    Config, Configuration, Effects, Entry, EntryKind, HardState, Message, Missing, NodeId,
+    PersistentState, Raft, Role, SnapshotMetadata,
 };
 use proto::trace::Event;
 
@@ -18,8 +19,7 @@ use crate::network::{Network, Networked, node, tell};
 /// What survives a crash.
 #[derive(Default)]
 struct Disk {
-    hard_state: HardState,
-    entries: Vec<Entry>,
+    state: PersistentState,
     slow: bool,
     /// Writes on their way, in order.
     writes: VecDeque<(u64, Option<HardState>, Vec<Entry>)>,
@@ -30,10 +30,11 @@ impl Disk {
     /// The oldest write on its way reaches the disk; its number.
     fn complete(&mut self) -> Option<u64> {
         let (write, hard_state, entries) = self.writes.pop_front()?;
-        self.hard_state = hard_state.unwrap_or(self.hard_state);
+        let state = &mut self.state;
+        state.hard_state = hard_state.unwrap_or(state.hard_state);
         for entry in entries {
-            self.entries.truncate(entry.index as usize - 1);
-            self.entries.push(entry);
+            state.entries.truncate((entry.index - state.base().index - 1) as usize);
+            state.entries.push(entry);
         }
         Some(write)
     }
@@ -103,17 +104,21 @@ impl World {
                 let id = node(args.next_pos().ok_or("whose disk?")?)?;
                 let term = args.take_key("term").ok_or("which term?")?.parse()?;
                 let vote = args.take_key("vote").map(node).transpose()?;
-                let mut entries = Vec::<Entry>::new();
+                let hard_state = HardState { term, vote };
+                let mut state = PersistentState { hard_state, ..PersistentState::default() };
                 for term in args.take_key("log").unwrap_or_default().split(',') {
                     if !term.is_empty() {
-                        let prev = entries.last().map_or(Position::default(), Entry::position);
-                        entries.push(Entry::after(prev, term.parse()?, Bytes::from_static(b"d")));
+                        let (term, payload) = (term.parse()?, Bytes::from_static(b"d"));
+                        let entry = Entry::after(state.last(), term, EntryKind::Normal, payload);
+                        state.entries.push(entry);
                     }
                 }
-                self.disks.insert(
-                    id,
-                    Disk { hard_state: HardState { term, vote }, entries, ..Disk::default() },
-                );
+                let compacted = args.take_key("compacted").map_or(Ok(0), str::parse::<usize>)?;
+                if let Some(last) = state.entries.drain(..compacted).last() {
+                    let (last, configuration) = (last.position(), self.configuration());
+                    state.snapshot = Some(SnapshotMetadata { last, configuration });
+                }
+                self.disks.insert(id, Disk { state, ..Disk::default() });
                 self.start(id);
             }
             "timeout" => {
@@ -204,18 +209,23 @@ impl World {
         self.nodes.get_mut(&id).ok_or_else(|| format!("n{id} is down").into())
     }
 
-    fn start(&mut self, id: NodeId) {
+    fn configuration(&self) -> Configuration {
         let (mut incoming, outgoing) = (self.incoming.clone(), self.outgoing.clone());
         let learners = self.learners.clone();
         if incoming.is_empty() {
             incoming.extend(self.disks.keys().filter(|id| !learners.contains(id)));
         }
+        Configuration::new(incoming, outgoing, learners).unwrap()
+    }
+
+    fn start(&mut self, id: NodeId) {
+        let configuration = self.configuration();
         let disk = self.disks.get_mut(&id).unwrap();
         disk.slow = false;
-        let (hard_state, entries) = (disk.hard_state, disk.entries.clone());
+        let state = disk.state.clone();
         let config = Config {
             id,
-            configuration: Configuration::new(incoming, outgoing, learners).unwrap(),
+            configuration,
             heartbeat_interval: Duration::from_millis(10),
             append_bytes: self.bytes,
             append_window: self.window,
@@ -223,7 +233,7 @@ impl World {
         };
         let mut fx = Effects::default();
         let timeout = Duration::from_millis(100 + 10 * id);
-        let raft = Raft::new(config, hard_state, entries, self.now, timeout, &mut fx);
+        let raft = Raft::new(config, state, self.now, timeout, &mut fx);
         self.nodes.insert(id, raft);
         self.show(id, fx);
     }
@@ -292,7 +302,10 @@ impl World {
         for (id, raft) in &self.nodes {
             let (role, term, commit) = (raft.role(), raft.term(), raft.commit());
             let mut line = format!("n{id} {role} in term {term}, committed {commit}, log");
-            for entry in (1..=raft.last().index).filter_map(|index| raft.entry(index)) {
+            if raft.entry(1) == Err(Missing::Compacted) {
+                line += " compacted, then";
+            }
+            for entry in (1..=raft.last().index).filter_map(|index| raft.entry(index).ok()) {
                 line += &format!(" {}", entry.term);
             }
             if raft.durable_index() < raft.last().index {

@@ -12,7 +12,7 @@ use checker::{
 };
 use node::{
     kv::{Request, Store},
-    raft::{Body, Entry, Hash, Message},
+    raft::{Body, Entry, EntryKind, Hash, Message},
 };
 use proto::{
     etcd::{PutRequest, RangeRequest},
@@ -217,7 +217,13 @@ fn vote_request(from: u64, to: u64, term: u64, last: Position) -> Message {
 }
 
 fn append(term: u64, entries: u64) -> Message {
-    let entry = |index| Entry { index, term, payload: Bytes::new(), hash: Hash(0) };
+    let entry = |index| Entry {
+        index,
+        term,
+        kind: EntryKind::Normal,
+        payload: Bytes::new(),
+        hash: Hash(0),
+    };
     let entries = (1..=entries).map(entry).collect();
     message(1, 2, term, Body::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round: 0 })
 }
