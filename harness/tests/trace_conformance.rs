@@ -13,6 +13,7 @@ use checker::{
 };
 use node::{
     kv::{Request, Response},
+    mutants::Mutants,
     raft::Message,
     replica::{self, Config, Host, Input, Limits, Outputs, Replica, RequestId, WriteId},
     storage,
@@ -120,6 +121,7 @@ impl Cluster {
             heartbeat_interval: Duration::from_millis(20),
             seed: self.random.random_range(0..u64::MAX),
             limits: LIMITS,
+            mutants: Mutants::NONE,
         };
         member.replica = Some(Replica::new(config, member.disk.recover(), self.now));
     }

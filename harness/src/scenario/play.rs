@@ -1,7 +1,7 @@
 //! Plays a scenario on containers, and keeps the evidence in a run directory.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
@@ -106,7 +106,7 @@ async fn uninterrupted(
 ) -> Result<Finished> {
     let scenario = &settings.scenario;
     let docker = docker::connect().await?;
-    let images = images::ensure(&docker, images::Source::Auto, say).await?;
+    let images = images::ensure(&docker, images::Source::Auto, false, say).await?;
     say(&format!("Creating {} nodes, none of them started", scenario.nodes));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let options = docker::Options {
@@ -117,6 +117,7 @@ async fn uninterrupted(
         heartbeat_interval: settings.heartbeat_interval,
         seed: settings.seed,
         storage: Storage::Durable,
+        mutants: BTreeMap::new(),
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
     let outcome = async {

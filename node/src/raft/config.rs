@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Configuration, NodeId};
+use crate::mutants::Mutants;
 
 /// What the core must know; fixed for the node's life.
 #[derive(Clone, Debug)]
@@ -19,4 +20,6 @@ pub struct Config {
     pub append_window: usize,
     /// Bytes of uncommitted entries above which a leader takes no proposals.
     pub uncommitted_bytes: usize,
+    /// The known bugs that the node has.
+    pub mutants: Mutants,
 }

@@ -16,6 +16,7 @@ use prost::Message as _;
 use proto::peer;
 
 use super::{NodeId, quorum};
+use crate::mutants::Mutants;
 
 /// The members of a cluster.
 ///
@@ -125,8 +126,8 @@ impl Configuration {
     }
 
     /// The largest value that a quorum has reached, given the value of each voter.
-    pub(super) fn reached(&self, value: impl Fn(NodeId) -> u64) -> u64 {
-        let of = |voters: &[NodeId]| quorum::reached(voters.iter().map(|id| value(*id)));
+    pub(super) fn reached(&self, value: impl Fn(NodeId) -> u64, mutants: Mutants) -> u64 {
+        let of = |voters: &[NodeId]| quorum::reached(voters.iter().map(|id| value(*id)), mutants);
         match self.outgoing.is_empty() {
             true => of(&self.incoming),
             false => of(&self.incoming).min(of(&self.outgoing)),
@@ -134,8 +135,8 @@ impl Configuration {
     }
 
     /// Whether the voters that `agrees` names are a quorum.
-    pub(super) fn is_quorum(&self, agrees: impl Fn(NodeId) -> bool) -> bool {
-        self.reached(|id| u64::from(agrees(id))) == 1
+    pub(super) fn is_quorum(&self, agrees: impl Fn(NodeId) -> bool, mutants: Mutants) -> bool {
+        self.reached(|id| u64::from(agrees(id)), mutants) == 1
     }
 }
 
@@ -156,6 +157,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const NONE: Mutants = Mutants::NONE;
 
     fn ids(bits: u16) -> Vec<NodeId> {
         (1..=9).filter(|id| bits & 1 << id != 0).collect()
@@ -191,7 +194,7 @@ mod tests {
     #[test]
     fn a_quorum_needs_a_majority_of_both_sets() {
         let joint = joint(&[3, 4, 5], &[1, 2, 3]);
-        let is_quorum = |ids: &[NodeId]| joint.is_quorum(|id| ids.contains(&id));
+        let is_quorum = |ids: &[NodeId]| joint.is_quorum(|id| ids.contains(&id), NONE);
         assert!(is_quorum(&[2, 3, 4]) && is_quorum(&[1, 2, 4, 5]));
         assert!(!is_quorum(&[3, 4, 5]) && !is_quorum(&[1, 2, 3]) && !is_quorum(&[1, 3]));
     }
@@ -201,8 +204,8 @@ mod tests {
         let three = Configuration::new(vec![1, 2, 4], vec![], vec![3, 5]).unwrap();
         assert_eq!(three.members().collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
         assert!(three.contains(3) && !three.is_voter(3) && !three.contains(6));
-        assert!(!three.is_quorum(|id| [1, 3, 5].contains(&id)));
-        assert!(three.is_quorum(|id| [1, 2].contains(&id)));
+        assert!(!three.is_quorum(|id| [1, 3, 5].contains(&id), NONE));
+        assert!(three.is_quorum(|id| [1, 2].contains(&id), NONE));
     }
 
     proptest! {
@@ -220,8 +223,8 @@ mod tests {
             };
             let both = |at_least| majority(&incoming, at_least) && majority(&outgoing, at_least);
             let expected = (0..6).rev().find(|at_least| both(*at_least)).unwrap();
-            prop_assert_eq!(configuration.reached(value), expected);
-            prop_assert_eq!(configuration.is_quorum(|id| value(id) >= 3), both(3));
+            prop_assert_eq!(configuration.reached(value, NONE), expected);
+            prop_assert_eq!(configuration.is_quorum(|id| value(id) >= 3, NONE), both(3));
             let mut voters = [incoming.clone(), outgoing.clone()].concat();
             voters.sort_unstable();
             voters.dedup();
@@ -236,7 +239,8 @@ mod tests {
             let (incoming, outgoing) = (ids(incoming << 1), ids(outgoing << 1));
             let configuration = joint(&incoming, &outgoing);
             let has = |bits: u16, id: NodeId| bits & 1 << id != 0;
-            if configuration.is_quorum(|id| has(first, id)) && configuration.is_quorum(|id| has(second, id)) {
+            let is_quorum = |bits| configuration.is_quorum(|id| has(bits, id), NONE);
+            if is_quorum(first) && is_quorum(second) {
                 let shared = |id: &NodeId| has(first & second, *id);
                 prop_assert!(incoming.iter().any(shared));
                 prop_assert!(outgoing.is_empty() || outgoing.iter().any(shared));

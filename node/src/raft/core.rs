@@ -8,7 +8,7 @@ use super::{
     Body, Config, Configuration, Entry, EntryKind, HardState, Index, Message, NodeId,
     PersistentState, Position, Term, durability::Durability, log::Log,
 };
-use crate::mutants::{Mutant, mutant};
+use crate::mutants::Mutant;
 
 /// What a step leads to. Trace events come first, then messages.
 #[derive(Debug, Default)]
@@ -91,6 +91,11 @@ impl Core {
         self.config.id
     }
 
+    /// Whether this node is a mutant.
+    pub(super) fn has(&self, mutant: Mutant) -> bool {
+        self.config.mutants.has(mutant)
+    }
+
     /// Term and vote.
     pub(super) fn hard_state(&self) -> HardState {
         HardState { term: self.term, vote: self.vote }
@@ -103,7 +108,7 @@ impl Core {
 
     /// The last entry of the present log that the disk is known to hold.
     pub(super) fn durable_index(&self) -> Index {
-        if mutant(Mutant::AcknowledgesBeforeSync) {
+        if self.has(Mutant::AcknowledgesBeforeSync) {
             self.log.last().index
         } else {
             self.durability.index
@@ -157,7 +162,7 @@ impl Core {
 
     /// Sends a message, at once or as soon as term and vote are durable.
     pub(super) fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
-        let hasty = mutant(Mutant::VotesBeforeSync) && matches!(body, Body::VoteReply { .. });
+        let hasty = self.has(Mutant::VotesBeforeSync) && matches!(body, Body::VoteReply { .. });
         let message = Message { from: self.id(), to, term: self.term, clock: 0, body };
         if self.settled() || hasty {
             self.release(message, fx);
@@ -232,7 +237,7 @@ impl Core {
         fx: &mut Effects,
     ) {
         assert!(
-            index > self.commit || mutant(Mutant::CommitGoesBack),
+            index > self.commit || self.has(Mutant::CommitGoesBack),
             "the commit index {} must not become {index}",
             self.commit
         );

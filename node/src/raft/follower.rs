@@ -8,7 +8,7 @@ use super::{
     Body, Conflict, Entry, Index, Missing, NodeId, Position,
     core::{Core, Effects},
 };
-use crate::mutants::{Mutant, mutant};
+use crate::mutants::Mutant;
 
 /// What only a follower has.
 ///
@@ -64,9 +64,9 @@ impl Follower {
                 self.verified = self.verified.max(last);
                 // Never past what this leader is known to share with us: later entries may be
                 // leftovers of earlier terms.
-                let own_end = mutant(Mutant::CommitsUnverified).then(|| core.log.last().index);
+                let own_end = core.has(Mutant::CommitsUnverified).then(|| core.log.last().index);
                 let commit = append.commit.min(own_end.unwrap_or(self.verified));
-                let back = mutant(Mutant::CommitGoesBack) && commit < core.commit;
+                let back = core.has(Mutant::CommitGoesBack) && commit < core.commit;
                 if commit > core.commit || back {
                     core.commit_to(commit, None, fx);
                 }
@@ -119,7 +119,7 @@ impl Follower {
             }
             Ok(_) | Err(Missing::Compacted) => {}
         }
-        if mutant(Mutant::ErasesMatchingSuffix) {
+        if core.has(Mutant::ErasesMatchingSuffix) {
             self.verified = prev_index;
         }
         let last = prev_index + entries.len() as u64;
@@ -127,7 +127,9 @@ impl Follower {
             .iter()
             .zip(prev_index + 1..)
             .take_while(|(entry, index)| core.log.agrees(*index, entry.term))
-            .take_while(|(_, index)| !mutant(Mutant::ErasesMatchingSuffix) || *index <= core.commit)
+            .take_while(|(_, index)| {
+                !core.has(Mutant::ErasesMatchingSuffix) || *index <= core.commit
+            })
             .count();
         let keep = prev_index + known as u64;
         let added = known < entries.len();

@@ -11,7 +11,7 @@ use super::{
     progress::{Mode, Progress, ProgressMap},
     reads::{ReadWaiter, Reads},
 };
-use crate::mutants::{Mutant, mutant};
+use crate::mutants::Mutant;
 
 /// What only a leader has.
 ///
@@ -136,7 +136,7 @@ impl Leader {
         if self.may_read(core) && self.reads.wants_round() {
             self.reads.begin(core.commit);
             let alone = core.configuration.voters().all(|voter| voter == core.id());
-            if alone || mutant(Mutant::ReadsWithoutQuorum) {
+            if alone || core.has(Mutant::ReadsWithoutQuorum) {
                 self.confirm(core, fx);
             } else {
                 self.send_heartbeats(core, fx);
@@ -151,8 +151,8 @@ impl Leader {
         let answered = |voter| {
             if voter == id { own } else { progress.get(voter).map_or(0, |peer| peer.round) }
         };
-        let reached = core.configuration.reached(answered);
-        let reached = if mutant(Mutant::ReadsWithoutQuorum) { own } else { reached };
+        let reached = core.configuration.reached(answered, core.config.mutants);
+        let reached = if core.has(Mutant::ReadsWithoutQuorum) { own } else { reached };
         while let Some(round) = self.reads.confirmed(reached) {
             let by = core.configuration.voters();
             let by = by.filter(|voter| *voter == id || answered(*voter) >= round.number).collect();
@@ -171,9 +171,9 @@ impl Leader {
         let matched = |voter| {
             if voter == id { own } else { progress.get(voter).map_or(0, |peer| peer.matched) }
         };
-        let index = core.configuration.reached(matched);
+        let index = core.configuration.reached(matched, core.config.mutants);
         let own_term = core.log.term(index) == Ok(core.term);
-        if index <= core.commit || !(own_term || mutant(Mutant::CommitsOldTerms)) {
+        if index <= core.commit || !(own_term || core.has(Mutant::CommitsOldTerms)) {
             return;
         }
         let evidence = core.configuration.voters().map(|voter| (voter, matched(voter))).collect();

@@ -14,7 +14,7 @@ use super::{
     reads::ReadWaiter,
     votes::Votes,
 };
-use crate::mutants::{Mutant, mutant};
+use crate::mutants::Mutant;
 
 /// Reject terms and clocks at or above this: no correct cluster reaches them, and they would
 /// overflow.
@@ -161,7 +161,7 @@ impl Raft {
         if term > self.core.term {
             self.core.enter(term, fx);
             self.follow(now, fx);
-        } else if term < self.core.term && !(mutant(Mutant::CountsOldVotes) && late_vote) {
+        } else if term < self.core.term && !(self.core.has(Mutant::CountsOldVotes) && late_vote) {
             return self.answer_stale(from, &body, fx);
         }
         match body {
@@ -172,7 +172,7 @@ impl Raft {
             Body::Append { prev_index, prev_term, entries, commit, round } => {
                 // Another node won this term.
                 if matches!(self.state, State::Candidate(_)) {
-                    self.core.vote = self.core.vote.filter(|_| !mutant(Mutant::ForgetsVote));
+                    self.core.vote = self.core.vote.filter(|_| !self.core.has(Mutant::ForgetsVote));
                     self.state = State::Follower(Follower::default());
                 }
                 if let State::Follower(follower) = &mut self.state {
@@ -314,7 +314,7 @@ impl Raft {
                     Err(super::Conflict { term: 0, index: self.core.log.last().index + 1 });
                 // It follows nobody by that. Should the sender come to lead the present term, its
                 // rounds begin anew, and an echo of an old one would confirm reads of the new.
-                let round = if mutant(Mutant::EchoesOldRounds) { round } else { 0 };
+                let round = if self.core.has(Mutant::EchoesOldRounds) { round } else { 0 };
                 self.core.send(from, Body::AppendReply { result, round }, fx);
             }
             Body::ReadIndex { id } => answer(&mut self.core, ReadWaiter::Peer(from, id), None, fx),
@@ -330,7 +330,7 @@ impl Raft {
         let follows = matches!(&self.state, State::Follower(Follower { leader: None, .. }));
         // Election restriction (paper, section 5.4.1). Who leads the term or knows who does has
         // nothing to gain from a rival.
-        let recent = last >= (own.term, own.index) || mutant(Mutant::VotesForLaggards);
+        let recent = last >= (own.term, own.index) || self.core.has(Mutant::VotesForLaggards);
         let granted = follows && free && recent;
         if granted {
             if self.core.vote.is_none() {
@@ -351,8 +351,9 @@ impl Raft {
 
     fn count_vote(&mut self, now: Duration, from: NodeId, fx: &mut Effects) {
         let State::Candidate(candidate) = &mut self.state else { return };
-        candidate.votes.grant(from, &self.core.configuration);
-        if candidate.votes.won(&self.core.configuration) {
+        let (configuration, mutants) = (&self.core.configuration, self.core.config.mutants);
+        candidate.votes.grant(from, configuration, mutants);
+        if candidate.votes.won(configuration, mutants) {
             self.core.trace_role(Role::Leader, Some(self.core.id()), fx);
             self.state = State::Leader(Leader::begin(&mut self.core, now, fx));
         }

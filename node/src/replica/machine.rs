@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     kv::{self, Request, Response, Store},
-    mutants::{Mutant, mutant},
+    mutants::Mutant,
     raft::{self, Body, Configuration, Effects, EntryKind, Index, Message, NodeId, Raft},
     storage::{Record, Recovered},
 };
@@ -76,6 +76,7 @@ impl Replica {
             append_bytes: config.limits.append_bytes,
             append_window: config.limits.append_window,
             uncommitted_bytes: config.limits.uncommitted_bytes,
+            mutants: config.mutants,
         };
         let raft = Raft::new(
             core,
@@ -318,7 +319,7 @@ impl Replica {
     /// Applies what is committed and answers the clients who wait for it.
     fn apply(&mut self, outputs: &mut Outputs) {
         let commit = self.raft.commit();
-        let back = mutant(Mutant::CommitGoesBack) && self.applied > commit;
+        let back = self.config.mutants.has(Mutant::CommitGoesBack) && self.applied > commit;
         if self.applied == commit || back {
             return;
         }
@@ -397,13 +398,13 @@ impl Replica {
 
 /// What equivalent mutants change; see [`crate::mutants`].
 fn mutated(mut config: Config) -> Config {
-    if mutant(Mutant::HeartbeatsTwice) {
+    if config.mutants.has(Mutant::HeartbeatsTwice) {
         config.heartbeat_interval /= 2;
     }
-    if mutant(Mutant::SmallAppends) {
+    if config.mutants.has(Mutant::SmallAppends) {
         config.limits.append_bytes = 1;
     }
-    if mutant(Mutant::SlowElections) {
+    if config.mutants.has(Mutant::SlowElections) {
         config.election_timeout = config.election_timeout * 3 / 2;
     }
     config

@@ -26,6 +26,7 @@ use proto::trace;
 
 use crate::{
     kv::{Request, Response},
+    mutants::Mutants,
     raft::{Index, Message, NodeId, Role, Term},
     storage::Record,
 };
@@ -64,6 +65,8 @@ pub struct Config {
     pub seed: u64,
     /// Limits on what is in flight.
     pub limits: Limits,
+    /// The known bugs that the node has; none in normal builds.
+    pub mutants: Mutants,
 }
 
 /// Limits that keep memory bounded whatever clients, peers and disks do.

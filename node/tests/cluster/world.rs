@@ -9,6 +9,7 @@ use std::{
 
 use node::{
     kv::{Request, Response},
+    mutants::Mutants,
     raft::{Entry, Message},
     replica::{Config, Error, Host, Input, Limits, Outputs, Replica, RequestId, Time, WriteId},
     storage::{Record, Recovered},
@@ -340,6 +341,7 @@ impl World {
             heartbeat_interval: Duration::from_millis(25),
             seed: self.random.random(),
             limits,
+            mutants: Mutants::NONE,
         }
     }
 

@@ -27,7 +27,7 @@
 //!
 //! # Events in `core/`
 //! - `cluster 3 [window=N] [bytes=N]`: new nodes, n1 to n3, with empty disks. All are voters, or
-//!   those that are no `learners=n3`; with `incoming=n2,n3 outgoing=n1,n2` membership changes;
+//!   those that are no `learners=n3`; with `incoming="n2,n3" outgoing="n1,n2"` membership changes;
 //! - `disk n1 term=6 [vote=n2] log=1,1,4 [compacted=N]`: n1 starts again with this on its disk, the
 //!   first N entries compacted into a snapshot;
 //! - `propose n1 x [bytes=N]`, `read n1`: a client's command (of so many bytes), a client's read;

@@ -11,6 +11,7 @@ use std::{
 use goldenscript::{ArgumentConsumer, Command, Context, Runner};
 use node::{
     kv::{Request, Response},
+    mutants::Mutants,
     raft::{Body, Message, NodeId},
     replica::{self, Config, Host, Input, Limits, Outputs, Replica, RequestId, Time, WriteId},
     storage::{Identity, MemoryDisk, Options, Record, Wal},
@@ -191,6 +192,7 @@ impl World {
             heartbeat_interval: Duration::from_millis(20),
             seed: id,
             limits,
+            mutants: Mutants::NONE,
         };
         machine.slow = false;
         machine.replica = Some((Replica::new(config, recovered, machine.now), wal));

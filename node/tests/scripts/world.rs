@@ -8,9 +8,12 @@ use std::{
 
 use bytes::Bytes;
 use goldenscript::{Command, Context, Runner};
-use node::raft::{
-    Config, Configuration, Effects, Entry, EntryKind, HardState, Message, Missing, NodeId,
-    PersistentState, Raft, Role, SnapshotMetadata,
+use node::{
+    mutants::Mutants,
+    raft::{
+        Config, Configuration, Effects, Entry, EntryKind, HardState, Message, Missing, NodeId,
+        PersistentState, Raft, Role, SnapshotMetadata,
+    },
 };
 use proto::trace::Event;
 
@@ -230,6 +233,7 @@ impl World {
             append_bytes: self.bytes,
             append_window: self.window,
             uncommitted_bytes: 1000,
+            mutants: Mutants::NONE,
         };
         let mut fx = Effects::default();
         let timeout = Duration::from_millis(100 + 10 * id);

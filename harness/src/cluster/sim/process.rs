@@ -198,6 +198,7 @@ impl World<'_> {
     pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), Fatal> {
         let true_now = self.now;
         let seed = self.rng.random();
+        let mutants = self.plan.mutants_of(id);
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
         let plan::Limits { append_bytes, append_window } = self.plan.world.limits;
         let limits = Limits { append_bytes, append_window, ..Limits::default() };
@@ -217,6 +218,7 @@ impl World<'_> {
             heartbeat_interval: timings.heartbeat_interval,
             seed,
             limits,
+            mutants,
         };
         // A replica may find its state impossible as soon as it begins.
         let begun = by_node(|| {

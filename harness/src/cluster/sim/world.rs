@@ -110,8 +110,6 @@ impl<'a> World<'a> {
 
     /// Runs to the end, to the first violation of Raft's safety, or until a stop is asked for.
     pub(super) fn run(mut self, stop: &AtomicBool) -> Simulation {
-        #[cfg(feature = "mutants")]
-        let _nodes = node::mutants::choose(self.plan.mutant);
         let mut events = 0;
         while self.stage != Stage::Over {
             let Some((time, event)) = self.queue.pop() else { break };
