@@ -14,8 +14,7 @@ use checker::{
 use node::{
     kv::{Request, Response},
     mutants::Mutants,
-    raft::Message,
-    replica::{self, Config, Host, Input, Limits, Outputs, Replica, RequestId, WriteId},
+    replica::{self, Config, Host, Input, Limits, Message, Outputs, Replica, RequestId, WriteId},
     storage,
 };
 use proto::{

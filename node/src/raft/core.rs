@@ -15,7 +15,7 @@ use crate::mutants::Mutant;
 pub struct Effects {
     /// Steps to trace, in order.
     pub trace: Vec<Event>,
-    /// Messages that may leave now; their clocks are not stamped yet.
+    /// Messages that may leave now.
     pub messages: Vec<Message>,
     /// Answers to [`super::Raft::read`]: the read may be served once the index is applied, or,
     /// where there is none, must be asked again.
@@ -163,7 +163,7 @@ impl Core {
     /// Sends a message, at once or as soon as term and vote are durable.
     pub(super) fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
         let hasty = self.has(Mutant::VotesBeforeSync) && matches!(body, Body::VoteReply { .. });
-        let message = Message { from: self.id(), to, term: self.term, clock: 0, body };
+        let message = Message { from: self.id(), to, term: self.term, body };
         if self.settled() || hasty {
             self.release(message, fx);
         } else {

@@ -1,5 +1,5 @@
-//! What nodes say to each other: the RPCs of the paper's figure 2 as one-way messages, plus the
-//! confirmation of reads (dissertation, section 6.4) and the forwarding of client commands.
+//! What cores say to each other: the RPCs of the paper's figure 2 as one-way messages, plus the
+//! confirmation of reads (dissertation, section 6.4).
 
 use std::fmt;
 
@@ -21,8 +21,6 @@ pub struct Message {
     pub to: NodeId,
     /// Term of the sender.
     pub term: Term,
-    /// Lamport clock of the sender, stamped by the replica; see [`proto::trace`].
-    pub clock: u64,
     /// The message itself.
     pub body: Body,
 }
@@ -73,18 +71,6 @@ pub enum Body {
         id: u64,
         /// Serve the read once this index is applied.
         index: Option<Index>,
-    },
-    /// A follower hands a client's command to the leader; sent once, never retried.
-    Propose {
-        /// An encoded [`proto::peer::Command`].
-        command: Bytes,
-        /// The command's id, so that a refusal can name it without decoding.
-        id: proto::peer::CommandId,
-    },
-    /// The receiver of a [`Body::Propose`] certainly never appends the command.
-    ProposeRefused {
-        /// The command's id.
-        id: proto::peer::CommandId,
     },
 }
 
@@ -200,8 +186,6 @@ impl fmt::Display for Body {
             Self::ReadIndexReply { id, index: None } => {
                 write!(f, "ask again for read {}", number(*id))
             }
-            Self::Propose { id, .. } => write!(f, "please append {}", command(id)),
-            Self::ProposeRefused { id } => write!(f, "I will not append {}", command(id)),
         }
     }
 }
@@ -214,9 +198,4 @@ fn in_round(round: u64) -> impl fmt::Display {
 /// A read's number within a boot of its node, which says enough.
 fn number(read: u64) -> u64 {
     read & ((1 << READ_BITS) - 1)
-}
-
-/// `command 7 of n2`; its boot goes without saying.
-fn command(id: &proto::peer::CommandId) -> impl fmt::Display {
-    fmt::from_fn(move |f| write!(f, "command {} of n{}", id.number, id.node))
 }

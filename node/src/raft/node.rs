@@ -16,9 +16,8 @@ use super::{
 };
 use crate::mutants::Mutant;
 
-/// Reject terms and clocks at or above this: no correct cluster reaches them, and they would
-/// overflow.
-const NUMBER_MAX: u64 = 1 << 62;
+/// Reject terms at or above this: no correct cluster reaches them, and they would overflow.
+const TERM_MAX: Term = 1 << 62;
 
 /// A Raft node; see the module.
 #[derive(Debug)]
@@ -150,18 +149,32 @@ impl Raft {
         }
     }
 
-    /// Takes a message from a peer. [`Body::Propose`] and [`Body::ProposeRefused`] only tell
-    /// their term here: what to do with them is the caller's to decide.
-    pub fn step(&mut self, now: Duration, message: Message, fx: &mut Effects) {
-        if !self.plausible(&message) {
-            return;
+    /// Takes a message from a peer. False if it can come from no correct peer: it is ignored.
+    pub fn step(&mut self, now: Duration, message: Message, fx: &mut Effects) -> bool {
+        let Message { from, to, term, body } = message;
+        let plausible = to == self.core.id() && self.observe(now, from, term, fx);
+        if plausible {
+            self.act_on(now, from, term, body, fx);
         }
-        let Message { from, term, body, .. } = message;
-        let late_vote = matches!(body, Body::VoteReply { .. });
-        if term > self.core.term {
+        plausible
+    }
+
+    /// Takes note of a peer's term, as it came with a message of the caller's. False if it can come
+    /// from no correct peer: the message should be ignored.
+    pub fn observe(&mut self, now: Duration, from: NodeId, term: Term, fx: &mut Effects) -> bool {
+        let peer = from != self.core.id() && self.core.configuration.contains(from);
+        let plausible = peer && (1..TERM_MAX).contains(&term);
+        if plausible && term > self.core.term {
             self.core.enter(term, fx);
             self.follow(now, fx);
-        } else if term < self.core.term && !(self.core.has(Mutant::CountsOldVotes) && late_vote) {
+        }
+        plausible
+    }
+
+    /// Acts on a message, the term of which was observed.
+    fn act_on(&mut self, now: Duration, from: NodeId, term: Term, body: Body, fx: &mut Effects) {
+        let late_vote = matches!(body, Body::VoteReply { .. });
+        if term < self.core.term && !(self.core.has(Mutant::CountsOldVotes) && late_vote) {
             return self.answer_stale(from, &body, fx);
         }
         match body {
@@ -193,17 +206,7 @@ impl Raft {
                 }
             }
             Body::ReadIndexReply { id, index } => fx.reads.push((id, index)),
-            Body::Propose { .. } | Body::ProposeRefused { .. } => {}
         }
-    }
-
-    /// Whether a message can come from a correct peer at all.
-    pub fn plausible(&self, message: &Message) -> bool {
-        message.to == self.core.id()
-            && message.from != self.core.id()
-            && self.core.configuration.contains(message.from)
-            && (1..NUMBER_MAX).contains(&message.term)
-            && message.clock < NUMBER_MAX
     }
 
     /// Appends a command, if this node leads and has room; says where.
@@ -226,11 +229,6 @@ impl Raft {
             _ => return false,
         }
         true
-    }
-
-    /// Sends a message of the caller's, as soon as term and vote are durable.
-    pub fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
-        self.core.send(to, body, fx);
     }
 
     /// What is to be written and was not handed out yet; the write gets the number `id`, greater

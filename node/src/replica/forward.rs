@@ -1,6 +1,6 @@
 //! Which forwarded commands a leader may take, and which it may certainly refuse.
 //!
-//! The network may double and delay a [`Body::Propose`](crate::raft::Body::Propose), but a
+//! The network may double and delay a [`Body::Propose`](super::Body::Propose), but a
 //! command must be appended at most once, and a refusal must be the last word. So:
 //!
 //! - a command is taken only by the leader of exactly the term in which it was sent, which is one

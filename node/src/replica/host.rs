@@ -2,12 +2,8 @@
 
 use proto::trace::Event;
 
-use super::{Error, Input, Outputs, RequestId, WriteId};
-use crate::{
-    kv::Response,
-    raft::{Body, Message},
-    storage::Record,
-};
+use super::{Body, Error, Input, Message, Outputs, RequestId, WriteId};
+use crate::{kv::Response, storage::Record};
 
 /// What carries out the [`Outputs`] of a replica: a server, a simulator, a test.
 pub trait Host {

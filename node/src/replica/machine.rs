@@ -11,7 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Config, Error, Input, Outputs, RequestId, Status, Time, WriteId,
+    Body, Config, Error, Input, Message, Outputs, RequestId, Status, Time, WriteId,
     forward::{Forwarded, Verdict},
     outbox,
     reads::{Read, Reads},
@@ -20,9 +20,12 @@ use super::{
 use crate::{
     kv::{self, Request, Response, Store},
     mutants::Mutant,
-    raft::{self, Body, Configuration, Effects, EntryKind, Index, Message, NodeId, Raft},
+    raft::{self, Configuration, Effects, EntryKind, Index, NodeId, Raft, Term},
     storage::{Record, Recovered},
 };
+
+/// Reject clocks at or above this: no correct cluster reaches them, and they would overflow.
+const CLOCK_MAX: u64 = 1 << 62;
 
 /// A node's state machine; see the module.
 ///
@@ -46,6 +49,10 @@ pub struct Replica {
     clock: u64,
     now: Time,
     random: ChaCha8Rng,
+    /// Messages that leave with the present outputs; empty between inputs, kept for its memory.
+    outgoing: Vec<Message>,
+    /// Messages that wait until the term and the vote on which they depend are durable.
+    held: Vec<Message>,
     /// Empty between inputs; kept for its memory.
     effects: Effects,
 }
@@ -99,6 +106,8 @@ impl Replica {
             clock: config.clock,
             now,
             random,
+            outgoing: Vec::new(),
+            held: Vec::new(),
             effects,
             config,
         }
@@ -203,37 +212,46 @@ impl Replica {
     }
 
     fn message(&mut self, message: Message, outputs: &mut Outputs) {
-        if !self.raft.plausible(&message) {
+        let Message { from, to, term, clock, body } = message;
+        if clock >= CLOCK_MAX || to != self.config.id {
             return;
         }
-        self.clock = self.clock.max(message.clock) + 1;
-        let (from, term) = (message.from, message.term);
-        match message.body {
+        let (now, fx) = (self.now, &mut self.effects);
+        // What the core would not take from this sender is no message at all.
+        match body {
+            Body::Raft(body) => {
+                if !self.raft.step(now, raft::Message { from, to, term, body }, fx) {
+                    return;
+                }
+            }
             Body::Propose { command, id } => {
-                let term_only = Body::ProposeRefused { id };
-                self.raft.step(self.now, Message { body: term_only, ..message }, &mut self.effects);
+                if !self.raft.observe(now, from, term, fx) {
+                    return;
+                }
                 self.take_forwarded(from, term, command, id);
             }
             Body::ProposeRefused { id } => {
-                self.raft.step(self.now, message, &mut self.effects);
+                if !self.raft.observe(now, from, term, fx) {
+                    return;
+                }
                 let own = id.node == self.config.id && id.boot == self.boot;
                 if own && let Some(request) = self.writes.refused(id.number, from) {
                     outputs.replies.push((request, Err(Error::NoLeader)));
                 }
             }
-            _ => self.raft.step(self.now, message, &mut self.effects),
         }
+        self.clock = self.clock.max(clock) + 1;
     }
 
     /// A peer hands over its client's command.
-    fn take_forwarded(&mut self, from: NodeId, sent: u64, command: Bytes, id: CommandId) {
+    fn take_forwarded(&mut self, from: NodeId, sent: Term, command: Bytes, id: CommandId) {
         let verdict = self.forwarded.judge(from, id, sent, self.raft.term());
         let sound = Command::decode(command.clone()).is_ok_and(|command| command.id == Some(id));
         let taken = verdict == Verdict::Fresh
             && sound
             && self.raft.propose(command, &mut self.effects).is_some();
         if !taken && verdict != Verdict::Ignore {
-            self.raft.send(from, Body::ProposeRefused { id }, &mut self.effects);
+            self.send(from, Body::ProposeRefused { id });
         }
     }
 
@@ -284,7 +302,7 @@ impl Replica {
             command.id = Some(id);
             let payload = Bytes::from(command.encode_to_vec());
             if leader != self.config.id {
-                self.raft.send(leader, Body::Propose { command: payload, id }, &mut self.effects);
+                self.send(leader, Body::Propose { command: payload, id });
                 self.writes.proposed(number, request, arrived, Some(leader));
             } else if self.raft.propose(payload, &mut self.effects).is_some() {
                 self.writes.proposed(number, request, arrived, None);
@@ -383,13 +401,35 @@ impl Replica {
         self.last_write = id;
     }
 
+    /// Sends a message after all that the core has sent so far; at once, or as soon as term and vote
+    /// are durable.
+    fn send(&mut self, to: NodeId, body: Body) {
+        self.collect();
+        let (from, term) = (self.config.id, self.raft.term());
+        let message = Message { from, to, term, clock: 0, body };
+        if self.raft.settled() { &mut self.outgoing } else { &mut self.held }.push(message);
+    }
+
+    /// Gathers what the core sends, and then what waited for the disk. Their clocks come last.
+    fn collect(&mut self) {
+        for raft::Message { from, to, term, body } in self.effects.messages.drain(..) {
+            self.outgoing.push(Message { from, to, term, clock: 0, body: Body::Raft(body) });
+        }
+        if !self.held.is_empty() && self.raft.settled() {
+            // Those of an earlier term would be ignored by their receivers.
+            let term = self.raft.term();
+            self.outgoing.extend(self.held.drain(..).filter(|message| message.term == term));
+        }
+    }
+
     /// Moves the core's effects to the outputs, with their clocks.
     fn emit(&mut self, outputs: &mut Outputs) {
         for event in self.effects.trace.drain(..) {
             self.clock += 1;
             outputs.trace.push((self.clock, event));
         }
-        for mut message in self.effects.messages.drain(..) {
+        self.collect();
+        for mut message in self.outgoing.drain(..) {
             message.clock = self.clock;
             outbox::push(&mut outputs.messages, message, self.config.limits.append_bytes);
         }

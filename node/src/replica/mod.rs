@@ -7,10 +7,10 @@
 //! # Layout
 //! - `machine`: [`Replica`], which moves what happens to the core and what follows to the outputs;
 //! - `host`: [`Host`], which carries out the outputs, and the order in which it must;
+//! - `message`: what nodes say to each other; `outbox`: messages that leave together are joined;
 //! - `writes`: clients' commands from request to answer;
 //! - `reads`: clients' reads, local or confirmed by the leader;
-//! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse;
-//! - `outbox`: messages that leave together are joined.
+//! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse.
 //!
 //! # What a client is told
 //! - A write goes to the leader once and is never sent again. Its client is answered when *this*
@@ -27,19 +27,21 @@ use proto::trace;
 use crate::{
     kv::{Request, Response},
     mutants::Mutants,
-    raft::{Index, Message, NodeId, Role, Term},
+    raft::{Index, NodeId, Role, Term},
     storage::Record,
 };
 
 mod forward;
 mod host;
 mod machine;
+mod message;
 mod outbox;
 mod reads;
 mod writes;
 
 pub use host::Host;
 pub use machine::Replica;
+pub use message::{Body, Message};
 
 /// A moment, as the time since an origin that the driver chooses.
 pub type Time = Duration;

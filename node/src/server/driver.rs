@@ -16,8 +16,7 @@ use tokio::{
 use super::{Config, disk::Writer, links::Links, trace_file::TraceFile};
 use crate::{
     kv::{self, Request, Response},
-    raft::Message,
-    replica::{self, Host, Input, Outputs, Replica, RequestId, Status, WriteId},
+    replica::{self, Host, Input, Message, Outputs, Replica, RequestId, Status, WriteId},
     storage::{Disk, Record, Recovered, Wal},
 };
 

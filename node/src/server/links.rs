@@ -16,7 +16,10 @@ use tokio::time::{sleep, timeout};
 use tonic::{Request, Streaming, transport::Endpoint};
 
 use super::{Config, handshake, tcp, wire};
-use crate::raft::{Body, Message, NodeId};
+use crate::{
+    raft::{self, NodeId},
+    replica::{Body, Message},
+};
 
 /// What waits for a peer is dropped beyond these: Raft repeats what matters, and a heartbeat must
 /// not stand behind more than the network moves in a fraction of an election timeout.
@@ -140,14 +143,16 @@ impl Waiting {
 /// Bytes of what clients wrote; the rest of a message is small.
 fn size(message: &Message) -> usize {
     match &message.body {
-        Body::Append { entries, .. } => entries.iter().map(|entry| entry.payload.len()).sum(),
+        Body::Raft(raft::Body::Append { entries, .. }) => {
+            entries.iter().map(|entry| entry.payload.len()).sum()
+        }
         Body::Propose { command, .. } => command.len(),
         _ => 0,
     }
 }
 
 fn is_heartbeat(message: &Message) -> bool {
-    matches!(&message.body, Body::Append { entries, .. } if entries.is_empty())
+    matches!(message.body.raft(), Some(raft::Body::Append { entries, .. }) if entries.is_empty())
 }
 
 /// The packets of one stream.
@@ -249,8 +254,8 @@ mod tests {
         let entry =
             Entry { index: 1, term: 1, kind: EntryKind::Normal, payload, hash: Hash::default() };
         let entries = if entry.payload.is_empty() { vec![] } else { vec![entry] };
-        let body = Body::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round };
-        Message { from: 1, to: 2, term: 1, clock: 1, body }
+        let body = raft::Body::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round };
+        Message { from: 1, to: 2, term: 1, clock: 1, body: body.into() }
     }
 
     fn take(stream: &mut Outgoing) -> Poll<Option<u64>> {

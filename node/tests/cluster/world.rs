@@ -10,8 +10,10 @@ use std::{
 use node::{
     kv::{Request, Response},
     mutants::Mutants,
-    raft::{Entry, Message},
-    replica::{Config, Error, Host, Input, Limits, Outputs, Replica, RequestId, Time, WriteId},
+    raft::Entry,
+    replica::{
+        Config, Error, Host, Input, Limits, Message, Outputs, Replica, RequestId, Time, WriteId,
+    },
     storage::{Record, Recovered},
 };
 use proto::{etcd, trace::Event};

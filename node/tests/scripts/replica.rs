@@ -12,8 +12,11 @@ use goldenscript::{ArgumentConsumer, Command, Context, Runner};
 use node::{
     kv::{Request, Response},
     mutants::Mutants,
-    raft::{Body, Message, NodeId},
-    replica::{self, Config, Host, Input, Limits, Outputs, Replica, RequestId, Time, WriteId},
+    raft::{self, NodeId},
+    replica::{
+        self, Body, Config, Host, Input, Limits, Message, Outputs, Replica, RequestId, Time,
+        WriteId,
+    },
     storage::{Identity, MemoryDisk, Options, Record, Wal},
 };
 use proto::{
@@ -313,7 +316,9 @@ impl Host for Hands<'_> {
 /// A message with the ids of reads as a person would number them: question 2 of boot 1 is 1002.
 fn readable(message: &Message) -> Message {
     let mut message = message.clone();
-    if let Body::ReadIndex { id } | Body::ReadIndexReply { id, .. } = &mut message.body {
+    if let Body::Raft(raft::Body::ReadIndex { id } | raft::Body::ReadIndexReply { id, .. }) =
+        &mut message.body
+    {
         *id = (*id >> 40) * 1000 + (*id & 0xff_ffff_ffff);
     }
     message

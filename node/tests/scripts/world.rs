@@ -11,9 +11,10 @@ use goldenscript::{Command, Context, Runner};
 use node::{
     mutants::Mutants,
     raft::{
-        Config, Configuration, Effects, Entry, EntryKind, HardState, Message, Missing, NodeId,
+        self, Config, Configuration, Effects, Entry, EntryKind, HardState, Missing, NodeId,
         PersistentState, Raft, Role, SnapshotMetadata,
     },
+    replica::{Body, Message},
 };
 use proto::trace::Event;
 
@@ -83,7 +84,12 @@ impl Networked for World {
     fn arrive(&mut self, message: Message) -> Result<(), Box<dyn Error>> {
         tell(&mut self.out, &message);
         let now = self.now;
-        self.act(message.to, |raft, fx| raft.step(now, message, fx))
+        let Message { from, to, term, body, .. } = message;
+        let Body::Raft(body) = body else { return Err("cores forward no commands".into()) };
+        let message = raft::Message { from, to, term, body };
+        self.act(to, |raft, fx| {
+            raft.step(now, message, fx);
+        })
     }
 }
 
@@ -299,7 +305,10 @@ impl World {
             };
             tell(&mut self.out, line);
         }
-        self.network.send(fx.messages);
+        self.network.send(fx.messages.into_iter().map(|message| {
+            let raft::Message { from, to, term, body } = message;
+            Message { from, to, term, clock: 0, body: Body::Raft(body) }
+        }));
     }
 
     fn logs(&mut self) {

@@ -8,8 +8,8 @@ use checker::{
 };
 use node::{
     kv::{self, Store},
-    raft::{Body, Message},
-    replica::Time,
+    raft::Body as Raft,
+    replica::{Body, Message, Time},
 };
 use proto::trace::{Event, Position, Record, Role};
 
@@ -169,7 +169,7 @@ impl Detector {
             self.twins.insert(id, original);
             self.twins.insert(original, original);
         }
-        if let Body::VoteReply { granted: false } = message.body {
+        if let Body::Raft(Raft::VoteReply { granted: false }) = message.body {
             self.refused(message);
         }
     }
@@ -204,15 +204,15 @@ impl Detector {
         receiver.told = receiver.told.max(message.term);
         let stale = message.term < receiver.present_term();
         match &message.body {
-            Body::Append { entries, .. } if stale && !entries.is_empty() => {
+            Body::Raft(Raft::Append { entries, .. }) if stale && !entries.is_empty() => {
                 self.counts.met(Situation::StaleAppend);
             }
-            Body::RequestVote { last_index, last_term } if !stale => {
+            Body::Raft(Raft::RequestVote { last_index, last_term }) if !stale => {
                 let last = (*last_term, *last_index);
                 let (candidate, term) = (message.from, message.term);
                 receiver.request = Some(Request { candidate, term, last });
             }
-            Body::ReadIndex { .. } if !stale => self.asked_for_read(message.to),
+            Body::Raft(Raft::ReadIndex { .. }) if !stale => self.asked_for_read(message.to),
             Body::ProposeRefused { .. } => self.counts.met(Situation::CommandRefused),
             _ => {}
         }

@@ -3,8 +3,7 @@
 
 use node::{
     kv::{Request, Response},
-    raft::Message,
-    replica::{self, Time},
+    replica::{self, Message, Time},
 };
 
 use super::observe::MessageId;

@@ -8,8 +8,7 @@ use std::{mem, time::Duration};
 
 use node::{
     kv::Response,
-    raft::Message,
-    replica::{self, Host, Input, RequestId, WriteId},
+    replica::{self, Host, Input, Message, RequestId, WriteId},
     storage::Record,
 };
 use proto::trace;
