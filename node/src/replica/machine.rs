@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 use proto::{
-    etcd::{self, request_op},
-    peer::{Command, CommandId, Session, command},
+    etcd,
+    peer::{Command, CommandId, Session},
     trace::Event,
 };
 use rand::{RngExt as _, SeedableRng as _};
@@ -185,28 +185,24 @@ impl Replica {
         let limits = &self.config.limits;
         let refusal = if self.writes.len() + self.reads.len() >= limits.requests {
             Some(Error::TooManyRequests)
-        } else if request_bytes(&request) > limits.request_bytes {
+        } else if request.encoded_len() > limits.request_bytes {
             Some(Error::TooLarge)
         } else {
-            kv::check(&request).err().map(Error::Store)
+            request.check().err().map(Error::Store)
         };
         if let Some(error) = refusal {
             outputs.replies.push((id, Err(error)));
-        } else if kv::is_read(&request) {
+        } else if request.is_read() {
             let read = Read { request: id, what: request, arrived: self.now };
-            if is_serializable(&read.what) {
-                self.serve(read, outputs)
+            if read.what.is_serializable() {
+                self.serve(read, outputs);
             } else {
-                self.reads.add(read)
+                self.reads.add(read);
             }
         } else {
-            let request = match request {
-                Request::Put(put) => command::Request::Put(put),
-                Request::DeleteRange(delete) => command::Request::DeleteRange(delete),
-                Request::Txn(txn) => command::Request::Txn(txn),
-                Request::Range(_) => panic!("a range is a read, and kv::is_read must say so"),
-            };
-            let command = Command { id: None, request: Some(request), session };
+            let request = request.into_command();
+            assert!(request.is_some(), "what is no read must be a command");
+            let command = Command { id: None, request, session };
             self.writes.enqueue(QueuedCommand { request: id, command, arrived: self.now });
         }
     }
@@ -461,40 +457,8 @@ fn finish(
     header: etcd::ResponseHeader,
 ) -> Result<Response, Error> {
     let mut response = result?;
-    let slot = match &mut response {
-        Response::Range(range) => &mut range.header,
-        Response::Put(put) => &mut put.header,
-        Response::DeleteRange(delete) => &mut delete.header,
-        Response::Txn(txn) => &mut txn.header,
-    };
+    let slot = response.header_mut();
     let revision = slot.as_ref().map_or(0, |stored| stored.revision);
     *slot = Some(etcd::ResponseHeader { revision, ..header });
     Ok(response)
-}
-
-/// Size of a request, encoded.
-fn request_bytes(request: &Request) -> usize {
-    match request {
-        Request::Range(range) => range.encoded_len(),
-        Request::Put(put) => put.encoded_len(),
-        Request::DeleteRange(delete) => delete.encoded_len(),
-        Request::Txn(txn) => txn.encoded_len(),
-    }
-}
-
-/// Whether a read may be served from this node's present state, however old.
-fn is_serializable(read: &Request) -> bool {
-    match read {
-        Request::Range(range) => range.serializable,
-        // When all of its ranges are. One that only compares has no say in it: it is not.
-        Request::Txn(txn) => {
-            let mut operations = txn.success.iter().chain(&txn.failure).peekable();
-            operations.peek().is_some()
-                && operations.all(|operation| match &operation.request {
-                    Some(request_op::Request::RequestRange(range)) => range.serializable,
-                    _ => false,
-                })
-        }
-        _ => false,
-    }
 }

@@ -7,7 +7,7 @@ use checker::{
     history::{self, Kind, Value},
 };
 use node::{
-    kv::{self, Store},
+    kv::Store,
     raft::Body as Raft,
     replica::{Body, Message, Time},
 };
@@ -457,7 +457,7 @@ impl Observer for Detector {
         match what {
             Happening::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
             Happening::Delivered { id, message } => self.delivered(id, message),
-            Happening::Asked { node, request } if kv::is_read(request) => self.asked_for_read(node),
+            Happening::Asked { node, request } if request.is_read() => self.asked_for_read(node),
             Happening::Lost { id, .. } if !self.twins.is_empty() => {
                 self.twins.remove(&id);
             }
