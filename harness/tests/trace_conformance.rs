@@ -88,6 +88,7 @@ const LIMITS: Limits = Limits {
     append_bytes: 200,
     append_window: 4,
     request_timeout: Duration::from_secs(1),
+    subscription_changes: 1000,
 };
 
 impl Cluster {

@@ -19,6 +19,9 @@ mod history;
 mod requests;
 mod session;
 
+use std::fmt;
+
+use bytes::Bytes;
 use proto::{peer::Command, trace::Hash};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -28,6 +31,29 @@ pub use self::{
     session::{SESSION_ID_BYTES_MAX, SESSION_RESPONSE_BYTES_MAX, SESSIONS_MAX},
 };
 use self::{history::History, session::Sessions};
+
+/// A change of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The revision that the change made, with the other changes of its command.
+    pub revision: i64,
+    /// The key.
+    pub key: Bytes,
+    /// Its value from now on; none: it was deleted.
+    pub value: Option<Bytes>,
+}
+
+/// `k1=7 at revision 12`
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.escape_ascii();
+        match &self.value {
+            Some(value) => write!(f, "{key}={}", value.escape_ascii()),
+            None => write!(f, "{key} deleted"),
+        }?;
+        write!(f, " at revision {}", self.revision)
+    }
+}
 
 /// The store.
 #[derive(Debug, Default)]
@@ -80,6 +106,16 @@ impl Store {
     pub fn read(&self, request: &Request) -> Result<Response, Error> {
         request.check()?;
         if request.is_read() { request.read(&self.history) } else { Err(Error::NotARead) }
+    }
+
+    /// Notes changes from now on, for [`Store::take_changes`], or no more.
+    pub fn note_changes(&mut self, noted: bool) {
+        self.history.note_changes(noted);
+    }
+
+    /// The changes that were noted since the last call, in the order in which they were made.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        self.history.take_changes()
     }
 
     /// Every value that a key ever had, oldest first. A deletion has none.

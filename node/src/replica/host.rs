@@ -2,7 +2,7 @@
 
 use proto::trace::Event;
 
-use super::{Body, Error, Input, Message, Outputs, RequestId, WriteId};
+use super::{Body, Error, Input, Message, Notice, Outputs, RequestId, SubscriptionId, WriteId};
 use crate::{kv::Response, storage::Record};
 
 /// What carries out the [`Outputs`] of a replica: a server, a simulator, a test.
@@ -31,15 +31,21 @@ pub trait Host {
 
     /// Answers a client. The client may be gone.
     fn reply(&mut self, request: RequestId, result: Result<Response, Error>);
+
+    /// Notifies a subscriber. False if the subscriber is gone or has no room: its subscription is over.
+    /// A host that never gives [`Input::Subscribe`] has nobody to notify.
+    fn notify(&mut self, _: SubscriptionId, _: Notice) -> bool {
+        false
+    }
 }
 
 impl Outputs {
     /// Carries out all outputs, in the order on which safety depends: steps are traced before their
-    /// effects leave the node, the write is queued, then messages leave, then replies.
+    /// effects leave the node, the write is queued, then messages leave, then replies and notices.
     ///
-    /// Returns inputs that the replica must be given at once: a forwarded command that certainly
-    /// never arrives is refused here, as its receiver would have done, so that its client need not
-    /// wait for an answer that cannot come.
+    /// Returns inputs that the replica must be given at once. A forwarded command that certainly never
+    /// arrives is refused here, as its receiver would have done, so that its client need not wait for
+    /// an answer that cannot come. A subscription ends with a notice that could not be delivered.
     ///
     /// # Errors
     /// What the host cannot do: the node must stop.
@@ -48,11 +54,16 @@ impl Outputs {
         host.trace(self.trace.drain(..))?;
         host.write(self.write.take())?;
         let dropped = self.messages.drain(..).filter_map(|message| host.send(message));
-        let refused = dropped.filter_map(refusal).map(Input::Message).collect();
+        let mut inputs: Vec<_> = dropped.filter_map(refusal).map(Input::Message).collect();
         for (request, result) in self.replies.drain(..) {
             host.reply(request, result);
         }
-        Ok(refused)
+        for (subscription, notice) in self.notices.drain(..) {
+            if !host.notify(subscription, notice) {
+                inputs.push(Input::Unsubscribe(subscription));
+            }
+        }
+        Ok(inputs)
     }
 }
 
@@ -101,6 +112,11 @@ mod tests {
         fn reply(&mut self, request: RequestId, _: Result<Response, Error>) {
             self.calls.push(format!("reply to {request}"));
         }
+
+        fn notify(&mut self, subscription: SubscriptionId, _: Notice) -> bool {
+            self.calls.push(format!("notify {subscription}"));
+            subscription != 3
+        }
     }
 
     fn outputs() -> Outputs {
@@ -114,17 +130,20 @@ mod tests {
             write: Some((5, Vec::new())),
             messages: vec![propose(2), propose(3)],
             replies: vec![(6, Err(Error::NoLeader))],
+            notices: vec![(1, Notice::Lagged), (3, Notice::Lagged)],
         }
     }
 
     #[test]
-    fn effects_have_one_order_and_a_lost_command_is_refused() {
+    fn effects_have_one_order_and_what_cannot_arrive_comes_back() {
         let (mut outputs, mut host) = (outputs(), Noted::default());
         let inputs = outputs.perform(&mut host).unwrap();
-        let order = ["trace 8", "trace 9", "write Some(5)", "send to 2", "send to 3", "reply to 6"];
-        assert_eq!(host.calls, order);
+        let first = ["trace 8", "trace 9", "write Some(5)", "send to 2", "send to 3", "reply to 6"];
+        assert_eq!(host.calls, [&first[..], &["notify 1", "notify 3"]].concat());
         assert!(outputs.is_empty());
-        let [Input::Message(refused)] = &inputs[..] else { panic!("{inputs:?}") };
+        let [Input::Message(refused), Input::Unsubscribe(3)] = &inputs[..] else {
+            panic!("{inputs:?}")
+        };
         assert_eq!((refused.from, refused.to, refused.term), (3, 1, 4));
         assert!(matches!(refused.body, Body::ProposeRefused { id } if id.number == 7));
     }

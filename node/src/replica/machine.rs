@@ -15,6 +15,7 @@ use super::{
     forward::{Forwarded, Verdict},
     outbox,
     reads::{Read, Reads},
+    subscriptions::Subscriptions,
     writes::{QueuedCommand, Writes},
 };
 use crate::{
@@ -41,6 +42,7 @@ pub struct Replica {
     writes: Writes,
     reads: Reads,
     forwarded: Forwarded,
+    subscriptions: Subscriptions,
     /// Number of the last command of this boot.
     last_command: u64,
     last_write: WriteId,
@@ -99,6 +101,7 @@ impl Replica {
             writes: Writes::default(),
             reads: Reads::new(recovered.boot),
             forwarded: Forwarded::new(raft.term()),
+            subscriptions: Subscriptions::default(),
             raft,
             last_command: 0,
             last_write: 0,
@@ -125,6 +128,11 @@ impl Replica {
             Input::Request { id, request, session } => self.request(id, request, session, outputs),
             Input::Durable(id) => self.raft.durable(self.now, id, &mut self.effects),
             Input::Message(message) => self.message(message, outputs),
+            Input::Subscribe(id) => {
+                self.subscriptions.open(id);
+                self.store.note_changes(true);
+            }
+            Input::Unsubscribe(id) => self.subscriptions.close(id),
             Input::Timer => {}
         }
         self.raft.tick(self.now, &mut self.effects);
@@ -242,7 +250,9 @@ impl Replica {
     /// A peer hands over its client's command.
     fn take_forwarded(&mut self, from: NodeId, sent: Term, command: Bytes, id: CommandId) {
         let verdict = self.forwarded.judge(from, id, sent, self.raft.term());
-        let sound = Command::decode(command.clone()).is_ok_and(|command| command.id == Some(id));
+        // The id comes first in a command. What else is in it, each node sees as it applies it.
+        let named = Command { id: Some(id), ..Command::default() }.encode_to_vec();
+        let sound = command.starts_with(&named);
         let taken = verdict == Verdict::Fresh
             && sound
             && self.raft.propose(command, &mut self.effects).is_some();
@@ -369,6 +379,11 @@ impl Replica {
             self.effects.trace.push(Event::Applied { last, state });
         }
         self.effects.trace.extend(answered.into_iter().map(|index| Event::Answered { index }));
+        if !self.subscriptions.is_empty() {
+            let most = self.config.limits.subscription_changes;
+            self.subscriptions.publish(self.store.take_changes(), most, &mut outputs.notices);
+        }
+        self.store.note_changes(!self.subscriptions.is_empty());
     }
 
     fn serve(&self, read: Read, outputs: &mut Outputs) {

@@ -10,6 +10,7 @@
 //! - `message`: what nodes say to each other; `outbox`: messages that leave together are joined;
 //! - `writes`: clients' commands from request to answer;
 //! - `reads`: clients' reads, local or confirmed by the leader;
+//! - `subscriptions`: requests with many replies, and what becomes of a slow subscriber;
 //! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse.
 //!
 //! # What a client is told
@@ -37,11 +38,13 @@ mod machine;
 mod message;
 mod outbox;
 mod reads;
+mod subscriptions;
 mod writes;
 
 pub use host::Host;
 pub use machine::Replica;
 pub use message::{Body, Message};
+pub use subscriptions::{Notice, SubscriptionId};
 
 /// A moment, as the time since an origin that the driver chooses.
 pub type Time = Duration;
@@ -86,6 +89,8 @@ pub struct Limits {
     pub append_window: usize,
     /// A client request that is not answered after this time gets [`Error::Timeout`].
     pub request_timeout: Duration,
+    /// Changes that wait for one subscriber in [`Outputs`]; with more its subscription ends.
+    pub subscription_changes: usize,
 }
 
 impl Default for Limits {
@@ -98,6 +103,7 @@ impl Default for Limits {
             append_bytes: 1 << 20,
             append_window: 64,
             request_timeout: Duration::from_secs(5),
+            subscription_changes: 4096,
         }
     }
 }
@@ -126,6 +132,10 @@ pub enum Input {
     },
     /// A write, and all before it, is durable.
     Durable(WriteId),
+    /// Somebody wants all changes of the store from now on; see [`Notice`].
+    Subscribe(SubscriptionId),
+    /// A subscription is over.
+    Unsubscribe(SubscriptionId),
 }
 
 /// What a replica wants done; [`Outputs::perform`] has a [`Host`] do it. What must wait for a write
@@ -140,13 +150,19 @@ pub struct Outputs {
     messages: Vec<Message>,
     /// Replies to clients.
     replies: Vec<(RequestId, Result<Response, Error>)>,
+    /// What subscribers get. Bounded: see [`Limits::subscription_changes`].
+    notices: Vec<(SubscriptionId, Notice)>,
 }
 
 impl Outputs {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        let Self { trace, write, messages, replies } = self;
-        trace.is_empty() && write.is_none() && messages.is_empty() && replies.is_empty()
+        let Self { trace, write, messages, replies, notices } = self;
+        trace.is_empty()
+            && write.is_none()
+            && messages.is_empty()
+            && replies.is_empty()
+            && notices.is_empty()
     }
 }
 

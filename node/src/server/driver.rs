@@ -16,7 +16,10 @@ use tokio::{
 use super::{Config, disk::Writer, links::Links, trace_file::TraceFile};
 use crate::{
     kv::{self, Request, Response},
-    replica::{self, Host, Input, Message, Outputs, Replica, RequestId, Status, WriteId},
+    replica::{
+        self, Host, Input, Message, Notice, Outputs, Replica, RequestId, Status, SubscriptionId,
+        WriteId,
+    },
     storage::{Disk, Record, Recovered, Wal},
 };
 
@@ -42,6 +45,11 @@ pub(super) enum Ask {
         session: Option<Session>,
         /// Where the answer goes; nobody may wait there any more.
         reply: oneshot::Sender<Result<Response, replica::Error>>,
+    },
+    /// To hear of all changes from now on.
+    Subscribe {
+        /// Where notices go. The subscription ends when this is full or nobody listens.
+        notices: mpsc::Sender<Notice>,
     },
     /// For `Maintenance.HashKV`.
     HashKv {
@@ -71,6 +79,7 @@ pub(super) struct Driver {
     asks: mpsc::Receiver<Ask>,
     shell: Shell,
     last_request: RequestId,
+    last_subscription: SubscriptionId,
     status: watch::Sender<Status>,
     outputs: Outputs,
     // Held so that the channels never look closed from here.
@@ -83,6 +92,7 @@ struct Shell {
     links: Links,
     trace: Option<TraceFile>,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Response, replica::Error>>>,
+    subscribers: BTreeMap<SubscriptionId, mpsc::Sender<Notice>>,
 }
 
 impl Host for Shell {
@@ -111,6 +121,16 @@ impl Host for Shell {
             // An error means that the client is gone; what it asked for is done all the same.
             let _ = reply.send(result);
         }
+    }
+
+    fn notify(&mut self, subscription: SubscriptionId, notice: Notice) -> bool {
+        let Some(subscriber) = self.subscribers.get(&subscription) else { return false };
+        let last = notice == Notice::Lagged;
+        let goes_on = subscriber.try_send(notice).is_ok() && !last;
+        if !goes_on {
+            self.subscribers.remove(&subscription);
+        }
+        goes_on
     }
 }
 
@@ -150,8 +170,15 @@ impl Driver {
             origin,
             messages,
             asks,
-            shell: Shell { writer: Writer::start(wal)?, links, trace, replies: BTreeMap::new() },
+            shell: Shell {
+                writer: Writer::start(wal)?,
+                links,
+                trace,
+                replies: BTreeMap::new(),
+                subscribers: BTreeMap::new(),
+            },
             last_request: 0,
+            last_subscription: 0,
             status,
             outputs: Outputs::default(),
             handle: Handle { messages: messages_in, asks: asks_in, status: status_out },
@@ -232,6 +259,11 @@ impl Driver {
                 let id = self.last_request;
                 self.shell.replies.insert(id, reply);
                 self.take(Input::Request { id, request, session });
+            }
+            Ask::Subscribe { notices } => {
+                self.last_subscription += 1;
+                self.shell.subscribers.insert(self.last_subscription, notices);
+                self.take(Input::Subscribe(self.last_subscription));
             }
             Ask::HashKv { revision, reply } => {
                 let hash = self.replica.store().hash_kv(revision);

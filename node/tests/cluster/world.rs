@@ -333,6 +333,7 @@ impl World {
             append_bytes: if self.faults.tight { 60 } else { 1 << 16 },
             append_window: if self.faults.tight { 1 } else { 16 },
             request_timeout: Duration::from_millis(700),
+            subscription_changes: 1000,
         };
         Config {
             id,

@@ -36,7 +36,10 @@
 //!   of each; `draw n1 150`: what n1's next election timeout will be.
 //!
 //! # Events in `replica/`
-//! - `cluster 3 [requests=N] [request-bytes=N] [uncommitted-bytes=N]`: new nodes with these limits;
+//! - `cluster 3 [requests=N] [request-bytes=N] [uncommitted-bytes=N] [subscription-changes=N]`: new
+//!   nodes with these limits;
+//! - `subscribe n1`: a new subscriber hears of all that n1 applies from now on; `unsubscribe n1 2`:
+//!   subscriber 2 of n1 does so no more;
 //! - `put n1 a=1`, `get n1 a [serializable]`, `delete n1 a`, `swap n1 a 1 2` (if it is 1, make it 2):
 //!   a client asks n1. Each request has a client of its own. A write may have `session=s/1`: command
 //!   1 of session s;
@@ -83,5 +86,5 @@ fn core() {
 
 #[test]
 fn replica() {
-    play::<replica::World>("replica", 31);
+    play::<replica::World>("replica", 32);
 }

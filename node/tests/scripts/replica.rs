@@ -14,8 +14,8 @@ use node::{
     mutants::Mutants,
     raft::{self, NodeId},
     replica::{
-        self, Body, Config, Host, Input, Limits, Message, Outputs, Replica, RequestId, Time,
-        WriteId,
+        self, Body, Config, Host, Input, Limits, Message, Notice, Outputs, Replica, RequestId,
+        SubscriptionId, Time, WriteId,
     },
     storage::{Identity, MemoryDisk, Options, Record, Wal},
 };
@@ -52,6 +52,7 @@ pub(crate) struct World {
     network: Network,
     /// Each request has a client of its own, numbered alike.
     last_client: u64,
+    last_subscriber: SubscriptionId,
     out: String,
 }
 
@@ -100,6 +101,7 @@ impl World {
                     append_bytes: 1000,
                     append_window: 16,
                     request_timeout: Duration::from_millis(500),
+                    subscription_changes: limit("subscription-changes", 1000)?,
                 };
                 self.machines = (1..=count).map(|id| (id, Machine::default())).collect();
                 for id in 1..=count {
@@ -115,6 +117,16 @@ impl World {
                 let client = self.last_client;
                 tell(&mut self.out, format_args!("client {client} → n{id}: {words}"));
                 self.input(id, Input::Request { id: client, request, session })?;
+            }
+            "subscribe" => {
+                let id = node(args.next_pos().ok_or("to which node?")?)?;
+                self.last_subscriber += 1;
+                self.input(id, Input::Subscribe(self.last_subscriber))?;
+            }
+            "unsubscribe" => {
+                let id = node(args.next_pos().ok_or("from which node?")?)?;
+                let subscriber = args.next_pos().ok_or("which subscriber?")?.parse()?;
+                self.input(id, Input::Unsubscribe(subscriber))?;
             }
             "timeout" => {
                 let id = node(args.next_pos().ok_or("whose?")?)?;
@@ -310,6 +322,17 @@ impl Host for Hands<'_> {
             Err(error) => format!("error: {error}"),
         };
         tell(&mut self.world.out, format_args!("n{} → client {client}: {words}", self.id));
+    }
+
+    fn notify(&mut self, subscriber: SubscriptionId, notice: Notice) -> bool {
+        let words = match notice {
+            Notice::Changes(changes) => {
+                changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            }
+            Notice::Lagged => "you lag behind, subscribe again".to_owned(),
+        };
+        tell(&mut self.world.out, format_args!("n{} → subscriber {subscriber}: {words}", self.id));
+        true
     }
 }
 
