@@ -101,8 +101,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What [`Request::check`] finds, [`Error::FutureRevision`], and [`Error::NotARead`] for a request that
-    /// writes.
+    /// What [`Request::check`] finds, [`Error::FutureRevision`], and [`Error::NotARead`] for a
+    /// request that writes.
     pub fn read(&self, request: &Request) -> Result<Response, Error> {
         request.check()?;
         if request.is_read() { request.read(&self.history) } else { Err(Error::NotARead) }

@@ -1,4 +1,4 @@
-//! What the core is told once.
+//! What the core is given once.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Who votes, who only listens, and what a quorum of them is.
 //!
 //! Outside a change of membership, a quorum is a majority of the voters. During a change (*joint
-//! consensus*: paper, section 6) there are two sets of voters, and a quorum needs a majority of each:
+//! consensus*: paper, section 6) there are two sets of voters, and a quorum needs a majority of
+//! each:
 //!
 //! ```text
 //! outgoing   1  2  3          {2, 3} is a majority of the outgoing voters,
@@ -59,8 +60,8 @@ impl Configuration {
         Self::new(voters, Vec::new(), Vec::new())
     }
 
-    /// A configuration of `incoming` voters, `outgoing` voters (none outside a change of membership)
-    /// and `learners`.
+    /// A configuration of `incoming` voters, `outgoing` voters (none outside a change of
+    /// membership) and `learners`.
     ///
     /// # Errors
     /// See [`Invalid`].

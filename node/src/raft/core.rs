@@ -17,8 +17,8 @@ pub struct Effects {
     pub trace: Vec<Event>,
     /// Messages that may leave now.
     pub messages: Vec<Message>,
-    /// Answers to [`super::Raft::read`]: the read may be served once the index is applied, or,
-    /// where there is none, must be asked again.
+    /// Answers to [`super::Raft::read`]: the read may be served once the index is applied. Without
+    /// an index it must be asked again.
     pub reads: Vec<(u64, Option<Index>)>,
 }
 

@@ -136,7 +136,7 @@ impl Follower {
         if added {
             if keep < core.log.last().index {
                 // Two logs of correct nodes agree on all that is committed, and in one term on
-                // all that its leader sent; whoever sent this is not one.
+                // all that its leader sent: the sender is no correct node.
                 if keep < core.commit.max(self.verified) {
                     return AppendOutcome::Impossible;
                 }

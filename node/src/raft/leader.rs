@@ -261,7 +261,7 @@ fn send_append(
     core.send(peer, Body::Append { prev_index, prev_term, entries, commit, round }, fx);
 }
 
-/// Answers whoever waits for a read index, here or at a follower.
+/// Answers a read that waits for its index, here or at a follower.
 pub(super) fn answer(core: &mut Core, waiter: ReadWaiter, index: Option<Index>, fx: &mut Effects) {
     match waiter {
         ReadWaiter::Local(id) => fx.reads.push((id, index)),

@@ -59,7 +59,8 @@ impl Log {
         self.position(index).map(|position| position.term)
     }
 
-    /// Whether the entry at `index` is of `term`, as that of any correct node is if it is compacted.
+    /// Whether the entry at `index` is of `term`, as that of any correct node is if it is
+    /// compacted.
     pub(super) fn agrees(&self, index: Index, term: Term) -> bool {
         match self.term(index) {
             Ok(own) => own == term,
@@ -109,8 +110,8 @@ impl Log {
         self.after_terms(|entry| entry < term) + 1
     }
 
-    /// The last index of an entry whose term is at most `term`; the base if that is compacted, or if
-    /// there is none.
+    /// The last index of an entry whose term is at most `term`; the base if that is compacted, or
+    /// if there is none.
     pub(super) fn last_of_term(&self, term: Term) -> Index {
         self.after_terms(|entry| entry <= term)
     }

@@ -65,7 +65,7 @@ pub enum Body {
         /// Chosen by the follower and never reused, even after a restart.
         id: u64,
     },
-    /// The answer to [`Body::ReadIndex`]: none where leadership could not be confirmed.
+    /// The answer to [`Body::ReadIndex`]: none if leadership could not be confirmed.
     ReadIndexReply {
         /// As in the request.
         id: u64,

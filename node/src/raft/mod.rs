@@ -10,7 +10,7 @@
 //! - `node`: [`Raft`], its role, and what moves it from one role to the next; a candidate is
 //!   little and lives here too.
 //! - `core`: what a node has in every role; `follower`, `leader`: what it has in one.
-//! - `config`: what it is told once; `state`: what it keeps over a restart; `message`: what nodes
+//! - `config`: what it is given once; `state`: what it keeps over a restart; `message`: what nodes
 //!   say to each other, and entries.
 //! - `log`: the entries; `durability`: what of them, and of term and vote, the disk holds.
 //! - `configuration`: voters, learners, and what a quorum of them is; `quorum`, `votes`: counting.
@@ -33,9 +33,11 @@
 //! or that would remove what is committed. Assertions are for this node's own state alone.
 //!
 //! # Caveats
-//! - The whole log is in memory, and replayed at a start: no snapshots are taken or sent yet. A log may
-//!   begin after a snapshot; a follower that lacks what such a leader has compacted stays behind.
-//! - Membership is fixed: a [`Configuration`] may be joint and have learners, but no entry changes it.
+//! - The whole log is in memory, and replayed at a start: no snapshots are taken or sent yet. A log
+//!   may begin after a snapshot; a follower that lacks what such a leader has compacted stays
+//!   behind.
+//! - Membership is fixed: a [`Configuration`] may be joint and have learners, but no entry changes
+//!   it.
 //! - No pre-vote and no check-quorum: a node that was cut off disturbs the cluster once when it
 //!   comes back, and a leader that was cut off goes on believing (it can neither commit nor
 //!   serve linearizable reads).

@@ -85,7 +85,7 @@ impl Raft {
         }
     }
 
-    /// Leader of the current term, where known.
+    /// Leader of the current term, if known.
     pub fn leader(&self) -> Option<NodeId> {
         match &self.state {
             State::Follower(follower) => follower.leader,
@@ -310,8 +310,9 @@ impl Raft {
             Body::Append { round, .. } => {
                 let result =
                     Err(super::Conflict { term: 0, index: self.core.log.last().index + 1 });
-                // It follows nobody by that. Should the sender come to lead the present term, its
-                // rounds begin anew, and an echo of an old one would confirm reads of the new.
+                // This node follows no leader by that. Should the sender come to lead the present
+                // term, its rounds begin from 1 again, and the echo of an old round would confirm
+                // new reads.
                 let round = if self.core.has(Mutant::EchoesOldRounds) { round } else { 0 };
                 self.core.send(from, Body::AppendReply { result, round }, fx);
             }

@@ -132,8 +132,9 @@ impl Progress {
         if shared < self.matched {
             return;
         }
-        // The answer to a probe puts the parting before it. Other refusals that arrive meanwhile tell
-        // nothing new: all appends after a lost one find the same gap, and one resending fills it.
+        // The answer to a probe puts the parting before it. Other refusals that arrive meanwhile
+        // tell nothing new: all appends after a lost one find the same gap, and one resending fills
+        // it.
         if matches!(self.mode, Mode::Probe { sent: true }) && shared + 1 >= self.next {
             return;
         }

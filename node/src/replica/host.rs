@@ -10,8 +10,8 @@ pub trait Host {
     /// Why the node cannot go on.
     type Error;
 
-    /// Records steps, each with its Lamport clock. They must be safe from a crash of the process when
-    /// this returns.
+    /// Records steps, each with its Lamport clock. They must be safe from a crash of the process
+    /// when this returns.
     ///
     /// # Errors
     /// The lines cannot be recorded: the node must stop.
@@ -32,8 +32,8 @@ pub trait Host {
     /// Answers a client. The client may be gone.
     fn reply(&mut self, request: RequestId, result: Result<Response, Error>);
 
-    /// Notifies a subscriber. False if the subscriber is gone or has no room: its subscription is over.
-    /// A host that never gives [`Input::Subscribe`] has nobody to notify.
+    /// Notifies a subscriber. False if the subscriber is gone or has no room: its subscription is
+    /// over. A host that never gives [`Input::Subscribe`] need not implement this.
     fn notify(&mut self, _: SubscriptionId, _: Notice) -> bool {
         false
     }
@@ -43,9 +43,10 @@ impl Outputs {
     /// Carries out all outputs, in the order on which safety depends: steps are traced before their
     /// effects leave the node, the write is queued, then messages leave, then replies and notices.
     ///
-    /// Returns inputs that the replica must be given at once. A forwarded command that certainly never
-    /// arrives is refused here, as its receiver would have done, so that its client need not wait for
-    /// an answer that cannot come. A subscription ends with a notice that could not be delivered.
+    /// Returns inputs that the replica must be given at once. A forwarded command that certainly
+    /// never arrives is refused here, as its receiver would have done, so that its client need not
+    /// wait for an answer that cannot come. A subscription ends with a notice that could not be
+    /// delivered.
     ///
     /// # Errors
     /// What the host cannot do: the node must stop.

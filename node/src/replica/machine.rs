@@ -412,8 +412,8 @@ impl Replica {
         self.last_write = id;
     }
 
-    /// Sends a message after all that the core has sent so far; at once, or as soon as term and vote
-    /// are durable.
+    /// Sends a message after all that the core has sent so far; at once, or as soon as term and
+    /// vote are durable.
     fn send(&mut self, to: NodeId, body: Body) {
         self.collect();
         let (from, term) = (self.config.id, self.raft.term());

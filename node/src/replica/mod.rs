@@ -58,7 +58,7 @@ pub struct Config {
     pub cluster_id: u64,
     /// All voting members, this one included, ascending; 1 to 9.
     pub voters: Vec<NodeId>,
-    /// Lamport clock of the last line that an earlier boot of this node traced, 0 where there is
+    /// Lamport clock of the last line that an earlier boot of this node traced, 0 if there is
     /// none. The clock goes on from there, so that the order of clocks holds across restarts.
     pub clock: u64,
     /// Shortest election timeout; each is drawn from `election_timeout..2 * election_timeout`
@@ -166,7 +166,7 @@ impl Outputs {
     }
 }
 
-/// Why a client request failed. The text and gRPC code that a client sees are etcd's where etcd
+/// Why a client request failed. The text and gRPC code that a client sees are etcd's if etcd
 /// has one; see `server`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -198,7 +198,7 @@ pub struct Status {
     pub role: Role,
     /// Current term.
     pub term: Term,
-    /// Leader of `term`, where known.
+    /// Leader of `term`, if known.
     pub leader: Option<NodeId>,
     /// Last entry of the log.
     pub last_index: Index,

@@ -1,11 +1,11 @@
-//! Messages on their way out. Those of several inputs that leave together are joined where one
+//! Messages on their way out. Those of several inputs that leave together are joined if one
 //! says as much as two.
 
 use super::{Body, Message};
 use crate::raft;
 
-/// Adds a message behind those that have not left yet: an append that goes on where the one
-/// before ends joins it, up to `append_bytes`; an acknowledgement replaces the one before.
+/// Adds a message after those that have not left yet: an append that continues the one before
+/// joins it, up to `append_bytes`; an acknowledgement replaces the one before.
 pub(super) fn push(outbox: &mut Vec<Message>, message: Message, append_bytes: usize) {
     match outbox.iter_mut().rfind(|before| before.to == message.to) {
         Some(before) if joinable(before, &message, append_bytes) => join(before, message),

@@ -3,8 +3,9 @@
 //! Reads wait for a [`ReadIndexRequest`] to the leader (which may be this node), then for its
 //! answer, an index, then until that index is applied here. All reads that wait join each request.
 //! While a request is open no other is sent, unless it stays without an answer for long or its term
-//! passes: a new request then follows under a new id. An answer to the earlier one still counts, for
-//! the reads that had joined it, so that a network slower than this node's patience only delays reads.
+//! passes: a new request then follows under a new id. An answer to the earlier one still counts,
+//! for the reads that had joined it, so that a network slower than this node's patience only delays
+//! reads.
 //!
 //! Ids are never used twice, not even by another boot of this node: an answer that was meant for
 //! an earlier boot may name an index older than what a client of this one must see.
@@ -110,8 +111,8 @@ impl Reads {
         self.answered.pop_front_if(|(index, _)| *index <= applied).map(|(_, read)| read)
     }
 
-    /// Answers what has waited too long: for `leader_wait` while no leader is known (`leaderless` since
-    /// when), or for `timeout`.
+    /// Answers what has waited too long: for `leader_wait` while no leader is known (`leaderless`
+    /// since when), or for `timeout`.
     pub(super) fn expire(
         &mut self,
         now: Time,

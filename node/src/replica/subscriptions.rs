@@ -1,9 +1,10 @@
 //! Subscriptions to the changes of the store: one request with many replies.
 //!
 //! A subscriber gets every change that this node applies from its subscription on, in order. What
-//! waits for it is bounded: a subscriber that falls behind gets [`Notice::Lagged`] as its last notice
-//! (or none, if not even that finds room), and must subscribe again and read what it missed. So a slow
-//! subscriber never holds up the node, and a subscriber never misses a change without knowing.
+//! waits for it is bounded: a subscriber that falls behind gets [`Notice::Lagged`] as its last
+//! notice (or none, if not even that finds room), and must subscribe again and read what it missed.
+//! So a slow subscriber never holds up the node, and a subscriber never misses a change without
+//! knowing.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -38,8 +39,8 @@ impl Subscriptions {
         self.0.is_empty()
     }
 
-    /// Adds changes to the notices that wait. Of one subscription no more than `most` changes wait; it
-    /// ends when there are more.
+    /// Adds changes to the notices that wait. Of one subscription no more than `most` changes wait;
+    /// it ends when there are more.
     pub(super) fn publish(
         &mut self,
         changes: Vec<Change>,

@@ -88,7 +88,8 @@ impl ClientService {
     }
 }
 
-/// The calls of `KV`: the method, then the variant of request and response, which have the same name.
+/// The calls of `KV`: the method, then the variant of request and response, which have the same
+/// name.
 macro_rules! kv {
     ($($method:ident: $call:ident, $request:ident => $response:ident;)*) => {
         #[tonic::async_trait]

@@ -43,12 +43,12 @@ pub(super) enum Ask {
         request: Request,
         /// For exactly-once retries.
         session: Option<Session>,
-        /// Where the answer goes; nobody may wait there any more.
+        /// Where the answer goes; its receiver may be gone.
         reply: oneshot::Sender<Result<Response, replica::Error>>,
     },
     /// To hear of all changes from now on.
     Subscribe {
-        /// Where notices go. The subscription ends when this is full or nobody listens.
+        /// Where notices go. The subscription ends when this is full or closed.
         notices: mpsc::Sender<Notice>,
     },
     /// For `Maintenance.HashKV`.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What waits for a peer is dropped beyond these: Raft repeats what matters, and a heartbeat must
-/// not stand behind more than the network moves in a fraction of an election timeout.
+/// not wait for more than the network moves in a fraction of an election timeout.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 const WAITING_MESSAGES_MAX: usize = 4096;
 
@@ -52,8 +52,8 @@ impl Links {
         )
     }
 
-    /// Sends a message to the peer that it names. Returns a message that is dropped for it, this one
-    /// or the oldest that waits, and certainly never arrives.
+    /// Sends a message to the peer that it names. Returns a message that is dropped for it, this
+    /// one or the oldest that waits, and certainly never arrives.
     pub(super) fn send(&self, message: Message) -> Option<Message> {
         match self.0.get(&message.to) {
             Some(outbox) => outbox.push(message),

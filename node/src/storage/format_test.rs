@@ -1,4 +1,5 @@
-//! Tests of the format: its bytes, the formats that are refused, and logs that begin after a snapshot.
+//! Tests of the format: its bytes, the formats that are refused, and logs that begin after a
+//! snapshot.
 
 use bytes::Bytes;
 

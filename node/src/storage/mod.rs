@@ -8,7 +8,7 @@
 //! - [`MemoryDisk`]: a disk that forgets, tears and fails, for tests and simulation.
 //!
 //! The rules: nothing counts before [`Wal::sync`] returned; a failed write or sync is never
-//! retried, for nobody can tell what it left on the disk; and what once was synced is never cut,
+//! retried, for what it left on the disk is unknown; and what once was synced is never cut,
 //! so that a node refuses to start rather than forget a vote or an entry that it acknowledged.
 
 mod disk;

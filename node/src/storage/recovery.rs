@@ -2,7 +2,7 @@
 //!
 //! What may a crash leave? Each segment is synced as a whole before the next is begun, so only the
 //! last one may have a torn tail. There, a crash keeps any part of the records of the last sync
-//! batch, so the first record that is not valid ends the log, unless a valid record behind it
+//! batch, so the first record that is not valid ends the log, unless a valid record after it
 //! belongs to a *later* batch: a batch begins only after all before it was synced, so then the
 //! bad record had been synced, and was damaged later. That is corruption, and so is any bad
 //! record in an earlier segment.
@@ -30,7 +30,7 @@ pub struct Place {
 }
 
 /// The records whose damage every later start must notice, oldest first: each was synced before a
-/// record behind it was written. For a simulator, that lets bits decay.
+/// record after it was written. For a simulator, that lets bits decay.
 ///
 /// # Errors
 ///
@@ -63,11 +63,11 @@ pub fn guarded(disk: &impl Disk, identity: Identity) -> Result<Vec<Place>, Error
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) header: Header,
-    /// Offset behind the last valid record.
+    /// Offset after the last valid record.
     pub(super) end: usize,
     /// The records of the last sync batch, up to `end`: their sync may have failed.
     pub(super) last_batch: Bytes,
-    /// Offset behind the last byte that is not zero.
+    /// Offset after the last byte that is not zero.
     pub(super) dirty_end: usize,
     /// Bytes of all segments.
     pub(super) size: u64,
@@ -199,8 +199,8 @@ impl Segment {
         Ok(())
     }
 
-    /// Whether the segment needs none before it: it begins with a snapshot, the number of the boot and
-    /// the hard state.
+    /// Whether the segment needs none before it: it begins with a snapshot, the number of the boot
+    /// and the hard state.
     fn stands_alone(&self) -> bool {
         let salt = self.header.salt();
         let mut offset = HEADER_BYTES;

@@ -20,9 +20,9 @@
 //! segment's number and the record's offset: a record that belongs elsewhere, or a piece of a
 //! client's value that looks like one, is not valid here. After the last record all is zero.
 //!
-//! A snapshot record says that a snapshot holds the effect of all entries up to one, so that the log
-//! may begin after that entry. A segment that begins with a snapshot, the number of the boot and the
-//! hard state needs none of the segments before it, and may be the oldest of a log.
+//! A snapshot record says that a snapshot holds the effect of all entries up to one, so that the
+//! log may begin after that entry. A segment that begins with a snapshot, the number of the boot
+//! and the hard state needs none of the segments before it, and may be the oldest of a log.
 //!
 //! Format 1 had neither kinds of entries nor snapshots.
 

@@ -3,8 +3,8 @@
 //! - `append=INDEX@TERM [entries=INDEX@TERM,…] [commit=INDEX] [round=N]`;
 //! - `matched=INDEX [round=N]`, `conflict=INDEX@TERM [round=N]`;
 //! - `ask=ID`, `answer=ID [index=INDEX]`, a question for a read index and its answer, or refusal;
-//! - `propose=n2/BOOT/NUMBER`, `refuse=n2/BOOT/NUMBER`, a command that n2 forwards, without sense in
-//!   it, and its refusal.
+//! - `propose=n2/BOOT/NUMBER`, `refuse=n2/BOOT/NUMBER`, a command that n2 forwards, without sense
+//!   in it, and its refusal.
 
 use std::error::Error;
 

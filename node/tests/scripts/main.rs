@@ -40,14 +40,15 @@
 //!   nodes with these limits;
 //! - `subscribe n1`: a new subscriber hears of all that n1 applies from now on; `unsubscribe n1 2`:
 //!   subscriber 2 of n1 does so no more;
-//! - `put n1 a=1`, `get n1 a [serializable]`, `delete n1 a`, `swap n1 a 1 2` (if it is 1, make it 2):
-//!   a client asks n1. Each request has a client of its own. A write may have `session=s/1`: command
-//!   1 of session s;
+//! - `put n1 a=1`, `get n1 a [serializable]`, `delete n1 a`, `swap n1 a 1 2` (if it is 1, make it
+//!   2): a client asks n1. Each request has a client of its own. A write may have `session=s/1`:
+//!   command 1 of session s;
 //! - `wait n1 50`: on n1's own clock 50 ms pass, in which its timers run out (the shortest election
-//!   timeout is 100 ms, a heartbeat interval 20 ms, a request waits 200 ms for a leader and 500 ms in
-//!   all); messages wait. Here `timeout n1` is whatever n1 waits for next, its clients' too;
+//!   timeout is 100 ms, a heartbeat interval 20 ms, a request waits 200 ms for a leader and 500 ms
+//!   in all); messages wait. Here `timeout n1` is whatever n1 waits for next, its clients' too;
 //! - `settle [clients]`, and so with any event: of what follows, only what clients say and hear;
-//! - `crash n1 torn=N`: of the first write on its way that is not durable, N bytes reached the disk.
+//! - `crash n1 torn=N`: of the first write on its way that is not durable, N bytes reached the
+//!   disk.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 

@@ -1,8 +1,8 @@
 //! What a process does: rounds.
 //!
-//! A round takes all inputs that wait, then does all their outputs at once. A round keeps the process
-//! busy for a moment; what comes meanwhile waits for the next one, so that a busy process gathers.
-//! The disk takes everything that is queued, appends it all, and syncs once.
+//! A round takes all inputs that wait, then does all their outputs at once. A round keeps the
+//! process busy for a moment; what comes meanwhile waits for the next one, so that a busy process
+//! gathers. The disk takes everything that is queued, appends it all, and syncs once.
 
 use std::{mem, time::Duration};
 

@@ -2,8 +2,9 @@
 //! [`Call`]. A new call is that file, its messages in `proto`, and a line in the list below.
 //!
 //! # Where a request is checked
-//! A replica checks a request before it proposes it, which saves a useless proposal. The gate is the
-//! store: it checks each command again as it applies it, since other nodes may propose anything.
+//! A replica checks a request before it proposes it, which saves a useless proposal. The gate is
+//! the store: it checks each command again as it applies it, since other nodes may propose
+//! anything.
 
 mod delete_range;
 mod put;
@@ -22,8 +23,8 @@ pub(super) trait Call: Message {
     /// What the client gets.
     type Response;
 
-    /// What makes it malformed, whatever the state: etcd's checks (`v3rpc/key.go`), in etcd's order.
-    /// An inverted range is well-formed and empty, as in etcd.
+    /// What makes it malformed, whatever the state: etcd's checks (`v3rpc/key.go`), in etcd's
+    /// order. An inverted range is well-formed and empty, as in etcd.
     fn check(&self) -> Result<(), Error>;
 
     /// Whether it writes nothing, whatever the state. Then it is never replicated.
@@ -41,12 +42,13 @@ pub(super) trait Call: Message {
         Err(Error::NotARead)
     }
 
-    /// Applies a well-formed request, and notes the changes in `effects`. An error has changed nothing.
+    /// Applies a well-formed request, and notes the changes in `effects`. An error has changed
+    /// nothing.
     fn apply(&self, history: &mut History, effects: &mut Vec<u8>) -> Result<Self::Response, Error>;
 }
 
-/// Requests and responses of all calls, and what is asked of each. Those in `commands` have a variant
-/// of the same name in [`command::Request`].
+/// Requests and responses of all calls, and what is asked of each. Those in `commands` have a
+/// variant of the same name in [`command::Request`].
 macro_rules! calls {
     (
         reads { $($(#[$read_doc:meta])* $read:ident: $read_request:ident => $read_response:ident;)* }
