@@ -72,10 +72,10 @@ fn far_apart() -> Plan {
 
 /// A few runs of it take longer than a second: much load, then the kill.
 fn slow() -> Plan {
-    let mut slow = Plan { time: Duration::from_secs(30), ..far_apart() };
-    slow.load.rate = 200;
+    let mut slow = Plan { time: Duration::from_secs(120), ..far_apart() };
+    slow.load.rate = 400;
     slow.faults.truncate(1);
-    slow.faults[0].at = Duration::from_secs(28);
+    slow.faults[0].at = Duration::from_secs(118);
     slow
 }
 

@@ -185,6 +185,7 @@ impl Cluster {
             let value = self.requests.to_string().into();
             Request::Put(etcd::PutRequest { key, value, ..Default::default() })
         };
+        let request = Box::new(request);
         self.handle(at, Input::Request { id: self.requests, request, session: None });
     }
 

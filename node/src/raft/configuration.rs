@@ -117,11 +117,13 @@ impl Configuration {
     }
 
     /// Whether a node votes.
+    #[inline]
     pub fn is_voter(&self, id: NodeId) -> bool {
         self.incoming.contains(&id) || self.outgoing.contains(&id)
     }
 
     /// Whether a node is a voter or a learner.
+    #[inline]
     pub fn contains(&self, id: NodeId) -> bool {
         self.is_voter(id) || self.learners.contains(&id)
     }

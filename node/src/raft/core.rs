@@ -109,7 +109,7 @@ impl Core {
     /// The last entry of the present log that the disk is known to hold.
     pub(super) fn durable_index(&self) -> Index {
         if self.has(Mutant::AcknowledgesBeforeSync) {
-            self.log.last().index
+            self.log.last_index()
         } else {
             self.durability.index
         }
@@ -171,6 +171,11 @@ impl Core {
         }
     }
 
+    /// How many messages wait until term and vote are durable.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Sends what waited for term and vote, if they are durable now.
     pub(super) fn release_held(&mut self, fx: &mut Effects) {
         if self.settled() {
@@ -220,7 +225,8 @@ impl Core {
         fx: &mut Effects,
     ) {
         let prev = self.log.last();
-        let mut added = Vec::new();
+        let entries = entries.into_iter();
+        let mut added = Vec::with_capacity(entries.size_hint().0);
         for (term, kind, payload) in entries {
             let entry = Entry::after(self.log.last(), term, kind, payload);
             added.push((entry.term, entry.hash));

@@ -64,7 +64,7 @@ impl Follower {
                 self.verified = self.verified.max(last);
                 // Never past what this leader is known to share with us: later entries may be
                 // leftovers of earlier terms.
-                let own_end = core.has(Mutant::CommitsUnverified).then(|| core.log.last().index);
+                let own_end = core.has(Mutant::CommitsUnverified).then(|| core.log.last_index());
                 let commit = append.commit.min(own_end.unwrap_or(self.verified));
                 let back = core.has(Mutant::CommitGoesBack) && commit < core.commit;
                 if commit > core.commit || back {
@@ -110,7 +110,7 @@ impl Follower {
             Err(Missing::PastEnd) => {
                 return AppendOutcome::Conflict(Conflict {
                     term: 0,
-                    index: core.log.last().index + 1,
+                    index: core.log.last_index() + 1,
                 });
             }
             Ok(term) if term != prev_term => {
@@ -134,7 +134,7 @@ impl Follower {
         let keep = prev_index + known as u64;
         let added = known < entries.len();
         if added {
-            if keep < core.log.last().index {
+            if keep < core.log.last_index() {
                 // Two logs of correct nodes agree on all that is committed, and in one term on
                 // all that its leader sent: the sender is no correct node.
                 if keep < core.commit.max(self.verified) {

@@ -31,7 +31,7 @@ pub(super) struct Leader {
 impl Leader {
     /// Begins the term with a no-op.
     pub(super) fn begin(core: &mut Core, now: Duration, fx: &mut Effects) -> Self {
-        let last = core.log.last().index;
+        let last = core.log.last_index();
         let uncommitted = core.log.tail(core.commit + 1).iter().map(|e| e.payload.len()).sum();
         let followers = core.configuration.members().filter(|id| *id != core.id());
         let mut leader = Self {
@@ -87,7 +87,7 @@ impl Leader {
         }
         let known = progress.matched;
         match result {
-            Ok(matched) if matched <= core.log.last().index => progress.accepted(matched),
+            Ok(matched) if matched <= core.log.last_index() => progress.accepted(matched),
             Ok(_) => return,
             Err(conflict) => progress.refused(conflict, &core.log),
         }
@@ -208,7 +208,7 @@ fn send_entries(
     round: u64,
     fx: &mut Effects,
 ) {
-    let (base, last) = (core.log.base().index, core.log.last().index);
+    let (base, last) = (core.log.base().index, core.log.last_index());
     // What it lacks up to the base, only a snapshot could give it.
     while progress.next > base
         && progress.next <= last

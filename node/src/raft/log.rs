@@ -49,6 +49,11 @@ impl Log {
         self.entries.last().map_or(self.base, Entry::position)
     }
 
+    /// Index of the last entry; 0 if there is none.
+    pub(super) fn last_index(&self) -> Index {
+        self.base.index + self.entries.len() as Index
+    }
+
     /// The place of the entry at `index`; all zero for index 0. The base is still known.
     pub(super) fn position(&self, index: Index) -> Result<Position, Missing> {
         if index == self.base.index { Ok(self.base) } else { self.get(index).map(Entry::position) }
@@ -81,7 +86,7 @@ impl Log {
     /// The entries from `from`, which must not be compacted, to the end.
     pub(super) fn tail(&self, from: Index) -> &[Entry] {
         assert!(
-            from > self.base.index && from <= self.last().index + 1,
+            from > self.base.index && from <= self.last_index() + 1,
             "no entries from {from} on to read: the log is what follows {} up to {}",
             self.base.index,
             self.last().index

@@ -122,6 +122,11 @@ impl Raft {
         self.core.settled()
     }
 
+    /// How many messages wait until they are. They are the first to leave then.
+    pub fn held(&self) -> usize {
+        self.core.held()
+    }
+
     /// When [`Raft::tick`] has something to do.
     pub fn deadline(&self) -> Duration {
         self.core.deadline
@@ -138,10 +143,15 @@ impl Raft {
     }
 
     /// Looks at the time.
+    #[inline]
     pub fn tick(&mut self, now: Duration, fx: &mut Effects) {
-        if now < self.deadline() {
-            return;
+        if now >= self.deadline() {
+            self.time_out(now, fx);
         }
+    }
+
+    /// The election timeout, or a leader's heartbeat interval, is over.
+    fn time_out(&mut self, now: Duration, fx: &mut Effects) {
         match &mut self.state {
             State::Leader(leader) => leader.heartbeat(&mut self.core, now, fx),
             _ if self.core.configuration.is_voter(self.core.id()) => self.campaign(now, fx),
@@ -161,6 +171,7 @@ impl Raft {
 
     /// Takes note of a peer's term, as it came with a message of the caller's. False if it can come
     /// from no correct peer: the message should be ignored.
+    #[inline]
     pub fn observe(&mut self, now: Duration, from: NodeId, term: Term, fx: &mut Effects) -> bool {
         let peer = from != self.core.id() && self.core.configuration.contains(from);
         let plausible = peer && (1..TERM_MAX).contains(&term);
@@ -233,17 +244,20 @@ impl Raft {
 
     /// What is to be written and was not handed out yet; the write gets the number `id`, greater
     /// than all before it.
+    #[inline]
     pub fn stage(&mut self, id: u64) -> Option<Staged<'_>> {
+        let Core { log, durability, .. } = &self.core;
+        let changed = self.core.hard_state() != durability.staged_hard_state;
+        (changed || log.last_index() > durability.staged).then(|| self.stage_all(id, changed))
+    }
+
+    fn stage_all(&mut self, id: u64, changed: bool) -> Staged<'_> {
         let core = &mut self.core;
         let hard_state = core.hard_state();
-        let (from, last) = (core.durability.staged + 1, core.log.last().index);
-        let changed = hard_state != core.durability.staged_hard_state;
-        if !changed && from > last {
-            return None;
-        }
+        let (from, last) = (core.durability.staged + 1, core.log.last_index());
         core.durability.stage(id, hard_state, last);
         let hard_state = changed.then_some(hard_state);
-        Some(Staged { hard_state, entries: core.log.tail(from) })
+        Staged { hard_state, entries: core.log.tail(from) }
     }
 
     /// Write `id`, and all before it, is durable.
@@ -309,7 +323,7 @@ impl Raft {
             }
             Body::Append { round, .. } => {
                 let result =
-                    Err(super::Conflict { term: 0, index: self.core.log.last().index + 1 });
+                    Err(super::Conflict { term: 0, index: self.core.log.last_index() + 1 });
                 // This node follows no leader by that. Should the sender come to lead the present
                 // term, its rounds begin from 1 again, and the echo of an old round would confirm
                 // new reads.

@@ -52,16 +52,29 @@ impl Outputs {
     /// What the host cannot do: the node must stop.
     #[must_use = "the replica must be given these inputs"]
     pub fn perform<H: Host>(&mut self, host: &mut H) -> Result<Vec<Input>, H::Error> {
-        host.trace(self.trace.drain(..))?;
-        host.write(self.write.take())?;
-        let dropped = self.messages.drain(..).filter_map(|message| host.send(message));
-        let mut inputs: Vec<_> = dropped.filter_map(refusal).map(Input::Message).collect();
-        for (request, result) in self.replies.drain(..) {
-            host.reply(request, result);
+        // Most inputs lead to little: a list that is empty need not be drained.
+        if !self.trace.is_empty() {
+            host.trace(self.trace.drain(..))?;
         }
-        for (subscription, notice) in self.notices.drain(..) {
-            if !host.notify(subscription, notice) {
-                inputs.push(Input::Unsubscribe(subscription));
+        host.write(self.write.take())?;
+        let mut inputs = Vec::new();
+        if !self.messages.is_empty() {
+            for message in self.messages.drain(..) {
+                if let Some(dropped) = host.send(message) {
+                    inputs.extend(refusal(dropped).map(Input::Message));
+                }
+            }
+        }
+        if !self.replies.is_empty() {
+            for (request, result) in self.replies.drain(..) {
+                host.reply(request, result);
+            }
+        }
+        if !self.notices.is_empty() {
+            for (subscription, notice) in self.notices.drain(..) {
+                if !host.notify(subscription, notice) {
+                    inputs.push(Input::Unsubscribe(subscription));
+                }
             }
         }
         Ok(inputs)

@@ -35,6 +35,8 @@ const CLOCK_MAX: u64 = 1 << 62;
 #[derive(Debug)]
 pub struct Replica {
     config: Config,
+    /// How long a request waits for a leader to be known.
+    leader_wait: Time,
     boot: u64,
     raft: Raft,
     store: Store,
@@ -51,10 +53,12 @@ pub struct Replica {
     clock: u64,
     now: Time,
     random: ChaCha8Rng,
-    /// Messages that leave with the present outputs; empty between inputs, kept for its memory.
-    outgoing: Vec<Message>,
-    /// Messages that wait until the term and the vote on which they depend are durable.
-    held: Vec<Message>,
+    /// Messages of the replica itself, each with how many of the core's leave before it. Empty
+    /// between inputs.
+    own: Vec<(usize, Message)>,
+    /// Messages of the replica itself that wait until term and vote are durable, each with how many
+    /// of the core's wait before it.
+    held: Vec<(usize, Message)>,
     /// Empty between inputs; kept for its memory.
     effects: Effects,
 }
@@ -109,9 +113,10 @@ impl Replica {
             clock: config.clock,
             now,
             random,
-            outgoing: Vec::new(),
+            own: Vec::new(),
             held: Vec::new(),
             effects,
+            leader_wait: (config.election_timeout * 2).min(config.limits.request_timeout),
             config,
         }
     }
@@ -125,8 +130,12 @@ impl Replica {
         // A driver whose clock steps back must not make timeouts run backwards.
         self.now = self.now.max(now);
         match input {
-            Input::Request { id, request, session } => self.request(id, request, session, outputs),
-            Input::Durable(id) => self.raft.durable(self.now, id, &mut self.effects),
+            Input::Request { id, request, session } => self.request(id, *request, session, outputs),
+            Input::Durable(id) => {
+                let sent = self.effects.messages.len();
+                self.raft.durable(self.now, id, &mut self.effects);
+                self.release_held(sent);
+            }
             Input::Message(message) => self.message(message, outputs),
             Input::Subscribe(id) => {
                 self.subscriptions.open(id);
@@ -146,7 +155,7 @@ impl Replica {
             return self.raft.deadline();
         }
         let limits = &self.config.limits;
-        let (wait, patience) = (self.leader_wait(), self.config.election_timeout);
+        let (wait, patience) = (self.leader_wait, self.config.election_timeout);
         let writes = self.writes.deadline(wait, limits.request_timeout);
         let reads = self.reads.deadline(self.leaderless, wait, patience, limits.request_timeout);
         writes.into_iter().chain(reads).fold(self.raft.deadline(), Time::min)
@@ -176,11 +185,6 @@ impl Replica {
     /// The store, for `HashKV`.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// How long a request waits for a leader to be known.
-    fn leader_wait(&self) -> Time {
-        (self.config.election_timeout * 2).min(self.config.limits.request_timeout)
     }
 
     fn request(
@@ -286,7 +290,7 @@ impl Replica {
         if self.writes.is_empty() && self.reads.is_empty() {
             return;
         }
-        let (wait, timeout) = (self.leader_wait(), self.config.limits.request_timeout);
+        let (wait, timeout) = (self.leader_wait, self.config.limits.request_timeout);
         self.writes.expire(self.now, wait, timeout, &mut outputs.replies);
         self.reads.expire(self.now, self.leaderless, wait, timeout, &mut outputs.replies);
     }
@@ -319,7 +323,9 @@ impl Replica {
     }
 
     fn ask_for_reads(&mut self) {
-        self.take_read_answers();
+        if !self.effects.reads.is_empty() {
+            self.take_read_answers();
+        }
         if self.reads.is_empty() {
             return;
         }
@@ -415,35 +421,54 @@ impl Replica {
     /// Sends a message after all that the core has sent so far; at once, or as soon as term and
     /// vote are durable.
     fn send(&mut self, to: NodeId, body: Body) {
-        self.collect();
         let (from, term) = (self.config.id, self.raft.term());
         let message = Message { from, to, term, clock: 0, body };
-        if self.raft.settled() { &mut self.outgoing } else { &mut self.held }.push(message);
+        if self.raft.settled() {
+            self.own.push((self.effects.messages.len(), message));
+        } else {
+            self.held.push((self.raft.held(), message));
+        }
     }
 
-    /// Gathers what the core sends, and then what waited for the disk. Their clocks come last.
-    fn collect(&mut self) {
-        for raft::Message { from, to, term, body } in self.effects.messages.drain(..) {
-            self.outgoing.push(Message { from, to, term, clock: 0, body: Body::Raft(body) });
-        }
-        if !self.held.is_empty() && self.raft.settled() {
-            // Those of an earlier term would be ignored by their receivers.
+    /// Sends what waited for term and vote, if they are durable now, among what the core has sent
+    /// of its own after the first `sent` messages. What is of an earlier term would be ignored by
+    /// its receiver.
+    fn release_held(&mut self, sent: usize) {
+        if self.raft.settled() {
             let term = self.raft.term();
-            self.outgoing.extend(self.held.drain(..).filter(|message| message.term == term));
+            let present = self.held.drain(..).filter(|(_, message)| message.term == term);
+            self.own.extend(present.map(|(after, message)| (sent + after, message)));
         }
     }
 
-    /// Moves the core's effects to the outputs, with their clocks.
+    /// Moves the core's effects and the replica's own messages to the outputs, with their clocks.
     fn emit(&mut self, outputs: &mut Outputs) {
-        for event in self.effects.trace.drain(..) {
-            self.clock += 1;
-            outputs.trace.push((self.clock, event));
+        if !self.effects.trace.is_empty() {
+            for event in self.effects.trace.drain(..) {
+                self.clock += 1;
+                outputs.trace.push((self.clock, event));
+            }
         }
-        self.collect();
-        for mut message in self.outgoing.drain(..) {
-            message.clock = self.clock;
-            outbox::push(&mut outputs.messages, message, self.config.limits.append_bytes);
+        if self.effects.messages.is_empty() && self.own.is_empty() {
+            return;
         }
+        let (clock, append_bytes) = (self.clock, self.config.limits.append_bytes);
+        let core = self.effects.messages.drain(..).map(|message| {
+            let raft::Message { from, to, term, body } = message;
+            Message { from, to, term, clock, body: Body::Raft(body) }
+        });
+        let mut leave = |message| outbox::push(&mut outputs.messages, message, append_bytes);
+        if self.own.is_empty() {
+            return core.for_each(leave);
+        }
+        let mut own = self.own.drain(..).peekable();
+        for (sent, message) in core.enumerate() {
+            while let Some((_, message)) = own.next_if(|(after, _)| *after <= sent) {
+                leave(Message { clock, ..message });
+            }
+            leave(message);
+        }
+        own.for_each(|(_, message)| leave(Message { clock, ..message }));
     }
 }
 

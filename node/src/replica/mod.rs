@@ -125,8 +125,8 @@ pub enum Input {
     Request {
         /// Names the request in the reply.
         id: RequestId,
-        /// The request.
-        request: Request,
+        /// The request; in a box, so that the many other inputs are small.
+        request: Box<Request>,
         /// For exactly-once retries (dissertation 6.3).
         session: Option<proto::peer::Session>,
     },

@@ -258,7 +258,7 @@ impl Driver {
                 self.last_request += 1;
                 let id = self.last_request;
                 self.shell.replies.insert(id, reply);
-                self.take(Input::Request { id, request, session });
+                self.take(Input::Request { id, request: Box::new(request), session });
             }
             Ask::Subscribe { notices } => {
                 self.last_subscription += 1;

@@ -448,6 +448,7 @@ impl World {
                 ..Default::default()
             }),
         };
+        let request = Box::new(request);
         self.input(node, Input::Request { id, request, session: None });
     }
 

@@ -116,7 +116,7 @@ impl World {
                 self.last_client += 1;
                 let client = self.last_client;
                 tell(&mut self.out, format_args!("client {client} → n{id}: {words}"));
-                self.input(id, Input::Request { id: client, request, session })?;
+                self.input(id, Input::Request { id: client, request: Box::new(request), session })?;
             }
             "subscribe" => {
                 let id = node(args.next_pos().ok_or("to which node?")?)?;

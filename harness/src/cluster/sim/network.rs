@@ -176,6 +176,10 @@ impl Troubles {
 
     /// The faults that waited for a message on this link, and do no longer.
     pub(super) fn awaited(&mut self, link: Link) -> Vec<FaultId> {
+        // Most of the time there is none.
+        if self.resets.0.is_empty() {
+            return Vec::new();
+        }
         self.resets.0.extract_if(.., |(_, links)| links.contains(&link)).map(|(id, _)| id).collect()
     }
 
@@ -189,6 +193,9 @@ impl Troubles {
     /// that is lost, those that lose it.
     pub(super) fn fate(&mut self, link: Link, rng: &mut impl Rng) -> Fate {
         let mut fate = Fate::default();
+        if self.in_force.0.is_empty() {
+            return fate;
+        }
         // Nothing else happens to a message that is lost.
         for lossy in [true, false] {
             let is_now = |it: &&mut Trouble| (it.how == NetworkTrouble::Lossy) == lossy;

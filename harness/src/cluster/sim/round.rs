@@ -4,21 +4,22 @@
 //! process busy for a moment; what comes meanwhile waits for the next one, so that a busy process
 //! gathers. The disk takes everything that is queued, appends it all, and syncs once.
 
-use std::{mem, time::Duration};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use node::{
     kv::Response,
     replica::{self, Host, Input, Message, RequestId, WriteId},
-    storage::Record,
+    storage::{Record, Wal},
 };
 use proto::trace;
 use rand::RngExt;
 
 use super::{
+    disk::SimulatedDisk,
     network::{Fate, between},
     observe::{Happening, Loss, MessageId},
     process::{Fatal, Running, Syncing, by_node},
-    queue::{Event, Moment, News, Work},
+    queue::{ClientId, Event, Moment, News, Work},
     world::World,
 };
 use crate::nemesis::{Link, NodeId};
@@ -26,11 +27,21 @@ use crate::nemesis::{Link, NodeId};
 /// How long a round keeps a process busy.
 const ROUND: Duration = Duration::from_micros(20);
 
-/// The world as a process reaches it.
+/// The world as a process reaches it, and what of the process its outputs change.
 struct Hands<'a, 'w> {
     node: NodeId,
-    running: &'a mut Running,
+    boot: u64,
+    lines: &'a mut u64,
+    disk: Writing<'a>,
+    requests: &'a mut BTreeMap<RequestId, (ClientId, u64)>,
     world: &'a mut World<'w>,
+}
+
+/// A process's log, what waits for its disk, and what the disk is at work with.
+struct Writing<'a> {
+    wal: &'a mut Wal<SimulatedDisk>,
+    queued: &'a mut Vec<(WriteId, Vec<Record>)>,
+    syncing: &'a mut Option<Syncing>,
 }
 
 impl Host for Hands<'_, '_> {
@@ -38,16 +49,23 @@ impl Host for Hands<'_, '_> {
 
     fn trace(&mut self, lines: impl Iterator<Item = (u64, trace::Event)>) -> Result<(), Fatal> {
         for (clock, event) in lines {
-            let line = (self.running.boot, self.running.lines);
-            self.world.trace(self.node, line, clock, event);
-            self.running.lines += 1;
+            self.world.trace(self.node, (self.boot, *self.lines), clock, event);
+            *self.lines += 1;
         }
         Ok(())
     }
 
     fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Fatal> {
-        self.running.queued.extend(write);
-        self.world.write(self.node, self.running)
+        if let Some(write) = write {
+            self.disk.queued.push(write);
+        }
+        match self.disk.queued.last() {
+            // One sync at a time; the next one takes all that waits.
+            Some((last, _)) if self.disk.syncing.is_none() => {
+                self.world.write(self.node, *last, &mut self.disk)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn send(&mut self, message: Message) -> Option<Message> {
@@ -55,7 +73,7 @@ impl Host for Hands<'_, '_> {
     }
 
     fn reply(&mut self, request: RequestId, result: Result<Response, replica::Error>) {
-        if let Some((client, token)) = self.running.requests.remove(&request) {
+        if let Some((client, token)) = self.requests.remove(&request) {
             self.world.tell(client, token, News::Answer(Box::new(result)));
         }
     }
@@ -131,7 +149,7 @@ impl World<'_> {
                     running.last_request += 1;
                     let id = running.last_request;
                     running.requests.insert(id, (client, token));
-                    Input::Request { id, request: *request, session: None }
+                    Input::Request { id, request, session: None }
                 }
                 Work::Synced => {
                     by_node(|| running.wal.sync())?;
@@ -162,9 +180,10 @@ impl World<'_> {
         }
         // A leader says nothing to most acknowledgements.
         while !running.outputs.is_empty() || !running.queued.is_empty() {
-            let mut outputs = mem::take(&mut running.outputs);
-            let inputs = outputs.perform(&mut Hands { node: id, running, world: self })?;
-            running.outputs = outputs;
+            let Running { outputs, boot, lines, wal, queued, syncing, requests, .. } = running;
+            let disk = Writing { wal, queued, syncing };
+            let mut hands = Hands { node: id, boot: *boot, lines, disk, requests, world: self };
+            let inputs = outputs.perform(&mut hands)?;
             if inputs.is_empty() {
                 break;
             }
@@ -175,18 +194,14 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The disk takes what is queued, unless it is at work.
-    fn write(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
-        let Some((last, _)) = running.queued.last() else { return Ok(()) };
-        if running.syncing.is_some() {
-            return Ok(());
+    /// The disk takes what is queued, up to `write`, and begins to sync.
+    fn write(&mut self, id: NodeId, write: WriteId, disk: &mut Writing<'_>) -> Result<(), Fatal> {
+        let Writing { wal, queued, syncing } = disk;
+        let size = wal.size();
+        for (_, records) in queued.drain(..) {
+            by_node(|| wal.append(&records))?;
         }
-        let write = *last;
-        let size = running.wal.size();
-        for (_, records) in running.queued.drain(..) {
-            by_node(|| running.wal.append(&records))?;
-        }
-        if running.wal.size() > size {
+        if wal.size() > size {
             self.watch.see(self.now, Happening::Rolled { node: id });
         }
         let (incarnation, slowed) = (self.process(id).incarnation, self.process(id).slowed);
@@ -197,7 +212,7 @@ impl World<'_> {
         if let Some((_, most)) = slowed {
             took += between(&mut self.rng, most / 4, most);
         }
-        running.syncing = Some(Syncing { write, took, slowed: slowed.map(|(fault, _)| fault) });
+        **syncing = Some(Syncing { write, took, slowed: slowed.map(|(fault, _)| fault) });
         let slow = slow || slowed.is_some();
         self.watch.see(self.now, Happening::Syncing { node: id, takes: took, slow });
         self.queue.push(self.now + took, Event::Synced { node: id, incarnation });
