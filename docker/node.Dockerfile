@@ -17,7 +17,9 @@ RUN mkdir -p checker/src docker/packages/src harness/src \
         harness/src/lib.rs harness/src/main.rs
 COPY proto proto
 COPY node node
-RUN cargo build --release --package node --bin raft-node \
+# Empty, or `mutants` for an image of the node with known bugs.
+ARG FEATURES=
+RUN cargo build --release --package node --bin raft-node ${FEATURES:+--features ${FEATURES}} \
     && cp target/release/raft-node /raft-node
 
 FROM ${BASE} AS run

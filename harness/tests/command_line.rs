@@ -239,6 +239,7 @@ fn a_normal_build_has_no_mutants_and_says_how_to_get_them() {
     let sentence = "this build has no mutants: cargo run --release --features mutants -- mutants";
     expect(&["mutants"], 64, sentence);
     expect(&["mutants", "--only", "forgets-vote", "--starts", "3"], 64, sentence);
+    expect(&["sim", "--seeds", "0..1", "--mutant", "forgets-vote:n2"], 64, sentence);
     let binary = std::fs::read(env!("CARGO_BIN_EXE_harness")).unwrap();
     let binary = String::from_utf8_lossy(&binary);
     let has = |text: &str| binary.contains(text);

@@ -51,7 +51,7 @@ async fn becomes_whole(nodes: &[(NodeId, Node)], limit: Duration) -> Duration {
 #[tokio::test]
 async fn a_cut_of_a_minute_is_over_within_two_seconds() {
     let Some(docker) = common::docker("the time a long cut takes to heal").await else { return };
-    let images = images::ensure(&docker, images::Source::Auto, &|_| {}).await.unwrap();
+    let images = images::ensure(&docker, images::Source::Auto, false, &|_| {}).await.unwrap();
     let options = common::options("heal", 5);
     let cluster = Cluster::create(&docker, &images, &options).await.unwrap();
     for node in cluster.nodes() {

@@ -122,6 +122,13 @@ async fn both_dockerfiles_build_on_local_base_images() {
     let config = docker.inspect_image(node).await.unwrap().config.unwrap();
     assert_eq!(config.entrypoint.unwrap(), ["/usr/local/bin/raft-node"]);
     assert_eq!(config.labels.unwrap()[images::KIND], "node");
+
+    let mutant = "raft-lab-test/mutant:dockerfile";
+    dockerfile::build(&docker, &workspace, Kind::Mutant, mutant, &bases).await.unwrap();
+    let (code, text) = run(&docker, mutant, &["/usr/local/bin/raft-node"]).await;
+    assert_eq!((code, text.trim()), (0, "a mutant, by user 10001 in group 10001"));
+    let config = docker.inspect_image(mutant).await.unwrap().config.unwrap();
+    assert_eq!(config.labels.unwrap()[images::KIND], "mutant");
 }
 
 #[tokio::test]
@@ -198,13 +205,17 @@ async fn where_no_way_works_the_harness_ends_with_code_3_and_says_what_to_do() {
 async fn toolchain(docker: &Docker, base: &str) -> String {
     let cargo = r#"#!/bin/sh
 set -e
-[ "$*" = "build --release --package node --bin raft-node" ]
+case "$*" in
+    "build --release --package node --bin raft-node") kind=node ;;
+    "build --release --package node --bin raft-node --features mutants") kind=mutant ;;
+    *) exit 1 ;;
+esac
 for file in Cargo.lock node/src/main.rs proto/build.rs checker/src/lib.rs harness/Cargo.toml \
     docker/packages/src/lib.rs; do
     [ -f $file ]
 done
 mkdir -p target/release
-printf '#!/bin/sh\necho a node, by user $(id -u) in group $(id -g)\n' > target/release/raft-node
+printf '#!/bin/sh\necho a %s, by user $(id -u) in group $(id -g)\n' $kind > target/release/raft-node
 chmod 755 target/release/raft-node
 "#;
     let mut archive = tar::Builder::new(Vec::new());

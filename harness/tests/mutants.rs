@@ -12,7 +12,7 @@ use checker::{
 };
 use harness::{
     cluster::sim::simulate,
-    plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
+    plan::{self, ClusterKind, Load, PlacedMutant, Plan, Storage, Timings, World},
     run::simulation::{compare, keep},
     system::System,
     workload::{Workload, register},
@@ -37,7 +37,8 @@ fn plan(seed: u64, mutant: Option<Mutant>) -> Plan {
         storage: Storage::Durable,
         world: World::default(),
     };
-    Plan { mutant, ..Plan::generate(options).unwrap() }
+    let mutants = mutant.into_iter().map(PlacedMutant::everywhere).collect();
+    Plan { mutants, ..Plan::generate(options).unwrap() }
 }
 
 fn judge(plan: &Plan) -> Verdict {
@@ -98,17 +99,60 @@ fn a_kept_run_of_a_mutant_is_replayed_as_that_mutant() {
     let dir = tempfile::tempdir().unwrap();
     keep(dir.path(), &plan, &simulation, &[]).unwrap().1.unwrap();
     let kept = Plan::load(&dir.path().join("plan.json")).unwrap();
-    assert_eq!(kept.mutant, Some(Mutant::AcknowledgesBeforeSync));
+    assert_eq!(kept.mutants, plan.mutants);
     let again = simulate(&kept, &AtomicBool::new(false));
     let same = compare(dir.path(), &again.evidence).unwrap();
     assert!(same.whole && same.lines > 0, "{same:?}");
 }
 
+/// A plan of five nodes, of which some are mutants.
+fn some_wrong(seed: u64, placed: &[&str]) -> Plan {
+    let mutants = placed.iter().map(|text| text.parse().unwrap()).collect();
+    let plan = Plan { mutants, ..plan(seed, None) };
+    plan.validate().unwrap();
+    assert_eq!(plan.nodes, 5);
+    plan
+}
+
 #[test]
-fn containers_hold_no_mutants() {
-    let plan = Plan { cluster: ClusterKind::Docker, ..plan(1, Some(Mutant::ForgetsVote)) };
-    let error = plan.validate().unwrap_err().to_string();
-    assert!(error.contains("only simulated nodes can be mutants"), "{error}");
+fn one_wrong_node_among_four_correct_ones_is_convicted() {
+    for mutant in [Mutant::AcknowledgesBeforeSync, Mutant::VotesBeforeSync, Mutant::CommitGoesBack]
+    {
+        let placed = format!("{mutant}:n2");
+        let right = mutant.about().breaks;
+        let is_convicted = |seed| {
+            let verdict = judge(&some_wrong(seed, &[&placed]));
+            let rightly = violated(&verdict).iter().any(|name| right.contains(name));
+            rightly && verdict.summary.contains("n2")
+        };
+        assert!((0..40).any(is_convicted), "{placed} was not convicted in 40 seeds");
+    }
+}
+
+#[test]
+fn a_node_is_wrong_only_where_the_plan_says_so() {
+    let trace = |plan: &Plan| simulate(plan, &AtomicBool::new(false)).evidence.traces;
+    let correct = trace(&some_wrong(1, &[]));
+    assert!(trace(&some_wrong(1, &["slow-elections:n1,n2,n3,n4,n5"])) != correct);
+    let everywhere = trace(&some_wrong(1, &["slow-elections"]));
+    assert!(trace(&some_wrong(1, &["slow-elections:n5,n4,n3,n2,n1"])) == everywhere);
+    assert!(trace(&some_wrong(1, &["slow-elections:n1"])) != everywhere);
+    let mutants = vec!["forgets-vote:n6".parse().unwrap()];
+    let error = Plan { mutants, ..plan(1, None) }.validate().unwrap_err().to_string();
+    assert!(error.contains("`forgets-vote:n6` is on n6, and the cluster has 5 nodes"), "{error}");
+}
+
+#[test]
+fn nodes_with_different_bugs_are_replayed_byte_for_byte() {
+    let plan = some_wrong(3, &["acknowledges-before-sync:n2", "small-appends:n3,n4"]);
+    let simulation = simulate(&plan, &AtomicBool::new(false));
+    let dir = tempfile::tempdir().unwrap();
+    keep(dir.path(), &plan, &simulation, &[]).unwrap().1.unwrap();
+    let kept = Plan::load(&dir.path().join("plan.json")).unwrap();
+    assert_eq!(kept, plan);
+    let again = simulate(&kept, &AtomicBool::new(false));
+    let same = compare(dir.path(), &again.evidence).unwrap();
+    assert!(same.whole && same.lines > 0, "{same:?}");
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn bugs_that_were_mended_stay_away() {
 #[cfg(feature = "mutants")]
 #[test]
 fn each_plan_finds_its_bug_and_each_bug_that_was_mended_has_a_plan() {
+    use harness::plan::PlacedMutant;
     use node::mutants::Mutant;
 
     let plans = kept();
@@ -57,7 +58,7 @@ fn each_plan_finds_its_bug_and_each_bug_that_was_mended_has_a_plan() {
     assert_eq!(names, mended);
     for (name, plan) in plans {
         let mutant: Mutant = name.parse().expect("it is the name of a mutant");
-        let verdict = judge(&Plan { mutant: Some(mutant), ..plan });
+        let verdict = judge(&Plan { mutants: vec![PlacedMutant::everywhere(mutant)], ..plan });
         let violated = |breaks: &&&str| {
             let mut properties = verdict.properties.iter();
             properties.any(|p| p.outcome == Outcome::Violated && p.name == **breaks)

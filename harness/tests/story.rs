@@ -29,7 +29,7 @@ use harness::{
         script::{Script, Step},
     },
 };
-use node::raft::{Body, Message};
+use node::{raft::Body as Raft, replica::Message};
 use proto::trace::{Event, Record};
 
 fn plan(nodes: u64, seed: u64) -> Plan {
@@ -336,8 +336,8 @@ fn a_story_says_who_stands_by_itself_and_who_was_told_of_a_term() {
     };
     let record =
         |term| Record { node: 2, boot: 1, seq: 0, clock: 0, time: 0, event: Event::Term { term } };
-    let ask = Body::RequestVote { last_index: 0, last_term: 0 };
-    let message = Message { from: 1, to: 2, term: 4, clock: 0, body: ask };
+    let ask = Raft::RequestVote { last_index: 0, last_term: 0 };
+    let message = Message { from: 1, to: 2, term: 4, clock: 0, body: ask.into() };
     see(&[SimEvent::Timer { node: 2 }, SimEvent::Step(&record(3))]);
     // It wakes up for the time, and finds a message that waited.
     see(&[

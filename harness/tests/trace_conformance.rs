@@ -4,7 +4,7 @@
 //! was not synced. Nothing that the node does may be called a violation: a false alarm here is a
 //! bug of one of the two.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use checker::{
     evidence::Run,
@@ -12,9 +12,9 @@ use checker::{
     verdict::{Outcome, Property},
 };
 use node::{
-    kv::Request,
-    raft::Message,
-    replica::{Config, Input, Limits, Outputs, Replica, WriteId},
+    kv::{Request, Response},
+    mutants::Mutants,
+    replica::{self, Config, Host, Input, Limits, Message, Outputs, Replica, RequestId, WriteId},
     storage,
 };
 use proto::{
@@ -51,13 +51,12 @@ impl Disk {
         for record in &self.synced {
             match record {
                 storage::Record::Boot(boot) => recovered.boot = boot + 1,
-                storage::Record::HardState { term, vote } => {
-                    (recovered.term, recovered.vote) = (*term, *vote);
-                }
+                storage::Record::HardState(hard_state) => recovered.state.hard_state = *hard_state,
                 storage::Record::Entry(entry) => {
-                    recovered.entries.truncate(entry.index as usize - 1);
-                    recovered.entries.push(entry.clone());
+                    recovered.state.entries.truncate(entry.index as usize - 1);
+                    recovered.state.entries.push(entry.clone());
                 }
+                storage::Record::Snapshot(_) => panic!("no node takes snapshots yet"),
             }
         }
         self.synced.push(storage::Record::Boot(recovered.boot));
@@ -89,6 +88,7 @@ const LIMITS: Limits = Limits {
     append_bytes: 200,
     append_window: 4,
     request_timeout: Duration::from_secs(1),
+    subscription_changes: 1000,
 };
 
 impl Cluster {
@@ -121,6 +121,7 @@ impl Cluster {
             heartbeat_interval: Duration::from_millis(20),
             seed: self.random.random_range(0..u64::MAX),
             limits: LIMITS,
+            mutants: Mutants::NONE,
         };
         member.replica = Some(Replica::new(config, member.disk.recover(), self.now));
     }
@@ -131,24 +132,8 @@ impl Cluster {
         let Some(replica) = &mut member.replica else { return };
         let mut outputs = Outputs::default();
         replica.handle(now, input, &mut outputs);
-        let (node, boot) = (member.id, replica.status().boot);
-        for (clock, event) in outputs.trace {
-            let fresh = matches!(event, Event::Started { .. });
-            let seq = member.trace.last().map_or(0, |last| if fresh { 0 } else { last.seq + 1 });
-            let time = now.as_nanos() as u64;
-            member.trace.push(Record { node, boot, seq, clock, time, event });
-        }
-        member.disk.queued.extend(outputs.write);
-        let cut = member.cut > now;
-        for message in outputs.messages {
-            let delay = Duration::from_micros(self.random.random_range(200..15_000));
-            if !cut && self.random.random_range(0..20) > 0 {
-                if self.random.random_range(0..20) == 0 {
-                    self.network.push((now + delay * 3, message.clone()));
-                }
-                self.network.push((now + delay, message));
-            }
-        }
+        let boot = replica.status().boot;
+        let Ok(_nothing) = outputs.perform(&mut Hands { cluster: self, at, boot });
     }
 
     /// One millisecond.
@@ -200,6 +185,7 @@ impl Cluster {
             let value = self.requests.to_string().into();
             Request::Put(etcd::PutRequest { key, value, ..Default::default() })
         };
+        let request = Box::new(request);
         self.handle(at, Input::Request { id: self.requests, request, session: None });
     }
 
@@ -209,6 +195,47 @@ impl Cluster {
         }
         self.members.into_iter().map(|member| member.trace).collect()
     }
+}
+
+/// The cluster as one member reaches it.
+struct Hands<'a> {
+    cluster: &'a mut Cluster,
+    at: usize,
+    boot: u64,
+}
+
+impl Host for Hands<'_> {
+    type Error = Infallible;
+
+    fn trace(&mut self, lines: impl Iterator<Item = (u64, Event)>) -> Result<(), Infallible> {
+        let time = self.cluster.now.as_nanos() as u64;
+        let member = &mut self.cluster.members[self.at];
+        for (clock, event) in lines {
+            let fresh = matches!(event, Event::Started { .. });
+            let seq = member.trace.last().map_or(0, |last| if fresh { 0 } else { last.seq + 1 });
+            member.trace.push(Record { node: member.id, boot: self.boot, seq, clock, time, event });
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, write: Option<(WriteId, Vec<storage::Record>)>) -> Result<(), Infallible> {
+        self.cluster.members[self.at].disk.queued.extend(write);
+        Ok(())
+    }
+
+    fn send(&mut self, message: Message) -> Option<Message> {
+        let Cluster { now, members, network, random, .. } = &mut *self.cluster;
+        let delay = Duration::from_micros(random.random_range(200..15_000));
+        if members[self.at].cut <= *now && random.random_range(0..20) > 0 {
+            if random.random_range(0..20) == 0 {
+                network.push((*now + delay * 3, message.clone()));
+            }
+            network.push((*now + delay, message));
+        }
+        None
+    }
+
+    fn reply(&mut self, _: RequestId, _: Result<Response, replica::Error>) {}
 }
 
 fn check(traces: &[Vec<Record>]) -> Vec<Property> {

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use node::{
-    raft::{Entry, Position},
+    raft::{Entry, EntryKind, Position},
     storage::{FileDisk, Identity, Record, Wal},
 };
 
@@ -84,7 +84,8 @@ fn raw_syncs(
 
 fn entries(from: &mut Position, count: usize) -> Vec<Record> {
     let entry = |_| {
-        let entry = Entry::after(*from, 1, Bytes::from_static(&[7; PAYLOAD_BYTES]));
+        let payload = Bytes::from_static(&[7; PAYLOAD_BYTES]);
+        let entry = Entry::after(*from, 1, EntryKind::Normal, payload);
         *from = entry.position();
         Record::Entry(entry)
     };
@@ -113,7 +114,7 @@ fn recovery(path: &Path) -> Result<(Duration, u64)> {
     let start = Instant::now();
     let (_, recovered) = Wal::open(FileDisk::open(path)?, IDENTITY)?;
     let elapsed = start.elapsed();
-    match recovered.entries.len() {
+    match recovered.state.entries.len() {
         RECOVERED_ENTRIES => Ok((elapsed, bytes)),
         other => Err(format!("recovered {other} of {RECOVERED_ENTRIES} entries").into()),
     }

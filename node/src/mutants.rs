@@ -1,32 +1,33 @@
 //! Known bugs, put back on purpose: a test of the test.
 //!
-//! A *mutant* is this node with a bug that a real implementation of Raft shipped, with one that it had
-//! itself until campaigns found it (a *mended* one), or with a change that breaks nothing (an
-//! *equivalent* one, which must never be reported). Each is a line at its place in the code that asks
-//! [`mutant`]; an assertion that would stop the bug gives way to it. What a mutant traces is what it
-//! does: no mutant lies.
+//! A *mutant* is this node with a bug that a real implementation of Raft shipped, with one that it
+//! had itself until campaigns found it (a *mended* one), or with a change that breaks nothing (an
+//! *equivalent* one, which must never be reported). Each is a line at its place in the code that
+//! asks the [`Mutants`] of the node's configuration; an assertion that would stop the bug gives way
+//! to it. What a mutant traces is what it does: no mutant lies. Nodes of one process may be
+//! different mutants.
 //!
-//! Only the cargo feature `mutants` makes them real. Without it [`mutant`] is a constant false,
-//! the compiler removes what depends on it, and [`Chosen`] has no values.
+//! Only the cargo feature `mutants` makes them real. Without it [`Mutants`] is always empty, the
+//! compiler removes what depends on it, and [`Chosen`] has no values.
 //!
 //! - here: the list, and the question that the code asks;
-//! - `table`, with the feature alone: names, sources, what each breaks, and how one is chosen.
+//! - `table`, with the feature alone: names, sources, and what each breaks.
 
 #[cfg(feature = "mutants")]
 mod table;
 
 #[cfg(feature = "mutants")]
-pub use table::{About, Choice, choose};
+pub use table::About;
 
-/// What to do instead, for whoever asks a build for mutants that has none.
+/// What to do, if a build without mutants is asked for one.
 pub const NONE_HERE: &str =
     "this build has no mutants: cargo run --release --features mutants -- mutants";
 
-/// The bugs, in the order of their rows in the table, those that this node once had, then the changes
-/// that are none.
+/// The bugs, in the order of their rows in the table, those that this node once had, then the
+/// changes that are none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "mutants", derive(Debug))]
-#[cfg_attr(not(feature = "mutants"), allow(dead_code, reason = "nobody can choose them"))]
+#[cfg_attr(not(feature = "mutants"), allow(dead_code, reason = "they cannot be chosen"))]
 pub enum Mutant {
     /// A vote is promised before it is durable.
     VotesBeforeSync,
@@ -46,7 +47,7 @@ pub enum Mutant {
     CommitsUnverified,
     /// A follower takes a lower commit index from its leader.
     CommitGoesBack,
-    /// An append replaces all behind its beginning, though it is the same.
+    /// An append replaces all entries after its beginning, though they are the same.
     ErasesMatchingSuffix,
     /// Entries are acknowledged before they are durable.
     AcknowledgesBeforeSync,
@@ -62,17 +63,52 @@ pub enum Mutant {
     SlowElections,
 }
 
-/// Whether the node that this thread runs has the bug: never, in normal builds.
+/// The mutants that one node is. In normal builds there are none, and this takes no space.
 #[cfg(not(feature = "mutants"))]
-#[inline(always)]
-pub(crate) const fn mutant(_: Mutant) -> bool {
-    false
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mutants(());
+
+#[cfg(not(feature = "mutants"))]
+impl Mutants {
+    /// The correct node.
+    pub const NONE: Self = Self(());
+
+    /// Whether the node has the bug: never, in normal builds.
+    #[inline(always)]
+    pub(crate) const fn has(self, _: Mutant) -> bool {
+        false
+    }
 }
 
-/// Whether the node that this thread runs has the bug.
+/// The mutants that one node is.
 #[cfg(feature = "mutants")]
-pub(crate) fn mutant(mutant: Mutant) -> bool {
-    table::chosen() == Some(mutant)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mutants(u64);
+
+#[cfg(feature = "mutants")]
+impl Mutants {
+    /// The correct node.
+    pub const NONE: Self = Self(0);
+
+    /// Whether the node has the bug.
+    pub(crate) const fn has(self, mutant: Mutant) -> bool {
+        self.0 & 1 << mutant as u32 != 0
+    }
+}
+
+impl FromIterator<Chosen> for Mutants {
+    #[cfg(feature = "mutants")]
+    fn from_iter<I: IntoIterator<Item = Chosen>>(mutants: I) -> Self {
+        Self(mutants.into_iter().fold(0, |bits, mutant| bits | 1 << mutant as u32))
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    fn from_iter<I: IntoIterator<Item = Chosen>>(mutants: I) -> Self {
+        match mutants.into_iter().next() {
+            Some(mutant) => match mutant {},
+            None => Self::NONE,
+        }
+    }
 }
 
 /// A mutant that a plan names. Builds without mutants have no value of this type, so they can run

@@ -26,7 +26,11 @@ use super::{
     Judged,
     shrink::{self, Refused, Settings},
 };
-use crate::{cluster::sim::simulate, panics::words, plan::Plan};
+use crate::{
+    cluster::sim::simulate,
+    panics::words,
+    plan::{PlacedMutant, Plan},
+};
 
 /// Makes the plan of a seed, of the correct node.
 pub type Planner<'a> = &'a (dyn Fn(u64) -> anyhow::Result<Plan> + Sync);
@@ -269,7 +273,7 @@ fn hunt(
     let found: Mutex<Option<Found>> = Mutex::new(None);
     let unknown = Mutex::new(Vec::new());
     let one = |seed| -> anyhow::Result<()> {
-        let plan = Plan { mutant, ..plan(seed)? };
+        let plan = Plan { mutants: everywhere(mutant), ..plan(seed)? };
         let simulation = simulate(&plan, stop);
         let Judged { verdict, outcome, .. } = Judged::of(&simulation);
         if stop.load(Ordering::Relaxed) && outcome != Outcome::Violated {
@@ -339,6 +343,11 @@ fn hunt(
     (hunt, ended)
 }
 
+/// Nodes that are all the mutant, or correct.
+fn everywhere(mutant: Option<Mutant>) -> Vec<PlacedMutant> {
+    mutant.into_iter().map(PlacedMutant::everywhere).collect()
+}
+
 /// Shrinks a failing seed; none when a stop was asked for.
 fn shrunk(
     trial: &Trial,
@@ -349,7 +358,7 @@ fn shrunk(
 ) -> anyhow::Result<Option<Shrunk>> {
     let began = Instant::now();
     let seed = found.seed;
-    let plan = Plan { mutant, ..plan(seed)? };
+    let plan = Plan { mutants: everywhere(mutant), ..plan(seed)? };
     let settings = Settings { jobs: trial.jobs, seeds: shrink::SEEDS, budget: SHRINKS };
     let recorded = std::slice::from_ref(&found.property);
     Ok(match shrink::shrink(&plan, recorded, &settings, &|_| (), stop) {

@@ -14,7 +14,7 @@ use super::exit::Usage;
 use crate::{
     campaign::swarm::{self, Given},
     nemesis::{KINDS, Menu},
-    plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
+    plan::{self, ClusterKind, Load, PlacedMutant, Plan, Storage, Timings, World},
     system::System,
     workload::{Workload, register},
 };
@@ -93,6 +93,35 @@ pub(super) struct PlanOptions {
     /// Where nodes keep their data.
     #[arg(long, value_enum, default_value_t)]
     storage: Storage,
+}
+
+/// Which nodes have which known bug.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct MutantOptions {
+    /// A known bug that all nodes have, or those that are named, as in NAME:n2,n3. May be given
+    /// several times. Only builds with the cargo feature `mutants` have them; `harness mutants`
+    /// lists them.
+    #[arg(long = "mutant", value_name = "NAME[:NODES]")]
+    mutants: Vec<PlacedMutant>,
+}
+
+impl MutantOptions {
+    /// Whether any was asked for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.mutants.is_empty()
+    }
+
+    /// The plan with these mutants in place of its own, if any were asked for.
+    ///
+    /// # Errors
+    /// One is on a node that the plan has not.
+    pub(super) fn applied_to(&self, mut plan: Plan) -> anyhow::Result<Plan> {
+        if !self.is_empty() {
+            plan.mutants.clone_from(&self.mutants);
+            plan.validate()?;
+        }
+        Ok(plan)
+    }
 }
 
 /// Written values: unique ones, or drawn from a domain.

@@ -15,7 +15,7 @@ use checker::{
 
 use super::{
     exit::{Exit, Usage},
-    plan,
+    plan::{self, MutantOptions},
     test::{line, plural, print_verdict},
 };
 use crate::{
@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// Another seed than the plan's; the schedule of faults stays as it is.
     #[arg(long)]
     seed: Option<u64>,
+
+    #[command(flatten)]
+    mutants: MutantOptions,
 
     /// Tell the story of the run, an event a line.
     #[arg(long, short)]
@@ -64,8 +67,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let window = window(args)?;
-    let mut plan = plan::load(&args.run)?;
-    let recorded = args.run.is_dir() && args.seed.is_none();
+    let mut plan = args.mutants.applied_to(plan::load(&args.run)?).map_err(Usage)?;
+    let recorded = args.run.is_dir() && args.seed.is_none() && args.mutants.is_empty();
     let comparable = recorded && plan.cluster == ClusterKind::Sim;
     if recorded && !comparable {
         line(

@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
     exit::{Exit, Usage},
-    plan::{Defaults, PlanOptions},
+    plan::{Defaults, MutantOptions, PlanOptions},
     test::{line, plural},
 };
 use crate::{
@@ -68,15 +68,19 @@ pub(super) struct Args {
 
     #[command(flatten)]
     options: PlanOptions,
+
+    #[command(flatten)]
+    mutants: MutantOptions,
 }
 
 impl Args {
     fn plan(&self, seed: u64) -> anyhow::Result<Plan> {
-        if self.no_swarm {
-            self.options.plan(ClusterKind::Sim, seed, ALIKE)
+        let plan = if self.no_swarm {
+            self.options.plan(ClusterKind::Sim, seed, ALIKE)?
         } else {
-            self.options.drawn(seed)
-        }
+            self.options.drawn(seed)?
+        };
+        self.mutants.applied_to(plan)
     }
 }
 

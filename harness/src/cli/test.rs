@@ -7,7 +7,7 @@ use checker::verdict::{Outcome, Verdict};
 
 use super::{
     exit::{Exit, Usage},
-    plan::{Defaults, PlanOptions},
+    plan::{Defaults, MutantOptions, PlanOptions},
 };
 use crate::{
     cluster,
@@ -20,6 +20,9 @@ use crate::{
 pub(super) struct Args {
     #[command(flatten)]
     options: PlanOptions,
+
+    #[command(flatten)]
+    mutants: MutantOptions,
 
     /// Seed of every random choice [default: a random one, which is printed]
     #[arg(long)]
@@ -54,10 +57,11 @@ pub(super) struct Args {
 impl Args {
     fn into_settings(self) -> anyhow::Result<Settings> {
         let (out, base_port, keep_going) = (self.out.clone(), self.base_port, self.keep_going);
-        let mut plan = match &self.plan {
+        let plan = match &self.plan {
             Some(path) => Plan::load(path)?,
             None => self.to_plan()?,
         };
+        let mut plan = self.mutants.applied_to(plan)?;
         plan.cluster = self.cluster.unwrap_or(plan.cluster);
         plan.validate()?;
         cluster::check(&plan)?;

@@ -52,7 +52,7 @@ impl Bases {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<()> {
         pull(docker, &self.base, say).await?;
-        if kind == Kind::Node {
+        if kind != Kind::Pod {
             pull(docker, &self.rust, say).await?;
         }
         Ok(())
@@ -103,11 +103,12 @@ pub async fn build(
 ) -> Result<()> {
     let context = context(workspace, kind)?;
     let mut arguments = HashMap::from([("BASE".to_owned(), bases.base.clone())]);
-    if kind == Kind::Node {
+    if kind != Kind::Pod {
         arguments.insert("RUST".into(), bases.rust.clone());
+        arguments.insert("FEATURES".into(), kind.features().into());
     }
     let options = BuildImageOptions {
-        dockerfile: format!("docker/{}.Dockerfile", kind.name()),
+        dockerfile: format!("docker/{}", kind.dockerfile()),
         t: Some(image.to_owned()),
         rm: true,
         forcerm: true,

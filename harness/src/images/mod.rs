@@ -22,7 +22,7 @@ use bollard::{
 use crate::daemon::is_missing;
 use source::Workspace;
 
-/// Label of our images; its value is the kind, `pod` or `node`.
+/// Label of our images; its value is the kind: `pod`, `node` or `mutant`.
 pub const KIND: &str = "raft-lab.image";
 
 /// Label of our images that says in words how they were built.
@@ -44,6 +44,8 @@ pub struct Images {
     pub pod: String,
     /// The node's.
     pub node: String,
+    /// That of the node with known bugs, for plans that ask for it.
+    pub mutant: Option<String>,
     /// In words, how they came to be.
     pub how: String,
 }
@@ -84,6 +86,9 @@ pub enum Kind {
     Pod,
     /// Runs the node.
     Node,
+    /// Runs the node with the known bugs that it is told to have: built with the cargo feature
+    /// `mutants`, which the image of [`Kind::Node`] never is.
+    Mutant,
 }
 
 impl Kind {
@@ -92,12 +97,29 @@ impl Kind {
         match self {
             Self::Pod => "pod",
             Self::Node => "node",
+            Self::Mutant => "mutant",
+        }
+    }
+
+    /// The Dockerfile, in `docker/`.
+    fn dockerfile(self) -> &'static str {
+        match self {
+            Self::Pod => "pod.Dockerfile",
+            Self::Node | Self::Mutant => "node.Dockerfile",
+        }
+    }
+
+    /// The cargo features of the node in it.
+    fn features(self) -> &'static str {
+        match self {
+            Self::Pod | Self::Node => "",
+            Self::Mutant => "mutants",
         }
     }
 }
 
-/// Builds what is missing or out of date, telling `say` what it is at. With nothing to do it takes
-/// some milliseconds.
+/// Builds what is missing or out of date, the image of mutants if asked for, telling `say` what it
+/// is at. With nothing to do it takes some milliseconds.
 ///
 /// # Errors
 ///
@@ -106,13 +128,19 @@ impl Kind {
 pub async fn ensure(
     docker: &Docker,
     source: Source,
+    mutants: bool,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Images> {
     let (pod, pod_how) = ensure_one(docker, Kind::Pod, source, say).await?;
     let (node, node_how) = ensure_one(docker, Kind::Node, source, say).await?;
-    prune(docker, &[&pod, &node]).await;
+    let mutant = match mutants {
+        true => Some(ensure_one(docker, Kind::Mutant, source, say).await?.0),
+        false => None,
+    };
+    let all = [Some(&pod), Some(&node), mutant.as_ref()];
+    prune(docker, &all.into_iter().flatten().map(String::as_str).collect::<Vec<_>>()).await;
     let how = if pod_how == node_how { pod_how } else { format!("pod {pod_how}; node {node_how}") };
-    Ok(Images { pod, node, how })
+    Ok(Images { pod, node, mutant, how })
 }
 
 /// [`ensure`] for one of the images: its reference, and how it was built.
@@ -197,7 +225,7 @@ async fn build(
         say(&format!("{name} image: looking for the base image {}", bases.base));
         let attempt = async {
             bases.fetch(docker, kind, say).await?;
-            say(&format!("{name} image: building docker/{name}.Dockerfile"));
+            say(&format!("{name} image: building docker/{}", kind.dockerfile()));
             dockerfile::build(docker, workspace, kind, image, &bases).await
         };
         match attempt.await {

@@ -49,9 +49,9 @@ pub async fn build(
     let name = kind.name();
     let binary = match kind {
         Kind::Pod => None,
-        Kind::Node => {
-            say("node image: compiling the node (cargo build --release)");
-            Some(compile(workspace).await?)
+        Kind::Node | Kind::Mutant => {
+            say(&format!("{name} image: compiling the node (cargo build --release)"));
+            Some(compile(workspace, kind).await?)
         }
     };
     say(&format!("{name} image: downloading and unpacking Debian packages"));
@@ -63,7 +63,7 @@ pub async fn build(
     let mut changes = vec![format!("LABEL {KIND}={name}"), format!("LABEL {HOW_LABEL}={HOW:?}")];
     match kind {
         Kind::Pod => changes.push(r#"ENTRYPOINT ["busybox", "sleep", "2147483647"]"#.into()),
-        Kind::Node => {
+        Kind::Node | Kind::Mutant => {
             changes.push(format!("USER {USER}:{USER}"));
             changes.push(r#"ENTRYPOINT ["/usr/local/bin/raft-node"]"#.into());
         }
@@ -132,12 +132,17 @@ impl Recipe {
 ///
 /// Selecting the harness beside it makes cargo choose the same features of shared dependencies as
 /// `cargo run --release`, so that what that compiled is used and nothing is compiled twice.
-async fn compile(workspace: &Workspace) -> Result<PathBuf> {
+async fn compile(workspace: &Workspace, kind: Kind) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = tokio::process::Command::new(&cargo)
+    let mut command = tokio::process::Command::new(&cargo);
+    command
         .current_dir(workspace.root())
         .args(["build", "--release", "--package", "harness", "--package", "node"])
-        .args(["--bin", "raft-node", "--message-format", "json-render-diagnostics"])
+        .args(["--bin", "raft-node", "--message-format", "json-render-diagnostics"]);
+    if !kind.features().is_empty() {
+        command.args(["--features", &format!("node/{}", kind.features())]);
+    }
+    let output = command
         .stdin(Stdio::null())
         .output()
         .await
@@ -173,7 +178,7 @@ fn executable(messages: &str) -> Option<PathBuf> {
 fn root(recipe: &Recipe, debian: &Debian, kind: Kind, binary: Option<&Path>) -> Result<Vec<u8>> {
     let names = match kind {
         Kind::Pod => &recipe.pod,
-        Kind::Node => &recipe.node,
+        Kind::Node | Kind::Mutant => &recipe.node,
     };
     let mut root = Root::new()?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -63,7 +63,7 @@ impl Workspace {
                 "docker/recipe",
                 "harness/src/images/recipe.rs",
             ],
-            Kind::Node => &[
+            Kind::Node | Kind::Mutant => &[
                 "Cargo.lock",
                 "Cargo.toml",
                 "checker/Cargo.toml",
@@ -114,13 +114,14 @@ impl Workspace {
         Ok(())
     }
 
-    /// A short hash of an image's inputs: names and contents.
+    /// A short hash of an image's inputs: names and contents of files, and cargo features.
     ///
     /// # Errors
     ///
     /// A file cannot be read.
     pub fn hash(&self, kind: Kind) -> Result<String> {
         let mut hash = Sha256::new();
+        hash.update(kind.features());
         for file in self.files(kind)? {
             let full = self.root.join(&file);
             let content = fs::read(&full).with_context(|| format!("reading {}", full.display()))?;
@@ -165,6 +166,7 @@ mod tests {
 
         fs::write(&main, content).unwrap();
         assert_eq!(workspace.hash(Kind::Node).unwrap(), before);
+        assert_ne!(workspace.hash(Kind::Mutant).unwrap(), before, "it has other features");
 
         fs::rename(workspace.root.join("node/src/lib.rs"), workspace.root.join("node/src/l.rs"))
             .unwrap();

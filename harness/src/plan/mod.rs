@@ -3,12 +3,12 @@
 //! A plan is a pure function of the options of a test and its seed. It is saved with every run, and
 //! running it again runs the same schedule and the same choices.
 
+mod mutants;
 mod world;
 
 use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, bail, ensure};
-use node::mutants::Chosen;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     workload::Workload,
 };
 
+pub use mutants::PlacedMutant;
 pub use world::{Clocks, Disk, Honesty, Limits, Network, World};
 pub(crate) use world::{RARE_MAX, USUAL_MAX};
 
@@ -61,34 +62,11 @@ pub struct Plan {
     /// What simulated nodes live on. Containers have it from the machine and ignore this.
     #[serde(default)]
     pub world: World,
-    /// The known bug that the nodes have, in builds that have some; see [`node::mutants`].
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "mutant")]
-    pub mutant: Option<Chosen>,
+    /// The known bugs that nodes have, in builds that have some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mutants: Vec<PlacedMutant>,
     /// The schedule, in order of time.
     pub faults: Vec<Injection>,
-}
-
-/// A mutant as its name.
-mod mutant {
-    use node::mutants::Chosen;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(
-        mutant: &Option<Chosen>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match mutant {
-            Some(mutant) => serializer.collect_str(mutant),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Chosen>, D::Error> {
-        let name = Option::<String>::deserialize(deserializer)?;
-        name.map(|name| name.parse().map_err(D::Error::custom)).transpose()
-    }
 }
 
 /// Where nodes live.
@@ -189,7 +167,7 @@ impl Plan {
             timings: options.timings,
             storage: options.storage,
             world: options.world,
-            mutant: None,
+            mutants: Vec::new(),
             faults: Vec::new(),
         };
         plan.validate()?;
@@ -298,11 +276,7 @@ impl Plan {
             "clients wait for an operation at least 10ms, not {}",
             humantime::format_duration(self.load.operation_timeout)
         );
-        ensure!(
-            self.mutant.is_none() || self.cluster == ClusterKind::Sim,
-            "only simulated nodes can be mutants: the images hold the correct node; take `mutant` \
-             out of the plan, or run it with --cluster sim"
-        );
+        self.validate_mutants()?;
         match &self.workload {
             Workload::Register(register) => {
                 ensure!(
@@ -499,7 +473,7 @@ mod tests {
         assert!(error.contains("unknown field `colour`"), "{error}");
         #[cfg(not(feature = "mutants"))]
         {
-            let error = refused(&|plan| plan["mutant"] = "forgets-vote".into());
+            let error = refused(&|plan| plan["mutants"] = serde_json::json!(["forgets-vote:n2"]));
             assert!(error.contains("this build has no mutants: cargo run"), "{error}");
         }
         fs::write(&path, "{").unwrap();

@@ -24,7 +24,8 @@ pub(crate) async fn write(
     let info = docker.info().await.unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut hashes = serde_json::Map::new();
-    for (name, image) in [("pod", &images.pod), ("node", &images.node)] {
+    let mutant = images.mutant.iter().map(|image| ("mutant", image));
+    for (name, image) in [("pod", &images.pod), ("node", &images.node)].into_iter().chain(mutant) {
         let id = docker.inspect_image(image).await.ok().and_then(|image| image.id);
         hashes.insert(name.to_owned(), json!({ "name": image, "id": id }));
     }

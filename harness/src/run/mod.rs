@@ -156,7 +156,10 @@ async fn create(
     let say = |text: &str| progress::print(text);
     let images = match &settings.images {
         Some(images) => images.clone(),
-        None => images::ensure(&docker, images::Source::Auto, &say).await?,
+        None => {
+            let mutants = !plan.mutants.is_empty();
+            images::ensure(&docker, images::Source::Auto, mutants, &say).await?
+        }
     };
     progress.step(&format!("Creating {} nodes", plan.nodes));
     let options = docker::Options {
@@ -167,6 +170,7 @@ async fn create(
         election_timeout: plan.timings.election_timeout,
         heartbeat_interval: plan.timings.heartbeat_interval,
         seed: plan.seed,
+        mutants: plan.node_ids().into_iter().map(|id| (id, plan.mutant_names_of(id))).collect(),
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
     plan.save(dir)?;

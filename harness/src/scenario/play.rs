@@ -1,7 +1,7 @@
 //! Plays a scenario on containers or in simulation, and keeps the evidence in a run directory.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
@@ -127,7 +127,7 @@ async fn uninterrupted(
 async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let scenario = &settings.scenario;
     let docker = daemon::connect().await?;
-    let images = images::ensure(&docker, images::Source::Auto, say).await?;
+    let images = images::ensure(&docker, images::Source::Auto, false, say).await?;
     say(&format!("Creating {} nodes, none of them started", scenario.nodes));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let options = docker::Options {
@@ -138,6 +138,7 @@ async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sy
         heartbeat_interval: settings.heartbeat_interval,
         seed: settings.seed,
         storage: Storage::Durable,
+        mutants: BTreeMap::new(),
     };
     let cluster = Arc::new(Cluster::create(&docker, &images, &options).await?);
     let outcome = async {

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use node::{
-    raft::{Body, Conflict, Message},
-    replica::Time,
+    raft::{Body as Raft, Conflict},
+    replica::{Body, Message, Time},
 };
 
 use crate::nemesis::NodeId;
@@ -38,8 +38,8 @@ impl Idle {
     /// same conflict again. What is lost has told the leader nothing.
     pub(super) fn says_nothing(&mut self, message: &Message, taken: bool) -> bool {
         match message.body {
-            Body::Append { ref entries, .. } => entries.is_empty(),
-            Body::AppendReply { result, round } => {
+            Body::Raft(Raft::Append { ref entries, .. }) => entries.is_empty(),
+            Body::Raft(Raft::AppendReply { result, round }) => {
                 let link = (message.from, message.to);
                 let nothing = Answer { term: message.term, round: 0, result: Ok(0) };
                 let known = self.answers.get(&link).copied();
@@ -86,14 +86,14 @@ impl Idle {
 mod tests {
     use super::*;
 
-    fn message(body: Body) -> Message {
-        Message { from: 1, to: 2, term: 3, clock: 0, body }
+    fn message(body: Raft) -> Message {
+        Message { from: 1, to: 2, term: 3, clock: 0, body: Body::Raft(body) }
     }
 
     #[test]
     fn a_heartbeat_is_idle_until_something_follows_from_it() {
         let heartbeat =
-            Body::Append { prev_index: 1, prev_term: 1, entries: Vec::new(), commit: 1, round: 0 };
+            Raft::Append { prev_index: 1, prev_term: 1, entries: Vec::new(), commit: 1, round: 0 };
         let mut idle = Idle::default();
         assert!(idle.says_nothing(&message(heartbeat), true));
         let at = Time::from_millis;
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_idle_when_it_is_old() {
-        let answer = |result| message(Body::AppendReply { result, round: 0 });
+        let answer = |result| message(Raft::AppendReply { result, round: 0 });
         let mut idle = Idle::default();
         let mut says_nothing = |message| idle.says_nothing(&message, true);
         assert!(!says_nothing(answer(Ok(4))));
@@ -123,12 +123,12 @@ mod tests {
         assert!(!says_nothing(later()), "a new term begins anew");
         assert!(says_nothing(later()));
         assert!(!says_nothing(answer(conflict(2))), "one of an earlier term is news");
-        assert!(!says_nothing(message(Body::VoteReply { granted: false })));
+        assert!(!says_nothing(message(Raft::VoteReply { granted: false })));
     }
 
     #[test]
     fn an_answer_after_a_lost_one_is_told() {
-        let answer = |matched| message(Body::AppendReply { result: Ok(matched), round: 0 });
+        let answer = |matched| message(Raft::AppendReply { result: Ok(matched), round: 0 });
         let mut idle = Idle::default();
         assert!(!idle.says_nothing(&answer(4), true));
         assert!(!idle.says_nothing(&answer(6), false));
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_confirms_a_later_round_is_told() {
-        let answer = |round| message(Body::AppendReply { result: Ok(4), round });
+        let answer = |round| message(Raft::AppendReply { result: Ok(4), round });
         let mut idle = Idle::default();
         assert!(!idle.says_nothing(&answer(1), true));
         assert!(idle.says_nothing(&answer(1), true));

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use checker::verdict::{Outcome, Verdict};
 use node::{
-    raft::{Body, Message},
-    replica::Time,
+    raft::Body as Raft,
+    replica::{Body, Message, Time},
 };
 use proto::trace::{Event, Record, Role, words::nodes};
 
@@ -152,7 +152,7 @@ impl Teller {
             *told = (*told).max(*term);
         }
         self.lines.push(Line { time: now, who: format!("n{from} → n{to}"), what, idle });
-        if let (Body::VoteReply { granted: true }, None) = (body, lost) {
+        if let (Body::Raft(Raft::VoteReply { granted: true }), None) = (body, lost) {
             let votes = &mut self.nodes.entry(*to).or_default().votes;
             if votes.0 != *term {
                 *votes = (*term, BTreeSet::from([*to]));

@@ -79,7 +79,7 @@ pub(crate) async fn images(docker: &Docker, name: &str, script: &str) -> Images 
     while let Some(event) = events.next().await {
         event.unwrap();
     }
-    Images { pod, node, how }
+    Images { pod, node, mutant: None, how }
 }
 
 /// Options of a small cluster whose run id is this test's own.
@@ -92,6 +92,7 @@ pub(crate) fn options(name: &str, nodes: usize) -> Options {
         heartbeat_interval: Duration::from_millis(100),
         seed: 1,
         storage: Storage::Durable,
+        mutants: Default::default(),
     }
 }
 

@@ -28,8 +28,8 @@ pub enum Error {
     /// A range has an unknown sort order or target.
     #[error("etcdserver: invalid sort option")]
     InvalidSortOption,
-    /// A transaction has more than [`super::OPERATIONS_MAX`] compares, or operations in a branch, or
-    /// is nested too deep.
+    /// A transaction has more than [`super::OPERATIONS_MAX`] compares, or operations in a branch,
+    /// or is nested too deep.
     #[error("etcdserver: too many operations in txn request")]
     TooManyOperations,
     /// A transaction changes a key twice.

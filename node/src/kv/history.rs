@@ -13,7 +13,7 @@ use proto::{
 };
 use xxhash_rust::xxh3::Xxh3;
 
-use super::Error;
+use super::{Change, Error};
 
 /// Revision of an empty store, as in etcd.
 const FIRST_REVISION: i64 = 1;
@@ -87,11 +87,13 @@ pub(super) struct History {
     revision: i64,
     /// The command that is being applied has made changes, at `revision + 1`.
     changed: bool,
+    /// Changes since they were last taken; none: they are not noted.
+    changes: Option<Vec<Change>>,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { keys: BTreeMap::new(), revision: FIRST_REVISION, changed: false }
+        Self { keys: BTreeMap::new(), revision: FIRST_REVISION, changed: false, changes: None }
     }
 }
 
@@ -99,6 +101,16 @@ impl History {
     /// The latest revision that can be read; inside a command, with the command's changes so far.
     pub(super) fn revision(&self) -> i64 {
         self.revision + i64::from(self.changed)
+    }
+
+    /// Notes changes from now on, or no more.
+    pub(super) fn note_changes(&mut self, noted: bool) {
+        self.changes = noted.then(|| self.changes.take().unwrap_or_default());
+    }
+
+    /// The changes that were noted, oldest first.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        self.changes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Ends a command: its changes, if any, are the next revision.
@@ -235,6 +247,10 @@ impl History {
             value,
         };
         encode(&request.key, &next, effects);
+        if let Some(changes) = &mut self.changes {
+            let (key, value) = (request.key.clone(), Some(next.value.clone()));
+            changes.push(Change { revision, key, value });
+        }
         match known {
             Some(versions) => versions.push(next),
             None => {
@@ -265,6 +281,10 @@ impl History {
                 value: Bytes::new(),
             };
             encode(key, &tombstone, effects);
+            if let Some(changes) = &mut self.changes {
+                let (revision, key) = (tombstone.mod_revision, key.clone());
+                changes.push(Change { revision, key, value: None });
+            }
             self.keys.entry(key.clone()).or_default().push(tombstone);
             self.changed = true;
         }

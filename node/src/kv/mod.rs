@@ -4,9 +4,8 @@
 //! of every key, so that reads of the past and [`Store::hash_kv`] work. What it answers, the texts
 //! and codes of its refusals included, is what etcd 3.4 answers; the tests' tables say it in full.
 //!
-//! - [`check`]: what makes a request malformed, before it is proposed;
+//! - `requests`: what clients ask for, a file for each call;
 //! - `history`: every version of every key, and ranges over them;
-//! - `txn`: compares and branches;
 //! - `session`: exactly-once retries (Raft dissertation, section 6.3).
 //!
 //! An empty store is at revision 1. Each command that changes a key makes one new revision, which
@@ -15,50 +14,45 @@
 //! Leases, compaction and watches are not here: a lease that is named does not exist. Memory and
 //! the cost of [`Store::hash_kv`] grow with the number of versions ever written.
 
-mod check;
 mod error;
 mod history;
+mod requests;
 mod session;
-mod txn;
 
-use proto::{
-    etcd,
-    peer::{Command, command},
-    trace::Hash,
-};
+use std::fmt;
+
+use bytes::Bytes;
+use proto::{peer::Command, trace::Hash};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use self::{
-    check::{OPERATIONS_MAX, check, is_read},
     error::Error,
+    requests::{OPERATIONS_MAX, Request, Response},
     session::{SESSION_ID_BYTES_MAX, SESSION_RESPONSE_BYTES_MAX, SESSIONS_MAX},
 };
 use self::{history::History, session::Sessions};
 
-/// What a client asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    /// A read, linearizable unless it says `serializable`.
-    Range(etcd::RangeRequest),
-    /// Writes one key.
-    Put(etcd::PutRequest),
-    /// Deletes keys.
-    DeleteRange(etcd::DeleteRangeRequest),
-    /// Compares, then one of two lists of operations. Without any write it is served as a read.
-    Txn(etcd::TxnRequest),
+/// A change of one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The revision that the change made, with the other changes of its command.
+    pub revision: i64,
+    /// The key.
+    pub key: Bytes,
+    /// Its value from now on; none: it was deleted.
+    pub value: Option<Bytes>,
 }
 
-/// What a client gets. Of the header the store fills in `revision` alone; the replica adds the rest.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Response {
-    /// Answers [`Request::Range`].
-    Range(etcd::RangeResponse),
-    /// Answers [`Request::Put`].
-    Put(etcd::PutResponse),
-    /// Answers [`Request::DeleteRange`].
-    DeleteRange(etcd::DeleteRangeResponse),
-    /// Answers [`Request::Txn`].
-    Txn(etcd::TxnResponse),
+/// `k1=7 at revision 12`
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.key.escape_ascii();
+        match &self.value {
+            Some(value) => write!(f, "{key}={}", value.escape_ascii()),
+            None => write!(f, "{key} deleted"),
+        }?;
+        write!(f, " at revision {}", self.revision)
+    }
 }
 
 /// The store.
@@ -80,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What [`check`] finds, and what only the state can tell: [`Error::KeyNotFound`],
+    /// What [`Request::check`] finds, and what only the state can tell: [`Error::KeyNotFound`],
     /// [`Error::LeaseNotFound`], [`Error::FutureRevision`], and the errors of sessions.
     pub fn apply(&mut self, command: &Command) -> Result<Response, Error> {
         self.effects.clear();
@@ -107,17 +101,21 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// What [`check`] finds, [`Error::FutureRevision`], and [`Error::NotARead`] for a request that
-    /// writes.
+    /// What [`Request::check`] finds, [`Error::FutureRevision`], and [`Error::NotARead`] for a
+    /// request that writes.
     pub fn read(&self, request: &Request) -> Result<Response, Error> {
-        check(request)?;
-        match request {
-            Request::Range(range) => self.history.range(range).map(Response::Range),
-            Request::Txn(txn) if is_read(request) => {
-                txn::read(&self.history, txn).map(Response::Txn)
-            }
-            _ => Err(Error::NotARead),
-        }
+        request.check()?;
+        if request.is_read() { request.read(&self.history) } else { Err(Error::NotARead) }
+    }
+
+    /// Notes changes from now on, for [`Store::take_changes`], or no more.
+    pub fn note_changes(&mut self, noted: bool) {
+        self.history.note_changes(noted);
+    }
+
+    /// The changes that were noted since the last call, in the order in which they were made.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        self.history.take_changes()
     }
 
     /// Every value that a key ever had, oldest first. A deletion has none.
@@ -149,25 +147,11 @@ impl Store {
 
     fn execute(&mut self, command: &Command) -> Result<Response, Error> {
         let result = match &command.request {
-            Some(command::Request::Put(put)) => self.put(put).map(Response::Put),
-            Some(command::Request::DeleteRange(delete)) => {
-                check::delete_range(delete)?;
-                Ok(Response::DeleteRange(self.history.delete_range(delete, &mut self.effects)))
-            }
-            Some(command::Request::Txn(txn)) => {
-                check::txn(txn)?;
-                txn::write(&mut self.history, txn, &mut self.effects).map(Response::Txn)
-            }
+            Some(request) => requests::apply(request, &mut self.history, &mut self.effects),
             None => Err(Error::NoRequest),
         };
         self.history.commit();
         result
-    }
-
-    fn put(&mut self, put: &etcd::PutRequest) -> Result<etcd::PutResponse, Error> {
-        check::put(put)?;
-        self.history.can_put(put)?;
-        Ok(self.history.put(put, &mut self.effects))
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 use proto::{
-    etcd::{DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op},
+    etcd::{self, DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest, request_op},
     mvcc::KeyValue,
-    peer::Session,
+    peer::{Session, command},
 };
 
 use super::*;

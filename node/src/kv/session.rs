@@ -13,7 +13,6 @@
 
 use std::collections::BTreeMap;
 
-use prost::Message;
 use proto::peer::Session;
 
 use super::{Error, Response};
@@ -101,13 +100,7 @@ impl Sessions {
 }
 
 fn bytes(result: &Result) -> usize {
-    match result {
-        Ok(Response::Range(response)) => response.encoded_len(),
-        Ok(Response::Put(response)) => response.encoded_len(),
-        Ok(Response::DeleteRange(response)) => response.encoded_len(),
-        Ok(Response::Txn(response)) => response.encoded_len(),
-        Err(_) => 0,
-    }
+    result.as_ref().map_or(0, Response::encoded_len)
 }
 
 /// A session's canonical encoding, for the digest.

@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use proto::{
     etcd::{
-        Compare, DeleteRangeRequest, PutRequest, RangeRequest, RangeResponse, RequestOp,
+        self, Compare, DeleteRangeRequest, PutRequest, RangeRequest, RangeResponse, RequestOp,
         TxnRequest, TxnResponse,
         compare::{CompareResult as Is, CompareTarget as Of, TargetUnion},
         range_request::{SortOrder, SortTarget},
         request_op::Request as Op,
         response_op,
     },
-    peer::Session,
+    peer::{Session, command},
 };
 use tonic::Code;
 
@@ -295,7 +295,7 @@ fn refusals_have_etcds_texts_and_codes_and_change_nothing() {
         let before = (store.revision(), store.hash_kv(0));
         let error = match &request {
             Request::Range(_) => store.read(&request).unwrap_err(),
-            Request::Txn(_) if is_read(&request) => store.read(&request).unwrap_err(),
+            Request::Txn(_) if request.is_read() => store.read(&request).unwrap_err(),
             Request::Put(put) => apply_put(&mut store, put.clone()).unwrap_err(),
             Request::Txn(txn) => apply_txn(&mut store, txn.clone()).unwrap_err(),
             Request::DeleteRange(delete) => {
@@ -308,7 +308,7 @@ fn refusals_have_etcds_texts_and_codes_and_change_nothing() {
         // Only what depends on the state may pass the check before the proposal.
         let stateful = [no_lease, is_future].contains(&text)
             || (text == none && matches!(request, Request::Put(_)));
-        assert_eq!(check(&request).is_err(), !stateful, "{request:?}");
+        assert_eq!(request.check().is_err(), !stateful, "{request:?}");
     }
 }
 
@@ -323,7 +323,7 @@ fn what_a_transaction_may_repeat() {
     ];
     for operations in table {
         let request = Request::Txn(txn(operations));
-        assert_eq!(check(&request), Ok(()), "{request:?}");
+        assert_eq!(request.check(), Ok(()), "{request:?}");
     }
 }
 
@@ -453,7 +453,7 @@ fn which_requests_read_only() {
         (Request::Txn(txn(vec![RequestOp { request: None }])), false),
     ];
     for (request, expected) in table {
-        assert_eq!(is_read(&request), expected, "{request:?}");
+        assert_eq!(request.is_read(), expected, "{request:?}");
     }
     let error = sample().read(&Request::Put(put("a", ""))).unwrap_err();
     assert_eq!(error, Error::NotARead);
@@ -567,7 +567,7 @@ fn what_is_well_formed_can_be_replicated_however_deep_it_is() {
         if TxnRequest::decode(&deep.encode_to_vec()[..]).is_err() {
             break;
         }
-        match check(&Request::Txn(deep.clone())) {
+        match Request::Txn(deep.clone()).check() {
             Ok(()) => {
                 let bytes = command(command::Request::Txn(deep.clone())).encode_to_vec();
                 assert!(Command::decode(&bytes[..]).is_ok(), "{accepted}");

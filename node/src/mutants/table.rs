@@ -1,6 +1,6 @@
-//! What is known of each mutant, and how one is chosen: by name, for the thread.
+//! What is known of each mutant.
 
-use std::{cell::Cell, fmt, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use super::Mutant;
 
@@ -11,8 +11,8 @@ pub struct About {
     pub name: &'static str,
     /// Its row in the list of known bugs; none for a mended or an equivalent mutant.
     pub row: Option<u8>,
-    /// The issue or pull request where a real implementation had it, or the commit that mended it here;
-    /// empty for an equivalent one.
+    /// The issue or pull request where a real implementation had it, or the commit that mended it
+    /// here; empty for an equivalent one.
     pub source: &'static str,
     /// What it does.
     pub what: &'static str,
@@ -41,8 +41,8 @@ impl Mutant {
         Self::SlowElections,
     ];
 
-    /// Those that this node was until the bug was mended. Ordinary campaigns need very many seeds for
-    /// them; the minimal plan of each, kept when it was mended, finds it at once.
+    /// Those that this node was until the bug was mended. Ordinary campaigns need very many seeds
+    /// for them; the minimal plan of each, kept when it was mended, finds it at once.
     pub const MENDED: [Self; 1] = [Self::EchoesOldRounds];
 
     /// What is known of it.
@@ -198,36 +198,9 @@ impl FromStr for Mutant {
     }
 }
 
-thread_local! {
-    static CHOSEN: Cell<Option<Mutant>> = const { Cell::new(None) };
-}
-
-/// The mutant that nodes on this thread are.
-pub(super) fn chosen() -> Option<Mutant> {
-    CHOSEN.get()
-}
-
-/// Nodes on this thread are a mutant for as long as this lives.
-#[derive(Debug)]
-#[must_use = "the choice ends when this is dropped"]
-pub struct Choice {
-    before: Option<Mutant>,
-}
-
-/// Chooses what nodes on this thread are: a mutant, or none the correct node.
-pub fn choose(mutant: Option<Mutant>) -> Choice {
-    Choice { before: CHOSEN.replace(mutant) }
-}
-
-impl Drop for Choice {
-    fn drop(&mut self) {
-        CHOSEN.set(self.before);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Mutants, *};
 
     #[test]
     fn names_are_read_back_and_differ() {
@@ -249,15 +222,12 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_the_threads_own_and_ends_with_its_guard() {
-        let outer = choose(Some(Mutant::ForgetsVote));
-        {
-            let _inner = choose(None);
-            assert_eq!(chosen(), None);
+    fn a_node_is_the_mutants_that_were_chosen_for_it() {
+        let mutants: Mutants = [Mutant::ForgetsVote, Mutant::SlowElections].into_iter().collect();
+        for mutant in Mutant::ALL.into_iter().chain(Mutant::MENDED) {
+            let chosen = matches!(mutant, Mutant::ForgetsVote | Mutant::SlowElections);
+            assert_eq!(mutants.has(mutant), chosen, "{mutant}");
+            assert!(!Mutants::NONE.has(mutant));
         }
-        assert_eq!(chosen(), Some(Mutant::ForgetsVote));
-        assert_eq!(std::thread::spawn(chosen).join().unwrap(), None);
-        drop(outer);
-        assert_eq!(chosen(), None);
     }
 }

@@ -5,34 +5,21 @@ use std::time::Duration;
 use proto::trace::{Event, Role};
 
 use super::{
-    Body, Entry, Index, Message, NodeId, Position, Term,
-    log::{Disk, Log},
+    Body, Config, Configuration, Entry, EntryKind, HardState, Index, Message, NodeId,
+    PersistentState, Position, Term, durability::Durability, log::Log,
 };
-use crate::mutants::{Mutant, mutant};
+use crate::mutants::Mutant;
 
 /// What a step leads to. Trace events come first, then messages.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Steps to trace, in order.
     pub trace: Vec<Event>,
-    /// Messages that may leave now; their clocks are not stamped yet.
+    /// Messages that may leave now.
     pub messages: Vec<Message>,
-    /// Answers to [`super::Raft::read`]: the read may be served once the index is applied, or,
-    /// where there is none, must be asked again.
+    /// Answers to [`super::Raft::read`]: the read may be served once the index is applied. Without
+    /// an index it must be asked again.
     pub reads: Vec<(u64, Option<Index>)>,
-}
-
-/// Timing and windows; see `replica::Config`.
-#[derive(Clone, Copy, Debug)]
-pub struct Pace {
-    /// A leader sends a heartbeat to each peer at least this often.
-    pub heartbeat_interval: Duration,
-    /// Bytes of entries in one append.
-    pub append_bytes: usize,
-    /// Appends in flight to one peer.
-    pub append_window: usize,
-    /// Bytes of uncommitted entries, above which a leader takes no proposals.
-    pub uncommitted_bytes: usize,
 }
 
 /// What a node has in every role.
@@ -42,14 +29,12 @@ pub struct Pace {
 /// - No message leaves before the term and the vote on which it depends are durable.
 #[derive(Debug)]
 pub(super) struct Core {
-    pub(super) id: NodeId,
-    /// All voters, ascending.
-    pub(super) voters: Vec<NodeId>,
-    pub(super) pace: Pace,
+    pub(super) config: Config,
+    pub(super) configuration: Configuration,
     pub(super) term: Term,
     pub(super) vote: Option<NodeId>,
     pub(super) log: Log,
-    pub(super) disk: Disk,
+    pub(super) durability: Durability,
     pub(super) commit: Index,
     /// End of the present election timeout, or of the present heartbeat interval.
     pub(super) deadline: Duration,
@@ -66,31 +51,33 @@ pub(super) struct Core {
 impl Core {
     /// A node in the state that its disk held.
     pub(super) fn new(
-        id: NodeId,
-        voters: Vec<NodeId>,
-        pace: Pace,
-        hard: (Term, Option<NodeId>),
-        log: Log,
+        config: Config,
+        state: PersistentState,
         now: Duration,
         timeout: Duration,
     ) -> Self {
-        assert!(voters.contains(&id), "node {id} is not among the voters {voters:?}");
-        assert!(voters.is_sorted_by(|a, b| a < b), "the voters {voters:?} are not ascending");
+        let (id, base, hard_state) = (config.id, state.base(), state.hard_state);
+        let configuration = match state.snapshot {
+            Some(snapshot) => snapshot.configuration,
+            None => config.configuration.clone(),
+        };
+        let log = Log::recovered(base, state.entries);
+        assert!(configuration.contains(id), "node {id} is not a member: {configuration:?}");
         assert!(
-            log.last().term <= hard.0,
+            log.last().term <= hard_state.term,
             "the recovered term {} is below the last entry's, {}",
-            hard.0,
+            hard_state.term,
             log.last().term
         );
         Self {
-            id,
-            voters,
-            pace,
-            term: hard.0,
-            vote: hard.1,
-            disk: Disk::recovered(hard, log.last().index),
+            config,
+            configuration,
+            term: hard_state.term,
+            vote: hard_state.vote,
+            durability: Durability::recovered(hard_state, log.last().index),
             log,
-            commit: 0,
+            // What a snapshot holds was committed.
+            commit: base.index,
             deadline: now + timeout,
             timeout,
             next_timeout: None,
@@ -99,19 +86,33 @@ impl Core {
         }
     }
 
-    /// The place of `id` in the list of voters.
-    pub(super) fn place(&self, id: NodeId) -> Option<usize> {
-        self.voters.iter().position(|voter| *voter == id)
+    /// This node.
+    pub(super) fn id(&self) -> NodeId {
+        self.config.id
+    }
+
+    /// Whether this node is a mutant.
+    pub(super) fn has(&self, mutant: Mutant) -> bool {
+        self.config.mutants.has(mutant)
+    }
+
+    /// Term and vote.
+    pub(super) fn hard_state(&self) -> HardState {
+        HardState { term: self.term, vote: self.vote }
     }
 
     /// Whether term and vote are durable.
     pub(super) fn settled(&self) -> bool {
-        self.disk.hard == (self.term, self.vote)
+        self.durability.hard_state == self.hard_state()
     }
 
     /// The last entry of the present log that the disk is known to hold.
     pub(super) fn durable_index(&self) -> Index {
-        if mutant(Mutant::AcknowledgesBeforeSync) { self.log.last().index } else { self.disk.index }
+        if self.has(Mutant::AcknowledgesBeforeSync) {
+            self.log.last_index()
+        } else {
+            self.durability.index
+        }
     }
 
     /// Enters a later term.
@@ -141,12 +142,12 @@ impl Core {
         fx.trace.push(Event::Role { term: self.term, role, leader, last: self.log.last() });
     }
 
-    /// Starts the election timer anew.
+    /// Starts the election timer from scratch.
     pub(super) fn restart_timer(&mut self, now: Duration) {
         self.deadline = now + self.timeout;
     }
 
-    /// Starts the election timer anew, with a freshly drawn timeout.
+    /// Starts the election timer from scratch, with a freshly drawn timeout.
     pub(super) fn redraw_timer(&mut self, now: Duration) {
         if let Some(timeout) = self.next_timeout.take() {
             self.timeout = timeout;
@@ -154,20 +155,25 @@ impl Core {
         self.restart_timer(now);
     }
 
-    /// Starts the heartbeat interval anew.
+    /// Starts the heartbeat interval from scratch.
     pub(super) fn restart_interval(&mut self, now: Duration) {
-        self.deadline = now + self.pace.heartbeat_interval;
+        self.deadline = now + self.config.heartbeat_interval;
     }
 
     /// Sends a message, at once or as soon as term and vote are durable.
     pub(super) fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
-        let hasty = mutant(Mutant::VotesBeforeSync) && matches!(body, Body::VoteReply { .. });
-        let message = Message { from: self.id, to, term: self.term, clock: 0, body };
+        let hasty = self.has(Mutant::VotesBeforeSync) && matches!(body, Body::VoteReply { .. });
+        let message = Message { from: self.id(), to, term: self.term, body };
         if self.settled() || hasty {
             self.release(message, fx);
         } else {
             self.held.push(message);
         }
+    }
+
+    /// How many messages wait until term and vote are durable.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// Sends what waited for term and vote, if they are durable now.
@@ -193,7 +199,7 @@ impl Core {
                 );
                 // An acknowledgement that was traced needs no second line.
                 if self.acknowledged != (self.term, matched)
-                    && let Some(last) = self.log.position(matched)
+                    && let Ok(last) = self.log.position(matched)
                 {
                     self.acknowledged = (self.term, matched);
                     let (term, leader) = (self.term, message.to);
@@ -205,23 +211,24 @@ impl Core {
         fx.messages.push(message);
     }
 
-    /// Removes all entries behind `last`.
+    /// Removes all entries after `last`.
     pub(super) fn truncate(&mut self, last: Position, fx: &mut Effects) {
         self.log.truncate(last.index, self.commit);
-        self.disk.truncate(last.index);
+        self.durability.truncate(last.index);
         fx.trace.push(Event::Truncated { last });
     }
 
-    /// Adds entries of the given terms and payloads at the end of the log.
+    /// Adds entries of the given terms, kinds and payloads at the end of the log.
     pub(super) fn append(
         &mut self,
-        entries: impl IntoIterator<Item = (Term, bytes::Bytes)>,
+        entries: impl IntoIterator<Item = (Term, EntryKind, bytes::Bytes)>,
         fx: &mut Effects,
     ) {
         let prev = self.log.last();
-        let mut added = Vec::new();
-        for (term, payload) in entries {
-            let entry = Entry::after(self.log.last(), term, payload);
+        let entries = entries.into_iter();
+        let mut added = Vec::with_capacity(entries.size_hint().0);
+        for (term, kind, payload) in entries {
+            let entry = Entry::after(self.log.last(), term, kind, payload);
             added.push((entry.term, entry.hash));
             self.log.append(entry);
         }
@@ -236,13 +243,13 @@ impl Core {
         fx: &mut Effects,
     ) {
         assert!(
-            index > self.commit || mutant(Mutant::CommitGoesBack),
+            index > self.commit || self.has(Mutant::CommitGoesBack),
             "the commit index {} must not become {index}",
             self.commit
         );
-        let last = self.log.position(index);
-        let Some(last) = last else {
-            panic!("entry {index} is to be committed but the log ends at {:?}", self.log.last());
+        let last = match self.log.position(index) {
+            Ok(last) => last,
+            Err(why) => panic!("entry {index} is to be committed but the log has none: {why:?}"),
         };
         self.commit = index;
         fx.trace.push(Event::Committed { term: self.term, last, matched });

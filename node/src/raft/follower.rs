@@ -5,10 +5,10 @@ use std::time::Duration;
 use proto::trace::Role;
 
 use super::{
-    Body, Conflict, Entry, Index, NodeId, Position,
+    Body, Conflict, Entry, Index, Missing, NodeId, Position,
     core::{Core, Effects},
 };
-use crate::mutants::{Mutant, mutant};
+use crate::mutants::Mutant;
 
 /// What only a follower has.
 ///
@@ -56,17 +56,17 @@ impl Follower {
         self.round = self.round.max(append.round);
         let round = self.round;
         match self.merge(core, append.prev_index, append.prev_term, append.entries, fx) {
-            Merged::Conflict(conflict) => {
+            AppendOutcome::Conflict(conflict) => {
                 core.send(from, Body::AppendReply { result: Err(conflict), round }, fx);
             }
-            Merged::Impossible => {}
-            Merged::Equal { last, added } => {
+            AppendOutcome::Impossible => {}
+            AppendOutcome::Equal { last, added } => {
                 self.verified = self.verified.max(last);
-                // Never past what this leader is known to share with us: entries behind may be
+                // Never past what this leader is known to share with us: later entries may be
                 // leftovers of earlier terms.
-                let own_end = mutant(Mutant::CommitsUnverified).then(|| core.log.last().index);
+                let own_end = core.has(Mutant::CommitsUnverified).then(|| core.log.last_index());
                 let commit = append.commit.min(own_end.unwrap_or(self.verified));
-                let back = mutant(Mutant::CommitGoesBack) && commit < core.commit;
+                let back = core.has(Mutant::CommitGoesBack) && commit < core.commit;
                 if commit > core.commit || back {
                     core.commit_to(commit, None, fx);
                 }
@@ -105,48 +105,53 @@ impl Follower {
         prev_term: u64,
         entries: Vec<Entry>,
         fx: &mut Effects,
-    ) -> Merged {
+    ) -> AppendOutcome {
         match core.log.term(prev_index) {
-            None => {
-                return Merged::Conflict(Conflict { term: 0, index: core.log.last().index + 1 });
+            Err(Missing::PastEnd) => {
+                return AppendOutcome::Conflict(Conflict {
+                    term: 0,
+                    index: core.log.last_index() + 1,
+                });
             }
-            Some(term) if term != prev_term => {
+            Ok(term) if term != prev_term => {
                 let index = core.log.first_of_term(prev_index);
-                return Merged::Conflict(Conflict { term, index });
+                return AppendOutcome::Conflict(Conflict { term, index });
             }
-            Some(_) => {}
+            Ok(_) | Err(Missing::Compacted) => {}
         }
-        if mutant(Mutant::ErasesMatchingSuffix) {
+        if core.has(Mutant::ErasesMatchingSuffix) {
             self.verified = prev_index;
         }
         let last = prev_index + entries.len() as u64;
         let known = entries
             .iter()
             .zip(prev_index + 1..)
-            .take_while(|(entry, index)| core.log.term(*index) == Some(entry.term))
-            .take_while(|(_, index)| !mutant(Mutant::ErasesMatchingSuffix) || *index <= core.commit)
+            .take_while(|(entry, index)| core.log.agrees(*index, entry.term))
+            .take_while(|(_, index)| {
+                !core.has(Mutant::ErasesMatchingSuffix) || *index <= core.commit
+            })
             .count();
         let keep = prev_index + known as u64;
         let added = known < entries.len();
         if added {
-            if keep < core.log.last().index {
+            if keep < core.log.last_index() {
                 // Two logs of correct nodes agree on all that is committed, and in one term on
-                // all that its leader sent; whoever sent this is not one.
+                // all that its leader sent: the sender is no correct node.
                 if keep < core.commit.max(self.verified) {
-                    return Merged::Impossible;
+                    return AppendOutcome::Impossible;
                 }
-                let Some(keep) = core.log.position(keep) else { return Merged::Impossible };
+                let Ok(keep) = core.log.position(keep) else { return AppendOutcome::Impossible };
                 core.truncate(keep, fx);
             }
             let new = entries.into_iter().skip(known);
-            core.append(new.map(|entry| (entry.term, entry.payload)), fx);
+            core.append(new.map(|entry| (entry.term, entry.kind, entry.payload)), fx);
         }
-        Merged::Equal { last, added }
+        AppendOutcome::Equal { last, added }
     }
 }
 
 /// What became of an append.
-enum Merged {
+enum AppendOutcome {
     /// The log is equal up to `last`; entries were `added` for it.
     Equal { last: Index, added: bool },
     /// The logs part before the append's first entry.

@@ -6,13 +6,12 @@ use bytes::Bytes;
 use proto::trace::Event;
 
 use super::{
-    Body, Conflict, Index, NodeId, Position,
+    Body, Conflict, Entry, EntryKind, Index, Missing, NodeId, Position,
     core::{Core, Effects},
-    progress::{Mode, Progress},
-    quorum,
-    reads::{Reader, Reads},
+    progress::{Mode, Progress, ProgressMap},
+    reads::{ReadWaiter, Reads},
 };
-use crate::mutants::{Mutant, mutant};
+use crate::mutants::Mutant;
 
 /// What only a leader has.
 ///
@@ -21,31 +20,29 @@ use crate::mutants::{Mutant, mutant};
 /// - Its own matched index is its durable index: it replicates while its disk works.
 #[derive(Debug)]
 pub(super) struct Leader {
-    /// One per voter, in their order; this node's own is not used.
-    progress: Vec<Progress>,
+    progress: ProgressMap,
     /// Index of the no-op that began the term.
     first: Index,
     reads: Reads,
-    /// Payload bytes of the entries behind the commit index.
+    /// Payload bytes of the entries after the commit index.
     uncommitted: usize,
 }
 
 impl Leader {
     /// Begins the term with a no-op.
     pub(super) fn begin(core: &mut Core, now: Duration, fx: &mut Effects) -> Self {
-        let last = core.log.last().index;
+        let last = core.log.last_index();
         let uncommitted = core.log.tail(core.commit + 1).iter().map(|e| e.payload.len()).sum();
+        let followers = core.configuration.members().filter(|id| *id != core.id());
         let mut leader = Self {
-            progress: core.voters.iter().map(|_| Progress::new(last + 1)).collect(),
+            progress: ProgressMap::new(followers, last + 1),
             first: last + 1,
             reads: Reads::default(),
             uncommitted,
         };
         core.restart_interval(now);
-        core.append([(core.term, Bytes::new())], fx);
-        for place in 0..leader.progress.len() {
-            leader.send_entries(core, place, fx);
-        }
+        core.append([(core.term, EntryKind::NoOp, Bytes::new())], fx);
+        leader.send_all_entries(core, fx);
         leader
     }
 
@@ -57,14 +54,12 @@ impl Leader {
         fx: &mut Effects,
     ) -> Option<Position> {
         let bytes = self.uncommitted + payload.len();
-        if self.uncommitted > 0 && bytes > core.pace.uncommitted_bytes {
+        if self.uncommitted > 0 && bytes > core.config.uncommitted_bytes {
             return None;
         }
         self.uncommitted = bytes;
-        core.append([(core.term, payload)], fx);
-        for place in 0..self.progress.len() {
-            self.send_entries(core, place, fx);
-        }
+        core.append([(core.term, EntryKind::Normal, payload)], fx);
+        self.send_all_entries(core, fx);
         Some(core.log.last())
     }
 
@@ -86,14 +81,13 @@ impl Leader {
         round: u64,
         fx: &mut Effects,
     ) {
-        let Some(place) = core.place(from) else { return };
+        let Some(progress) = self.progress.get_mut(from) else { return };
         if round > self.reads.round {
             return;
         }
-        let progress = &mut self.progress[place];
         let known = progress.matched;
         match result {
-            Ok(matched) if matched <= core.log.last().index => progress.accepted(matched),
+            Ok(matched) if matched <= core.log.last_index() => progress.accepted(matched),
             Ok(_) => return,
             Err(conflict) => progress.refused(conflict, &core.log),
         }
@@ -106,8 +100,10 @@ impl Leader {
         if confirms_more {
             self.confirm(core, fx);
         }
-        self.send_entries(core, place, fx);
-        self.send_commit(core, place, fx);
+        if let Some(progress) = self.progress.get_mut(from) {
+            send_entries(core, from, progress, self.reads.round, fx);
+            send_commit(core, from, progress, self.reads.round, fx);
+        }
     }
 
     /// The disk holds more: this node's own part of the quorum.
@@ -115,19 +111,19 @@ impl Leader {
         self.advance(core, fx);
     }
 
-    /// Takes a read, which begins a round of leadership confirmation where none is open.
-    pub(super) fn read(&mut self, core: &mut Core, reader: Reader, fx: &mut Effects) {
-        if self.reads.ask(reader) {
+    /// Takes a read, which begins a round of leadership confirmation unless one is open.
+    pub(super) fn read(&mut self, core: &mut Core, waiter: ReadWaiter, fx: &mut Effects) {
+        if self.reads.add(waiter) {
             self.begin_round(core, fx);
         } else {
-            answer(core, reader, None, fx);
+            answer(core, waiter, None, fx);
         }
     }
 
     /// Steps down: the reads that wait are to be asked again.
     pub(super) fn abdicate(self, core: &mut Core, fx: &mut Effects) {
-        for reader in self.reads.into_readers() {
-            answer(core, reader, None, fx);
+        for waiter in self.reads.into_waiters() {
+            answer(core, waiter, None, fx);
         }
     }
 
@@ -139,7 +135,8 @@ impl Leader {
     fn begin_round(&mut self, core: &mut Core, fx: &mut Effects) {
         if self.may_read(core) && self.reads.wants_round() {
             self.reads.begin(core.commit);
-            if core.voters.len() == 1 || mutant(Mutant::ReadsWithoutQuorum) {
+            let alone = core.configuration.voters().all(|voter| voter == core.id());
+            if alone || core.has(Mutant::ReadsWithoutQuorum) {
                 self.confirm(core, fx);
             } else {
                 self.send_heartbeats(core, fx);
@@ -147,111 +144,127 @@ impl Leader {
         }
     }
 
-    /// Answers the reads of each round that a majority has confirmed.
+    /// Answers the reads of each round that a quorum has confirmed.
     fn confirm(&mut self, core: &mut Core, fx: &mut Effects) {
-        let own = self.reads.round;
-        let rounds = core.voters.iter().zip(&self.progress);
-        let answered = quorum::reached(
-            rounds.map(|(&id, progress)| if id == core.id { own } else { progress.round }),
-        );
-        let answered = if mutant(Mutant::ReadsWithoutQuorum) { own } else { answered };
-        while let Some(round) = self.reads.confirmed(answered) {
-            let by = core.voters.iter().zip(&self.progress);
-            let by = by
-                .filter(|(id, progress)| **id == core.id || progress.round >= round.number)
-                .map(|(id, _)| *id)
-                .collect();
+        let (id, own) = (core.id(), self.reads.round);
+        let progress = &self.progress;
+        let answered = |voter| {
+            if voter == id { own } else { progress.get(voter).map_or(0, |peer| peer.round) }
+        };
+        let reached = core.configuration.reached(answered, core.config.mutants);
+        let reached = if core.has(Mutant::ReadsWithoutQuorum) { own } else { reached };
+        while let Some(round) = self.reads.confirmed(reached) {
+            let by = core.configuration.voters();
+            let by = by.filter(|voter| *voter == id || answered(*voter) >= round.number).collect();
             fx.trace.push(Event::ReadConfirmed { term: core.term, index: round.index, by });
-            for reader in round.readers {
-                answer(core, reader, Some(round.index), fx);
+            for waiter in round.waiters {
+                answer(core, waiter, Some(round.index), fx);
             }
         }
         self.begin_round(core, fx);
     }
 
-    /// Commits what a majority holds durably, and tells the followers.
+    /// Commits what a quorum holds durably, and tells the followers.
     fn advance(&mut self, core: &mut Core, fx: &mut Effects) {
-        let own = core.durable_index();
-        let matched = |(&id, progress): (&NodeId, &Progress)| {
-            if id == core.id { own } else { progress.matched }
+        let (id, own) = (core.id(), core.durable_index());
+        let progress = &self.progress;
+        let matched = |voter| {
+            if voter == id { own } else { progress.get(voter).map_or(0, |peer| peer.matched) }
         };
-        let index = quorum::reached(core.voters.iter().zip(&self.progress).map(matched));
-        let own_term = core.log.term(index) == Some(core.term);
-        if index <= core.commit || !(own_term || mutant(Mutant::CommitsOldTerms)) {
+        let index = core.configuration.reached(matched, core.config.mutants);
+        let own_term = core.log.term(index) == Ok(core.term);
+        if index <= core.commit || !(own_term || core.has(Mutant::CommitsOldTerms)) {
             return;
         }
-        let voters = core.voters.iter().zip(&self.progress);
-        let matched = voters.map(|voter| (*voter.0, matched(voter))).collect();
+        let evidence = core.configuration.voters().map(|voter| (voter, matched(voter))).collect();
         let committed = &core.log.tail(core.commit + 1)[..(index - core.commit) as usize];
         self.uncommitted -= committed.iter().map(|entry| entry.payload.len()).sum::<usize>();
-        core.commit_to(index, Some(matched), fx);
-        for place in 0..self.progress.len() {
-            self.send_commit(core, place, fx);
+        core.commit_to(index, Some(evidence), fx);
+        for (peer, progress) in self.progress.iter_mut() {
+            send_commit(core, peer, progress, self.reads.round, fx);
         }
         self.begin_round(core, fx);
     }
 
-    /// Sends the follower what it lacks, as far as its window goes.
-    fn send_entries(&mut self, core: &mut Core, place: usize, fx: &mut Effects) {
-        if core.voters[place] == core.id {
-            return;
-        }
-        while self.progress[place].next <= core.log.last().index
-            && self.progress[place].may_send(core.pace.append_window)
-        {
-            let next = self.progress[place].next;
-            let entries = core.log.batch(next, core.pace.append_bytes).to_vec();
-            let last = next + entries.len() as u64 - 1;
-            self.send_append(core, place, entries, fx);
-            self.progress[place].sent(last);
-        }
-    }
-
-    /// Tells an idle follower of a new commit index. One that has appends to answer hears of it
-    /// with the next append, or after its answer.
-    fn send_commit(&mut self, core: &mut Core, place: usize, fx: &mut Effects) {
-        let progress = &self.progress[place];
-        let replicating = matches!(progress.mode, Mode::Replicate { .. });
-        if core.voters[place] != core.id
-            && replicating
-            && !progress.waits()
-            && progress.commit_sent < core.commit
-        {
-            self.send_append(core, place, Vec::new(), fx);
+    /// Sends all followers what they lack.
+    fn send_all_entries(&mut self, core: &mut Core, fx: &mut Effects) {
+        for (peer, progress) in self.progress.iter_mut() {
+            send_entries(core, peer, progress, self.reads.round, fx);
         }
     }
 
     fn send_heartbeats(&mut self, core: &mut Core, fx: &mut Effects) {
-        for place in 0..self.progress.len() {
-            if core.voters[place] != core.id {
-                self.send_append(core, place, Vec::new(), fx);
-            }
+        for (peer, progress) in self.progress.iter_mut() {
+            send_append(core, peer, progress, Vec::new(), self.reads.round, fx);
         }
-    }
-
-    fn send_append(
-        &mut self,
-        core: &mut Core,
-        place: usize,
-        entries: Vec<super::Entry>,
-        fx: &mut Effects,
-    ) {
-        let progress = &mut self.progress[place];
-        let prev_index = progress.next - 1;
-        let Some(prev_term) = core.log.term(prev_index) else {
-            panic!("a follower's next index, {}, is behind the leader's log", progress.next);
-        };
-        progress.commit_sent = core.commit;
-        let (commit, round) = (core.commit, self.reads.round);
-        let body = Body::Append { prev_index, prev_term, entries, commit, round };
-        core.send(core.voters[place], body, fx);
     }
 }
 
-/// Answers a read's question, here or at a follower.
-pub(super) fn answer(core: &mut Core, reader: Reader, index: Option<Index>, fx: &mut Effects) {
-    match reader {
-        Reader::Local(id) => fx.reads.push((id, index)),
-        Reader::Peer(peer, id) => core.send(peer, Body::ReadIndexReply { id, index }, fx),
+/// Sends a follower what it lacks, as far as its window goes.
+fn send_entries(
+    core: &mut Core,
+    peer: NodeId,
+    progress: &mut Progress,
+    round: u64,
+    fx: &mut Effects,
+) {
+    let (base, last) = (core.log.base().index, core.log.last_index());
+    // What it lacks up to the base, only a snapshot could give it.
+    while progress.next > base
+        && progress.next <= last
+        && progress.may_send(core.config.append_window)
+    {
+        let entries = core.log.batch(progress.next, core.config.append_bytes).to_vec();
+        let last = progress.next + entries.len() as u64 - 1;
+        send_append(core, peer, progress, entries, round, fx);
+        progress.sent(last);
+    }
+}
+
+/// Tells an idle follower of a new commit index. One that has appends to answer hears of it with
+/// the next append, or after its answer.
+fn send_commit(
+    core: &mut Core,
+    peer: NodeId,
+    progress: &mut Progress,
+    round: u64,
+    fx: &mut Effects,
+) {
+    let replicating = matches!(progress.mode, Mode::Replicate { .. });
+    if replicating && !progress.waits() && progress.commit_sent < core.commit {
+        send_append(core, peer, progress, Vec::new(), round, fx);
+    }
+}
+
+fn send_append(
+    core: &mut Core,
+    peer: NodeId,
+    progress: &mut Progress,
+    entries: Vec<Entry>,
+    round: u64,
+    fx: &mut Effects,
+) {
+    let mut prev_index = progress.next - 1;
+    let prev_term = match core.log.term(prev_index) {
+        Ok(term) => term,
+        // A heartbeat, then; what comes before the base need not be named.
+        Err(Missing::Compacted) => {
+            prev_index = core.log.base().index;
+            core.log.base().term
+        }
+        Err(Missing::PastEnd) => {
+            panic!("a follower's next index, {}, is past the end of the log", progress.next)
+        }
+    };
+    progress.commit_sent = core.commit;
+    let commit = core.commit;
+    core.send(peer, Body::Append { prev_index, prev_term, entries, commit, round }, fx);
+}
+
+/// Answers a read that waits for its index, here or at a follower.
+pub(super) fn answer(core: &mut Core, waiter: ReadWaiter, index: Option<Index>, fx: &mut Effects) {
+    match waiter {
+        ReadWaiter::Local(id) => fx.reads.push((id, index)),
+        ReadWaiter::Peer(peer, id) => core.send(peer, Body::ReadIndexReply { id, index }, fx),
     }
 }

@@ -1,19 +1,30 @@
-//! The log in memory, and how much of it the disk holds.
+//! The log in memory.
 
-use std::collections::VecDeque;
+use super::{Entry, Index, Position, Term};
 
-use super::{Entry, Index, NodeId, Position, Term};
-
-/// All entries from index 1 on.
+/// The entries after a base. What is before was compacted into a snapshot.
+///
+/// - Indexes follow each other from the base on, and terms never fall.
 #[derive(Debug, Default)]
 pub(super) struct Log {
+    /// The last entry that was compacted; all zero if none was.
+    base: Position,
     entries: Vec<Entry>,
+}
+
+/// Why a log has no entry at an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// It was compacted into a snapshot. It is committed, and equal on all nodes.
+    Compacted,
+    /// The log does not reach so far.
+    PastEnd,
 }
 
 impl Log {
     /// The log that a disk held.
-    pub(super) fn recovered(entries: Vec<Entry>) -> Self {
-        let mut prev = Position::default();
+    pub(super) fn recovered(base: Position, entries: Vec<Entry>) -> Self {
+        let mut prev = base;
         for entry in &entries {
             assert!(
                 entry.index == prev.index + 1 && entry.term >= prev.term && entry.term > 0,
@@ -25,33 +36,62 @@ impl Log {
             );
             prev = entry.position();
         }
-        Self { entries }
+        Self { base, entries }
     }
 
-    /// The last entry; all zero when there is none.
+    /// The last entry that was compacted; all zero if none was.
+    pub(super) fn base(&self) -> Position {
+        self.base
+    }
+
+    /// The last entry, which may be compacted; all zero if there is none.
     pub(super) fn last(&self) -> Position {
-        self.entries.last().map_or(Position::default(), Entry::position)
+        self.entries.last().map_or(self.base, Entry::position)
     }
 
-    /// The place of the entry at `index`; all zero for index 0, none behind the last entry.
-    pub(super) fn position(&self, index: Index) -> Option<Position> {
-        if index == 0 { Some(Position::default()) } else { self.get(index).map(Entry::position) }
+    /// Index of the last entry; 0 if there is none.
+    pub(super) fn last_index(&self) -> Index {
+        self.base.index + self.entries.len() as Index
     }
 
-    /// The term of the entry at `index`; 0 for index 0, none behind the last entry.
-    pub(super) fn term(&self, index: Index) -> Option<Term> {
+    /// The place of the entry at `index`; all zero for index 0. The base is still known.
+    pub(super) fn position(&self, index: Index) -> Result<Position, Missing> {
+        if index == self.base.index { Ok(self.base) } else { self.get(index).map(Entry::position) }
+    }
+
+    /// The term of the entry at `index`; 0 for index 0. That of the base is still known.
+    pub(super) fn term(&self, index: Index) -> Result<Term, Missing> {
         self.position(index).map(|position| position.term)
     }
 
-    /// The entry at `index`.
-    pub(super) fn get(&self, index: Index) -> Option<&Entry> {
-        self.entries.get(usize::try_from(index.checked_sub(1)?).ok()?)
+    /// Whether the entry at `index` is of `term`, as that of any correct node is if it is
+    /// compacted.
+    pub(super) fn agrees(&self, index: Index, term: Term) -> bool {
+        match self.term(index) {
+            Ok(own) => own == term,
+            Err(Missing::Compacted) => true,
+            Err(Missing::PastEnd) => false,
+        }
     }
 
-    /// The entries from `from` to the end.
+    /// The entry at `index`.
+    pub(super) fn get(&self, index: Index) -> Result<&Entry, Missing> {
+        let Some(after_base) = index.checked_sub(self.base.index + 1) else {
+            return Err(Missing::Compacted);
+        };
+        let place = usize::try_from(after_base).map_err(|_| Missing::PastEnd)?;
+        self.entries.get(place).ok_or(Missing::PastEnd)
+    }
+
+    /// The entries from `from`, which must not be compacted, to the end.
     pub(super) fn tail(&self, from: Index) -> &[Entry] {
-        assert!(from > 0 && from <= self.last().index + 1, "no entries from {from} on to read");
-        &self.entries[from as usize - 1..]
+        assert!(
+            from > self.base.index && from <= self.last_index() + 1,
+            "no entries from {from} on to read: the log is what follows {} up to {}",
+            self.base.index,
+            self.last().index
+        );
+        &self.entries[(from - self.base.index - 1) as usize..]
     }
 
     /// The entries from `from` on, at least one and further ones up to `bytes` of payload.
@@ -68,15 +108,22 @@ impl Log {
         &tail[..count.max(1).min(tail.len())]
     }
 
-    /// The first index of the run of entries with the term of the entry at `index`.
+    /// The first index of the run of entries with the term of the entry at `index`, as far as they
+    /// are not compacted.
     pub(super) fn first_of_term(&self, index: Index) -> Index {
         let term = self.term(index).unwrap_or_default();
-        self.entries[..index as usize].partition_point(|entry| entry.term < term) as Index + 1
+        self.after_terms(|entry| entry < term) + 1
     }
 
-    /// The last index of an entry whose term is at most `term`; 0 when there is none.
+    /// The last index of an entry whose term is at most `term`; the base if that is compacted, or
+    /// if there is none.
     pub(super) fn last_of_term(&self, term: Term) -> Index {
-        self.entries.partition_point(|entry| entry.term <= term) as Index
+        self.after_terms(|entry| entry <= term)
+    }
+
+    /// The last index of an entry with such a term, given that those come first.
+    fn after_terms(&self, such: impl Fn(Term) -> bool) -> Index {
+        self.base.index + self.entries.partition_point(|entry| such(entry.term)) as Index
     }
 
     /// Adds an entry at the end.
@@ -93,75 +140,10 @@ impl Log {
         self.entries.push(entry);
     }
 
-    /// Removes all entries behind `last`, none of which may be committed.
+    /// Removes all entries after `last`, none of which may be committed.
     pub(super) fn truncate(&mut self, last: Index, commit: Index) {
         assert!(last >= commit, "a committed entry, {commit}, must not be removed (cut to {last})");
-        self.entries.truncate(last as usize);
-    }
-}
-
-/// What of a node's state the disk holds, and what is on its way there.
-///
-/// - Writes complete in the order of their ids.
-/// - `index` is the last durable entry *of the present log*: removing entries lowers it, and
-///   lowers what each write in flight will confirm. So a write of entries that were replaced
-///   meanwhile never confirms the entries that stand in their place.
-#[derive(Debug)]
-pub(super) struct Disk {
-    /// Durable term and vote.
-    pub(super) hard: (Term, Option<NodeId>),
-    /// Last durable entry of the present log.
-    pub(super) index: Index,
-    /// Last entry of the present log that was handed to the disk.
-    pub(super) handed: Index,
-    /// Term and vote that were last handed to the disk.
-    pub(super) handed_hard: (Term, Option<NodeId>),
-    flying: VecDeque<Write>,
-}
-
-/// A write in flight and what it will make durable.
-#[derive(Debug)]
-struct Write {
-    id: u64,
-    hard: (Term, Option<NodeId>),
-    last: Index,
-}
-
-impl Disk {
-    /// A disk that holds all there is.
-    pub(super) fn recovered(hard: (Term, Option<NodeId>), last: Index) -> Self {
-        Self { hard, index: last, handed: last, handed_hard: hard, flying: VecDeque::new() }
-    }
-
-    /// Notes that write `id` carries everything up to `last` and `hard`.
-    pub(super) fn hand(&mut self, id: u64, hard: (Term, Option<NodeId>), last: Index) {
-        assert!(
-            self.flying.back().is_none_or(|write| write.id < id),
-            "write {id} is not behind the ones in flight"
-        );
-        self.handed = last;
-        self.handed_hard = hard;
-        self.flying.push_back(Write { id, hard, last });
-    }
-
-    /// Write `id` and all before it are durable. Returns whether that tells anything new.
-    pub(super) fn complete(&mut self, id: u64) -> bool {
-        let mut news = false;
-        while let Some(write) = self.flying.pop_front_if(|write| write.id <= id) {
-            self.hard = write.hard;
-            self.index = self.index.max(write.last);
-            news = true;
-        }
-        news
-    }
-
-    /// The log ends at `last` from now on.
-    pub(super) fn truncate(&mut self, last: Index) {
-        self.index = self.index.min(last);
-        self.handed = self.handed.min(last);
-        for write in &mut self.flying {
-            write.last = write.last.min(last);
-        }
+        self.entries.truncate((last - self.base.index) as usize);
     }
 }
 
@@ -170,13 +152,19 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::raft::{EntryKind, Hash};
 
-    fn log(terms: &[Term]) -> Log {
-        let mut log = Log::default();
+    fn log_after(base: Position, terms: &[Term]) -> Log {
+        let mut log = Log::recovered(base, Vec::new());
         for &term in terms {
-            log.append(Entry::after(log.last(), term, Bytes::from_static(b"12345")));
+            let payload = Bytes::from_static(b"12345");
+            log.append(Entry::after(log.last(), term, EntryKind::Normal, payload));
         }
         log
+    }
+
+    fn log(terms: &[Term]) -> Log {
+        log_after(Position::default(), terms)
     }
 
     #[test]
@@ -192,6 +180,34 @@ mod tests {
     }
 
     #[test]
+    fn what_is_compacted_and_what_is_past_the_end_are_different_answers() {
+        let base = Position { index: 10, term: 4, hash: Hash(7) };
+        let log = log_after(base, &[4, 6]);
+        assert_eq!((log.base(), log.last().index), (base, 12));
+        let terms = [0, 9, 10, 11, 12, 13].map(|index| log.term(index));
+        use Missing::{Compacted, PastEnd};
+        assert_eq!(terms, [Err(Compacted), Err(Compacted), Ok(4), Ok(4), Ok(6), Err(PastEnd)]);
+        assert_eq!(log.get(10).unwrap_err(), Compacted, "only its position is known");
+        assert_eq!(log.get(11).unwrap().index, 11);
+        assert_eq!(log.position(10), Ok(base));
+        assert!(log.agrees(9, 1) && log.agrees(12, 6) && !log.agrees(12, 5) && !log.agrees(13, 6));
+        assert_eq!(log.batch(11, 0)[0].index, 11);
+        assert_eq!(log.first_of_term(11), 11, "the base is not looked at");
+        assert_eq!((log.last_of_term(4), log.last_of_term(1)), (11, 10));
+        assert_eq!(Log::recovered(base, Vec::new()).last(), base);
+    }
+
+    #[test]
+    fn entries_after_a_base_can_be_replaced() {
+        let mut log = log_after(Position { index: 10, term: 4, hash: Hash(7) }, &[4, 6]);
+        log.truncate(10, 10);
+        assert_eq!(log.last().index, 10);
+        let entry = Entry::after(log.last(), 8, EntryKind::NoOp, Bytes::new());
+        log.append(entry);
+        assert_eq!(log.term(11), Ok(8));
+    }
+
+    #[test]
     fn a_batch_has_at_least_one_entry() {
         let log = log(&[1, 1, 1, 1]);
         assert_eq!(log.batch(2, 0).len(), 1);
@@ -204,18 +220,5 @@ mod tests {
     #[should_panic(expected = "a committed entry")]
     fn a_committed_entry_is_never_removed() {
         log(&[1, 1, 1]).truncate(1, 2);
-    }
-
-    #[test]
-    fn a_replaced_suffix_is_not_durable_when_its_first_version_is() {
-        let mut disk = Disk::recovered((1, None), 0);
-        disk.hand(1, (1, None), 10);
-        disk.truncate(5);
-        disk.hand(2, (2, None), 10);
-        assert!(disk.complete(1));
-        assert_eq!((disk.index, disk.hard), (5, (1, None)));
-        assert!(disk.complete(2));
-        assert_eq!((disk.index, disk.hard), (10, (2, None)));
-        assert!(!disk.complete(2));
     }
 }

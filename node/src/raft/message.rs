@@ -1,5 +1,5 @@
-//! What nodes say to each other: the RPCs of the paper's figure 2 as one-way messages, plus the
-//! confirmation of reads (dissertation, section 6.4) and the forwarding of client commands.
+//! What cores say to each other: the RPCs of the paper's figure 2 as one-way messages, plus the
+//! confirmation of reads (dissertation, section 6.4).
 
 use std::fmt;
 
@@ -21,8 +21,6 @@ pub struct Message {
     pub to: NodeId,
     /// Term of the sender.
     pub term: Term,
-    /// Lamport clock of the sender, stamped by the replica; see [`proto::trace`].
-    pub clock: u64,
     /// The message itself.
     pub body: Body,
 }
@@ -64,27 +62,15 @@ pub enum Body {
     },
     /// A follower asks at which index a linearizable read may be served.
     ReadIndex {
-        /// Chosen by the follower, never used again, by a later boot neither.
+        /// Chosen by the follower and never reused, even after a restart.
         id: u64,
     },
-    /// The answer to [`Body::ReadIndex`]: none where leadership could not be confirmed.
+    /// The answer to [`Body::ReadIndex`]: none if leadership could not be confirmed.
     ReadIndexReply {
-        /// As in the question.
+        /// As in the request.
         id: u64,
         /// Serve the read once this index is applied.
         index: Option<Index>,
-    },
-    /// A follower hands a client's command to the leader; sent once, never retried.
-    Propose {
-        /// An encoded [`proto::peer::Command`].
-        command: Bytes,
-        /// The command's id, so that a refusal can name it without decoding.
-        id: proto::peer::CommandId,
-    },
-    /// The receiver of a [`Body::Propose`] certainly never appends the command.
-    ProposeRefused {
-        /// The command's id.
-        id: proto::peer::CommandId,
     },
 }
 
@@ -93,8 +79,33 @@ pub enum Body {
 pub struct Conflict {
     /// Term of the follower's entry at the leader's `prev_index`; 0 when its log is shorter.
     pub term: Term,
-    /// First index of that term, or the index behind the follower's last entry.
+    /// First index of that term, or the index after the follower's last entry.
     pub index: Index,
+}
+
+/// What the payload of an entry is. The numbers stand on disks and in packets, and never change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EntryKind {
+    /// A command for the state machine: an encoded [`proto::peer::Command`].
+    #[default]
+    Normal = 0,
+    /// Nothing: it begins a leader's term (paper, section 8).
+    NoOp = 1,
+    /// A [`Configuration`](super::Configuration), encoded. No leader of this version proposes one.
+    Configuration = 2,
+}
+
+impl EntryKind {
+    /// The kind's number.
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The kind with a number, if there is one.
+    pub fn of_number(number: u8) -> Option<Self> {
+        [Self::Normal, Self::NoOp, Self::Configuration].into_iter().find(|it| it.number() == number)
+    }
 }
 
 /// An entry of the log.
@@ -104,7 +115,9 @@ pub struct Entry {
     pub index: Index,
     /// Term in which a leader created the entry.
     pub term: Term,
-    /// An encoded [`proto::peer::Command`]; empty for the no-op at the start of a term.
+    /// What the payload is.
+    pub kind: EntryKind,
+    /// What is replicated; for the core, bytes.
     pub payload: Bytes,
     /// Running hash of the log up to and including this entry. Never sent: each node computes
     /// its own, so that a difference of logs shows.
@@ -113,14 +126,15 @@ pub struct Entry {
 
 impl Entry {
     /// The entry that follows `prev`.
-    pub fn after(prev: Position, term: Term, payload: Bytes) -> Self {
-        let mut head = [0; 16];
+    pub fn after(prev: Position, term: Term, kind: EntryKind, payload: Bytes) -> Self {
+        let mut head = [0; 17];
         head[..8].copy_from_slice(&prev.hash.0.to_le_bytes());
-        head[8..].copy_from_slice(&term.to_le_bytes());
+        head[8..16].copy_from_slice(&term.to_le_bytes());
+        head[16] = kind.number();
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
         hasher.update(&head);
         hasher.update(&payload);
-        Self { index: prev.index + 1, term, payload, hash: Hash(hasher.digest()) }
+        Self { index: prev.index + 1, term, kind, payload, hash: Hash(hasher.digest()) }
     }
 
     /// The entry's place in the log.
@@ -172,8 +186,6 @@ impl fmt::Display for Body {
             Self::ReadIndexReply { id, index: None } => {
                 write!(f, "ask again for read {}", number(*id))
             }
-            Self::Propose { id, .. } => write!(f, "please append {}", command(id)),
-            Self::ProposeRefused { id } => write!(f, "I will not append {}", command(id)),
         }
     }
 }
@@ -186,9 +198,4 @@ fn in_round(round: u64) -> impl fmt::Display {
 /// A read's number within a boot of its node, which says enough.
 fn number(read: u64) -> u64 {
     read & ((1 << READ_BITS) - 1)
-}
-
-/// `command 7 of n2`; its boot goes without saying.
-fn command(id: &proto::peer::CommandId) -> impl fmt::Display {
-    fmt::from_fn(move |f| write!(f, "command {} of n{}", id.number, id.node))
 }

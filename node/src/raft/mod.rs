@@ -7,10 +7,14 @@
 //! caller passes in the time and the election timeouts it drew.
 //!
 //! # Layout
-//! - `core`: what a node has in every role; `follower`, `candidate` (here, as it is little),
-//!   `leader`: what it has in one.
-//! - `log`: the entries, and what of them the disk holds.
-//! - `progress`: what a leader knows of one follower. `quorum`, `votes`: counting.
+//! - `node`: [`Raft`], its role, and what moves it from one role to the next; a candidate is
+//!   little and lives here too.
+//! - `core`: what a node has in every role; `follower`, `leader`: what it has in one.
+//! - `config`: what it is given once; `state`: what it keeps over a restart; `message`: what nodes
+//!   say to each other, and entries.
+//! - `log`: the entries; `durability`: what of them, and of term and vote, the disk holds.
+//! - `configuration`: voters, learners, and what a quorum of them is; `quorum`, `votes`: counting.
+//! - `progress`, `inflights`: what a leader knows of one follower.
 //! - `reads`: rounds of leadership confirmation.
 //!
 //! # Durability
@@ -29,13 +33,21 @@
 //! or that would remove what is committed. Assertions are for this node's own state alone.
 //!
 //! # Caveats
-//! - The whole log is in memory, and replayed at a start: there are no snapshots yet.
+//! - The whole log is in memory, and replayed at a start: no snapshots are taken or sent yet. A log
+//!   may begin after a snapshot; a follower that lacks what such a leader has compacted stays
+//!   behind.
+//! - Membership is fixed: a [`Configuration`] may be joint and have learners, but no entry changes
+//!   it.
 //! - No pre-vote and no check-quorum: a node that was cut off disturbs the cluster once when it
 //!   comes back, and a leader that was cut off goes on believing (it can neither commit nor
 //!   serve linearizable reads).
 
+mod config;
+mod configuration;
 mod core;
+mod durability;
 mod follower;
+mod inflights;
 mod leader;
 mod log;
 mod message;
@@ -43,14 +55,19 @@ mod node;
 mod progress;
 mod quorum;
 mod reads;
+mod state;
 mod votes;
 
-pub use core::{Effects, Pace};
+pub use config::Config;
+pub use configuration::{Configuration, Invalid as InvalidConfiguration};
+pub use core::Effects;
+pub use log::Missing;
 pub(crate) use message::READ_BITS;
-pub use message::{Body, Conflict, Entry, Message};
+pub use message::{Body, Conflict, Entry, EntryKind, Message};
 pub use node::{Raft, Staged};
 pub use proto::trace::{Hash, Position, Role};
 pub use quorum::VOTERS_MAX;
+pub use state::{HardState, PersistentState, SnapshotMetadata};
 
 /// Names a node of the cluster, from 1.
 pub type NodeId = u64;

@@ -6,19 +6,18 @@ use bytes::Bytes;
 use proto::trace::{Event, Role};
 
 use super::{
-    Body, Effects, Entry, Index, Message, NodeId, Pace, Position, Term,
+    Body, Config, Effects, Entry, HardState, Index, Message, Missing, NodeId, PersistentState,
+    Position, Term,
     core::Core,
     follower::{Append, Follower},
     leader::{Leader, answer},
-    log::Log,
-    reads::Reader,
+    reads::ReadWaiter,
     votes::Votes,
 };
-use crate::mutants::{Mutant, mutant};
+use crate::mutants::Mutant;
 
-/// Terms and clocks at or above this are not taken from peers: no correct cluster reaches them,
-/// and behind them arithmetic ends.
-const NUMBER_MAX: u64 = 1 << 62;
+/// Reject terms at or above this: no correct cluster reaches them, and they would overflow.
+const TERM_MAX: Term = 1 << 62;
 
 /// A Raft node; see the module.
 #[derive(Debug)]
@@ -46,8 +45,8 @@ struct Candidate {
 /// What must be written: see [`Raft::stage`].
 #[derive(Debug)]
 pub struct Staged<'a> {
-    /// Term and vote, where they changed.
-    pub hard: Option<(Term, Option<NodeId>)>,
+    /// Term and vote, if they changed.
+    pub hard_state: Option<HardState>,
     /// New entries.
     pub entries: &'a [Entry],
 }
@@ -58,20 +57,16 @@ impl Raft {
     /// # Panics
     /// On a state that no correct node writes: a log that is not consecutive, or of later terms
     /// than the node's.
-    #[allow(clippy::too_many_arguments, reason = "each is a fact of its own, given once")]
     pub fn new(
-        id: NodeId,
-        voters: Vec<NodeId>,
-        pace: Pace,
-        hard: (Term, Option<NodeId>),
-        entries: Vec<Entry>,
+        config: Config,
+        state: PersistentState,
         now: Duration,
         timeout: Duration,
         fx: &mut Effects,
     ) -> Self {
-        let core = Core::new(id, voters, pace, hard, Log::recovered(entries), now, timeout);
-        let (term, vote) = hard;
-        let (last, voters) = (core.log.last(), core.voters.clone());
+        let HardState { term, vote } = state.hard_state;
+        let core = Core::new(config, state, now, timeout);
+        let (last, voters) = (core.log.last(), core.configuration.voters().collect());
         fx.trace.push(Event::Started { term, vote, last, voters });
         Self { core, state: State::Follower(Follower::default()) }
     }
@@ -90,12 +85,12 @@ impl Raft {
         }
     }
 
-    /// Leader of the current term, where known.
+    /// Leader of the current term, if known.
     pub fn leader(&self) -> Option<NodeId> {
         match &self.state {
             State::Follower(follower) => follower.leader,
             State::Candidate(_) => None,
-            State::Leader(_) => Some(self.core.id),
+            State::Leader(_) => Some(self.core.id()),
         }
     }
 
@@ -111,17 +106,25 @@ impl Raft {
 
     /// Last durable entry of the present log.
     pub fn durable_index(&self) -> Index {
-        self.core.disk.index
+        self.core.durability.index
     }
 
-    /// The entry at `index`, if there is one.
-    pub fn entry(&self, index: Index) -> Option<&Entry> {
+    /// The entry at `index`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn entry(&self, index: Index) -> Result<&Entry, Missing> {
         self.core.log.get(index)
     }
 
     /// Whether the term and the vote are durable, so that messages leave at once.
     pub fn settled(&self) -> bool {
         self.core.settled()
+    }
+
+    /// How many messages wait until they are. They are the first to leave then.
+    pub fn held(&self) -> usize {
+        self.core.held()
     }
 
     /// When [`Raft::tick`] has something to do.
@@ -140,28 +143,49 @@ impl Raft {
     }
 
     /// Looks at the time.
+    #[inline]
     pub fn tick(&mut self, now: Duration, fx: &mut Effects) {
-        if now < self.deadline() {
-            return;
-        }
-        match &mut self.state {
-            State::Leader(leader) => leader.heartbeat(&mut self.core, now, fx),
-            _ => self.campaign(now, fx),
+        if now >= self.deadline() {
+            self.time_out(now, fx);
         }
     }
 
-    /// Takes a message from a peer. [`Body::Propose`] and [`Body::ProposeRefused`] only tell
-    /// their term here: what to do with them is the caller's to decide.
-    pub fn step(&mut self, now: Duration, message: Message, fx: &mut Effects) {
-        if !self.plausible(&message) {
-            return;
+    /// The election timeout, or a leader's heartbeat interval, is over.
+    fn time_out(&mut self, now: Duration, fx: &mut Effects) {
+        match &mut self.state {
+            State::Leader(leader) => leader.heartbeat(&mut self.core, now, fx),
+            _ if self.core.configuration.is_voter(self.core.id()) => self.campaign(now, fx),
+            _ => self.core.redraw_timer(now),
         }
-        let Message { from, term, body, .. } = message;
-        let late_vote = matches!(body, Body::VoteReply { .. });
-        if term > self.core.term {
+    }
+
+    /// Takes a message from a peer. False if it can come from no correct peer: it is ignored.
+    pub fn step(&mut self, now: Duration, message: Message, fx: &mut Effects) -> bool {
+        let Message { from, to, term, body } = message;
+        let plausible = to == self.core.id() && self.observe(now, from, term, fx);
+        if plausible {
+            self.act_on(now, from, term, body, fx);
+        }
+        plausible
+    }
+
+    /// Takes note of a peer's term, as it came with a message of the caller's. False if it can come
+    /// from no correct peer: the message should be ignored.
+    #[inline]
+    pub fn observe(&mut self, now: Duration, from: NodeId, term: Term, fx: &mut Effects) -> bool {
+        let peer = from != self.core.id() && self.core.configuration.contains(from);
+        let plausible = peer && (1..TERM_MAX).contains(&term);
+        if plausible && term > self.core.term {
             self.core.enter(term, fx);
             self.follow(now, fx);
-        } else if term < self.core.term && !(mutant(Mutant::CountsOldVotes) && late_vote) {
+        }
+        plausible
+    }
+
+    /// Acts on a message, the term of which was observed.
+    fn act_on(&mut self, now: Duration, from: NodeId, term: Term, body: Body, fx: &mut Effects) {
+        let late_vote = matches!(body, Body::VoteReply { .. });
+        if term < self.core.term && !(self.core.has(Mutant::CountsOldVotes) && late_vote) {
             return self.answer_stale(from, &body, fx);
         }
         match body {
@@ -172,7 +196,7 @@ impl Raft {
             Body::Append { prev_index, prev_term, entries, commit, round } => {
                 // Another node won this term.
                 if matches!(self.state, State::Candidate(_)) {
-                    self.core.vote = self.core.vote.filter(|_| !mutant(Mutant::ForgetsVote));
+                    self.core.vote = self.core.vote.filter(|_| !self.core.has(Mutant::ForgetsVote));
                     self.state = State::Follower(Follower::default());
                 }
                 if let State::Follower(follower) = &mut self.state {
@@ -186,24 +210,14 @@ impl Raft {
                 }
             }
             Body::ReadIndex { id } => {
-                let reader = Reader::Peer(from, id);
+                let waiter = ReadWaiter::Peer(from, id);
                 match &mut self.state {
-                    State::Leader(leader) => leader.read(&mut self.core, reader, fx),
-                    _ => answer(&mut self.core, reader, None, fx),
+                    State::Leader(leader) => leader.read(&mut self.core, waiter, fx),
+                    _ => answer(&mut self.core, waiter, None, fx),
                 }
             }
             Body::ReadIndexReply { id, index } => fx.reads.push((id, index)),
-            Body::Propose { .. } | Body::ProposeRefused { .. } => {}
         }
-    }
-
-    /// Whether a message can come from a correct peer at all.
-    pub fn plausible(&self, message: &Message) -> bool {
-        message.to == self.core.id
-            && message.from != self.core.id
-            && self.core.place(message.from).is_some()
-            && (1..NUMBER_MAX).contains(&message.term)
-            && message.clock < NUMBER_MAX
     }
 
     /// Appends a command, if this node leads and has room; says where.
@@ -218,7 +232,7 @@ impl Raft {
     /// [`Effects::reads`], or never when a message is lost. False when no leader is known.
     pub fn read(&mut self, id: u64, fx: &mut Effects) -> bool {
         match &mut self.state {
-            State::Leader(leader) => leader.read(&mut self.core, Reader::Local(id), fx),
+            State::Leader(leader) => leader.read(&mut self.core, ReadWaiter::Local(id), fx),
             State::Follower(Follower { leader: Some(leader), .. }) => {
                 let leader = *leader;
                 self.core.send(leader, Body::ReadIndex { id }, fx);
@@ -228,33 +242,32 @@ impl Raft {
         true
     }
 
-    /// Sends a message of the caller's, as soon as term and vote are durable.
-    pub fn send(&mut self, to: NodeId, body: Body, fx: &mut Effects) {
-        self.core.send(to, body, fx);
-    }
-
     /// What is to be written and was not handed out yet; the write gets the number `id`, greater
     /// than all before it.
+    #[inline]
     pub fn stage(&mut self, id: u64) -> Option<Staged<'_>> {
+        let Core { log, durability, .. } = &self.core;
+        let changed = self.core.hard_state() != durability.staged_hard_state;
+        (changed || log.last_index() > durability.staged).then(|| self.stage_all(id, changed))
+    }
+
+    fn stage_all(&mut self, id: u64, changed: bool) -> Staged<'_> {
         let core = &mut self.core;
-        let hard = (core.term, core.vote);
-        let (from, last) = (core.disk.handed + 1, core.log.last().index);
-        let changed = hard != core.disk.handed_hard;
-        if !changed && from > last {
-            return None;
-        }
-        core.disk.hand(id, hard, last);
-        Some(Staged { hard: changed.then_some(hard), entries: core.log.tail(from) })
+        let hard_state = core.hard_state();
+        let (from, last) = (core.durability.staged + 1, core.log.last_index());
+        core.durability.stage(id, hard_state, last);
+        let hard_state = changed.then_some(hard_state);
+        Staged { hard_state, entries: core.log.tail(from) }
     }
 
     /// Write `id`, and all before it, is durable.
     pub fn durable(&mut self, now: Duration, id: u64, fx: &mut Effects) {
-        if !self.core.disk.complete(id) {
+        if !self.core.durability.complete(id) {
             return;
         }
-        let (term, vote) = self.core.disk.hard;
-        let Some(last) = self.core.log.position(self.core.disk.index) else {
-            panic!("the durable index {} is behind the log", self.core.disk.index);
+        let HardState { term, vote } = self.core.durability.hard_state;
+        let Ok(last) = self.core.log.position(self.core.durability.index) else {
+            panic!("the durable index {} is not in the log", self.core.durability.index);
         };
         fx.trace.push(Event::Durable { term, vote, last });
         self.core.release_held(fx);
@@ -264,7 +277,7 @@ impl Raft {
             State::Candidate(candidate) => {
                 if self.core.settled() && !candidate.counted {
                     candidate.counted = true;
-                    self.count_vote(now, self.core.id, fx);
+                    self.count_vote(now, self.core.id(), fx);
                 }
             }
         }
@@ -274,16 +287,16 @@ impl Raft {
     /// the own vote is durable.
     fn campaign(&mut self, now: Duration, fx: &mut Effects) {
         self.core.enter(self.core.term + 1, fx);
-        self.core.give_vote(self.core.id, fx);
+        self.core.give_vote(self.core.id(), fx);
         self.core.redraw_timer(now);
         self.state = State::Candidate(Candidate::default());
         self.core.trace_role(Role::Candidate, None, fx);
         let Position { index: last_index, term: last_term, .. } = self.core.log.last();
-        for place in 0..self.core.voters.len() {
-            let peer = self.core.voters[place];
-            if peer != self.core.id {
-                self.core.send(peer, Body::RequestVote { last_index, last_term }, fx);
-            }
+        let id = self.core.id();
+        let voters = self.core.configuration.voters();
+        let peers: Vec<_> = voters.filter(|voter| *voter != id).collect();
+        for peer in peers {
+            self.core.send(peer, Body::RequestVote { last_index, last_term }, fx);
         }
     }
 
@@ -291,7 +304,7 @@ impl Raft {
     fn follow(&mut self, now: Duration, fx: &mut Effects) {
         let state = std::mem::replace(&mut self.state, State::Follower(Follower::default()));
         match state {
-            // Its election timer runs on: only a leader or a granted vote starts it anew.
+            // Its election timer runs on: only a leader or a granted vote restarts it.
             State::Follower(_) => {}
             State::Candidate(_) => self.core.redraw_timer(now),
             State::Leader(leader) => {
@@ -310,13 +323,14 @@ impl Raft {
             }
             Body::Append { round, .. } => {
                 let result =
-                    Err(super::Conflict { term: 0, index: self.core.log.last().index + 1 });
-                // It follows nobody by that. Should the sender come to lead the present term, its
-                // rounds begin anew, and an echo of an old one would confirm reads of the new.
-                let round = if mutant(Mutant::EchoesOldRounds) { round } else { 0 };
+                    Err(super::Conflict { term: 0, index: self.core.log.last_index() + 1 });
+                // This node follows no leader by that. Should the sender come to lead the present
+                // term, its rounds begin from 1 again, and the echo of an old round would confirm
+                // new reads.
+                let round = if self.core.has(Mutant::EchoesOldRounds) { round } else { 0 };
                 self.core.send(from, Body::AppendReply { result, round }, fx);
             }
-            Body::ReadIndex { id } => answer(&mut self.core, Reader::Peer(from, id), None, fx),
+            Body::ReadIndex { id } => answer(&mut self.core, ReadWaiter::Peer(from, id), None, fx),
             _ => {}
         }
     }
@@ -329,7 +343,7 @@ impl Raft {
         let follows = matches!(&self.state, State::Follower(Follower { leader: None, .. }));
         // Election restriction (paper, section 5.4.1). Who leads the term or knows who does has
         // nothing to gain from a rival.
-        let recent = last >= (own.term, own.index) || mutant(Mutant::VotesForLaggards);
+        let recent = last >= (own.term, own.index) || self.core.has(Mutant::VotesForLaggards);
         let granted = follows && free && recent;
         if granted {
             if self.core.vote.is_none() {
@@ -349,13 +363,11 @@ impl Raft {
     }
 
     fn count_vote(&mut self, now: Duration, from: NodeId, fx: &mut Effects) {
-        let (State::Candidate(candidate), Some(place)) = (&mut self.state, self.core.place(from))
-        else {
-            return;
-        };
-        candidate.votes.grant(place);
-        if candidate.votes.won(self.core.voters.len()) {
-            self.core.trace_role(Role::Leader, Some(self.core.id), fx);
+        let State::Candidate(candidate) = &mut self.state else { return };
+        let (configuration, mutants) = (&self.core.configuration, self.core.config.mutants);
+        candidate.votes.grant(from, configuration, mutants);
+        if candidate.votes.won(configuration, mutants) {
+            self.core.trace_role(Role::Leader, Some(self.core.id()), fx);
             self.state = State::Leader(Leader::begin(&mut self.core, now, fx));
         }
     }

@@ -1,8 +1,32 @@
 //! What a leader knows of one follower, and how it paces what it sends there.
 
-use std::collections::VecDeque;
+use super::{Index, NodeId, inflights::Inflights, log::Log};
 
-use super::{Index, log::Log};
+/// A leader's view of its followers, by id.
+#[derive(Debug)]
+pub(super) struct ProgressMap(Vec<(NodeId, Progress)>);
+
+impl ProgressMap {
+    /// Followers of which nothing is known, under a leader whose next entry is `next`.
+    pub(super) fn new(followers: impl Iterator<Item = NodeId>, next: Index) -> Self {
+        Self(followers.map(|id| (id, Progress::new(next))).collect())
+    }
+
+    /// What is known of a follower.
+    pub(super) fn get(&self, follower: NodeId) -> Option<&Progress> {
+        self.0.iter().find(|(id, _)| *id == follower).map(|(_, progress)| progress)
+    }
+
+    /// The same, to change it.
+    pub(super) fn get_mut(&mut self, follower: NodeId) -> Option<&mut Progress> {
+        self.0.iter_mut().find(|(id, _)| *id == follower).map(|(_, progress)| progress)
+    }
+
+    /// All followers, ascending by id.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (NodeId, &mut Progress)> {
+        self.0.iter_mut().map(|(id, progress)| (*id, progress))
+    }
+}
 
 /// A leader's view of one follower.
 ///
@@ -33,14 +57,14 @@ pub(super) enum Mode {
     },
     /// The logs are known to agree before `next`: appends follow each other without waiting.
     Replicate {
-        /// Last index of each append in flight, ascending.
-        flying: VecDeque<Index>,
+        /// The appends that wait for their answers.
+        inflights: Inflights,
     },
 }
 
 impl Progress {
     /// A follower of which nothing is known, under a leader whose next entry is `next`.
-    pub(super) fn new(next: Index) -> Self {
+    fn new(next: Index) -> Self {
         Self { matched: 0, next, round: 0, commit_sent: 0, mode: Mode::Probe { sent: false } }
     }
 
@@ -48,7 +72,7 @@ impl Progress {
     pub(super) fn may_send(&self, window: usize) -> bool {
         match &self.mode {
             Mode::Probe { sent } => !sent,
-            Mode::Replicate { flying } => flying.len() < window.max(1),
+            Mode::Replicate { inflights } => !inflights.is_full(window),
         }
     }
 
@@ -56,7 +80,7 @@ impl Progress {
     pub(super) fn waits(&self) -> bool {
         match &self.mode {
             Mode::Probe { sent } => *sent,
-            Mode::Replicate { flying } => !flying.is_empty(),
+            Mode::Replicate { inflights } => !inflights.is_empty(),
         }
     }
 
@@ -64,8 +88,8 @@ impl Progress {
     pub(super) fn sent(&mut self, last: Index) {
         match &mut self.mode {
             Mode::Probe { sent } => *sent = true,
-            Mode::Replicate { flying } => {
-                flying.push_back(last);
+            Mode::Replicate { inflights } => {
+                inflights.add(last);
                 self.next = last + 1;
             }
         }
@@ -77,10 +101,10 @@ impl Progress {
         match &mut self.mode {
             Mode::Probe { .. } => {
                 self.next = self.matched + 1;
-                self.mode = Mode::Replicate { flying: VecDeque::new() };
+                self.mode = Mode::Replicate { inflights: Inflights::default() };
             }
-            Mode::Replicate { flying } => {
-                while flying.pop_front_if(|last| *last <= self.matched).is_some() {}
+            Mode::Replicate { inflights } => {
+                inflights.free_to(self.matched);
                 self.next = self.next.max(self.matched + 1);
             }
         }
@@ -96,7 +120,7 @@ impl Progress {
             // they part before.
             term => {
                 let last = log.last_of_term(term);
-                if log.term(conflict.index) == Some(term) {
+                if log.term(conflict.index) == Ok(term) {
                     last
                 } else {
                     last.min(conflict.index.saturating_sub(1))
@@ -108,8 +132,9 @@ impl Progress {
         if shared < self.matched {
             return;
         }
-        // The answer to a probe puts the parting before it. Other refusals that arrive meanwhile tell
-        // nothing new: all appends behind a lost one find the same gap, and one resending fills it.
+        // The answer to a probe puts the parting before it. Other refusals that arrive meanwhile
+        // tell nothing new: all appends after a lost one find the same gap, and one resending fills
+        // it.
         if matches!(self.mode, Mode::Probe { sent: true }) && shared + 1 >= self.next {
             return;
         }

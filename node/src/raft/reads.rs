@@ -9,17 +9,17 @@ use std::collections::VecDeque;
 
 use super::{Index, NodeId};
 
-/// Who asks, and under which number.
+/// Who waits for a read index, and under which number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(super) enum ReadWaiter {
     /// This node's replica.
     Local(u64),
     /// A follower.
     Peer(NodeId, u64),
 }
 
-/// Most questions that a leader keeps; more are refused, as their askers ask again.
-const QUESTIONS_MAX: usize = 4096;
+/// Most reads that wait on a leader; more are refused, and asked again.
+const WAITERS_MAX: usize = 4096;
 
 /// A round that waits for a majority.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(super) struct Round {
     /// The commit index when it began.
     pub(super) index: Index,
     /// Who waits for it.
-    pub(super) readers: Vec<Reader>,
+    pub(super) waiters: Vec<ReadWaiter>,
 }
 
 /// The reads that wait on a leader.
@@ -37,18 +37,18 @@ pub(super) struct Round {
 pub(super) struct Reads {
     /// Number of the latest round, 0 before the first.
     pub(super) round: u64,
-    waiting: Vec<Reader>,
+    waiting: Vec<ReadWaiter>,
     open: VecDeque<Round>,
     /// Reads in `waiting` and `open`.
     count: usize,
 }
 
 impl Reads {
-    /// Takes a question for the next round; false when there are too many.
-    pub(super) fn ask(&mut self, reader: Reader) -> bool {
-        let room = self.count < QUESTIONS_MAX;
+    /// Takes a read for the next round; false when there are too many.
+    pub(super) fn add(&mut self, waiter: ReadWaiter) -> bool {
+        let room = self.count < WAITERS_MAX;
         if room {
-            self.waiting.push(reader);
+            self.waiting.push(waiter);
             self.count += 1;
         }
         room
@@ -67,19 +67,19 @@ impl Reads {
     /// Begins a round for all reads that wait, at commit index `index`.
     pub(super) fn begin(&mut self, index: Index) {
         self.round += 1;
-        let readers = std::mem::take(&mut self.waiting);
-        self.open.push_back(Round { number: self.round, index, readers });
+        let waiters = std::mem::take(&mut self.waiting);
+        self.open.push_back(Round { number: self.round, index, waiters });
     }
 
     /// The oldest open round, if a majority has answered up to round `answered`.
     pub(super) fn confirmed(&mut self, answered: u64) -> Option<Round> {
         let round = self.open.pop_front_if(|round| round.number <= answered)?;
-        self.count -= round.readers.len();
+        self.count -= round.waiters.len();
         Some(round)
     }
 
-    /// Everyone who still waits.
-    pub(super) fn into_readers(self) -> impl Iterator<Item = Reader> {
-        self.open.into_iter().flat_map(|round| round.readers).chain(self.waiting)
+    /// All that still wait.
+    pub(super) fn into_waiters(self) -> impl Iterator<Item = ReadWaiter> {
+        self.open.into_iter().flat_map(|round| round.waiters).chain(self.waiting)
     }
 }

@@ -1,6 +1,6 @@
 //! Which forwarded commands a leader may take, and which it may certainly refuse.
 //!
-//! The network may double and delay a [`Body::Propose`](crate::raft::Body::Propose), but a
+//! The network may double and delay a [`Body::Propose`](super::Body::Propose), but a
 //! command must be appended at most once, and a refusal must be the last word. So:
 //!
 //! - a command is taken only by the leader of exactly the term in which it was sent, which is one
@@ -13,7 +13,7 @@ use proto::peer::CommandId;
 
 use crate::raft::{NodeId, Term};
 
-/// How far behind the latest command of a node an earlier one may still arrive.
+/// How many numbers before the latest command of a node an earlier one may still arrive.
 const WINDOW: u64 = 1024;
 
 /// The commands that each peer has forwarded to this node in this boot.
@@ -124,11 +124,11 @@ mod tests {
         // Overtaken, but new.
         assert_eq!(judge(1, 6), Verdict::Fresh);
         assert_eq!(judge(1, 6), Verdict::Ignore);
-        // Far ahead, and then what is too far behind to be known.
+        // Far ahead, and then a number too far back to be known.
         assert_eq!(judge(1, 5000), Verdict::Fresh);
         assert_eq!(judge(1, 8), Verdict::Ignore);
         assert_eq!(judge(1, 5000 - WINDOW + 1), Verdict::Fresh);
-        // A later boot begins anew; the earlier one is over.
+        // A later boot begins from scratch; the earlier one is over.
         assert_eq!(judge(2, 1), Verdict::Fresh);
         assert_eq!(judge(1, 5001), Verdict::Ignore);
     }

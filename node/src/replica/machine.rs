@@ -3,26 +3,30 @@
 use bytes::Bytes;
 use prost::Message as _;
 use proto::{
-    etcd::{self, request_op},
-    peer::{Command, CommandId, Session, command},
+    etcd,
+    peer::{Command, CommandId, Session},
     trace::Event,
 };
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Config, Error, Input, Outputs, RequestId, Status, Time, WriteId,
+    Body, Config, Error, Input, Message, Outputs, RequestId, Status, Time, WriteId,
     forward::{Forwarded, Verdict},
     outbox,
     reads::{Read, Reads},
-    writes::{Parked, Writes},
+    subscriptions::Subscriptions,
+    writes::{QueuedCommand, Writes},
 };
 use crate::{
     kv::{self, Request, Response, Store},
-    mutants::{Mutant, mutant},
-    raft::{Body, Effects, Index, Message, NodeId, Pace, Raft},
+    mutants::Mutant,
+    raft::{self, Configuration, Effects, EntryKind, Index, NodeId, Raft, Term},
     storage::{Record, Recovered},
 };
+
+/// Reject clocks at or above this: no correct cluster reaches them, and they would overflow.
+const CLOCK_MAX: u64 = 1 << 62;
 
 /// A node's state machine; see the module.
 ///
@@ -31,6 +35,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Replica {
     config: Config,
+    /// How long a request waits for a leader to be known.
+    leader_wait: Time,
     boot: u64,
     raft: Raft,
     store: Store,
@@ -38,6 +44,7 @@ pub struct Replica {
     writes: Writes,
     reads: Reads,
     forwarded: Forwarded,
+    subscriptions: Subscriptions,
     /// Number of the last command of this boot.
     last_command: u64,
     last_write: WriteId,
@@ -46,6 +53,12 @@ pub struct Replica {
     clock: u64,
     now: Time,
     random: ChaCha8Rng,
+    /// Messages of the replica itself, each with how many of the core's leave before it. Empty
+    /// between inputs.
+    own: Vec<(usize, Message)>,
+    /// Messages of the replica itself that wait until term and vote are durable, each with how many
+    /// of the core's wait before it.
+    held: Vec<(usize, Message)>,
     /// Empty between inputs; kept for its memory.
     effects: Effects,
 }
@@ -59,39 +72,51 @@ impl Replica {
     pub fn new(config: Config, recovered: Recovered, now: Time) -> Self {
         let config = mutated(config);
         assert!(!config.election_timeout.is_zero(), "the election timeout must not be zero");
+        assert!(
+            recovered.state.snapshot.is_none(),
+            "the log begins after a snapshot, and this version of the node can read none"
+        );
         let mut random = ChaCha8Rng::seed_from_u64(config.seed);
         let mut effects = Effects::default();
-        let pace = Pace {
+        let configuration = match Configuration::of_voters(config.voters.clone()) {
+            Ok(configuration) => configuration,
+            Err(why) => panic!("the voters {:?} cannot be: {why}", config.voters),
+        };
+        let core = raft::Config {
+            id: config.id,
+            configuration,
             heartbeat_interval: config.heartbeat_interval,
             append_bytes: config.limits.append_bytes,
             append_window: config.limits.append_window,
             uncommitted_bytes: config.limits.uncommitted_bytes,
+            mutants: config.mutants,
         };
         let raft = Raft::new(
-            config.id,
-            config.voters.clone(),
-            pace,
-            (recovered.term, recovered.vote),
-            recovered.entries,
+            core,
+            recovered.state,
             now,
             draw(&mut random, config.election_timeout),
             &mut effects,
         );
         Self {
             boot: recovered.boot,
-            raft,
             store: Store::default(),
-            applied: 0,
+            applied: raft.commit(),
             writes: Writes::default(),
             reads: Reads::new(recovered.boot),
-            forwarded: Forwarded::new(recovered.term),
+            forwarded: Forwarded::new(raft.term()),
+            subscriptions: Subscriptions::default(),
+            raft,
             last_command: 0,
             last_write: 0,
             leaderless: Some(now),
             clock: config.clock,
             now,
             random,
+            own: Vec::new(),
+            held: Vec::new(),
             effects,
+            leader_wait: (config.election_timeout * 2).min(config.limits.request_timeout),
             config,
         }
     }
@@ -105,9 +130,18 @@ impl Replica {
         // A driver whose clock steps back must not make timeouts run backwards.
         self.now = self.now.max(now);
         match input {
-            Input::Request { id, request, session } => self.request(id, request, session, outputs),
-            Input::Durable(id) => self.raft.durable(self.now, id, &mut self.effects),
+            Input::Request { id, request, session } => self.request(id, *request, session, outputs),
+            Input::Durable(id) => {
+                let sent = self.effects.messages.len();
+                self.raft.durable(self.now, id, &mut self.effects);
+                self.release_held(sent);
+            }
             Input::Message(message) => self.message(message, outputs),
+            Input::Subscribe(id) => {
+                self.subscriptions.open(id);
+                self.store.note_changes(true);
+            }
+            Input::Unsubscribe(id) => self.subscriptions.close(id),
             Input::Timer => {}
         }
         self.raft.tick(self.now, &mut self.effects);
@@ -121,9 +155,9 @@ impl Replica {
             return self.raft.deadline();
         }
         let limits = &self.config.limits;
-        let (parking, patience) = (self.parking(), self.config.election_timeout);
-        let writes = self.writes.deadline(parking, limits.request_timeout);
-        let reads = self.reads.deadline(self.leaderless, parking, patience, limits.request_timeout);
+        let (wait, patience) = (self.leader_wait, self.config.election_timeout);
+        let writes = self.writes.deadline(wait, limits.request_timeout);
+        let reads = self.reads.deadline(self.leaderless, wait, patience, limits.request_timeout);
         writes.into_iter().chain(reads).fold(self.raft.deadline(), Time::min)
     }
 
@@ -153,11 +187,6 @@ impl Replica {
         &self.store
     }
 
-    /// How long a request waits for a leader to be known.
-    fn parking(&self) -> Time {
-        (self.config.election_timeout * 2).min(self.config.limits.request_timeout)
-    }
-
     fn request(
         &mut self,
         id: RequestId,
@@ -168,64 +197,71 @@ impl Replica {
         let limits = &self.config.limits;
         let refusal = if self.writes.len() + self.reads.len() >= limits.requests {
             Some(Error::TooManyRequests)
-        } else if request_bytes(&request) > limits.request_bytes {
+        } else if request.encoded_len() > limits.request_bytes {
             Some(Error::TooLarge)
         } else {
-            kv::check(&request).err().map(Error::Store)
+            request.check().err().map(Error::Store)
         };
         if let Some(error) = refusal {
             outputs.replies.push((id, Err(error)));
-        } else if kv::is_read(&request) {
+        } else if request.is_read() {
             let read = Read { request: id, what: request, arrived: self.now };
-            if is_serializable(&read.what) {
-                self.serve(read, outputs)
+            if read.what.is_serializable() {
+                self.serve(read, outputs);
             } else {
-                self.reads.add(read)
+                self.reads.add(read);
             }
         } else {
-            let request = match request {
-                Request::Put(put) => command::Request::Put(put),
-                Request::DeleteRange(delete) => command::Request::DeleteRange(delete),
-                Request::Txn(txn) => command::Request::Txn(txn),
-                Request::Range(_) => panic!("a range is a read, and kv::is_read must say so"),
-            };
-            let command = Command { id: None, request: Some(request), session };
-            self.writes.park(Parked { request: id, command, arrived: self.now });
+            let request = request.into_command();
+            assert!(request.is_some(), "what is no read must be a command");
+            let command = Command { id: None, request, session };
+            self.writes.enqueue(QueuedCommand { request: id, command, arrived: self.now });
         }
     }
 
     fn message(&mut self, message: Message, outputs: &mut Outputs) {
-        if !self.raft.plausible(&message) {
+        let Message { from, to, term, clock, body } = message;
+        if clock >= CLOCK_MAX || to != self.config.id {
             return;
         }
-        self.clock = self.clock.max(message.clock) + 1;
-        let (from, term) = (message.from, message.term);
-        match message.body {
+        let (now, fx) = (self.now, &mut self.effects);
+        // What the core would not take from this sender is no message at all.
+        match body {
+            Body::Raft(body) => {
+                if !self.raft.step(now, raft::Message { from, to, term, body }, fx) {
+                    return;
+                }
+            }
             Body::Propose { command, id } => {
-                let term_only = Body::ProposeRefused { id };
-                self.raft.step(self.now, Message { body: term_only, ..message }, &mut self.effects);
+                if !self.raft.observe(now, from, term, fx) {
+                    return;
+                }
                 self.take_forwarded(from, term, command, id);
             }
             Body::ProposeRefused { id } => {
-                self.raft.step(self.now, message, &mut self.effects);
+                if !self.raft.observe(now, from, term, fx) {
+                    return;
+                }
                 let own = id.node == self.config.id && id.boot == self.boot;
                 if own && let Some(request) = self.writes.refused(id.number, from) {
                     outputs.replies.push((request, Err(Error::NoLeader)));
                 }
             }
-            _ => self.raft.step(self.now, message, &mut self.effects),
         }
+        self.clock = self.clock.max(clock) + 1;
     }
 
     /// A peer hands over its client's command.
-    fn take_forwarded(&mut self, from: NodeId, sent: u64, command: Bytes, id: CommandId) {
+    fn take_forwarded(&mut self, from: NodeId, sent: Term, command: Bytes, id: CommandId) {
         let verdict = self.forwarded.judge(from, id, sent, self.raft.term());
-        let sound = Command::decode(command.clone()).is_ok_and(|command| command.id == Some(id));
+        // The id comes first in a command. What else is in it, each node sees as it applies it.
+        let named = Command { id: Some(id), ..Command::default() }.encode_to_vec();
+        let sound = command.starts_with(&named);
         let taken = verdict == Verdict::Fresh
             && sound
             && self.raft.propose(command, &mut self.effects).is_some();
         if !taken && verdict != Verdict::Ignore {
-            self.raft.send(from, Body::ProposeRefused { id }, &mut self.effects);
+            self.send(from, Body::ProposeRefused { id });
         }
     }
 
@@ -239,7 +275,7 @@ impl Replica {
             Some(_) => None,
             None => self.leaderless.or(Some(self.now)),
         };
-        self.propose_parked(outputs);
+        self.propose_queued(outputs);
         self.ask_for_reads();
         self.apply(outputs);
         while let Some(read) = self.reads.serve(self.applied) {
@@ -254,13 +290,13 @@ impl Replica {
         if self.writes.is_empty() && self.reads.is_empty() {
             return;
         }
-        let (parking, timeout) = (self.parking(), self.config.limits.request_timeout);
-        self.writes.expire(self.now, parking, timeout, &mut outputs.replies);
-        self.reads.expire(self.now, self.leaderless, parking, timeout, &mut outputs.replies);
+        let (wait, timeout) = (self.leader_wait, self.config.limits.request_timeout);
+        self.writes.expire(self.now, wait, timeout, &mut outputs.replies);
+        self.reads.expire(self.now, self.leaderless, wait, timeout, &mut outputs.replies);
     }
 
     /// Proposes what waited for a leader, here or there.
-    fn propose_parked(&mut self, outputs: &mut Outputs) {
+    fn propose_queued(&mut self, outputs: &mut Outputs) {
         if self.writes.is_empty() {
             return;
         }
@@ -269,14 +305,14 @@ impl Replica {
         if !self.raft.settled() {
             return;
         }
-        while let Some(Parked { request, mut command, arrived }) = self.writes.unpark() {
+        while let Some(QueuedCommand { request, mut command, arrived }) = self.writes.dequeue() {
             self.last_command += 1;
             let number = self.last_command;
             let id = CommandId { node: self.config.id, boot: self.boot, number };
             command.id = Some(id);
             let payload = Bytes::from(command.encode_to_vec());
             if leader != self.config.id {
-                self.raft.send(leader, Body::Propose { command: payload, id }, &mut self.effects);
+                self.send(leader, Body::Propose { command: payload, id });
                 self.writes.proposed(number, request, arrived, Some(leader));
             } else if self.raft.propose(payload, &mut self.effects).is_some() {
                 self.writes.proposed(number, request, arrived, None);
@@ -287,7 +323,9 @@ impl Replica {
     }
 
     fn ask_for_reads(&mut self) {
-        self.take_read_answers();
+        if !self.effects.reads.is_empty() {
+            self.take_read_answers();
+        }
         if self.reads.is_empty() {
             return;
         }
@@ -311,7 +349,7 @@ impl Replica {
     /// Applies what is committed and answers the clients who wait for it.
     fn apply(&mut self, outputs: &mut Outputs) {
         let commit = self.raft.commit();
-        let back = mutant(Mutant::CommitGoesBack) && self.applied > commit;
+        let back = self.config.mutants.has(Mutant::CommitGoesBack) && self.applied > commit;
         if self.applied == commit || back {
             return;
         }
@@ -320,15 +358,17 @@ impl Replica {
         let mut answered = Vec::new();
         let mut last = None;
         for index in self.applied + 1..=commit {
-            let Some(entry) = self.raft.entry(index) else {
-                panic!("entry {index} is committed but not in the log");
+            let entry = match self.raft.entry(index) {
+                Ok(entry) => entry,
+                Err(why) => panic!("entry {index} is committed but not in the log: {why:?}"),
             };
             last = Some(entry.position());
-            // A no-op carries nothing. Nor does what no correct node proposes: it is skipped, on
-            // every node alike.
-            if entry.payload.is_empty() {
-                continue;
+            match entry.kind {
+                EntryKind::Normal => {}
+                // Neither is the state machine's.
+                EntryKind::NoOp | EntryKind::Configuration => continue,
             }
+            // What no correct node proposes is skipped, on every node alike.
             let Ok(command) = Command::decode(entry.payload.clone()) else { continue };
             let result = self.store.apply(&command);
             let own = command.id.filter(|id| id.node == self.config.id && id.boot == self.boot);
@@ -345,6 +385,11 @@ impl Replica {
             self.effects.trace.push(Event::Applied { last, state });
         }
         self.effects.trace.extend(answered.into_iter().map(|index| Event::Answered { index }));
+        if !self.subscriptions.is_empty() {
+            let most = self.config.limits.subscription_changes;
+            self.subscriptions.publish(self.store.take_changes(), most, &mut outputs.notices);
+        }
+        self.store.note_changes(!self.subscriptions.is_empty());
     }
 
     fn serve(&self, read: Read, outputs: &mut Outputs) {
@@ -365,36 +410,77 @@ impl Replica {
     fn stage(&mut self, outputs: &mut Outputs) {
         let id = self.last_write + 1;
         let Some(staged) = self.raft.stage(id) else { return };
-        let hard = staged.hard.map(|(term, vote)| Record::HardState { term, vote });
+        let hard_state = staged.hard_state.map(Record::HardState);
         let entries = staged.entries.iter().cloned().map(Record::Entry);
         let write = outputs.write.get_or_insert_with(|| (id, Vec::new()));
         write.0 = id;
-        write.1.extend(hard.into_iter().chain(entries));
+        write.1.extend(hard_state.into_iter().chain(entries));
         self.last_write = id;
     }
 
-    /// Moves the core's effects to the outputs, with their clocks.
+    /// Sends a message after all that the core has sent so far; at once, or as soon as term and
+    /// vote are durable.
+    fn send(&mut self, to: NodeId, body: Body) {
+        let (from, term) = (self.config.id, self.raft.term());
+        let message = Message { from, to, term, clock: 0, body };
+        if self.raft.settled() {
+            self.own.push((self.effects.messages.len(), message));
+        } else {
+            self.held.push((self.raft.held(), message));
+        }
+    }
+
+    /// Sends what waited for term and vote, if they are durable now, among what the core has sent
+    /// of its own after the first `sent` messages. What is of an earlier term would be ignored by
+    /// its receiver.
+    fn release_held(&mut self, sent: usize) {
+        if self.raft.settled() {
+            let term = self.raft.term();
+            let present = self.held.drain(..).filter(|(_, message)| message.term == term);
+            self.own.extend(present.map(|(after, message)| (sent + after, message)));
+        }
+    }
+
+    /// Moves the core's effects and the replica's own messages to the outputs, with their clocks.
     fn emit(&mut self, outputs: &mut Outputs) {
-        for event in self.effects.trace.drain(..) {
-            self.clock += 1;
-            outputs.trace.push((self.clock, event));
+        if !self.effects.trace.is_empty() {
+            for event in self.effects.trace.drain(..) {
+                self.clock += 1;
+                outputs.trace.push((self.clock, event));
+            }
         }
-        for mut message in self.effects.messages.drain(..) {
-            message.clock = self.clock;
-            outbox::push(&mut outputs.messages, message, self.config.limits.append_bytes);
+        if self.effects.messages.is_empty() && self.own.is_empty() {
+            return;
         }
+        let (clock, append_bytes) = (self.clock, self.config.limits.append_bytes);
+        let core = self.effects.messages.drain(..).map(|message| {
+            let raft::Message { from, to, term, body } = message;
+            Message { from, to, term, clock, body: Body::Raft(body) }
+        });
+        let mut leave = |message| outbox::push(&mut outputs.messages, message, append_bytes);
+        if self.own.is_empty() {
+            return core.for_each(leave);
+        }
+        let mut own = self.own.drain(..).peekable();
+        for (sent, message) in core.enumerate() {
+            while let Some((_, message)) = own.next_if(|(after, _)| *after <= sent) {
+                leave(Message { clock, ..message });
+            }
+            leave(message);
+        }
+        own.for_each(|(_, message)| leave(Message { clock, ..message }));
     }
 }
 
 /// What equivalent mutants change; see [`crate::mutants`].
 fn mutated(mut config: Config) -> Config {
-    if mutant(Mutant::HeartbeatsTwice) {
+    if config.mutants.has(Mutant::HeartbeatsTwice) {
         config.heartbeat_interval /= 2;
     }
-    if mutant(Mutant::SmallAppends) {
+    if config.mutants.has(Mutant::SmallAppends) {
         config.limits.append_bytes = 1;
     }
-    if mutant(Mutant::SlowElections) {
+    if config.mutants.has(Mutant::SlowElections) {
         config.election_timeout = config.election_timeout * 3 / 2;
     }
     config
@@ -411,40 +497,8 @@ fn finish(
     header: etcd::ResponseHeader,
 ) -> Result<Response, Error> {
     let mut response = result?;
-    let slot = match &mut response {
-        Response::Range(range) => &mut range.header,
-        Response::Put(put) => &mut put.header,
-        Response::DeleteRange(delete) => &mut delete.header,
-        Response::Txn(txn) => &mut txn.header,
-    };
+    let slot = response.header_mut();
     let revision = slot.as_ref().map_or(0, |stored| stored.revision);
     *slot = Some(etcd::ResponseHeader { revision, ..header });
     Ok(response)
-}
-
-/// Size of a request, encoded.
-fn request_bytes(request: &Request) -> usize {
-    match request {
-        Request::Range(range) => range.encoded_len(),
-        Request::Put(put) => put.encoded_len(),
-        Request::DeleteRange(delete) => delete.encoded_len(),
-        Request::Txn(txn) => txn.encoded_len(),
-    }
-}
-
-/// Whether a read may be served from this node's present state, however old.
-fn is_serializable(read: &Request) -> bool {
-    match read {
-        Request::Range(range) => range.serializable,
-        // When all of its ranges are. One that only compares has no say in it: it is not.
-        Request::Txn(txn) => {
-            let mut operations = txn.success.iter().chain(&txn.failure).peekable();
-            operations.peek().is_some()
-                && operations.all(|operation| match &operation.request {
-                    Some(request_op::Request::RequestRange(range)) => range.serializable,
-                    _ => false,
-                })
-        }
-        _ => false,
-    }
 }

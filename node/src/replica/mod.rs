@@ -6,10 +6,12 @@
 //!
 //! # Layout
 //! - `machine`: [`Replica`], which moves what happens to the core and what follows to the outputs;
+//! - `host`: [`Host`], which carries out the outputs, and the order in which it must;
+//! - `message`: what nodes say to each other; `outbox`: messages that leave together are joined;
 //! - `writes`: clients' commands from request to answer;
 //! - `reads`: clients' reads, local or confirmed by the leader;
-//! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse;
-//! - `outbox`: messages that leave together are joined.
+//! - `subscriptions`: requests with many replies, and what becomes of a slow subscriber;
+//! - `forward`: which forwarded commands a leader may take, and which it may certainly refuse.
 //!
 //! # What a client is told
 //! - A write goes to the leader once and is never sent again. Its client is answered when *this*
@@ -25,17 +27,24 @@ use proto::trace;
 
 use crate::{
     kv::{Request, Response},
-    raft::{Index, Message, NodeId, Role, Term},
+    mutants::Mutants,
+    raft::{Index, NodeId, Role, Term},
     storage::Record,
 };
 
 mod forward;
+mod host;
 mod machine;
+mod message;
 mod outbox;
 mod reads;
+mod subscriptions;
 mod writes;
 
+pub use host::Host;
 pub use machine::Replica;
+pub use message::{Body, Message};
+pub use subscriptions::{Notice, SubscriptionId};
 
 /// A moment, as the time since an origin that the driver chooses.
 pub type Time = Duration;
@@ -49,7 +58,7 @@ pub struct Config {
     pub cluster_id: u64,
     /// All voting members, this one included, ascending; 1 to 9.
     pub voters: Vec<NodeId>,
-    /// Lamport clock of the last line that an earlier boot of this node traced, 0 where there is
+    /// Lamport clock of the last line that an earlier boot of this node traced, 0 if there is
     /// none. The clock goes on from there, so that the order of clocks holds across restarts.
     pub clock: u64,
     /// Shortest election timeout; each is drawn from `election_timeout..2 * election_timeout`
@@ -61,6 +70,8 @@ pub struct Config {
     pub seed: u64,
     /// Limits on what is in flight.
     pub limits: Limits,
+    /// The known bugs that the node has; none in normal builds.
+    pub mutants: Mutants,
 }
 
 /// Limits that keep memory bounded whatever clients, peers and disks do.
@@ -78,6 +89,8 @@ pub struct Limits {
     pub append_window: usize,
     /// A client request that is not answered after this time gets [`Error::Timeout`].
     pub request_timeout: Duration,
+    /// Changes that wait for one subscriber in [`Outputs`]; with more its subscription ends.
+    pub subscription_changes: usize,
 }
 
 impl Default for Limits {
@@ -90,6 +103,7 @@ impl Default for Limits {
             append_bytes: 1 << 20,
             append_window: 64,
             request_timeout: Duration::from_secs(5),
+            subscription_changes: 4096,
         }
     }
 }
@@ -111,39 +125,48 @@ pub enum Input {
     Request {
         /// Names the request in the reply.
         id: RequestId,
-        /// The request.
-        request: Request,
+        /// The request; in a box, so that the many other inputs are small.
+        request: Box<Request>,
         /// For exactly-once retries (dissertation 6.3).
         session: Option<proto::peer::Session>,
     },
     /// A write, and all before it, is durable.
     Durable(WriteId),
+    /// Somebody wants all changes of the store from now on; see [`Notice`].
+    Subscribe(SubscriptionId),
+    /// A subscription is over.
+    Unsubscribe(SubscriptionId),
 }
 
-/// What a replica wants done, in this order: trace lines reach the kernel first, then the write
-/// is queued, then messages and replies leave. What must wait for a write is not here yet: it
-/// comes in the outputs of the matching [`Input::Durable`].
+/// What a replica wants done; [`Outputs::perform`] has a [`Host`] do it. What must wait for a write
+/// is not here yet: it comes in the outputs of the matching [`Input::Durable`].
 #[derive(Debug, Default)]
 pub struct Outputs {
     /// Steps to trace, each with its Lamport clock.
-    pub trace: Vec<(u64, trace::Event)>,
+    trace: Vec<(u64, trace::Event)>,
     /// Records to append to the write-ahead log and then sync.
-    pub write: Option<(WriteId, Vec<Record>)>,
+    write: Option<(WriteId, Vec<Record>)>,
     /// Messages to peers. Any may be lost, doubled, delayed or overtaken.
-    pub messages: Vec<Message>,
+    messages: Vec<Message>,
     /// Replies to clients.
-    pub replies: Vec<(RequestId, Result<Response, Error>)>,
+    replies: Vec<(RequestId, Result<Response, Error>)>,
+    /// What subscribers get. Bounded: see [`Limits::subscription_changes`].
+    notices: Vec<(SubscriptionId, Notice)>,
 }
 
 impl Outputs {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        let Self { trace, write, messages, replies } = self;
-        trace.is_empty() && write.is_none() && messages.is_empty() && replies.is_empty()
+        let Self { trace, write, messages, replies, notices } = self;
+        trace.is_empty()
+            && write.is_none()
+            && messages.is_empty()
+            && replies.is_empty()
+            && notices.is_empty()
     }
 }
 
-/// Why a client request failed. The text and gRPC code that a client sees are etcd's where etcd
+/// Why a client request failed. The text and gRPC code that a client sees are etcd's if etcd
 /// has one; see `server`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -175,7 +198,7 @@ pub struct Status {
     pub role: Role,
     /// Current term.
     pub term: Term,
-    /// Leader of `term`, where known.
+    /// Leader of `term`, if known.
     pub leader: Option<NodeId>,
     /// Last entry of the log.
     pub last_index: Index,

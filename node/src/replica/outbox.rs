@@ -1,10 +1,11 @@
-//! Messages on their way out. Those of several inputs that leave together are joined where one
+//! Messages on their way out. Those of several inputs that leave together are joined if one
 //! says as much as two.
 
-use crate::raft::{Body, Message};
+use super::{Body, Message};
+use crate::raft;
 
-/// Adds a message behind those that have not left yet: an append that goes on where the one
-/// before ends joins it, up to `append_bytes`; an acknowledgement replaces the one before.
+/// Adds a message after those that have not left yet: an append that continues the one before
+/// joins it, up to `append_bytes`; an acknowledgement replaces the one before.
 pub(super) fn push(outbox: &mut Vec<Message>, message: Message, append_bytes: usize) {
     match outbox.iter_mut().rfind(|before| before.to == message.to) {
         Some(before) if joinable(before, &message, append_bytes) => join(before, message),
@@ -17,10 +18,13 @@ fn joinable(before: &Message, message: &Message, append_bytes: usize) -> bool {
     if before.term != message.term {
         return false;
     }
-    match (&before.body, &message.body) {
+    let (Body::Raft(before), Body::Raft(body)) = (&before.body, &message.body) else {
+        return false;
+    };
+    match (before, body) {
         (
-            Body::Append { prev_index: start, prev_term: start_term, entries: first, .. },
-            Body::Append { prev_index, prev_term, entries, .. },
+            raft::Body::Append { prev_index: start, prev_term: start_term, entries: first, .. },
+            raft::Body::Append { prev_index, prev_term, entries, .. },
         ) => {
             let (end, end_term) =
                 first.last().map_or((*start, *start_term), |entry| (entry.index, entry.term));
@@ -28,7 +32,10 @@ fn joinable(before: &Message, message: &Message, append_bytes: usize) -> bool {
             (end, end_term) == (*prev_index, *prev_term)
                 && (entries.is_empty() || bytes <= append_bytes)
         }
-        (Body::AppendReply { result: Ok(_), .. }, Body::AppendReply { result: Ok(_), .. }) => true,
+        (
+            raft::Body::AppendReply { result: Ok(_), .. },
+            raft::Body::AppendReply { result: Ok(_), .. },
+        ) => true,
         _ => false,
     }
 }
@@ -38,15 +45,15 @@ fn join(before: &mut Message, message: Message) {
     before.clock = message.clock;
     match (&mut before.body, message.body) {
         (
-            Body::Append { entries: all, commit: latest, round: last, .. },
-            Body::Append { entries, commit, round, .. },
+            Body::Raft(raft::Body::Append { entries: all, commit: latest, round: last, .. }),
+            Body::Raft(raft::Body::Append { entries, commit, round, .. }),
         ) => {
             all.extend(entries);
             (*latest, *last) = (commit.max(*latest), round.max(*last));
         }
         (
-            Body::AppendReply { result: Ok(most), round: last },
-            Body::AppendReply { result: Ok(matched), round },
+            Body::Raft(raft::Body::AppendReply { result: Ok(most), round: last }),
+            Body::Raft(raft::Body::AppendReply { result: Ok(matched), round }),
         ) => (*most, *last) = (matched.max(*most), round.max(*last)),
         (_, body) => panic!("{body:?} cannot be joined"),
     }
@@ -57,19 +64,25 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::raft::{Conflict, Entry, Hash};
+    use crate::raft::{Conflict, Entry, EntryKind, Hash};
 
-    fn message(to: u64, clock: u64, body: Body) -> Message {
-        Message { from: 1, to, term: 2, clock, body }
+    fn message(to: u64, clock: u64, body: raft::Body) -> Message {
+        Message { from: 1, to, term: 2, clock, body: Body::Raft(body) }
     }
 
-    fn append(prev_index: u64, count: u64, commit: u64) -> Body {
+    fn append(prev_index: u64, count: u64, commit: u64) -> raft::Body {
         let payload = Bytes::from_static(b"1234567890");
         let entries = (prev_index + 1..=prev_index + count)
-            .map(|index| Entry { index, term: 2, payload: payload.clone(), hash: Hash(0) })
+            .map(|index| Entry {
+                index,
+                term: 2,
+                kind: EntryKind::Normal,
+                payload: payload.clone(),
+                hash: Hash(0),
+            })
             .collect();
         let prev_term = if prev_index == 0 { 0 } else { 2 };
-        Body::Append { prev_index, prev_term, entries, commit, round: commit }
+        raft::Body::Append { prev_index, prev_term, entries, commit, round: commit }
     }
 
     fn pushed(messages: impl IntoIterator<Item = Message>) -> Vec<Message> {
@@ -86,8 +99,9 @@ mod tests {
             message(2, 3, append(1, 2, 0)),
             message(2, 4, append(3, 0, 3)),
         ]);
-        let Body::Append { entries, .. } = append(0, 3, 0) else { panic!() };
-        let joined = Body::Append { prev_index: 0, prev_term: 0, entries, commit: 3, round: 3 };
+        let raft::Body::Append { entries, .. } = append(0, 3, 0) else { panic!() };
+        let joined =
+            raft::Body::Append { prev_index: 0, prev_term: 0, entries, commit: 3, round: 3 };
         assert_eq!(outbox, [message(2, 4, joined), message(3, 2, append(0, 1, 0))]);
     }
 
@@ -108,10 +122,11 @@ mod tests {
 
     #[test]
     fn acknowledgements_join_and_conflicts_do_not() {
-        let ok = |matched, round| Body::AppendReply { result: Ok(matched), round };
+        let ok = |matched, round| raft::Body::AppendReply { result: Ok(matched), round };
         let outbox = pushed([message(2, 1, ok(4, 1)), message(2, 2, ok(5, 0))]);
         assert_eq!(outbox, [message(2, 2, ok(5, 1))]);
-        let conflict = Body::AppendReply { result: Err(Conflict { term: 0, index: 1 }), round: 1 };
+        let conflict =
+            raft::Body::AppendReply { result: Err(Conflict { term: 0, index: 1 }), round: 1 };
         let both = [message(2, 1, ok(4, 1)), message(2, 2, conflict)];
         assert_eq!(pushed(both.clone()), both);
     }

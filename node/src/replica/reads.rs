@@ -1,10 +1,11 @@
 //! Clients' linearizable reads (dissertation, section 6.4).
 //!
-//! Reads wait for a question to the leader (which may be this node), then for its answer, an
-//! index, then until that index is applied here. All reads that wait join each question. While one
-//! is open no other is asked, unless it stays without an answer for long or its term passes: a new
-//! one then follows under a new id. An answer to the earlier one still counts, for the reads that
-//! had joined it, so that a network slower than this node's patience delays reads and no more.
+//! Reads wait for a [`ReadIndexRequest`] to the leader (which may be this node), then for its
+//! answer, an index, then until that index is applied here. All reads that wait join each request.
+//! While a request is open no other is sent, unless it stays without an answer for long or its term
+//! passes: a new request then follows under a new id. An answer to the earlier one still counts,
+//! for the reads that had joined it, so that a network slower than this node's patience only delays
+//! reads.
 //!
 //! Ids are never used twice, not even by another boot of this node: an answer that was meant for
 //! an earlier boot may name an index older than what a client of this one must see.
@@ -25,9 +26,9 @@ pub(super) struct Read {
     pub(super) arrived: Time,
 }
 
-/// The latest question to the leader.
+/// The latest request to the leader for a read index.
 #[derive(Debug)]
-struct Question {
+struct ReadIndexRequest {
     id: u64,
     term: Term,
     asked: Time,
@@ -36,11 +37,11 @@ struct Question {
 /// The linearizable reads of this node's clients, each queue in order of arrival.
 #[derive(Debug)]
 pub(super) struct Reads {
-    /// Each with the id of the first question that it joined, none before it did.
+    /// Each with the id of the first request that it joined, none before it did.
     waiting: VecDeque<(Option<u64>, Read)>,
     /// Asked, and worth waiting for.
-    open: Option<Question>,
-    /// Id of the last question.
+    open: Option<ReadIndexRequest>,
+    /// Id of the last request.
     last_id: u64,
     /// Reads that wait until the index is applied.
     answered: VecDeque<(Index, Read)>,
@@ -71,32 +72,32 @@ impl Reads {
         self.waiting.push_back((None, read));
     }
 
-    /// Drops a question whose term has passed or that has waited for `patience`.
+    /// Drops a request whose term has passed or that has waited for `patience`.
     pub(super) fn drop_stale(&mut self, now: Time, term: Term, patience: Time) {
         if self.open.as_ref().is_some_and(|q| q.term != term || q.asked + patience <= now) {
             self.open = None;
         }
     }
 
-    /// Whether a question should be asked; if so, all reads that wait join it.
+    /// Whether a request should be sent; if so, all reads that wait join it.
     pub(super) fn ask(&mut self, now: Time, term: Term) -> Option<u64> {
         if self.open.is_some() || self.waiting.is_empty() {
             return None;
         }
         self.last_id += 1;
-        self.open = Some(Question { id: self.last_id, term, asked: now });
+        self.open = Some(ReadIndexRequest { id: self.last_id, term, asked: now });
         for (first, _) in self.waiting.iter_mut().rev().take_while(|(first, _)| first.is_none()) {
             *first = Some(self.last_id);
         }
         Some(self.last_id)
     }
 
-    /// The answer to question `id`. It is good for all reads that arrived before the question left.
+    /// The answer to request `id`. It is good for all reads that arrived before the request left.
     pub(super) fn answer(&mut self, id: u64, index: Option<Index>) {
-        // A refusal leaves the question open until its patience or its term ends, so that a
+        // A refusal leaves the request open until its patience or its term ends, so that a
         // leader that cannot answer is not asked in a tight circle.
         let Some(index) = index else { return };
-        if self.open.as_ref().is_some_and(|question| question.id == id) {
+        if self.open.as_ref().is_some_and(|request| request.id == id) {
             self.open = None;
         }
         let joined = |waiting: &mut (Option<u64>, Read)| waiting.0.is_some_and(|first| first <= id);
@@ -110,13 +111,13 @@ impl Reads {
         self.answered.pop_front_if(|(index, _)| *index <= applied).map(|(_, read)| read)
     }
 
-    /// Answers what has waited too long: for `parking` while no leader is known (`leaderless` since
-    /// when), or for `timeout`.
+    /// Answers what has waited too long: for `leader_wait` while no leader is known (`leaderless`
+    /// since when), or for `timeout`.
     pub(super) fn expire(
         &mut self,
         now: Time,
         leaderless: Option<Time>,
-        parking: Time,
+        leader_wait: Time,
         timeout: Time,
         replies: &mut Vec<(RequestId, Result<Response, Error>)>,
     ) {
@@ -128,7 +129,8 @@ impl Reads {
         while let Some((_, oldest)) = self.waiting.front() {
             let error = if oldest.arrived + timeout <= now {
                 Error::Timeout
-            } else if leaderless.is_some_and(|since| since.max(oldest.arrived) + parking <= now) {
+            } else if leaderless.is_some_and(|since| since.max(oldest.arrived) + leader_wait <= now)
+            {
                 Error::NoLeader
             } else {
                 break;
@@ -142,16 +144,16 @@ impl Reads {
     pub(super) fn deadline(
         &self,
         leaderless: Option<Time>,
-        parking: Time,
+        leader_wait: Time,
         patience: Time,
         timeout: Time,
     ) -> Option<Time> {
         let answered = self.answered.front().map(|(_, read)| read.arrived + timeout);
         let waiting = self.waiting.front().map(|(_, oldest)| {
-            let parked = leaderless.map(|since| since.max(oldest.arrived) + parking);
-            parked.into_iter().fold(oldest.arrived + timeout, Time::min)
+            let gives_up = leaderless.map(|since| since.max(oldest.arrived) + leader_wait);
+            gives_up.into_iter().fold(oldest.arrived + timeout, Time::min)
         });
-        let open = self.open.as_ref().map(|question| question.asked + patience);
+        let open = self.open.as_ref().map(|request| request.asked + patience);
         [answered, waiting, open].into_iter().flatten().min()
     }
 }
@@ -174,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_serves_the_reads_that_came_before_its_question() {
+    fn an_answer_serves_the_reads_that_came_before_its_request() {
         let mut reads = Reads::new(1);
         reads.add(read(1));
         let first = reads.ask(Time::ZERO, TERM).unwrap();
@@ -186,7 +188,7 @@ mod tests {
         assert_eq!(served(&mut reads), [1]);
         let second = reads.ask(Time::ZERO, TERM).unwrap();
         reads.answer(first, Some(7));
-        assert!(served(&mut reads).is_empty(), "a doubled answer is none to the next question");
+        assert!(served(&mut reads).is_empty(), "a doubled answer does not answer the next request");
         reads.answer(second, Some(7));
         assert_eq!(served(&mut reads), [2]);
     }

@@ -7,9 +7,9 @@ use proto::peer::Command;
 use super::{Error, RequestId, Time};
 use crate::{kv::Response, raft::NodeId};
 
-/// A command that no leader was known for.
+/// A command that waits until a leader is known.
 #[derive(Debug)]
-pub(super) struct Parked {
+pub(super) struct QueuedCommand {
     pub(super) request: RequestId,
     pub(super) command: Command,
     pub(super) arrived: Time,
@@ -30,14 +30,14 @@ struct Pending {
 /// the front.
 #[derive(Debug, Default)]
 pub(super) struct Writes {
-    parked: VecDeque<Parked>,
+    queued: VecDeque<QueuedCommand>,
     /// By the number in the command's id.
     pending: BTreeMap<u64, Pending>,
 }
 
 impl Writes {
     pub(super) fn len(&self) -> usize {
-        self.parked.len() + self.pending.len()
+        self.queued.len() + self.pending.len()
     }
 
     /// Whether nothing waits.
@@ -46,13 +46,13 @@ impl Writes {
     }
 
     /// Keeps a command until a leader is known.
-    pub(super) fn park(&mut self, parked: Parked) {
-        self.parked.push_back(parked);
+    pub(super) fn enqueue(&mut self, command: QueuedCommand) {
+        self.queued.push_back(command);
     }
 
     /// The oldest command that waits for a leader.
-    pub(super) fn unpark(&mut self) -> Option<Parked> {
-        self.parked.pop_front()
+    pub(super) fn dequeue(&mut self) -> Option<QueuedCommand> {
+        self.queued.pop_front()
     }
 
     /// A command was proposed under `number`, here or at `sent_to`.
@@ -71,22 +71,22 @@ impl Writes {
         self.pending.remove(&number).map(|pending| pending.request)
     }
 
-    /// `from` certainly never appends command `number`, and nobody else was given it.
+    /// `from` certainly never appends command `number`, and no other node was given it.
     pub(super) fn refused(&mut self, number: u64, from: NodeId) -> Option<RequestId> {
         if self.pending.get(&number)?.sent_to == Some(from) { self.applied(number) } else { None }
     }
 
-    /// Answers what has waited too long: `parking` for a leader, `timeout` for an outcome.
+    /// Answers what has waited too long: `leader_wait` for a leader, `timeout` for an outcome.
     pub(super) fn expire(
         &mut self,
         now: Time,
-        parking: Time,
+        leader_wait: Time,
         timeout: Time,
         replies: &mut Vec<(RequestId, Result<Response, Error>)>,
     ) {
-        while let Some(parked) = self.parked.pop_front_if(|parked| parked.arrived + parking <= now)
-        {
-            replies.push((parked.request, Err(Error::NoLeader)));
+        let late = |queued: &mut QueuedCommand| queued.arrived + leader_wait <= now;
+        while let Some(queued) = self.queued.pop_front_if(late) {
+            replies.push((queued.request, Err(Error::NoLeader)));
         }
         while let Some(oldest) = self.pending.first_entry() {
             if oldest.get().arrived + timeout > now {
@@ -97,9 +97,9 @@ impl Writes {
     }
 
     /// When [`Writes::expire`] has something to do.
-    pub(super) fn deadline(&self, parking: Time, timeout: Time) -> Option<Time> {
-        let parked = self.parked.front().map(|parked| parked.arrived + parking);
+    pub(super) fn deadline(&self, leader_wait: Time, timeout: Time) -> Option<Time> {
+        let queued = self.queued.front().map(|queued| queued.arrived + leader_wait);
         let pending = self.pending.first_key_value().map(|(_, oldest)| oldest.arrived + timeout);
-        parked.into_iter().chain(pending).min()
+        queued.into_iter().chain(pending).min()
     }
 }

@@ -72,7 +72,6 @@ impl ClientService {
     ) -> Result<kv::Response, Status> {
         let session = session::read(request.metadata())?;
         let request = wrap(request.into_inner());
-        kv::check(&request).map_err(|why| status::of(&why.into()))?;
         let (reply, answer) = oneshot::channel();
         self.ask(Ask::Request { request, session, reply })?;
         match answer.await {
@@ -89,45 +88,30 @@ impl ClientService {
     }
 }
 
-/// Serves one call of `KV`: the request's variant, then the response's, which has the same name.
-macro_rules! call {
-    ($service:expr, $request:expr, $variant:ident) => {
-        match $service.serve($request, kv::Request::$variant).await? {
-            kv::Response::$variant(response) => Ok(Response::new(response)),
-            other => Err(status::mismatched(stringify!($variant), &other)),
+/// The calls of `KV`: the method, then the variant of request and response, which have the same
+/// name.
+macro_rules! kv {
+    ($($method:ident: $call:ident, $request:ident => $response:ident;)*) => {
+        #[tonic::async_trait]
+        impl kv_server::Kv for ClientService {
+            $(async fn $method(
+                &self,
+                request: Request<etcd::$request>,
+            ) -> Result<Response<etcd::$response>, Status> {
+                match self.serve(request, kv::Request::$call).await? {
+                    kv::Response::$call(response) => Ok(Response::new(response)),
+                    other => Err(status::mismatched(stringify!($call), &other)),
+                }
+            })*
         }
     };
 }
 
-#[tonic::async_trait]
-impl kv_server::Kv for ClientService {
-    async fn range(
-        &self,
-        request: Request<etcd::RangeRequest>,
-    ) -> Result<Response<etcd::RangeResponse>, Status> {
-        call!(self, request, Range)
-    }
-
-    async fn put(
-        &self,
-        request: Request<etcd::PutRequest>,
-    ) -> Result<Response<etcd::PutResponse>, Status> {
-        call!(self, request, Put)
-    }
-
-    async fn delete_range(
-        &self,
-        request: Request<etcd::DeleteRangeRequest>,
-    ) -> Result<Response<etcd::DeleteRangeResponse>, Status> {
-        call!(self, request, DeleteRange)
-    }
-
-    async fn txn(
-        &self,
-        request: Request<etcd::TxnRequest>,
-    ) -> Result<Response<etcd::TxnResponse>, Status> {
-        call!(self, request, Txn)
-    }
+kv! {
+    range: Range, RangeRequest => RangeResponse;
+    put: Put, PutRequest => PutResponse;
+    delete_range: DeleteRange, DeleteRangeRequest => DeleteRangeResponse;
+    txn: Txn, TxnRequest => TxnResponse;
 }
 
 #[tonic::async_trait]

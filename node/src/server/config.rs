@@ -9,6 +9,7 @@ use std::{
 use clap::Parser;
 
 use crate::{
+    mutants::Mutants,
     raft::NodeId,
     replica::{self, Limits},
 };
@@ -95,6 +96,23 @@ pub struct Flags {
     /// What is logged on stderr: error, warn, info, debug or trace.
     #[arg(long, env = "RAFT_LOG", value_name = "LEVEL", default_value = "info")]
     log: tracing::Level,
+
+    /// A known bug that the node has; may be given several times. For tests of a test.
+    #[cfg(feature = "mutants")]
+    #[arg(long = "mutant", env = "RAFT_MUTANT", value_name = "NAME", value_delimiter = ',')]
+    mutants: Vec<crate::mutants::Mutant>,
+}
+
+impl Flags {
+    #[cfg(feature = "mutants")]
+    fn mutants(&self) -> Mutants {
+        self.mutants.iter().copied().collect()
+    }
+
+    #[cfg(not(feature = "mutants"))]
+    fn mutants(&self) -> Mutants {
+        Mutants::NONE
+    }
 }
 
 /// What a node is, checked; fixed for its life.
@@ -126,6 +144,8 @@ pub struct Config {
     pub seed: u64,
     /// Limits on what is in flight.
     pub limits: Limits,
+    /// The known bugs that the node has; none in normal builds.
+    pub mutants: Mutants,
     /// What is logged.
     pub log: tracing::Level,
 }
@@ -180,6 +200,7 @@ impl Config {
         }
         check_timings(&flags)?;
         let cluster_id = cluster_id(&flags.cluster_token, cluster.keys());
+        let mutants = flags.mutants();
         Ok(Self {
             id,
             name,
@@ -194,6 +215,7 @@ impl Config {
             trace: flags.trace,
             seed: flags.seed.unwrap_or_else(seed_from_clock),
             limits: Limits { request_timeout: flags.request_timeout, ..Limits::default() },
+            mutants,
             log: flags.log,
         })
     }
@@ -213,6 +235,7 @@ impl Config {
             heartbeat_interval: self.heartbeat_interval,
             seed: seed.digest(),
             limits: self.limits,
+            mutants: self.mutants,
         }
     }
 }

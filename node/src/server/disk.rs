@@ -111,13 +111,16 @@ fn write<D: Disk>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storage::{Failure, Identity, MemoryDisk};
+    use crate::{
+        raft::HardState,
+        storage::{Failure, Identity, MemoryDisk},
+    };
 
     const IDENTITY: Identity = Identity { cluster: 1, node: 1 };
     const PATIENCE: Duration = Duration::from_secs(10);
 
     fn record(term: u64) -> Vec<Record> {
-        vec![Record::HardState { term, vote: None }]
+        vec![Record::HardState(HardState { term, vote: None })]
     }
 
     fn wal() -> Wal<MemoryDisk> {
@@ -140,7 +143,7 @@ mod tests {
         assert!(durable.try_recv().is_err(), "one report for all");
         assert_eq!(wal.disk_mut().syncs(), syncs + 1);
         let (_, recovered) = Wal::open(wal.into_disk(), IDENTITY).unwrap();
-        assert_eq!(recovered.term, 100);
+        assert_eq!(recovered.state.hard_state.term, 100);
     }
 
     #[tokio::test]

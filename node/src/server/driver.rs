@@ -16,9 +16,11 @@ use tokio::{
 use super::{Config, disk::Writer, links::Links, trace_file::TraceFile};
 use crate::{
     kv::{self, Request, Response},
-    raft::Message,
-    replica::{self, Input, Outputs, Replica, RequestId, Status},
-    storage::{Disk, Recovered, Wal},
+    replica::{
+        self, Host, Input, Message, Notice, Outputs, Replica, RequestId, Status, SubscriptionId,
+        WriteId,
+    },
+    storage::{Disk, Record, Recovered, Wal},
 };
 
 /// Inputs taken in one round, so that outputs are not put off for ever.
@@ -41,8 +43,13 @@ pub(super) enum Ask {
         request: Request,
         /// For exactly-once retries.
         session: Option<Session>,
-        /// Where the answer goes; nobody may wait there any more.
+        /// Where the answer goes; its receiver may be gone.
         reply: oneshot::Sender<Result<Response, replica::Error>>,
+    },
+    /// To hear of all changes from now on.
+    Subscribe {
+        /// Where notices go. The subscription ends when this is full or closed.
+        notices: mpsc::Sender<Notice>,
     },
     /// For `Maintenance.HashKV`.
     HashKv {
@@ -70,17 +77,61 @@ pub(super) struct Driver {
     origin: Instant,
     messages: mpsc::Receiver<Message>,
     asks: mpsc::Receiver<Ask>,
+    shell: Shell,
+    last_request: RequestId,
+    last_subscription: SubscriptionId,
+    status: watch::Sender<Status>,
+    outputs: Outputs,
+    // Held so that the channels never look closed from here.
+    handle: Handle,
+}
+
+/// What outputs act on.
+struct Shell {
     writer: Writer,
     links: Links,
     trace: Option<TraceFile>,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Response, replica::Error>>>,
-    last_request: RequestId,
-    status: watch::Sender<Status>,
-    outputs: Outputs,
-    /// Answers to proposals that never left.
-    refusals: Vec<Message>,
-    // Held so that the channels never look closed from here.
-    handle: Handle,
+    subscribers: BTreeMap<SubscriptionId, mpsc::Sender<Notice>>,
+}
+
+impl Host for Shell {
+    type Error = anyhow::Error;
+
+    fn trace(&mut self, lines: impl Iterator<Item = (u64, Event)>) -> Result<()> {
+        match &mut self.trace {
+            Some(file) => file.write(lines),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<()> {
+        if let Some((id, records)) = write {
+            self.writer.push(id, records);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, message: Message) -> Option<Message> {
+        self.links.send(message)
+    }
+
+    fn reply(&mut self, request: RequestId, result: Result<Response, replica::Error>) {
+        if let Some(reply) = self.replies.remove(&request) {
+            // An error means that the client is gone; what it asked for is done all the same.
+            let _ = reply.send(result);
+        }
+    }
+
+    fn notify(&mut self, subscription: SubscriptionId, notice: Notice) -> bool {
+        let Some(subscriber) = self.subscribers.get(&subscription) else { return false };
+        let last = notice == Notice::Lagged;
+        let goes_on = subscriber.try_send(notice).is_ok() && !last;
+        if !goes_on {
+            self.subscribers.remove(&subscription);
+        }
+        goes_on
+    }
 }
 
 /// What ends a wait.
@@ -119,14 +170,17 @@ impl Driver {
             origin,
             messages,
             asks,
-            writer: Writer::start(wal)?,
-            links,
-            trace,
-            replies: BTreeMap::new(),
+            shell: Shell {
+                writer: Writer::start(wal)?,
+                links,
+                trace,
+                replies: BTreeMap::new(),
+                subscribers: BTreeMap::new(),
+            },
             last_request: 0,
+            last_subscription: 0,
             status,
             outputs: Outputs::default(),
-            refusals: Vec::new(),
             handle: Handle { messages: messages_in, asks: asks_in, status: status_out },
         };
         driver.take(Input::Timer);
@@ -141,7 +195,7 @@ impl Driver {
 
     /// The disk's thread.
     pub(super) fn writer(&self) -> &Writer {
-        &self.writer
+        &self.shell.writer
     }
 
     /// Runs until `stop` completes, or until disk or trace fail.
@@ -156,7 +210,7 @@ impl Driver {
             let woken = tokio::select! {
                 biased;
                 () = &mut stop => Woken::Stop,
-                durable = self.writer.durable() => Woken::Durable(durable),
+                durable = self.shell.writer.durable() => Woken::Durable(durable),
                 Some(message) = self.messages.recv() => Woken::Message(message),
                 Some(ask) = self.asks.recv() => Woken::Ask(ask),
                 () = tokio::time::sleep_until(deadline) => Woken::Timer,
@@ -172,19 +226,12 @@ impl Driver {
             tokio::task::yield_now().await;
             self.drain()?;
             self.flush()?;
-            // What found no link certainly never arrives: the replica learns that at once.
-            while !self.refusals.is_empty() {
-                for refusal in std::mem::take(&mut self.refusals) {
-                    self.take(Input::Message(refusal));
-                }
-                self.flush()?;
-            }
         }
     }
 
     /// Takes what has come in, and the time.
     fn drain(&mut self) -> Result<()> {
-        while let Some(id) = self.writer.try_durable()? {
+        while let Some(id) = self.shell.writer.try_durable()? {
             self.take(Input::Durable(id));
         }
         for _ in 0..ROUND_INPUTS_MAX {
@@ -210,8 +257,13 @@ impl Driver {
             Ask::Request { request, session, reply } => {
                 self.last_request += 1;
                 let id = self.last_request;
-                self.replies.insert(id, reply);
-                self.take(Input::Request { id, request, session });
+                self.shell.replies.insert(id, reply);
+                self.take(Input::Request { id, request: Box::new(request), session });
+            }
+            Ask::Subscribe { notices } => {
+                self.last_subscription += 1;
+                self.shell.subscribers.insert(self.last_subscription, notices);
+                self.take(Input::Subscribe(self.last_subscription));
             }
             Ask::HashKv { revision, reply } => {
                 let hash = self.replica.store().hash_kv(revision);
@@ -220,34 +272,23 @@ impl Driver {
         }
     }
 
-    /// Does all outputs, in their order.
+    /// Does all outputs, and those of the inputs that follow from them.
     fn flush(&mut self) -> Result<()> {
-        let Outputs { trace, write, messages, replies } = &mut self.outputs;
-        match &mut self.trace {
-            Some(file) => file.write(trace.drain(..))?,
-            None => trace.clear(),
-        }
-        if let Some((id, records)) = write.take() {
-            self.writer.push(id, records);
-        }
-        for message in messages.drain(..) {
-            self.refusals.extend(self.links.send(message));
-        }
-        for (id, result) in replies.drain(..) {
-            if let Some(reply) = self.replies.remove(&id) {
-                // An error means that the client is gone; what it asked for is done all the same.
-                let _ = reply.send(result);
+        loop {
+            let inputs = self.outputs.perform(&mut self.shell)?;
+            self.status.send_replace(self.replica.status());
+            if inputs.is_empty() {
+                return Ok(());
             }
+            inputs.into_iter().for_each(|input| self.take(input));
         }
-        self.status.send_replace(self.replica.status());
-        Ok(())
     }
 
     /// Ends cleanly: takes no more input, writes what is queued, and says so in the trace.
     async fn stop(mut self) -> Result<()> {
-        self.replies.clear();
-        self.writer.finish(STOP_PATIENCE).await.context("while the node stopped")?;
-        if let Some(trace) = &mut self.trace {
+        self.shell.replies.clear();
+        self.shell.writer.finish(STOP_PATIENCE).await.context("while the node stopped")?;
+        if let Some(trace) = &mut self.shell.trace {
             trace.write([(self.replica.clock() + 1, Event::Stopped {})])?;
         }
         Ok(())

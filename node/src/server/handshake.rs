@@ -10,6 +10,10 @@ use tonic::{
 use super::Config;
 use crate::raft::NodeId;
 
+/// The version of the peers' protocol, [`VERSION`].
+const PROTOCOL: &str = "raft-peer-protocol";
+/// 2: entries have a kind.
+const VERSION: u32 = 2;
 const CLUSTER: &str = "raft-cluster-id";
 const FROM: &str = "raft-from";
 const TO: &str = "raft-to";
@@ -34,6 +38,7 @@ pub(super) fn write(
     metadata: &mut MetadataMap,
 ) -> Result<(), InvalidMetadataValue> {
     let values: BTreeMap<&'static str, String> = [
+        (PROTOCOL, VERSION.to_string()),
         (CLUSTER, format!("{:016x}", config.cluster_id)),
         (FROM, config.id.to_string()),
         (TO, peer.to_string()),
@@ -53,6 +58,14 @@ pub(super) fn write(
 ///
 /// `FAILED_PRECONDITION`, with a sentence that both sides log.
 pub(super) fn read(config: &Config, metadata: &MetadataMap) -> Result<Hello, Status> {
+    let version: u32 = value(metadata, PROTOCOL)?;
+    if version != VERSION {
+        return Err(refusal(format!(
+            "the peer speaks version {version} of the peers' protocol, node {} version {VERSION}: \
+             run the same version of raft-node on all nodes",
+            config.id
+        )));
+    }
     let cluster: String = value(metadata, CLUSTER)?;
     let own = format!("{:016x}", config.cluster_id);
     let from: NodeId = value(metadata, FROM)?;
@@ -116,12 +129,15 @@ mod tests {
         let expected = Hello { from: 1, name: "n1".into(), client_url: "http://c:9".into() };
         assert_eq!(read(&two, &hello(&one, 2)).unwrap(), expected);
 
+        let mut newer = hello(&one, 2);
+        newer.insert(PROTOCOL, "3".parse().unwrap());
         for (metadata, reason) in [
             (hello(&config("1", cluster, "other"), 2), "is of cluster"),
             (hello(&config("1", "1=a:1,2=b:2", "t"), 2), "is of cluster"),
             (hello(&one, 3), "reached node 2"),
             (hello(&two, 2), "two nodes may have one id"),
-            (MetadataMap::new(), "sent no raft-cluster-id"),
+            (MetadataMap::new(), "sent no raft-peer-protocol"),
+            (newer, "version 3 of the peers' protocol, node 2 version 2"),
         ] {
             let status = read(&two, &metadata).unwrap_err();
             assert_eq!(status.code(), tonic::Code::FailedPrecondition);

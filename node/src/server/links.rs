@@ -16,10 +16,13 @@ use tokio::time::{sleep, timeout};
 use tonic::{Request, Streaming, transport::Endpoint};
 
 use super::{Config, handshake, tcp, wire};
-use crate::raft::{Body, Message, NodeId};
+use crate::{
+    raft::{self, NodeId},
+    replica::{Body, Message},
+};
 
 /// What waits for a peer is dropped beyond these: Raft repeats what matters, and a heartbeat must
-/// not stand behind more than the network moves in a fraction of an election timeout.
+/// not wait for more than the network moves in a fraction of an election timeout.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 const WAITING_MESSAGES_MAX: usize = 4096;
 
@@ -49,21 +52,12 @@ impl Links {
         )
     }
 
-    /// Sends a message to the peer that it names, or drops it.
-    ///
-    /// A forwarded command that is dropped here certainly never arrives. Its refusal is returned
-    /// as if the peer had sent it, so that the client need not wait for an answer that cannot
-    /// come, and learns that the command had no effect.
+    /// Sends a message to the peer that it names. Returns a message that is dropped for it, this
+    /// one or the oldest that waits, and certainly never arrives.
     pub(super) fn send(&self, message: Message) -> Option<Message> {
-        let outbox = self.0.get(&message.to)?;
-        let dropped = outbox.push(message)?;
-        let Message { from, to, term, clock, body } = dropped;
-        match body {
-            Body::Propose { id, .. } => {
-                let body = Body::ProposeRefused { id };
-                Some(Message { from: to, to: from, term, clock, body })
-            }
-            _ => None,
+        match self.0.get(&message.to) {
+            Some(outbox) => outbox.push(message),
+            None => Some(message),
         }
     }
 
@@ -149,14 +143,16 @@ impl Waiting {
 /// Bytes of what clients wrote; the rest of a message is small.
 fn size(message: &Message) -> usize {
     match &message.body {
-        Body::Append { entries, .. } => entries.iter().map(|entry| entry.payload.len()).sum(),
+        Body::Raft(raft::Body::Append { entries, .. }) => {
+            entries.iter().map(|entry| entry.payload.len()).sum()
+        }
         Body::Propose { command, .. } => command.len(),
         _ => 0,
     }
 }
 
 fn is_heartbeat(message: &Message) -> bool {
-    matches!(&message.body, Body::Append { entries, .. } if entries.is_empty())
+    matches!(message.body.raft(), Some(raft::Body::Append { entries, .. }) if entries.is_empty())
 }
 
 /// The packets of one stream.
@@ -251,14 +247,15 @@ mod tests {
     use proto::peer::packet;
 
     use super::*;
-    use crate::raft::{Entry, Hash};
+    use crate::raft::{Entry, EntryKind, Hash};
 
     fn append(round: u64, payload: usize) -> Message {
         let payload = Bytes::from(vec![0; payload]);
-        let entry = Entry { index: 1, term: 1, payload, hash: Hash::default() };
+        let entry =
+            Entry { index: 1, term: 1, kind: EntryKind::Normal, payload, hash: Hash::default() };
         let entries = if entry.payload.is_empty() { vec![] } else { vec![entry] };
-        let body = Body::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round };
-        Message { from: 1, to: 2, term: 1, clock: 1, body }
+        let body = raft::Body::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round };
+        Message { from: 1, to: 2, term: 1, clock: 1, body: body.into() }
     }
 
     fn take(stream: &mut Outgoing) -> Poll<Option<u64>> {
@@ -289,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_cannot_leave_is_refused_at_once() {
+    fn a_message_that_cannot_leave_comes_back_at_once() {
         let (outbox, mut stream) = linked();
         let links = Links([(2, outbox.clone())].into());
         let id = proto::peer::CommandId { node: 1, boot: 1, number: 1 };
@@ -302,10 +299,9 @@ mod tests {
             Poll::Ready(Some(_))
         ));
         outbox.set_open(false);
-        let refusal = links.send(proposal).unwrap();
-        assert_eq!((refusal.from, refusal.to), (2, 1));
-        assert_eq!(refusal.body, Body::ProposeRefused { id });
-        assert_eq!(links.send(append(1, 9)), None);
+        assert_eq!(links.send(proposal.clone()), Some(proposal));
+        let stranger = Message { to: 7, ..append(1, 9) };
+        assert_eq!(links.send(stranger.clone()), Some(stranger));
     }
 
     #[test]

@@ -17,11 +17,12 @@
 //! - `trace_file`: trace lines, the kernel's before their effect leaves the node.
 //! - `links`, `peer_service`, `handshake`, `wire`: one stream per direction and pair of nodes.
 //! - `client_service`, `session`, `status`, `members`: etcd's API, and what errors mean.
-//! - `tcp`, [`Log`]: sockets, lines on stderr.
+//! - `tcp`, [`Log`]: sockets, lines on stderr; `change_log`: what is applied, for level debug.
 //!
 //! What fails for good (disk, trace, an assertion) ends the process: a node that is gone is a
 //! fault that Raft masks, a node that goes on with a hole in its memory is not.
 
+mod change_log;
 mod client_service;
 mod config;
 mod disk;
@@ -115,8 +116,8 @@ async fn serve(config: Config) -> Result<()> {
         config.id,
         config.name,
         recovered.boot,
-        recovered.term,
-        recovered.entries.len(),
+        recovered.state.hard_state.term,
+        recovered.state.entries.len(),
         config.listen_client,
         config.listen_peer
     );
@@ -124,6 +125,9 @@ async fn serve(config: Config) -> Result<()> {
     let members = Arc::new(Members::new(&config));
     let links = Links::dial(&config);
     let driver = Driver::start(&config, wal, recovered, links.clone(), trace)?;
+    if config.log >= tracing::Level::DEBUG {
+        tokio::spawn(change_log::run(driver.handle().asks));
+    }
     let (stopping, stop) = watch::channel(());
     let peers = serve_peers(
         peer_listener,

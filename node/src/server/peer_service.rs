@@ -17,7 +17,7 @@ use super::{
     members::Members,
     wire,
 };
-use crate::raft::{Message, NodeId};
+use crate::{raft::NodeId, replica::Message};
 
 /// The gRPC service `Peer`.
 pub(super) struct PeerService {

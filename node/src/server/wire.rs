@@ -1,8 +1,11 @@
-//! Raft messages as packets and back. Whatever a packet holds, decoding it never panics.
+//! Messages as packets and back. Whatever a packet holds, decoding it never panics.
 
 use proto::peer::{self, packet};
 
-use crate::raft::{Body, Conflict, Entry, Hash, Index, Message};
+use crate::{
+    raft::{Body as Raft, Conflict, Entry, EntryKind, Hash, Index},
+    replica::{Body, Message},
+};
 
 /// A packet that no node of ours would send.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,30 +15,7 @@ pub(super) struct Malformed(&'static str);
 /// The packet of a message.
 pub(super) fn encode(message: Message) -> peer::Packet {
     let body = match message.body {
-        Body::RequestVote { last_index, last_term } => {
-            packet::Body::RequestVote(peer::RequestVote { last_index, last_term })
-        }
-        Body::VoteReply { granted } => packet::Body::VoteReply(peer::VoteReply { granted }),
-        Body::Append { prev_index, prev_term, entries, commit, round } => {
-            let entries = entries
-                .into_iter()
-                .map(|entry| peer::Entry { term: entry.term, payload: entry.payload })
-                .collect();
-            packet::Body::Append(peer::Append { prev_index, prev_term, entries, commit, round })
-        }
-        Body::AppendReply { result, round } => {
-            let result = match result {
-                Ok(matched) => peer::append_reply::Result::Matched(matched),
-                Err(Conflict { term, index }) => {
-                    peer::append_reply::Result::Conflict(peer::Conflict { term, index })
-                }
-            };
-            packet::Body::AppendReply(peer::AppendReply { result: Some(result), round })
-        }
-        Body::ReadIndex { id } => packet::Body::ReadIndex(peer::ReadIndex { id }),
-        Body::ReadIndexReply { id, index } => {
-            packet::Body::ReadIndexReply(peer::ReadIndexReply { id, index })
-        }
+        Body::Raft(body) => encode_raft(body),
         Body::Propose { command, id } => {
             packet::Body::Propose(peer::Propose { command, id: Some(id) })
         }
@@ -47,16 +27,49 @@ pub(super) fn encode(message: Message) -> peer::Packet {
     peer::Packet { from, to, term, clock, body: Some(body) }
 }
 
+fn encode_raft(body: Raft) -> packet::Body {
+    match body {
+        Raft::RequestVote { last_index, last_term } => {
+            packet::Body::RequestVote(peer::RequestVote { last_index, last_term })
+        }
+        Raft::VoteReply { granted } => packet::Body::VoteReply(peer::VoteReply { granted }),
+        Raft::Append { prev_index, prev_term, entries, commit, round } => {
+            let entries = entries
+                .into_iter()
+                .map(|Entry { term, kind, payload, .. }| peer::Entry {
+                    term,
+                    payload,
+                    kind: kind.number().into(),
+                })
+                .collect();
+            packet::Body::Append(peer::Append { prev_index, prev_term, entries, commit, round })
+        }
+        Raft::AppendReply { result, round } => {
+            let result = match result {
+                Ok(matched) => peer::append_reply::Result::Matched(matched),
+                Err(Conflict { term, index }) => {
+                    peer::append_reply::Result::Conflict(peer::Conflict { term, index })
+                }
+            };
+            packet::Body::AppendReply(peer::AppendReply { result: Some(result), round })
+        }
+        Raft::ReadIndex { id } => packet::Body::ReadIndex(peer::ReadIndex { id }),
+        Raft::ReadIndexReply { id, index } => {
+            packet::Body::ReadIndexReply(peer::ReadIndexReply { id, index })
+        }
+    }
+}
+
 /// The message of a packet. The prefix hashes of its entries are left 0: they are never sent, and
 /// the receiver computes its own.
 pub(super) fn decode(packet: peer::Packet) -> Result<Message, Malformed> {
     let peer::Packet { from, to, term, clock, body } = packet;
     let body = match body.ok_or(Malformed("has no body, or one of a newer version"))? {
         packet::Body::RequestVote(peer::RequestVote { last_index, last_term }) => {
-            Body::RequestVote { last_index, last_term }
+            Raft::RequestVote { last_index, last_term }.into()
         }
-        packet::Body::VoteReply(peer::VoteReply { granted }) => Body::VoteReply { granted },
-        packet::Body::Append(append) => decode_append(append)?,
+        packet::Body::VoteReply(peer::VoteReply { granted }) => Raft::VoteReply { granted }.into(),
+        packet::Body::Append(append) => decode_append(append)?.into(),
         packet::Body::AppendReply(peer::AppendReply { result, round }) => {
             let result = match result.ok_or(Malformed("is an append reply without a result"))? {
                 peer::append_reply::Result::Matched(index) => Ok(index),
@@ -64,11 +77,11 @@ pub(super) fn decode(packet: peer::Packet) -> Result<Message, Malformed> {
                     Err(Conflict { term, index })
                 }
             };
-            Body::AppendReply { result, round }
+            Raft::AppendReply { result, round }.into()
         }
-        packet::Body::ReadIndex(peer::ReadIndex { id }) => Body::ReadIndex { id },
+        packet::Body::ReadIndex(peer::ReadIndex { id }) => Raft::ReadIndex { id }.into(),
         packet::Body::ReadIndexReply(peer::ReadIndexReply { id, index }) => {
-            Body::ReadIndexReply { id, index }
+            Raft::ReadIndexReply { id, index }.into()
         }
         packet::Body::Propose(peer::Propose { command, id }) => {
             Body::Propose { command, id: id.ok_or(Malformed("is a proposal without an id"))? }
@@ -80,10 +93,10 @@ pub(super) fn decode(packet: peer::Packet) -> Result<Message, Malformed> {
     Ok(Message { from, to, term, clock, body })
 }
 
-fn decode_append(append: peer::Append) -> Result<Body, Malformed> {
+fn decode_append(append: peer::Append) -> Result<Raft, Malformed> {
     let peer::Append { prev_index, prev_term, entries, commit, round } = append;
     if prev_index.checked_add(entries.len() as Index).is_none() {
-        return Err(Malformed("has entries behind the last possible index"));
+        return Err(Malformed("has entries past the last possible index"));
     }
     let mut term = prev_term;
     let entries = entries
@@ -96,10 +109,12 @@ fn decode_append(append: peer::Append) -> Result<Body, Malformed> {
                 return Err(Malformed("has entries whose terms fall"));
             }
             term = entry.term;
-            Ok(Entry { index, term, payload: entry.payload, hash: Hash::default() })
+            let kind = u8::try_from(entry.kind).ok().and_then(EntryKind::of_number);
+            let kind = kind.ok_or(Malformed("has an entry of a kind that is not known here"))?;
+            Ok(Entry { index, term, kind, payload: entry.payload, hash: Hash::default() })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Body::Append { prev_index, prev_term, entries, commit, round })
+    Ok(Raft::Append { prev_index, prev_term, entries, commit, round })
 }
 
 #[cfg(test)]
@@ -112,34 +127,43 @@ mod tests {
 
     fn messages() -> Vec<Message> {
         let id = peer::CommandId { node: 1, boot: 2, number: 3 };
-        let entry = |index, payload: &'static [u8]| Entry {
+        let entry = |index, kind, payload: &'static [u8]| Entry {
             index,
             term: 4,
+            kind,
             payload: Bytes::from_static(payload),
             hash: Hash::default(),
         };
         [
-            Body::RequestVote { last_index: 7, last_term: 3 },
-            Body::VoteReply { granted: true },
-            Body::VoteReply { granted: false },
-            Body::Append {
+            Raft::RequestVote { last_index: 7, last_term: 3 },
+            Raft::VoteReply { granted: true },
+            Raft::VoteReply { granted: false },
+            Raft::Append {
                 prev_index: 7,
                 prev_term: 3,
-                entries: vec![entry(8, b""), entry(9, b"x")],
+                entries: vec![
+                    entry(8, EntryKind::NoOp, b""),
+                    entry(9, EntryKind::Normal, b"x"),
+                    entry(10, EntryKind::Configuration, b"\x0a\x01\x01"),
+                ],
                 commit: 6,
                 round: 5,
             },
-            Body::Append { prev_index: 0, prev_term: 0, entries: vec![], commit: 0, round: 0 },
-            Body::AppendReply { result: Ok(0), round: 1 },
-            Body::AppendReply { result: Err(Conflict { term: 0, index: 1 }), round: 1 },
-            Body::ReadIndex { id: 1 },
-            Body::ReadIndexReply { id: 1, index: Some(0) },
-            Body::ReadIndexReply { id: 1, index: None },
+            Raft::Append { prev_index: 0, prev_term: 0, entries: vec![], commit: 0, round: 0 },
+            Raft::AppendReply { result: Ok(0), round: 1 },
+            Raft::AppendReply { result: Err(Conflict { term: 0, index: 1 }), round: 1 },
+            Raft::ReadIndex { id: 1 },
+            Raft::ReadIndexReply { id: 1, index: Some(0) },
+            Raft::ReadIndexReply { id: 1, index: None },
+        ]
+        .map(Body::Raft)
+        .into_iter()
+        .chain([
             Body::Propose { command: Bytes::from_static(b"c"), id },
             Body::ProposeRefused { id },
-        ]
+        ])
         .map(|body| Message { from: 1, to: 2, term: 4, clock: 99, body })
-        .to_vec()
+        .collect()
     }
 
     #[test]
@@ -159,6 +183,9 @@ mod tests {
                 terms.iter().map(|&term| peer::Entry { term, ..Default::default() }).collect();
             Some(packet::Body::Append(peer::Append { prev_index, entries, ..Default::default() }))
         };
+        let odd = peer::Entry { term: 1, kind: 3, ..Default::default() };
+        let odd = peer::Append { entries: vec![odd], ..Default::default() };
+        let unknown_kind = Some(packet::Body::Append(odd));
         for body in [
             None,
             Some(packet::Body::AppendReply(peer::AppendReply::default())),
@@ -168,6 +195,7 @@ mod tests {
             append(u64::MAX - 1, &[1, 1]),
             append(0, &[0]),
             append(0, &[2, 1]),
+            unknown_kind,
         ] {
             assert!(decode(packet(body.clone())).is_err(), "{body:?}");
         }

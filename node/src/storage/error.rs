@@ -59,7 +59,9 @@ pub enum Error {
     },
     /// The log was written by another version of this program.
     #[error(
-        "{file} has format {found}, this program knows format {known}; use the program that wrote it"
+        "{file} is of format {found} of the write-ahead log, and this program reads format {known} \
+         alone. Start the node with the version of raft-node that wrote the file. To move to this \
+         version, begin a new cluster with empty data directories and copy the keys into it"
     )]
     Format {
         /// A file of the log.

@@ -67,8 +67,8 @@ impl Write {
 /// A file reads as what is durable with `stranded`, then `unsynced` written over it.
 #[derive(Clone, Debug, Default)]
 struct File {
-    /// What a crash leaves if nothing unsynced is kept. Shared with copies of the disk, and with those
-    /// who read it, until it changes.
+    /// What a crash leaves if nothing unsynced is kept. Shared with copies of the disk, and with
+    /// those who read it, until it changes.
     durable: Arc<[u8]>,
     /// Where a sync has failed: what can be read since then and no sync will keep, and what was
     /// synced after that and lies over it.
@@ -331,7 +331,8 @@ mod tests {
 
     const BYTES: usize = 4 * SECTOR_BYTES;
 
-    /// The same with two copies of the file, the one on the disk and the one in the kernel's memory.
+    /// The same with two copies of the file, the one on the disk and the one in the kernel's
+    /// memory.
     struct Copies {
         durable: Vec<u8>,
         content: Vec<u8>,

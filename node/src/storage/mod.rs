@@ -1,4 +1,5 @@
-//! Durable state: a write-ahead log of hard state (term, vote), boot numbers and entries.
+//! Durable state: a write-ahead log of hard state (term, vote), boot numbers, entries, and of what
+//! snapshots stand for.
 //!
 //! - [`Wal`]: the log, over any [`Disk`];
 //! - `segment`: the format of its files, byte by byte;
@@ -7,7 +8,7 @@
 //! - [`MemoryDisk`]: a disk that forgets, tears and fails, for tests and simulation.
 //!
 //! The rules: nothing counts before [`Wal::sync`] returned; a failed write or sync is never
-//! retried, for nobody can tell what it left on the disk; and what once was synced is never cut,
+//! retried, for what it left on the disk is unknown; and what once was synced is never cut,
 //! so that a node refuses to start rather than forget a vote or an entry that it acknowledged.
 
 mod disk;
@@ -18,7 +19,7 @@ mod recovery;
 mod segment;
 mod wal;
 
-use crate::raft::{Entry, NodeId, Term};
+use crate::raft::{Entry, HardState, NodeId, PersistentState, SnapshotMetadata};
 
 pub use self::{
     disk::Disk,
@@ -44,15 +45,13 @@ pub enum Record {
     /// The node starts for the `n`-th time; [`Wal::open`] writes it.
     Boot(u64),
     /// Term and vote from now on.
-    HardState {
-        /// Current term.
-        term: Term,
-        /// Vote in `term`.
-        vote: Option<NodeId>,
-    },
+    HardState(HardState),
     /// An entry of the log. An index that exists already replaces that entry and removes
-    /// all behind it. (The prefix hash is not stored: it is computed again at recovery.)
+    /// all after it. (The prefix hash is not stored: it is computed again at recovery.)
     Entry(Entry),
+    /// A snapshot holds the effect of all entries up to its last one, and is durable: the log need
+    /// not hold those entries any more. It keeps what follows them.
+    Snapshot(SnapshotMetadata),
 }
 
 /// What a write-ahead log holds when it is opened.
@@ -60,15 +59,13 @@ pub enum Record {
 pub struct Recovered {
     /// Number of this start, from 1. It is durable already, so that no two starts ever share one.
     pub boot: u64,
-    /// Current term.
-    pub term: Term,
-    /// Vote in `term`.
-    pub vote: Option<NodeId>,
-    /// The log, from index 1 on.
-    pub entries: Vec<Entry>,
+    /// What the core goes on with.
+    pub state: PersistentState,
     /// Bytes of a torn tail that were cut, for the log line that says so.
     pub cut: u64,
 }
 
+#[cfg(test)]
+mod format_test;
 #[cfg(test)]
 mod test;

@@ -2,7 +2,7 @@
 //!
 //! What may a crash leave? Each segment is synced as a whole before the next is begun, so only the
 //! last one may have a torn tail. There, a crash keeps any part of the records of the last sync
-//! batch, so the first record that is not valid ends the log, unless a valid record behind it
+//! batch, so the first record that is not valid ends the log, unless a valid record after it
 //! belongs to a *later* batch: a batch begins only after all before it was synced, so then the
 //! bad record had been synced, and was damaged later. That is corruption, and so is any bad
 //! record in an earlier segment.
@@ -16,6 +16,7 @@ use super::{
     Disk, Error, Identity, Recovered,
     segment::{self, BadHeader, Body, FORMAT, HEADER_BYTES, Header},
 };
+use crate::raft::{Entry, SnapshotMetadata};
 
 /// Where a record lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Place {
 }
 
 /// The records whose damage every later start must notice, oldest first: each was synced before a
-/// record behind it was written. For a simulator, that lets bits decay.
+/// record after it was written. For a simulator, that lets bits decay.
 ///
 /// # Errors
 ///
@@ -62,11 +63,11 @@ pub fn guarded(disk: &impl Disk, identity: Identity) -> Result<Vec<Place>, Error
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) header: Header,
-    /// Offset behind the last valid record.
+    /// Offset after the last valid record.
     pub(super) end: usize,
     /// The records of the last sync batch, up to `end`: their sync may have failed.
     pub(super) last_batch: Bytes,
-    /// Offset behind the last byte that is not zero.
+    /// Offset after the last byte that is not zero.
     pub(super) dirty_end: usize,
     /// Bytes of all segments.
     pub(super) size: u64,
@@ -80,14 +81,22 @@ pub(super) fn recover(
 ) -> Result<(Recovered, Option<Tail>), Error> {
     let mut recovered = Recovered::default();
     let mut tail: Option<Tail> = None;
-    for (place, sequence) in sequences.iter().enumerate() {
+    for sequence in sequences {
         let segment = Segment::read(disk, *sequence, identity)?;
-        if *sequence != place as u64 + 1 {
-            let missing = disk.describe(&segment::name(place as u64 + 1));
+        // The oldest segment is the first that was ever written, or needs none before it.
+        let expected = match &tail {
+            Some(tail) => tail.header.sequence + 1,
+            None if segment.stands_alone() => *sequence,
+            None => 1,
+        };
+        if *sequence != expected {
+            let missing = disk.describe(&segment::name(expected));
             return Err(segment.corrupt(0, &format!("{missing}, which precedes it, is missing")));
         }
-        let previous_end = tail.as_ref().map_or(0, |tail| tail.end as u64);
-        if segment.header.previous_end != previous_end {
+        let previous_end = tail.as_ref().map(|tail| tail.end as u64);
+        if let Some(previous_end) = previous_end
+            && segment.header.previous_end != previous_end
+        {
             return Err(Error::Corrupt {
                 file: disk.describe(&segment::name(sequence - 1)),
                 offset: previous_end,
@@ -98,7 +107,7 @@ pub(super) fn recover(
             });
         }
         let (batch, end) = segment.replay(&mut recovered)?;
-        let last = place + 1 == sequences.len();
+        let last = Some(sequence) == sequences.last();
         let dirty_end = segment.check_tail(end, last)?;
         let size = tail.map_or(0, |tail| tail.size) + segment.header.len;
         let last_batch = segment.file.slice(batch..end);
@@ -148,24 +157,20 @@ impl Segment {
         while let Some(frame) = segment::decode(&self.file, salt, offset, HEADER_BYTES) {
             match frame.body {
                 Body::Boot(number) => recovered.boot = number,
-                Body::HardState { term, vote } => {
-                    recovered.term = term;
-                    recovered.vote = vote;
-                }
-                Body::Entry { index, term, payload } => {
-                    let kept = index.checked_sub(1).and_then(|kept| usize::try_from(kept).ok());
-                    match kept {
-                        Some(kept) if kept <= recovered.entries.len() => {
-                            recovered.entries.truncate(kept);
-                        }
+                Body::HardState(hard_state) => recovered.state.hard_state = hard_state,
+                Body::Snapshot(snapshot) => self.begin_after(snapshot, offset, recovered)?,
+                Body::Entry { index, term, kind, payload } => {
+                    let state = &mut recovered.state;
+                    let kept = index.checked_sub(state.base().index + 1);
+                    match kept.and_then(|kept| usize::try_from(kept).ok()) {
+                        Some(kept) if kept <= state.entries.len() => state.entries.truncate(kept),
                         _ => {
-                            let last = recovered.entries.len();
+                            let last = state.last().index;
                             let what = format!("entry {index} follows entry {last}");
                             return Err(self.corrupt(offset, &what));
                         }
                     }
-                    let entry = segment::entry_after(&recovered.entries, term, payload);
-                    recovered.entries.push(entry);
+                    state.entries.push(Entry::after(state.last(), term, kind, payload));
                 }
             }
             (batch, offset) = (frame.batch, frame.end);
@@ -173,7 +178,43 @@ impl Segment {
         Ok((batch, offset))
     }
 
-    /// Decides what the bytes behind the last valid record are, and returns where they end.
+    /// The log begins after a snapshot from now on. It keeps its later entries if it holds the
+    /// snapshot's last one; a log that parts from the snapshot is replaced by it.
+    fn begin_after(
+        &self,
+        snapshot: SnapshotMetadata,
+        offset: usize,
+        recovered: &mut Recovered,
+    ) -> Result<(), Error> {
+        let (base, last) = (recovered.state.base(), snapshot.last);
+        if last.index < base.index {
+            let what = format!("a snapshot up to {} follows one up to {}", last.index, base.index);
+            return Err(self.corrupt(offset, &what));
+        }
+        let entries = &mut recovered.state.entries;
+        let held = entries.iter().position(|entry| entry.position() == last);
+        let covered = if last == base { 0 } else { held.map_or(entries.len(), |place| place + 1) };
+        entries.drain(..covered);
+        recovered.state.snapshot = Some(snapshot);
+        Ok(())
+    }
+
+    /// Whether the segment needs none before it: it begins with a snapshot, the number of the boot
+    /// and the hard state.
+    fn stands_alone(&self) -> bool {
+        let salt = self.header.salt();
+        let mut offset = HEADER_BYTES;
+        let mut next = || {
+            let frame = segment::decode(&self.file, salt, offset, HEADER_BYTES)?;
+            offset = frame.end;
+            Some(frame.body)
+        };
+        matches!(next(), Some(Body::Snapshot(_)))
+            && matches!(next(), Some(Body::Boot(_)))
+            && matches!(next(), Some(Body::HardState(_)))
+    }
+
+    /// Decides what the bytes after the last valid record are, and returns where they end.
     fn check_tail(&self, end: usize, last: bool) -> Result<usize, Error> {
         let behind = self.file.get(end..).unwrap_or_default();
         let dirty_end = end + dirty(behind);

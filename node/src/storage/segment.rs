@@ -5,26 +5,36 @@
 //!  0  magic "RAFTWAL\0"                     0  u32 length of the body
 //!  8  u32 format                            4  u32 CRC32C
 //! 12  u32 CRC32C of the rest of the header  8  u32 offset at which the record's sync batch began
-//! 16  u64 cluster                          12  u8  kind: 1 boot, 2 hard state, 3 entry
-//! 24  u64 node                             13  3 zero bytes
+//! 16  u64 cluster                          12  u8  1 boot, 2 hard state, 3 entry, 4 snapshot
+//! 24  u64 node                             13  u8  of an entry its kind, else zero; 2 zero bytes
 //! 32  u64 sequence number, from 1          16  body
 //! 40  u64 length of this file                   boot: u64 number
 //! 48  u64 end of the records of the             hard state: u64 term, u64 vote (0: none)
 //!         segment before; 0: none               entry: u64 index, u64 term, payload
-//! 56  u64 zero                                 zero bytes up to a multiple of 8
+//! 56  u64 zero                                 snapshot: u64 index, u64 term, u64 hash of its last
+//!                                              entry, configuration
+//!                                              zero bytes up to a multiple of 8
 //! ```
 //!
 //! A record's checksum covers the record's header and body, and also the cluster, the node, the
 //! segment's number and the record's offset: a record that belongs elsewhere, or a piece of a
-//! client's value that looks like one, is not valid here. Behind the last record all is zero.
+//! client's value that looks like one, is not valid here. After the last record all is zero.
+//!
+//! A snapshot record says that a snapshot holds the effect of all entries up to one, so that the
+//! log may begin after that entry. A segment that begins with a snapshot, the number of the boot
+//! and the hard state needs none of the segments before it, and may be the oldest of a log.
+//!
+//! Format 1 had neither kinds of entries nor snapshots.
 
 use bytes::Bytes;
 
 use super::{Error, Identity, Record};
-use crate::raft::{Entry, Hash, Index, NodeId, Term};
+use crate::raft::{
+    Configuration, EntryKind, HardState, Hash, Index, Position, SnapshotMetadata, Term,
+};
 
 pub(super) const HEADER_BYTES: usize = 64;
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 const MAGIC: &[u8; 8] = b"RAFTWAL\0";
 const RECORD_HEADER_BYTES: usize = 16;
 const ALIGNMENT: usize = 8;
@@ -34,6 +44,7 @@ const BODY_BYTES_MAX: usize = 1 << 30;
 const BOOT: u8 = 1;
 const HARD_STATE: u8 = 2;
 const ENTRY: u8 = 3;
+const SNAPSHOT: u8 = 4;
 
 /// A segment's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,8 +133,9 @@ pub(super) fn parse_name(file: &str) -> Option<u64> {
 pub(super) fn encoded_len(record: &Record) -> Result<usize, Error> {
     let body = match record {
         Record::Boot(_) => 8,
-        Record::HardState { .. } => 16,
+        Record::HardState(_) => 16,
         Record::Entry(entry) => 16 + entry.payload.len(),
+        Record::Snapshot(snapshot) => 24 + snapshot.configuration.encode().len(),
     };
     if body > BODY_BYTES_MAX {
         return Err(Error::TooLarge { bytes: body });
@@ -134,18 +146,19 @@ pub(super) fn encoded_len(record: &Record) -> Result<usize, Error> {
 /// Appends a record that will stand at `offset` of its segment.
 pub(super) fn encode(record: &Record, salt: u32, offset: u32, batch: u32, into: &mut Vec<u8>) {
     let start = into.len();
-    let kind = match record {
-        Record::Boot(_) => BOOT,
-        Record::HardState { .. } => HARD_STATE,
-        Record::Entry(_) => ENTRY,
+    let (kind, entry_kind) = match record {
+        Record::Boot(_) => (BOOT, 0),
+        Record::HardState(_) => (HARD_STATE, 0),
+        Record::Entry(entry) => (ENTRY, entry.kind.number()),
+        Record::Snapshot(_) => (SNAPSHOT, 0),
     };
     into.extend_from_slice(&[0; 8]);
     into.extend_from_slice(&batch.to_le_bytes());
-    into.extend_from_slice(&[kind, 0, 0, 0]);
+    into.extend_from_slice(&[kind, entry_kind, 0, 0]);
     let mut put = |number: u64| into.extend_from_slice(&number.to_le_bytes());
     match record {
         Record::Boot(number) => put(*number),
-        Record::HardState { term, vote } => {
+        Record::HardState(HardState { term, vote }) => {
             put(*term);
             put(vote.unwrap_or(0));
         }
@@ -153,6 +166,12 @@ pub(super) fn encode(record: &Record, salt: u32, offset: u32, batch: u32, into: 
             put(entry.index);
             put(entry.term);
             into.extend_from_slice(&entry.payload);
+        }
+        Record::Snapshot(SnapshotMetadata { last, configuration }) => {
+            put(last.index);
+            put(last.term);
+            put(last.hash.0);
+            into.extend_from_slice(&configuration.encode());
         }
     }
     // `encoded_len` has bounded it.
@@ -175,7 +194,7 @@ pub(super) struct Frame {
     pub(super) body: Body,
     /// Offset at which the sync batch began.
     pub(super) batch: usize,
-    /// Offset behind the record.
+    /// Offset after the record.
     pub(super) end: usize,
 }
 
@@ -183,8 +202,9 @@ pub(super) struct Frame {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Body {
     Boot(u64),
-    HardState { term: Term, vote: Option<NodeId> },
-    Entry { index: Index, term: Term, payload: Bytes },
+    HardState(HardState),
+    Entry { index: Index, term: Term, kind: EntryKind, payload: Bytes },
+    Snapshot(SnapshotMetadata),
 }
 
 /// The valid record at `offset`, if there is one whose batch began at `batch_min` or later.
@@ -192,11 +212,13 @@ pub(super) fn decode(file: &Bytes, salt: u32, offset: usize, batch_min: usize) -
     let header = file.get(offset..offset + RECORD_HEADER_BYTES)?;
     let len = u32_at(header, 0) as usize;
     let batch = u32_at(header, 8) as usize;
-    let (kind, reserved) = (header[12], &header[13..]);
+    let (kind, entry_kind, reserved) = (header[12], header[13], &header[14..]);
     if batch < batch_min.max(HEADER_BYTES) || batch > offset || len > BODY_BYTES_MAX {
         return None;
     }
-    if !matches!((kind, len), (BOOT, 8) | (HARD_STATE, 16) | (ENTRY, 16..)) || reserved != [0; 3] {
+    let known =
+        matches!((kind, len), (BOOT, 8) | (HARD_STATE, 16) | (ENTRY, 16..) | (SNAPSHOT, 24..));
+    if !known || (kind != ENTRY && entry_kind != 0) || reserved != [0; 2] {
         return None;
     }
     let body_end = offset + RECORD_HEADER_BYTES + len;
@@ -212,24 +234,25 @@ pub(super) fn decode(file: &Bytes, salt: u32, offset: usize, batch_min: usize) -
         BOOT => Body::Boot(u64_at(body, 0)),
         HARD_STATE => {
             let vote = u64_at(body, 8);
-            Body::HardState { term: u64_at(body, 0), vote: (vote != 0).then_some(vote) }
+            let vote = (vote != 0).then_some(vote);
+            Body::HardState(HardState { term: u64_at(body, 0), vote })
         }
+        SNAPSHOT => Body::Snapshot(SnapshotMetadata {
+            last: Position {
+                index: u64_at(body, 0),
+                term: u64_at(body, 8),
+                hash: Hash(u64_at(body, 16)),
+            },
+            configuration: Configuration::decode(&body[24..]).ok()?,
+        }),
         _ => Body::Entry {
             index: u64_at(body, 0),
             term: u64_at(body, 8),
+            kind: EntryKind::of_number(entry_kind)?,
             payload: file.slice(offset + RECORD_HEADER_BYTES + 16..body_end),
         },
     };
     Some(Frame { body, batch, end })
-}
-
-/// An entry with the hash that its place in the log gives it.
-pub(super) fn entry_after(log: &[Entry], term: Term, payload: Bytes) -> Entry {
-    let previous = match log.last() {
-        Some(entry) => entry.position(),
-        None => crate::raft::Position { index: 0, term: 0, hash: Hash(0) },
-    };
-    Entry::after(previous, term, payload)
 }
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {

@@ -6,25 +6,26 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
-use crate::raft::{Hash, Position};
+use crate::raft::{EntryKind, Hash, Position};
 
 const ME: Identity = Identity { cluster: 0xc1, node: 2 };
-const FIRST: &str = "0000000000000001.wal";
+pub(super) const FIRST: &str = "0000000000000001.wal";
 
 fn small() -> Options {
     Options { first_segment_bytes: 4096, segment_bytes: 4096 }
 }
 
-fn open(disk: MemoryDisk) -> Result<(Wal<MemoryDisk>, Recovered), Error> {
+pub(super) fn open(disk: MemoryDisk) -> Result<(Wal<MemoryDisk>, Recovered), Error> {
     Wal::open_with(disk, ME, small())
 }
 
 /// Entries with the payloads given, from index `first` on. Their hashes are those of a log without
 /// anything before `first`; see [`forget_hashes`].
-fn entries(first: u64, term: u64, payloads: &[&[u8]]) -> Vec<Record> {
+pub(super) fn entries(first: u64, term: u64, payloads: &[&[u8]]) -> Vec<Record> {
     let mut position = Position { index: first - 1, ..Position::default() };
     let entry = |payload: &&[u8]| {
-        let entry = Entry::after(position, term, Bytes::copy_from_slice(payload));
+        let payload = Bytes::copy_from_slice(payload);
+        let entry = Entry::after(position, term, EntryKind::Normal, payload);
         position = entry.position();
         Record::Entry(entry)
     };
@@ -33,19 +34,20 @@ fn entries(first: u64, term: u64, payloads: &[&[u8]]) -> Vec<Record> {
 
 /// What the log should hold after these records: the documented meaning, naively.
 fn replay(records: &[Record]) -> Recovered {
-    let mut state = Recovered::default();
+    let mut recovered = Recovered::default();
+    let state = &mut recovered.state;
     for record in records {
         match record {
-            Record::Boot(number) => state.boot = *number,
-            Record::HardState { term, vote } => (state.term, state.vote) = (*term, *vote),
-            Record::Entry(entry) => {
-                state.entries.retain(|old| old.index < entry.index);
-                let previous = state.entries.last().map(Entry::position).unwrap_or_default();
-                state.entries.push(Entry::after(previous, entry.term, entry.payload.clone()));
+            Record::Boot(number) => recovered.boot = *number,
+            Record::HardState(hard_state) => state.hard_state = *hard_state,
+            Record::Entry(Entry { index, term, kind, payload, .. }) => {
+                state.entries.retain(|old| old.index < *index);
+                state.entries.push(Entry::after(state.last(), *term, *kind, payload.clone()));
             }
+            Record::Snapshot(_) => panic!("see the tests of snapshots"),
         }
     }
-    state
+    recovered
 }
 
 #[test]
@@ -57,20 +59,24 @@ fn a_new_log_is_empty_and_counts_its_starts() {
 }
 
 #[test]
-fn what_is_synced_survives_and_entries_replace_those_behind_them() {
+fn what_is_synced_survives_and_entries_replace_those_after_them() {
     let (mut wal, _) = open(MemoryDisk::new()).unwrap();
-    wal.append(&[Record::HardState { term: 3, vote: Some(2) }]).unwrap();
+    wal.append(&[Record::HardState(HardState { term: 3, vote: Some(2) })]).unwrap();
     wal.append(&entries(1, 3, &[b"a", b"b", b"c"])).unwrap();
     wal.append(&entries(2, 4, &[b"B"])).unwrap();
-    wal.append(&[Record::HardState { term: 4, vote: None }]).unwrap();
+    wal.append(&[Record::HardState(HardState { term: 4, vote: None })]).unwrap();
     wal.sync().unwrap();
     let mut disk = wal.into_disk();
     disk.crash_keeping(|_| 0);
     let (_, recovered) = open(disk).unwrap();
-    assert_eq!((recovered.term, recovered.vote, recovered.boot), (4, None, 2));
-    let first = Entry::after(Position::default(), 3, Bytes::from_static(b"a"));
-    let second = Entry::after(first.position(), 4, Bytes::from_static(b"B"));
-    assert_eq!(recovered.entries, [first, second]);
+    assert_eq!(
+        (recovered.state.hard_state, recovered.boot),
+        (HardState { term: 4, vote: None }, 2)
+    );
+    let normal = |prev, term, payload| Entry::after(prev, term, EntryKind::Normal, payload);
+    let first = normal(Position::default(), 3, Bytes::from_static(b"a"));
+    let second = normal(first.position(), 4, Bytes::from_static(b"B"));
+    assert_eq!(recovered.state.entries, [first, second]);
 }
 
 #[test]
@@ -92,12 +98,12 @@ fn what_recovery_read_is_durable() {
         let (mut wal, _) = open(MemoryDisk::new()).unwrap();
         wal.append(&entries(1, 1, &[&vec![1; len]])).unwrap();
         let (wal, recovered) = open(wal.into_disk()).unwrap();
-        assert_eq!(recovered.entries.len(), 1);
+        assert_eq!(recovered.state.entries.len(), 1);
         let mut disk = wal.into_disk();
         assert_eq!(disk.list().unwrap().len(), if len == 10 { 1 } else { 2 });
         disk.crash_keeping(|_| 0);
         let (_, recovered) = open(disk).unwrap();
-        assert_eq!((recovered.entries.len(), recovered.boot), (1, 3));
+        assert_eq!((recovered.state.entries.len(), recovered.boot), (1, 3));
     }
 }
 
@@ -119,48 +125,14 @@ fn segments_follow_each_other_and_double() {
     assert!(*lens.last().unwrap() > 10_000);
     assert_eq!(size, lens.iter().sum::<usize>() as u64);
     let (wal, recovered) = Wal::open_with(disk, ME, options).unwrap();
-    assert_eq!(recovered.entries.len(), 41);
+    assert_eq!(recovered.state.entries.len(), 41);
     assert_eq!(wal.size(), size + 4096);
 }
-
-/// The bytes of a log never change unnoticed: a change here is a new format number.
-#[test]
-fn golden_format() {
-    let (mut wal, _) = open(MemoryDisk::new()).unwrap();
-    wal.append(&[Record::HardState { term: 5, vote: Some(3) }]).unwrap();
-    wal.append(&entries(1, 5, &[b"hello"])).unwrap();
-    let file = wal.into_disk().read(FIRST).unwrap();
-    let hex = |bytes: &[u8]| {
-        let lines = bytes.chunks(16).map(|line| {
-            line.chunks(4)
-                .map(|word| word.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-                .collect::<Vec<_>>()
-                .join(" ")
-        });
-        lines.collect::<Vec<_>>()
-    };
-    assert_eq!(hex(&file[..176]), GOLDEN);
-    assert!(file[176..].iter().all(|byte| *byte == 0));
-}
-
-const GOLDEN: [&str; 11] = [
-    "52414654 57414c00 01000000 1bdc3bf5",
-    "c1000000 00000000 02000000 00000000",
-    "01000000 00000000 00100000 00000000",
-    "00000000 00000000 00000000 00000000",
-    "08000000 54957b01 40000000 01000000",
-    "01000000 00000000 10000000 d5da5f8a",
-    "58000000 02000000 05000000 00000000",
-    "03000000 00000000 15000000 b98d0e7c",
-    "58000000 03000000 01000000 00000000",
-    "05000000 00000000 68656c6c 6f000000",
-    "00000000 00000000 00000000 00000000",
-];
 
 /// A log with three sync batches (the start among them), and where the last begins.
 fn three_batches() -> (MemoryDisk, usize) {
     let (mut wal, _) = open(MemoryDisk::new()).unwrap();
-    wal.append(&[Record::HardState { term: 1, vote: Some(1) }]).unwrap();
+    wal.append(&[Record::HardState(HardState { term: 1, vote: Some(1) })]).unwrap();
     wal.append(&entries(1, 1, &[b"odd length"])).unwrap();
     wal.sync().unwrap();
     let disk = wal.disk_mut().clone();
@@ -193,7 +165,7 @@ fn a_flipped_bit_in_what_was_synced_before_is_refused_with_file_and_offset() {
 fn a_flipped_bit_in_any_guarded_record_is_refused_with_file_and_offset() {
     let (mut wal, _) = open(MemoryDisk::new()).unwrap();
     for index in 1..=40 {
-        wal.append(&[Record::HardState { term: index, vote: Some(2) }]).unwrap();
+        wal.append(&[Record::HardState(HardState { term: index, vote: Some(2) })]).unwrap();
         wal.append(&entries(index, index, &[&[index as u8; 150]])).unwrap();
         if index % 3 == 0 {
             wal.sync().unwrap();
@@ -230,8 +202,8 @@ fn a_flipped_bit_in_the_last_batch_or_behind_it_never_changes_a_record() {
         let mut disk = disk.clone();
         assert!(disk.flip_bit(FIRST, offset, 3));
         let (_, recovered) = open(disk).unwrap();
-        assert!(recovered.entries.len() == 2 || offset < last_batch + 40);
-        assert!(whole.entries.starts_with(&recovered.entries));
+        assert!(recovered.state.entries.len() == 2 || offset < last_batch + 40);
+        assert!(whole.state.entries.starts_with(&recovered.state.entries));
         assert!(recovered.cut > 0);
     }
 }
@@ -287,13 +259,13 @@ fn an_old_record_never_reappears_behind_new_ones() {
     // The first record is lost; those behind it reach the disk whole.
     disk.crash_keeping(|piece| if piece.offset < 1024 { 0 } else { piece.len });
     let (mut wal, recovered) = open(disk).unwrap();
-    assert_eq!(recovered.entries, []);
+    assert_eq!(recovered.state.entries, []);
     assert!(recovered.cut > 500);
     // A record of the same size in the lost one's place.
     wal.append(&entries(1, 2, &[&[5; 464]])).unwrap();
     wal.sync().unwrap();
     let (_, recovered) = open(wal.into_disk()).unwrap();
-    assert_eq!(recovered.entries.len(), 1);
+    assert_eq!(recovered.state.entries.len(), 1);
     assert_eq!(recovered.cut, 0);
 }
 
@@ -307,7 +279,7 @@ fn a_record_inside_a_value_is_not_taken_for_one() {
     let mut disk = wal.into_disk();
     disk.crash_keeping(|piece| if piece.offset < 512 { 0 } else { piece.len });
     let (_, recovered) = open(disk).unwrap();
-    assert_eq!(recovered.entries, []);
+    assert_eq!(recovered.state.entries, []);
 }
 
 #[test]
@@ -331,10 +303,10 @@ fn what_a_failed_sync_left_in_memory_is_durable_when_the_next_start_counts_on_it
     assert!(wal.sync().is_err());
     // The process starts again, on a machine that goes on: the kernel still knows the record.
     let (wal, recovered) = open(wal.into_disk()).unwrap();
-    assert_eq!(recovered.entries.len(), 2);
+    assert_eq!(recovered.state.entries.len(), 2);
     let mut disk = wal.into_disk();
     disk.crash_keeping(|_| 0);
-    assert_eq!(open(disk).unwrap().1.entries.len(), 2);
+    assert_eq!(open(disk).unwrap().1.state.entries.len(), 2);
 }
 
 #[test]
@@ -354,7 +326,7 @@ fn a_full_disk_is_said_and_loses_nothing_synced() {
     let mut disk = wal.into_disk();
     disk.set_capacity(None);
     let (_, recovered) = open(disk).unwrap();
-    assert_eq!(recovered.entries.len() as u64, synced);
+    assert_eq!(recovered.state.entries.len() as u64, synced);
 }
 
 /// Every subset of the sectors of a batch, of which the first and the last are torn in turn.
@@ -368,10 +340,10 @@ fn every_subset_of_unsynced_sectors_recovers_to_a_prefix() {
         records.len()
     };
     append(&mut wal, entries(1, 1, &[&[1; 100], &[2; 333]]));
-    let synced = append(&mut wal, vec![Record::HardState { term: 1, vote: Some(2) }]);
+    let synced = append(&mut wal, vec![Record::HardState(HardState { term: 1, vote: Some(2) })]);
     wal.sync().unwrap();
     append(&mut wal, entries(3, 1, &[&[3; 700], &[4; 520], &[5; 900]]));
-    append(&mut wal, vec![Record::HardState { term: 2, vote: None }]);
+    append(&mut wal, vec![Record::HardState(HardState { term: 2, vote: None })]);
     append(&mut wal, entries(2, 2, &[&[6; 600], &[7; 520]]));
     let disk = wal.into_disk();
     let pieces = disk.unsynced_pieces();
@@ -436,11 +408,11 @@ proptest! {
             match step {
                 Step::HardState(term, vote) => {
                     let vote = (vote != 0).then_some(vote);
-                    records.push(Record::HardState { term, vote });
+                    records.push(Record::HardState(HardState { term, vote }));
                     wal.append(&records[records.len() - 1..]).unwrap();
                 }
                 Step::Entries(back, lens) => {
-                    let last = replay(&records).entries.len() as u64;
+                    let last = replay(&records).state.entries.len() as u64;
                     let payloads: Vec<Vec<u8>> = lens
                         .iter()
                         .map(|len| {
@@ -464,13 +436,9 @@ proptest! {
                     wal = opened;
                     let is = |len: &usize| {
                         let expected = replay(&records[..*len]);
-                        (expected.term, expected.vote, expected.entries, expected.boot + 1)
-                            == (
-                                recovered.term,
-                                recovered.vote,
-                                recovered.entries.clone(),
-                                recovered.boot,
-                            )
+                        expected.state.hard_state == recovered.state.hard_state
+                            && expected.state.entries == recovered.state.entries
+                            && expected.boot + 1 == recovered.boot
                     };
                     let kept = (synced..=records.len()).rev().find(is);
                     prop_assert!(kept.is_some(), "{recovered:?} is no prefix of {records:?}");
@@ -498,15 +466,15 @@ fn real_files_keep_the_log_and_admit_one_process() {
 
     drop(wal);
     let (mut wal, recovered) = Wal::open(FileDisk::open(&path).unwrap(), ME).unwrap();
-    assert_eq!((recovered.boot, recovered.entries.len()), (2, 2));
+    assert_eq!((recovered.boot, recovered.state.entries.len()), (2, 2));
     // Over several segments.
     let options = Options { first_segment_bytes: 1 << 20, segment_bytes: 1 << 20 };
     wal.append(&entries(3, 1, &[&[1; 700_000], &[2; 700_000], &[3; 2_000_000]])).unwrap();
     wal.sync().unwrap();
     drop(wal);
     let (_, recovered) = Wal::open_with(FileDisk::open(&path).unwrap(), ME, options).unwrap();
-    assert_eq!((recovered.boot, recovered.entries.len()), (3, 5));
-    assert_ne!(recovered.entries[4].hash, Hash(0));
+    assert_eq!((recovered.boot, recovered.state.entries.len()), (3, 5));
+    assert_ne!(recovered.state.entries[4].hash, Hash(0));
 }
 
 #[test]
@@ -523,7 +491,7 @@ fn a_torn_real_file_is_cut_and_a_damaged_one_named_by_its_path() {
     std::fs::write(&file, &bytes).unwrap();
     let (wal, recovered) = Wal::open(FileDisk::open(directory.path()).unwrap(), ME).unwrap();
     assert!(recovered.cut > 400_000);
-    assert_eq!(recovered.entries.len(), 1);
+    assert_eq!(recovered.state.entries.len(), 1);
     drop(wal);
 
     let mut bytes = std::fs::read(&file).unwrap();

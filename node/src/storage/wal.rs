@@ -99,7 +99,7 @@ impl<D: Disk> Wal<D> {
         Ok((wal, recovered))
     }
 
-    /// Writes records behind the last. They count once [`Wal::sync`] returned; a crash before that
+    /// Writes records after the last. They count once [`Wal::sync`] returned; a crash before that
     /// keeps a prefix of them.
     ///
     /// # Errors
@@ -218,11 +218,11 @@ fn tidy(disk: &mut impl Disk) -> Result<Vec<u64>, Error> {
     Ok(sequences)
 }
 
-/// Zeroes what a crash left behind the last valid record, so that no piece of it can ever stand
-/// behind new records and be taken for one. Then makes durable what was read: a process that died
+/// Zeroes what a crash left after the last valid record, so that no piece of it can ever follow
+/// new records and be taken for one. Then makes durable what was read: a process that died
 /// without a power failure may have left it, and the segment's name, in the kernel's memory alone.
 ///
-/// The last batch is written anew for that. If it was its sync that failed and ended the last
+/// The last batch is written again for that. If it was its sync that failed and ended the last
 /// process, the kernel takes it for written, and another sync would do nothing about it.
 fn settle(disk: &mut impl Disk, tail: &Tail) -> Result<(), Error> {
     let name = segment::name(tail.header.sequence);

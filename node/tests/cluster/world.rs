@@ -3,16 +3,20 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, VecDeque},
+    convert::Infallible,
     time::Duration,
 };
 
 use node::{
     kv::{Request, Response},
-    raft::{Entry, Message, Position},
-    replica::{Config, Error, Input, Limits, Outputs, Replica, Time, WriteId},
+    mutants::Mutants,
+    raft::Entry,
+    replica::{
+        Config, Error, Host, Input, Limits, Message, Outputs, Replica, RequestId, Time, WriteId,
+    },
     storage::{Record, Recovered},
 };
-use proto::etcd;
+use proto::{etcd, trace::Event};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -329,6 +333,7 @@ impl World {
             append_bytes: if self.faults.tight { 60 } else { 1 << 16 },
             append_window: if self.faults.tight { 1 } else { 16 },
             request_timeout: Duration::from_millis(700),
+            subscription_changes: 1000,
         };
         Config {
             id,
@@ -339,6 +344,7 @@ impl World {
             heartbeat_interval: Duration::from_millis(25),
             seed: self.random.random(),
             limits,
+            mutants: Mutants::NONE,
         }
     }
 
@@ -351,7 +357,7 @@ impl World {
         let durable = &mut self.machines.get_mut(&id).unwrap().durable;
         let recovered = recover(durable);
         durable.push(Record::Boot(recovered.boot));
-        let log = recovered.entries.iter().map(|entry| (entry.term, entry.hash)).collect();
+        let log = recovered.state.entries.iter().map(|entry| (entry.term, entry.hash)).collect();
         if recovered.boot > 1 {
             self.judge.recovered(id, log);
         }
@@ -400,30 +406,9 @@ impl World {
 
     /// Does what a replica wants done.
     fn act(&mut self, id: u64) {
-        let machine = self.machines.get_mut(&id).unwrap();
-        let outputs = std::mem::take(&mut machine.outputs);
-        let boot = machine.boot;
-        for (clock, event) in &outputs.trace {
-            machine.clock = *clock;
-            self.judge.step(id, *clock, event);
-        }
-        if let Some((write, records)) = outputs.write {
-            machine.flying.push_back((write, records));
-            let sync = self.up_to(self.faults.sync_max);
-            let machine = self.machines.get_mut(&id).unwrap();
-            machine.synced_at = machine.synced_at.max(self.now + sync);
-            let after = machine.synced_at - self.now;
-            self.schedule(after, Happening::Synced(id, boot, write));
-        }
-        for message in outputs.messages {
-            if self.random.random_bool(self.faults.duplication) {
-                self.send(message.clone());
-            }
-            self.send(message);
-        }
-        for (request, result) in outputs.replies {
-            self.end(request, result);
-        }
+        let mut outputs = std::mem::take(&mut self.machines.get_mut(&id).unwrap().outputs);
+        let Ok(inputs) = outputs.perform(&mut Hands { world: self, id });
+        assert!(inputs.is_empty(), "this network drops nothing at once");
     }
 
     fn send(&mut self, message: Message) {
@@ -463,6 +448,7 @@ impl World {
                 ..Default::default()
             }),
         };
+        let request = Box::new(request);
         self.input(node, Input::Request { id, request, session: None });
     }
 
@@ -498,18 +484,62 @@ impl World {
     }
 }
 
+/// The world as one machine reaches it.
+struct Hands<'a> {
+    world: &'a mut World,
+    id: u64,
+}
+
+impl Host for Hands<'_> {
+    type Error = Infallible;
+
+    fn trace(&mut self, lines: impl Iterator<Item = (u64, Event)>) -> Result<(), Infallible> {
+        for (clock, event) in lines {
+            self.world.machines.get_mut(&self.id).unwrap().clock = clock;
+            self.world.judge.step(self.id, clock, &event);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Infallible> {
+        let Some((write, records)) = write else { return Ok(()) };
+        let Self { world, id } = self;
+        let sync = world.up_to(world.faults.sync_max);
+        let machine = world.machines.get_mut(id).unwrap();
+        machine.flying.push_back((write, records));
+        machine.synced_at = machine.synced_at.max(world.now + sync);
+        let (after, boot) = (machine.synced_at - world.now, machine.boot);
+        world.schedule(after, Happening::Synced(*id, boot, write));
+        Ok(())
+    }
+
+    fn send(&mut self, message: Message) -> Option<Message> {
+        let world = &mut *self.world;
+        if world.random.random_bool(world.faults.duplication) {
+            world.send(message.clone());
+        }
+        world.send(message);
+        None
+    }
+
+    fn reply(&mut self, request: RequestId, result: Result<Response, Error>) {
+        self.world.end(request, result);
+    }
+}
+
 /// What a disk with these records gives to the next boot.
 fn recover(records: &[Record]) -> Recovered {
     let mut recovered = Recovered { boot: 1, ..Recovered::default() };
+    let state = &mut recovered.state;
     for record in records {
         match record {
             Record::Boot(boot) => recovered.boot = boot + 1,
-            Record::HardState { term, vote } => (recovered.term, recovered.vote) = (*term, *vote),
-            Record::Entry(entry) => {
-                recovered.entries.truncate(entry.index as usize - 1);
-                let prev = recovered.entries.last().map_or(Position::default(), Entry::position);
-                recovered.entries.push(Entry::after(prev, entry.term, entry.payload.clone()));
+            Record::HardState(hard_state) => state.hard_state = *hard_state,
+            Record::Entry(Entry { index, term, kind, payload, .. }) => {
+                state.entries.truncate(*index as usize - 1);
+                state.entries.push(Entry::after(state.last(), *term, *kind, payload.clone()));
             }
+            Record::Snapshot(_) => panic!("no node takes snapshots yet"),
         }
     }
     recovered

@@ -7,7 +7,7 @@ use tonic::{
     metadata::{AsciiMetadataKey, MetadataValue},
 };
 
-use crate::cluster::{Cluster, put, range};
+use crate::cluster::{Cluster, eventually, put, range};
 
 #[track_caller]
 fn assert_refused(status: Status, code: Code, text: &str) {
@@ -27,6 +27,23 @@ async fn a_follower_forwards_writes_and_reads() {
     let read = kv.range(range("k")).await.unwrap().into_inner();
     assert_eq!(&read.kvs[0].value[..], b"v");
     assert_eq!(read.header.unwrap().revision, 2);
+}
+
+/// Nothing but the log subscribes to changes yet.
+#[tokio::test]
+async fn changes_are_logged_at_level_debug() {
+    let mut cluster = Cluster::new(1).with_flags(&["--log=debug"]);
+    cluster.start_all();
+    cluster.leader().await;
+    cluster.put(1, "k", "v").await;
+    let delete = etcd::DeleteRangeRequest { key: "k".into(), ..Default::default() };
+    cluster.kv(1).await.delete_range(delete).await.unwrap();
+    eventually("log of the changes", async || {
+        let log = cluster.log(1);
+        let changes = ["applied k=v at revision 2", "applied k deleted at revision 3"];
+        if changes.iter().all(|change| log.contains(change)) { Ok(()) } else { Err(log) }
+    })
+    .await;
 }
 
 #[tokio::test]

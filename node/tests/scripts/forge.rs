@@ -3,14 +3,17 @@
 //! - `append=INDEX@TERM [entries=INDEX@TERM,…] [commit=INDEX] [round=N]`;
 //! - `matched=INDEX [round=N]`, `conflict=INDEX@TERM [round=N]`;
 //! - `ask=ID`, `answer=ID [index=INDEX]`, a question for a read index and its answer, or refusal;
-//! - `propose=n2/BOOT/NUMBER`, `refuse=n2/BOOT/NUMBER`, a command that n2 forwards, without sense in
-//!   it, and its refusal.
+//! - `propose=n2/BOOT/NUMBER`, `refuse=n2/BOOT/NUMBER`, a command that n2 forwards, without sense
+//!   in it, and its refusal.
 
 use std::error::Error;
 
 use bytes::Bytes;
 use goldenscript::ArgumentConsumer;
-use node::raft::{Body, Conflict, Entry, Hash, Message};
+use node::{
+    raft::{Body as Raft, Conflict, Entry, EntryKind, Hash},
+    replica::{Body, Message},
+};
 use proto::peer::CommandId;
 
 use crate::network::node;
@@ -29,27 +32,28 @@ pub(crate) fn message(mut args: ArgumentConsumer<'_>) -> Result<Message, Box<dyn
         .filter(|entry| !entry.is_empty())
         .map(|entry| {
             let (index, term) = position(entry)?;
-            Ok(Entry { index, term, payload: Bytes::from_static(b"f"), hash: Hash(0) })
+            let payload = Bytes::from_static(b"f");
+            Ok(Entry { index, term, kind: EntryKind::Normal, payload, hash: Hash(0) })
         })
         .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
     let (kind, value) = args.next_key().ok_or("what kind of message?")?;
     let body = match kind {
         "vote" => {
             let (last_index, last_term) = position(value)?;
-            Body::RequestVote { last_index, last_term }
+            Raft::RequestVote { last_index, last_term }.into()
         }
-        "granted" => Body::VoteReply { granted: value == "yes" },
+        "granted" => Raft::VoteReply { granted: value == "yes" }.into(),
         "append" => {
             let (prev_index, prev_term) = position(value)?;
-            Body::Append { prev_index, prev_term, entries, commit, round }
+            Raft::Append { prev_index, prev_term, entries, commit, round }.into()
         }
-        "matched" => Body::AppendReply { result: Ok(value.parse()?), round },
+        "matched" => Raft::AppendReply { result: Ok(value.parse()?), round }.into(),
         "conflict" => {
             let (index, term) = position(value)?;
-            Body::AppendReply { result: Err(Conflict { term, index }), round }
+            Raft::AppendReply { result: Err(Conflict { term, index }), round }.into()
         }
-        "ask" => Body::ReadIndex { id: value.parse()? },
-        "answer" => Body::ReadIndexReply { id: value.parse()?, index },
+        "ask" => Raft::ReadIndex { id: value.parse()? }.into(),
+        "answer" => Raft::ReadIndexReply { id: value.parse()?, index }.into(),
         "propose" => Body::Propose { command: Bytes::from_static(b"f"), id: command(value)? },
         "refuse" => Body::ProposeRefused { id: command(value)? },
         kind => return Err(format!("no message is called {kind}").into()),

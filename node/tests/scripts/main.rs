@@ -26,23 +26,29 @@
 //! - `logs`: every node's term, role, commit index and log.
 //!
 //! # Events in `core/`
-//! - `cluster 3 [window=N] [bytes=N]`: new nodes, n1 to n3, with empty disks;
-//! - `disk n1 term=6 [vote=n2] log=1,1,4`: n1 starts again with this on its disk;
+//! - `cluster 3 [window=N] [bytes=N]`: new nodes, n1 to n3, with empty disks. All are voters, or
+//!   those that are no `learners=n3`; with `incoming="n2,n3" outgoing="n1,n2"` membership changes;
+//! - `disk n1 term=6 [vote=n2] log=1,1,4 [compacted=N]`: n1 starts again with this on its disk, the
+//!   first N entries compacted into a snapshot;
 //! - `propose n1 x [bytes=N]`, `read n1`: a client's command (of so many bytes), a client's read;
 //! - `wait 50`: 50 ms pass, in which timers run out (the election timeouts of n1, n2, … are 110,
 //!   120, … ms; a heartbeat interval is 10 ms) and messages arrive at once; `timers`: what is left
 //!   of each; `draw n1 150`: what n1's next election timeout will be.
 //!
 //! # Events in `replica/`
-//! - `cluster 3 [requests=N] [request-bytes=N] [uncommitted-bytes=N]`: new nodes with these limits;
-//! - `put n1 a=1`, `get n1 a [serializable]`, `delete n1 a`, `swap n1 a 1 2` (if it is 1, make it 2):
-//!   a client asks n1. Each request has a client of its own. A write may have `session=s/1`: command
-//!   1 of session s;
+//! - `cluster 3 [requests=N] [request-bytes=N] [uncommitted-bytes=N] [subscription-changes=N]`: new
+//!   nodes with these limits;
+//! - `subscribe n1`: a new subscriber hears of all that n1 applies from now on; `unsubscribe n1 2`:
+//!   subscriber 2 of n1 does so no more;
+//! - `put n1 a=1`, `get n1 a [serializable]`, `delete n1 a`, `swap n1 a 1 2` (if it is 1, make it
+//!   2): a client asks n1. Each request has a client of its own. A write may have `session=s/1`:
+//!   command 1 of session s;
 //! - `wait n1 50`: on n1's own clock 50 ms pass, in which its timers run out (the shortest election
-//!   timeout is 100 ms, a heartbeat interval 20 ms, a request waits 200 ms for a leader and 500 ms in
-//!   all); messages wait. Here `timeout n1` is whatever n1 waits for next, its clients' too;
+//!   timeout is 100 ms, a heartbeat interval 20 ms, a request waits 200 ms for a leader and 500 ms
+//!   in all); messages wait. Here `timeout n1` is whatever n1 waits for next, its clients' too;
 //! - `settle [clients]`, and so with any event: of what follows, only what clients say and hear;
-//! - `crash n1 torn=N`: of the first write on its way that is not durable, N bytes reached the disk.
+//! - `crash n1 torn=N`: of the first write on its way that is not durable, N bytes reached the
+//!   disk.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -76,10 +82,10 @@ fn play<R: Runner + Default>(folder: &str, least: usize) {
 
 #[test]
 fn core() {
-    play::<world::World>("core", 62);
+    play::<world::World>("core", 67);
 }
 
 #[test]
 fn replica() {
-    play::<replica::World>("replica", 31);
+    play::<replica::World>("replica", 32);
 }

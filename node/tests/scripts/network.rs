@@ -7,7 +7,7 @@ use std::{
 };
 
 use goldenscript::{ArgumentConsumer, Command};
-use node::raft::{Message, NodeId};
+use node::{raft::NodeId, replica::Message};
 
 /// `n3` is node 3.
 pub(crate) fn node(text: &str) -> Result<NodeId, Box<dyn Error>> {

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    convert::Infallible,
     error::Error,
     time::Duration,
 };
@@ -10,13 +11,18 @@ use std::{
 use goldenscript::{ArgumentConsumer, Command, Context, Runner};
 use node::{
     kv::{Request, Response},
-    raft::{Body, Message, NodeId},
-    replica::{Config, Input, Limits, Outputs, Replica, Time, WriteId},
+    mutants::Mutants,
+    raft::{self, NodeId},
+    replica::{
+        self, Body, Config, Host, Input, Limits, Message, Notice, Outputs, Replica, RequestId,
+        SubscriptionId, Time, WriteId,
+    },
     storage::{Identity, MemoryDisk, Options, Record, Wal},
 };
 use proto::{
     etcd::{self, compare, request_op},
     peer::Session,
+    trace::Event,
 };
 
 use crate::{
@@ -46,6 +52,7 @@ pub(crate) struct World {
     network: Network,
     /// Each request has a client of its own, numbered alike.
     last_client: u64,
+    last_subscriber: SubscriptionId,
     out: String,
 }
 
@@ -94,6 +101,7 @@ impl World {
                     append_bytes: 1000,
                     append_window: 16,
                     request_timeout: Duration::from_millis(500),
+                    subscription_changes: limit("subscription-changes", 1000)?,
                 };
                 self.machines = (1..=count).map(|id| (id, Machine::default())).collect();
                 for id in 1..=count {
@@ -108,7 +116,17 @@ impl World {
                 self.last_client += 1;
                 let client = self.last_client;
                 tell(&mut self.out, format_args!("client {client} → n{id}: {words}"));
-                self.input(id, Input::Request { id: client, request, session })?;
+                self.input(id, Input::Request { id: client, request: Box::new(request), session })?;
+            }
+            "subscribe" => {
+                let id = node(args.next_pos().ok_or("to which node?")?)?;
+                self.last_subscriber += 1;
+                self.input(id, Input::Subscribe(self.last_subscriber))?;
+            }
+            "unsubscribe" => {
+                let id = node(args.next_pos().ok_or("from which node?")?)?;
+                let subscriber = args.next_pos().ok_or("which subscriber?")?.parse()?;
+                self.input(id, Input::Unsubscribe(subscriber))?;
             }
             "timeout" => {
                 let id = node(args.next_pos().ok_or("whose?")?)?;
@@ -189,6 +207,7 @@ impl World {
             heartbeat_interval: Duration::from_millis(20),
             seed: id,
             limits,
+            mutants: Mutants::NONE,
         };
         machine.slow = false;
         machine.replica = Some((Replica::new(config, recovered, machine.now), wal));
@@ -232,19 +251,8 @@ impl World {
         let now = machine.now;
         let (replica, _) = machine.replica.as_mut().ok_or_else(|| format!("n{id} is down"))?;
         replica.handle(now, input, &mut outputs);
-        machine.writes.extend(outputs.write);
         let slow = machine.slow;
-        for (_, event) in outputs.trace.iter().filter(|(_, event)| is_shown(event)) {
-            tell(&mut self.out, format_args!("    n{id} {event}"));
-        }
-        for (client, reply) in outputs.replies {
-            let words = match reply {
-                Ok(response) => answer(&response),
-                Err(error) => format!("error: {error}"),
-            };
-            tell(&mut self.out, format_args!("n{id} → client {client}: {words}"));
-        }
-        self.network.send(outputs.messages);
+        let Ok(_nothing) = outputs.perform(&mut Hands { world: self, id });
         if slow { Ok(()) } else { self.sync(id, usize::MAX) }
     }
 
@@ -282,10 +290,58 @@ impl World {
     }
 }
 
+/// The world as one machine reaches it.
+struct Hands<'a> {
+    world: &'a mut World,
+    id: NodeId,
+}
+
+impl Host for Hands<'_> {
+    type Error = Infallible;
+
+    fn trace(&mut self, lines: impl Iterator<Item = (u64, Event)>) -> Result<(), Infallible> {
+        for (_, event) in lines.filter(|(_, event)| is_shown(event)) {
+            tell(&mut self.world.out, format_args!("    n{} {event}", self.id));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Infallible> {
+        self.world.machines.get_mut(&self.id).unwrap().writes.extend(write);
+        Ok(())
+    }
+
+    fn send(&mut self, message: Message) -> Option<Message> {
+        self.world.network.send([message]);
+        None
+    }
+
+    fn reply(&mut self, client: RequestId, result: Result<Response, replica::Error>) {
+        let words = match result {
+            Ok(response) => answer(&response),
+            Err(error) => format!("error: {error}"),
+        };
+        tell(&mut self.world.out, format_args!("n{} → client {client}: {words}", self.id));
+    }
+
+    fn notify(&mut self, subscriber: SubscriptionId, notice: Notice) -> bool {
+        let words = match notice {
+            Notice::Changes(changes) => {
+                changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            }
+            Notice::Lagged => "you lag behind, subscribe again".to_owned(),
+        };
+        tell(&mut self.world.out, format_args!("n{} → subscriber {subscriber}: {words}", self.id));
+        true
+    }
+}
+
 /// A message with the ids of reads as a person would number them: question 2 of boot 1 is 1002.
 fn readable(message: &Message) -> Message {
     let mut message = message.clone();
-    if let Body::ReadIndex { id } | Body::ReadIndexReply { id, .. } = &mut message.body {
+    if let Body::Raft(raft::Body::ReadIndex { id } | raft::Body::ReadIndexReply { id, .. }) =
+        &mut message.body
+    {
         *id = (*id >> 40) * 1000 + (*id & 0xff_ffff_ffff);
     }
     message

@@ -8,32 +8,37 @@ use std::{
 
 use bytes::Bytes;
 use goldenscript::{Command, Context, Runner};
-use node::raft::{Effects, Entry, Message, NodeId, Pace, Position, Raft, Role, Term};
+use node::{
+    mutants::Mutants,
+    raft::{
+        self, Config, Configuration, Effects, Entry, EntryKind, HardState, Missing, NodeId,
+        PersistentState, Raft, Role, SnapshotMetadata,
+    },
+    replica::{Body, Message},
+};
 use proto::trace::Event;
 
 use crate::network::{Network, Networked, node, tell};
 
-type Hard = (Term, Option<NodeId>);
-
 /// What survives a crash.
 #[derive(Default)]
 struct Disk {
-    hard: Hard,
-    entries: Vec<Entry>,
+    state: PersistentState,
     slow: bool,
     /// Writes on their way, in order.
-    writes: VecDeque<(u64, Option<Hard>, Vec<Entry>)>,
+    writes: VecDeque<(u64, Option<HardState>, Vec<Entry>)>,
     last_write: u64,
 }
 
 impl Disk {
     /// The oldest write on its way reaches the disk; its number.
     fn complete(&mut self) -> Option<u64> {
-        let (write, hard, entries) = self.writes.pop_front()?;
-        self.hard = hard.unwrap_or(self.hard);
+        let (write, hard_state, entries) = self.writes.pop_front()?;
+        let state = &mut self.state;
+        state.hard_state = hard_state.unwrap_or(state.hard_state);
         for entry in entries {
-            self.entries.truncate(entry.index as usize - 1);
-            self.entries.push(entry);
+            state.entries.truncate((entry.index - state.base().index - 1) as usize);
+            state.entries.push(entry);
         }
         Some(write)
     }
@@ -45,6 +50,10 @@ pub(crate) struct World {
     now: Duration,
     nodes: BTreeMap<NodeId, Raft>,
     disks: BTreeMap<NodeId, Disk>,
+    /// Voters; none given: all that are no learners.
+    incoming: Vec<NodeId>,
+    outgoing: Vec<NodeId>,
+    learners: Vec<NodeId>,
     window: usize,
     bytes: usize,
     network: Network,
@@ -75,7 +84,12 @@ impl Networked for World {
     fn arrive(&mut self, message: Message) -> Result<(), Box<dyn Error>> {
         tell(&mut self.out, &message);
         let now = self.now;
-        self.act(message.to, |raft, fx| raft.step(now, message, fx))
+        let Message { from, to, term, body, .. } = message;
+        let Body::Raft(body) = body else { return Err("cores forward no commands".into()) };
+        let message = raft::Message { from, to, term, body };
+        self.act(to, |raft, fx| {
+            raft.step(now, message, fx);
+        })
     }
 }
 
@@ -87,6 +101,9 @@ impl World {
                 let count: u64 = args.next_pos().ok_or("how many nodes?")?.parse()?;
                 self.window = args.take_key("window").unwrap_or("16").parse()?;
                 self.bytes = args.take_key("bytes").unwrap_or("1000").parse()?;
+                let mut list = |key| args.take_key(key).map_or(Ok(Vec::new()), nodes);
+                self.incoming = list("incoming")?;
+                (self.outgoing, self.learners) = (list("outgoing")?, list("learners")?);
                 self.disks = (1..=count).map(|id| (id, Disk::default())).collect();
                 self.nodes.clear();
                 (1..=count).for_each(|id| self.start(id));
@@ -96,14 +113,21 @@ impl World {
                 let id = node(args.next_pos().ok_or("whose disk?")?)?;
                 let term = args.take_key("term").ok_or("which term?")?.parse()?;
                 let vote = args.take_key("vote").map(node).transpose()?;
-                let mut entries = Vec::<Entry>::new();
+                let hard_state = HardState { term, vote };
+                let mut state = PersistentState { hard_state, ..PersistentState::default() };
                 for term in args.take_key("log").unwrap_or_default().split(',') {
                     if !term.is_empty() {
-                        let prev = entries.last().map_or(Position::default(), Entry::position);
-                        entries.push(Entry::after(prev, term.parse()?, Bytes::from_static(b"d")));
+                        let (term, payload) = (term.parse()?, Bytes::from_static(b"d"));
+                        let entry = Entry::after(state.last(), term, EntryKind::Normal, payload);
+                        state.entries.push(entry);
                     }
                 }
-                self.disks.insert(id, Disk { hard: (term, vote), entries, ..Disk::default() });
+                let compacted = args.take_key("compacted").map_or(Ok(0), str::parse::<usize>)?;
+                if let Some(last) = state.entries.drain(..compacted).last() {
+                    let (last, configuration) = (last.position(), self.configuration());
+                    state.snapshot = Some(SnapshotMetadata { last, configuration });
+                }
+                self.disks.insert(id, Disk { state, ..Disk::default() });
                 self.start(id);
             }
             "timeout" => {
@@ -194,20 +218,32 @@ impl World {
         self.nodes.get_mut(&id).ok_or_else(|| format!("n{id} is down").into())
     }
 
+    fn configuration(&self) -> Configuration {
+        let (mut incoming, outgoing) = (self.incoming.clone(), self.outgoing.clone());
+        let learners = self.learners.clone();
+        if incoming.is_empty() {
+            incoming.extend(self.disks.keys().filter(|id| !learners.contains(id)));
+        }
+        Configuration::new(incoming, outgoing, learners).unwrap()
+    }
+
     fn start(&mut self, id: NodeId) {
-        let voters = self.disks.keys().copied().collect();
+        let configuration = self.configuration();
         let disk = self.disks.get_mut(&id).unwrap();
         disk.slow = false;
-        let (hard, entries) = (disk.hard, disk.entries.clone());
-        let pace = Pace {
+        let state = disk.state.clone();
+        let config = Config {
+            id,
+            configuration,
             heartbeat_interval: Duration::from_millis(10),
             append_bytes: self.bytes,
             append_window: self.window,
             uncommitted_bytes: 1000,
+            mutants: Mutants::NONE,
         };
         let mut fx = Effects::default();
         let timeout = Duration::from_millis(100 + 10 * id);
-        let raft = Raft::new(id, voters, pace, hard, entries, self.now, timeout, &mut fx);
+        let raft = Raft::new(config, state, self.now, timeout, &mut fx);
         self.nodes.insert(id, raft);
         self.show(id, fx);
     }
@@ -240,7 +276,7 @@ impl World {
         let disk = self.disks.get_mut(&id).unwrap();
         if let Some(staged) = self.nodes.get_mut(&id).unwrap().stage(disk.last_write + 1) {
             disk.last_write += 1;
-            disk.writes.push_back((disk.last_write, staged.hard, staged.entries.to_vec()));
+            disk.writes.push_back((disk.last_write, staged.hard_state, staged.entries.to_vec()));
             if !disk.slow {
                 self.sync(id, usize::MAX)?;
             }
@@ -269,14 +305,20 @@ impl World {
             };
             tell(&mut self.out, line);
         }
-        self.network.send(fx.messages);
+        self.network.send(fx.messages.into_iter().map(|message| {
+            let raft::Message { from, to, term, body } = message;
+            Message { from, to, term, clock: 0, body: Body::Raft(body) }
+        }));
     }
 
     fn logs(&mut self) {
         for (id, raft) in &self.nodes {
             let (role, term, commit) = (raft.role(), raft.term(), raft.commit());
             let mut line = format!("n{id} {role} in term {term}, committed {commit}, log");
-            for entry in (1..=raft.last().index).filter_map(|index| raft.entry(index)) {
+            if raft.entry(1) == Err(Missing::Compacted) {
+                line += " compacted, then";
+            }
+            for entry in (1..=raft.last().index).filter_map(|index| raft.entry(index).ok()) {
                 line += &format!(" {}", entry.term);
             }
             if raft.durable_index() < raft.last().index {
@@ -285,6 +327,11 @@ impl World {
             tell(&mut self.out, line);
         }
     }
+}
+
+/// `n1,n2` are nodes 1 and 2.
+fn nodes(text: &str) -> Result<Vec<NodeId>, Box<dyn Error>> {
+    text.split(',').map(node).collect()
 }
 
 /// `50` is 50 ms.

@@ -84,13 +84,16 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
 
 /// What is not as it should be all the time.
 fn conditions(plan: &Plan) -> Vec<String> {
-    let mutant = plan.mutant.map(|mutant| format!("the nodes are the mutant `{mutant}`"));
+    let mutants = plan.mutants.iter().map(|placed| match &placed.nodes {
+        None => format!("the nodes are the mutant `{placed}`"),
+        Some(_) => format!("some nodes are mutants: `{placed}`"),
+    });
     let forget = (plan.storage == Storage::Memory)
         .then(|| "nodes keep their data in memory, and lose it with each kill".to_owned());
     let weather = leaves(&plan.world).into_iter().filter(|leaf| !leaf.is_calm()).map(|leaf| {
         format!("{} is {}", leaf.path.trim_start_matches('/').replace('/', "."), leaf.value)
     });
-    mutant.into_iter().chain(forget).chain(weather).collect()
+    mutants.chain(forget).chain(weather).collect()
 }
 
 /// Why a plan cannot be run there, if it cannot.

@@ -7,9 +7,9 @@ use checker::{
     history::{self, Kind, Value},
 };
 use node::{
-    kv::{self, Store},
-    raft::{Body, Message},
-    replica::Time,
+    kv::Store,
+    raft::Body as Raft,
+    replica::{Body, Message, Time},
 };
 use proto::trace::{Event, Position, Record, Role};
 
@@ -169,7 +169,7 @@ impl Detector {
             self.twins.insert(id, original);
             self.twins.insert(original, original);
         }
-        if let Body::VoteReply { granted: false } = message.body {
+        if let Body::Raft(Raft::VoteReply { granted: false }) = message.body {
             self.refused(message);
         }
     }
@@ -204,15 +204,15 @@ impl Detector {
         receiver.told = receiver.told.max(message.term);
         let stale = message.term < receiver.present_term();
         match &message.body {
-            Body::Append { entries, .. } if stale && !entries.is_empty() => {
+            Body::Raft(Raft::Append { entries, .. }) if stale && !entries.is_empty() => {
                 self.counts.met(Situation::StaleAppend);
             }
-            Body::RequestVote { last_index, last_term } if !stale => {
+            Body::Raft(Raft::RequestVote { last_index, last_term }) if !stale => {
                 let last = (*last_term, *last_index);
                 let (candidate, term) = (message.from, message.term);
                 receiver.request = Some(Request { candidate, term, last });
             }
-            Body::ReadIndex { .. } if !stale => self.asked_for_read(message.to),
+            Body::Raft(Raft::ReadIndex { .. }) if !stale => self.asked_for_read(message.to),
             Body::ProposeRefused { .. } => self.counts.met(Situation::CommandRefused),
             _ => {}
         }
@@ -457,7 +457,7 @@ impl Observer for Detector {
         match what {
             SimEvent::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
             SimEvent::Delivered { id, message } => self.delivered(id, message),
-            SimEvent::Asked { node, request } if kv::is_read(request) => self.asked_for_read(node),
+            SimEvent::Asked { node, request } if request.is_read() => self.asked_for_read(node),
             SimEvent::Lost { id, .. } if !self.twins.is_empty() => {
                 self.twins.remove(&id);
             }

@@ -12,7 +12,8 @@ use checker::{
 };
 use node::{
     kv::{Request, Store},
-    raft::{Body, Entry, Hash, Message},
+    raft::{Body as Raft, Entry, EntryKind, Hash},
+    replica::{Body, Message},
 };
 use proto::{
     etcd::{PutRequest, RangeRequest},
@@ -208,18 +209,24 @@ fn at(index: u64, term: u64) -> Position {
     Position { index, term, hash: Hash(0) }
 }
 
-fn message(from: u64, to: u64, term: u64, body: Body) -> Message {
-    Message { from, to, term, clock: 0, body }
+fn message(from: u64, to: u64, term: u64, body: impl Into<Body>) -> Message {
+    Message { from, to, term, clock: 0, body: body.into() }
 }
 
 fn vote_request(from: u64, to: u64, term: u64, last: Position) -> Message {
-    message(from, to, term, Body::RequestVote { last_index: last.index, last_term: last.term })
+    message(from, to, term, Raft::RequestVote { last_index: last.index, last_term: last.term })
 }
 
 fn append(term: u64, entries: u64) -> Message {
-    let entry = |index| Entry { index, term, payload: Bytes::new(), hash: Hash(0) };
+    let entry = |index| Entry {
+        index,
+        term,
+        kind: EntryKind::Normal,
+        payload: Bytes::new(),
+        hash: Hash(0),
+    };
     let entries = (1..=entries).map(entry).collect();
-    message(1, 2, term, Body::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round: 0 })
+    message(1, 2, term, Raft::Append { prev_index: 0, prev_term: 0, entries, commit: 0, round: 0 })
 }
 
 const OFF: [&str; 6] =
@@ -271,7 +278,7 @@ fn stale_leader_asked() {
     let stale = |run: &mut Run| _ = run.lead(1, 1, at(0, 0)).lead(2, 2, at(1, 1));
     let read = Request::Range(RangeRequest::default());
     let write = Request::Put(PutRequest::default());
-    let question = |term| message(3, 1, term, Body::ReadIndex { id: 1 });
+    let question = |term| message(3, 1, term, Raft::ReadIndex { id: 1 });
     let deposing = append(2, 0);
     let deposing = Message { from: 2, to: 1, ..deposing };
     let then = |next: &dyn Fn(&mut Run)| {
@@ -368,7 +375,7 @@ fn overtaken() {
         })
     };
     assert_eq!((order(false), order(true)), (1, 0));
-    let elsewhere = message(1, 3, 1, Body::ReadIndex { id: 1 });
+    let elsewhere = message(1, 3, 1, Raft::ReadIndex { id: 1 });
     let links = met(of, |run| {
         let (first, second) = (run.send(&one), run.send(&elsewhere));
         run.deliver(second, &elsewhere).deliver(first, &one);

@@ -93,6 +93,8 @@ pub struct Options {
     pub seed: u64,
     /// Where nodes keep their data. The trace outlives a kill in any case.
     pub storage: Storage,
+    /// The names of the known bugs that a node has: it then runs [`Images::mutant`].
+    pub mutants: BTreeMap<NodeId, Vec<String>>,
 }
 
 /// A node's container.
@@ -532,7 +534,7 @@ async fn create_node(
             (MEMORY, Some([(MEMORY.to_owned(), owner)].into()))
         }
     };
-    let flags = [
+    let mut flags = vec![
         ("id", node.to_string()),
         ("initial-cluster", members.join(",")),
         ("cluster-token", options.run_id.clone()),
@@ -545,6 +547,13 @@ async fn create_node(
         ("heartbeat-interval", humantime::format_duration(options.heartbeat_interval).to_string()),
         ("seed", options.seed.to_string()),
     ];
+    let bugs = options.mutants.get(&node).map_or(&[][..], Vec::as_slice);
+    let image = match &images.mutant {
+        _ if bugs.is_empty() => &images.node,
+        Some(mutant) => mutant,
+        None => bail!("there is no image for the mutant n{node}"),
+    };
+    flags.extend(bugs.iter().map(|bug| ("mutant", bug.clone())));
     let name = options.node(node);
     let labels = label::labels(&options.run_id);
     let volume = bollard::models::VolumeCreateRequest {
@@ -554,7 +563,7 @@ async fn create_node(
     };
     docker.create_volume(volume).await.with_context(|| format!("creating a volume for n{node}"))?;
     let body = ContainerCreateBody {
-        image: Some(images.node.clone()),
+        image: Some(image.clone()),
         cmd: Some(flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()),
         labels: Some(labels),
         host_config: Some(HostConfig {

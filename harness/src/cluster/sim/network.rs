@@ -173,6 +173,10 @@ impl NetworkFaults {
 
     /// The faults that waited for a message on this link, and do no longer.
     pub(super) fn awaited(&mut self, link: Link) -> Vec<FaultId> {
+        // Most of the time there is none.
+        if self.resets.0.is_empty() {
+            return Vec::new();
+        }
         self.resets.0.extract_if(.., |(_, links)| links.contains(&link)).map(|(id, _)| id).collect()
     }
 
@@ -191,6 +195,9 @@ impl NetworkFaults {
     /// that is lost, those that lose it.
     pub(super) fn delivery(&mut self, link: Link, rng: &mut impl Rng) -> Delivery {
         let mut delivery = Delivery::default();
+        if self.in_force.0.is_empty() {
+            return delivery;
+        }
         // Nothing else happens to a message that is lost.
         for lossy in [true, false] {
             for (fault, trouble) in &mut self.in_force.0 {

@@ -7,8 +7,7 @@ use std::time::Duration;
 use checker::{fault, history};
 use node::{
     kv::{Request, Store},
-    raft::Message,
-    replica::Time,
+    replica::{Message, Time},
 };
 use proto::trace;
 

@@ -10,7 +10,6 @@ use std::{
 
 use node::{
     kv::Store,
-    raft::Message,
     replica::{Config, Input, Limits, Outputs, Replica, RequestId, Status, Time, WriteId},
     storage::{self, Identity, Options, Wal},
 };
@@ -68,7 +67,6 @@ pub(super) struct Running {
     pub(super) lines: u64,
     pub(super) inbox: VecDeque<NodeInput>,
     pub(super) outputs: Outputs,
-    pub(super) refusals: Vec<Message>,
     pub(super) busy_until: Time,
     /// A round is scheduled.
     pub(super) awaited: bool,
@@ -218,6 +216,7 @@ impl World<'_> {
     pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), Fatal> {
         let true_now = self.now;
         let seed = self.rng.random();
+        let mutants = self.plan.mutants_of(id);
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
         let plan::Limits { append_bytes, append_window } = self.plan.world.limits;
         let limits = Limits { append_bytes, append_window, ..Limits::default() };
@@ -237,6 +236,7 @@ impl World<'_> {
             heartbeat_interval: timings.heartbeat_interval,
             seed,
             limits,
+            mutants,
         };
         // A replica may find its state impossible as soon as it begins.
         let begun = by_node(|| {
@@ -268,7 +268,6 @@ impl World<'_> {
             lines: 0,
             inbox: VecDeque::new(),
             outputs,
-            refusals: Vec::new(),
             busy_until: true_now,
             awaited: false,
             timer: None,

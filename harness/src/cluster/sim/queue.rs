@@ -1,7 +1,10 @@
 //! What is to happen, in order of virtual time; of what happens at one moment, what was scheduled
 //! first comes first.
 
-use node::{kv::Request, raft::Message, replica::Time};
+use node::{
+    kv::Request,
+    replica::{Message, Time},
+};
 
 use super::observe::MessageId;
 use crate::{

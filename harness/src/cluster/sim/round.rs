@@ -1,30 +1,86 @@
 //! What a process does: rounds.
 //!
-//! A round takes all inputs that wait, then does all their outputs at once and in their order: trace
-//! lines, records for the disk, messages, replies. A round keeps the process busy for a moment;
-//! what comes meanwhile waits for the next one, so that a busy process gathers. The disk takes
-//! everything that is queued, appends it all, and syncs once.
+//! A round takes all inputs that wait, then does all their outputs at once. A round keeps the
+//! process busy for a moment; what comes meanwhile waits for the next one, so that a busy process
+//! gathers. The disk takes everything that is queued, appends it all, and syncs once.
 
-use std::{mem, time::Duration};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use node::{
-    raft::{Body, Message},
-    replica::Input,
+    kv::Response,
+    replica::{self, Host, Input, Message, RequestId, WriteId},
+    storage::{Record, Wal},
 };
 use proto::trace;
 use rand::RngExt;
 
 use super::{
+    disk::SimulatedDisk,
     network::{Delivery, between},
     observe::{Loss, MessageId, SimEvent},
     process::{Fatal, Running, Syncing, by_node},
     queue::{Event, NodeInput},
     world::World,
 };
-use crate::nemesis::{Link, NodeId};
+use crate::{
+    exercise::ClientId,
+    nemesis::{Link, NodeId},
+};
 
 /// How long a round keeps a process busy.
 const ROUND: Duration = Duration::from_micros(20);
+
+/// The world as a process reaches it, and what of the process its outputs change.
+struct ProcessHost<'a, 'w> {
+    node: NodeId,
+    boot: u64,
+    lines: &'a mut u64,
+    disk: Writing<'a>,
+    requests: &'a mut BTreeMap<RequestId, (ClientId, u64)>,
+    world: &'a mut World<'w>,
+}
+
+/// A process's log, what waits for its disk, and what the disk is at work with.
+struct Writing<'a> {
+    wal: &'a mut Wal<SimulatedDisk>,
+    queued: &'a mut Vec<(WriteId, Vec<Record>)>,
+    syncing: &'a mut Option<Syncing>,
+}
+
+impl Host for ProcessHost<'_, '_> {
+    type Error = Fatal;
+
+    fn trace(&mut self, lines: impl Iterator<Item = (u64, trace::Event)>) -> Result<(), Fatal> {
+        for (clock, event) in lines {
+            self.world.trace(self.node, (self.boot, *self.lines), clock, event);
+            *self.lines += 1;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Fatal> {
+        if let Some(write) = write {
+            self.disk.queued.push(write);
+        }
+        match self.disk.queued.last() {
+            // One sync at a time; the next one takes all that waits.
+            Some((last, _)) if self.disk.syncing.is_none() => {
+                self.world.write(self.node, *last, &mut self.disk)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn send(&mut self, message: Message) -> Option<Message> {
+        self.world.send_message(message)
+    }
+
+    fn reply(&mut self, request: RequestId, result: Result<Response, replica::Error>) {
+        if let Some((client, token)) = self.requests.remove(&request) {
+            self.world.reply(client, token, &result);
+        }
+    }
+}
 
 impl World<'_> {
     /// Something reaches a process that is still the one it was sent to.
@@ -96,7 +152,7 @@ impl World<'_> {
                     running.last_request += 1;
                     let id = running.last_request;
                     running.requests.insert(id, (client, token));
-                    Input::Request { id, request: *request, session: None }
+                    Input::Request { id, request, session: None }
                 }
                 NodeInput::Synced => {
                     by_node(|| running.wal.sync())?;
@@ -122,56 +178,31 @@ impl World<'_> {
         if !looked && running.replica.deadline() <= now {
             running.handle(now, Input::Timer)?;
         }
-        self.flush(id, running)?;
-        // What found no link certainly never arrives: the replica learns that at once.
-        while !running.refusals.is_empty() {
-            for refusal in mem::take(&mut running.refusals) {
-                running.handle(now, Input::Message(refusal))?;
-            }
-            self.flush(id, running)?;
-        }
-        Ok(())
-    }
-
-    /// Does all outputs, in their order.
-    fn flush(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
         // A leader says nothing to most acknowledgements.
-        if running.outputs.is_empty() && running.queued.is_empty() {
-            return Ok(());
-        }
-        for (clock, event) in running.outputs.trace.drain(..) {
-            self.trace(id, (running.boot, running.lines), clock, event);
-            running.lines += 1;
-        }
-        if let Some(write) = running.outputs.write.take() {
-            running.queued.push(write);
-        }
-        self.write(id, running)?;
-        for message in running.outputs.messages.drain(..) {
-            if let Some(refusal) = self.send_message(message) {
-                running.refusals.push(refusal);
+        while !running.outputs.is_empty() || !running.queued.is_empty() {
+            let Running { outputs, boot, lines, wal, queued, syncing, requests, .. } = running;
+            let disk = Writing { wal, queued, syncing };
+            let mut host =
+                ProcessHost { node: id, boot: *boot, lines, disk, requests, world: self };
+            let inputs = outputs.perform(&mut host)?;
+            if inputs.is_empty() {
+                break;
             }
-        }
-        for (request, result) in running.outputs.replies.drain(..) {
-            if let Some((client, token)) = running.requests.remove(&request) {
-                self.reply(client, token, &result);
+            for input in inputs {
+                running.handle(now, input)?;
             }
         }
         Ok(())
     }
 
-    /// The disk takes what is queued, unless it is at work.
-    fn write(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
-        let Some((last, _)) = running.queued.last() else { return Ok(()) };
-        if running.syncing.is_some() {
-            return Ok(());
+    /// The disk takes what is queued, up to `write`, and begins to sync.
+    fn write(&mut self, id: NodeId, write: WriteId, disk: &mut Writing<'_>) -> Result<(), Fatal> {
+        let Writing { wal, queued, syncing } = disk;
+        let size = wal.size();
+        for (_, records) in queued.drain(..) {
+            by_node(|| wal.append(&records))?;
         }
-        let write = *last;
-        let size = running.wal.size();
-        for (_, records) in running.queued.drain(..) {
-            by_node(|| running.wal.append(&records))?;
-        }
-        if running.wal.size() > size {
+        if wal.size() > size {
             self.watch.see(self.now, SimEvent::Rolled { node: id });
         }
         let (incarnation, slowed) = (self.process(id).incarnation, self.process(id).slowed);
@@ -182,15 +213,14 @@ impl World<'_> {
         if let Some((_, most)) = slowed {
             took += between(&mut self.rng, most / 4, most);
         }
-        running.syncing = Some(Syncing { write, took, slowed: slowed.map(|(fault, _)| fault) });
+        **syncing = Some(Syncing { write, took, slowed: slowed.map(|(fault, _)| fault) });
         let slow = slow || slowed.is_some();
         self.watch.see(self.now, SimEvent::Syncing { node: id, takes: took, slow });
         self.queue.push(self.now + took, Event::Synced { node: id, incarnation });
         Ok(())
     }
 
-    /// Sends a message. One for which there is no link is dropped; a command's refusal comes back,
-    /// as from the server's links.
+    /// Sends a message. One for which there is no link comes back, as from the server's links.
     fn send_message(&mut self, message: Message) -> Option<Message> {
         let (from, to) = (message.from, message.to);
         let id = self.sent(&message, None);
@@ -198,13 +228,7 @@ impl World<'_> {
         let incarnation = process.incarnation;
         if !process.is_up() {
             self.watch.see(self.now, SimEvent::Lost { id, message: &message, why: Loss::Down });
-            return match message.body {
-                Body::Propose { id, .. } => {
-                    let body = Body::ProposeRefused { id };
-                    Some(Message { from: to, to: from, body, ..message })
-                }
-                _ => None,
-            };
+            return Some(message);
         }
         let link = Link { from, to };
         let mut delivery = Delivery::default();

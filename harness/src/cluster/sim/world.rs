@@ -89,8 +89,6 @@ impl<'a> World<'a> {
 
     /// Runs to the end, to the first violation of Raft's safety, or until a stop is asked for.
     pub(super) fn run(mut self, machine: &mut dyn Machine, stop: &AtomicBool) -> Simulation {
-        #[cfg(feature = "mutants")]
-        let _nodes = node::mutants::choose(self.plan.mutant);
         let mut orders = Vec::new();
         self.report(Time::ZERO, Observation::Begin);
         let mut events = 0;

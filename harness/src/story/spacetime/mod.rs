@@ -17,8 +17,8 @@ use checker::{
     verdict::{Outcome, Verdict, Violation},
 };
 use node::{
-    raft::{Body, Conflict, Message},
-    replica::Time,
+    raft::{Body as Raft, Conflict},
+    replica::{Body, Message, Time},
 };
 use proto::trace::{Event, Record, Role};
 
@@ -361,11 +361,11 @@ impl Observer for Spacetime {
                     copy: copy_of.is_some(),
                     vote: matches!(
                         message.body,
-                        Body::RequestVote { .. } | Body::VoteReply { .. }
+                        Body::Raft(Raft::RequestVote { .. } | Raft::VoteReply { .. })
                     ),
                     label: short_message(&message.body),
                     words: message.to_string(),
-                    idle: matches!(&message.body, Body::Append { entries, .. } if entries.is_empty()),
+                    idle: matches!(&message.body, Body::Raft(Raft::Append { entries, .. }) if entries.is_empty()),
                 });
             }
             SimEvent::Delivered { id, message } => self.end(now, id, message, Fate::Delivered),
@@ -482,29 +482,32 @@ impl Guilty {
 
 /// A message in a word or two.
 fn short_message(body: &Body) -> String {
+    let body = match body {
+        Body::Raft(body) => body,
+        Body::Propose { .. } => return "command".to_owned(),
+        Body::ProposeRefused { .. } => return "refused".to_owned(),
+    };
     match body {
-        Body::RequestVote { .. } => "vote?".to_owned(),
-        Body::VoteReply { granted: true } => "vote".to_owned(),
-        Body::VoteReply { granted: false } => "no vote".to_owned(),
-        Body::Append { entries, commit, .. } => match (entries.first(), entries.last()) {
+        Raft::RequestVote { .. } => "vote?".to_owned(),
+        Raft::VoteReply { granted: true } => "vote".to_owned(),
+        Raft::VoteReply { granted: false } => "no vote".to_owned(),
+        Raft::Append { entries, commit, .. } => match (entries.first(), entries.last()) {
             (Some(first), Some(last)) if first.index < last.index => {
                 format!("{}…{}@{}", first.index, last.index, last.term)
             }
             (_, Some(only)) => format!("{}@{}", only.index, only.term),
             _ => format!("beat, c{commit}"),
         },
-        Body::AppendReply { result: Ok(matched), .. } => format!("ok {matched}"),
-        Body::AppendReply { result: Err(Conflict { term: 0, index }), .. } => {
+        Raft::AppendReply { result: Ok(matched), .. } => format!("ok {matched}"),
+        Raft::AppendReply { result: Err(Conflict { term: 0, index }), .. } => {
             format!("lacks {index}")
         }
-        Body::AppendReply { result: Err(Conflict { index, .. }), .. } => {
+        Raft::AppendReply { result: Err(Conflict { index, .. }), .. } => {
             format!("conflict {index}")
         }
-        Body::ReadIndex { .. } => "read?".to_owned(),
-        Body::ReadIndexReply { index: Some(index), .. } => format!("read at {index}"),
-        Body::ReadIndexReply { index: None, .. } => "no read".to_owned(),
-        Body::Propose { .. } => "command".to_owned(),
-        Body::ProposeRefused { .. } => "refused".to_owned(),
+        Raft::ReadIndex { .. } => "read?".to_owned(),
+        Raft::ReadIndexReply { index: Some(index), .. } => format!("read at {index}"),
+        Raft::ReadIndexReply { index: None, .. } => "no read".to_owned(),
     }
 }
 

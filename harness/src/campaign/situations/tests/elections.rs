@@ -55,7 +55,7 @@ fn vote_refused_for_log() {
             let request = vote_request(1, 2, 3, theirs);
             run.pass(&request).term(2, 3);
             play(run);
-            run.send(&message(2, 1, 3, Body::VoteReply { granted }));
+            run.send(&message(2, 1, 3, Raft::VoteReply { granted }));
         })
     };
     let nothing = |_: &mut Run| {};
@@ -77,7 +77,7 @@ fn vote_refused_for_log() {
     let late = met(Situation::VoteRefusedForLog, |run| {
         run.term(2, 5).append(2, 4, 5);
         run.pass(&vote_request(1, 2, 3, at(1, 1)));
-        run.send(&message(2, 1, 5, Body::VoteReply { granted: false }));
+        run.send(&message(2, 1, 5, Raft::VoteReply { granted: false }));
     });
     assert_eq!(late, 0, "it is refused for its term");
 }
