@@ -120,7 +120,7 @@ fn an_observer_changes_nothing_and_sees_everything() {
         let left = witness.in_flight.len() as u64;
         assert_eq!(witness.sent, witness.delivered + losses + left);
         assert_eq!(witness.started, witness.ended, "every process is stopped at the end");
-        assert_eq!(witness.stages.first(), Some(&Stage::Load));
+        assert_eq!(witness.stages.first(), Some(&Stage::BringUp));
         assert_eq!(witness.stages.last(), Some(&Stage::Over));
         assert!(witness.stages.is_sorted(), "{:?}", witness.stages);
         for (why, count) in witness.lost {
