@@ -14,13 +14,11 @@ mod measure;
 use std::{fmt::Write, fs, path::Path};
 
 use checker::{
-    history::{
-        Event, Kind, Value, generic, operation,
-        read::{self, Events},
-        register,
-    },
-    linear::{self, Limits},
-    model::{Unexpected, kv},
+    budget::Limits,
+    history::{Event, Events, Kind, Value, generic, operation, read, register},
+    judge::front::kv,
+    linear,
+    model::Unexpected,
     verdict::{Outcome, Property},
     weak,
 };

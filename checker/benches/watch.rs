@@ -11,8 +11,8 @@ mod generator;
 mod measure;
 
 use checker::{
+    budget::Limits,
     history::generic::{Operation, pair},
-    linear::Limits,
     verdict::{Outcome, Property},
     weak::watch,
 };

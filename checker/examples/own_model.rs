@@ -7,8 +7,9 @@
 use std::{env, error::Error, fs::File, io::BufReader};
 
 use checker::{
+    budget::Limits,
     history::generic::{self, Datum, Event, Operation, Outcome},
-    linear::{Limits, objects},
+    linear::objects,
     model::{Model, Unexpected},
 };
 

@@ -10,19 +10,16 @@ use std::{
 };
 
 use checker::{
+    budget::Limits,
     evidence,
     explanation::{self, Explanation},
-    history::{
-        operation,
-        read::{self, Format, Numbering, Numbers},
-    },
+    history::{Format, Numbering, Numbers, operation, read},
     jsonl,
     judge::{
         self, Found, Judgement,
         models::{MODELS, Model},
     },
-    linear::Limits,
-    verdict::{self, Outcome, Verdict, Violation},
+    verdict::{Outcome, Verdict, Violation},
 };
 use clap::{
     Parser,
@@ -205,7 +202,7 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
             return Err(Error::Independent { name, what: "a run directory".into() });
         } else {
             let evidence = evidence::load(input)?;
-            let verdict = verdict::check(&evidence, &limits);
+            let verdict = judge::run(&evidence, &limits);
             let violations = verdict.properties.iter().flat_map(|property| &property.violations);
             let explanations = operation::pair(&evidence.history)
                 .map(|operations| explanation::of(violations, &operations))

@@ -2,13 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    evidence::Evidence,
-    history::operation,
-    linear::{self, Limits},
-    property::{completeness, coverage, crash_free, faults, final_state, liveness},
-    raft,
-};
+/// Violations of one property that are listed; more are only counted.
+pub(crate) const VIOLATIONS_MAX: usize = 10;
 
 /// The outcome of a property or of a whole run. Ordered by weight: a violation outranks everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,31 +49,6 @@ pub struct Verdict {
     pub properties: Vec<Property>,
 }
 
-/// Checks every property of a run.
-pub fn check(evidence: &Evidence, limits: &Limits) -> Verdict {
-    check_after(evidence, None, limits)
-}
-
-/// The same, where Raft's safety may have been checked while the run went on: see
-/// [`raft::check_after`].
-pub fn check_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Limits) -> Verdict {
-    let (operations, malformed) = match operation::pair(&evidence.history) {
-        Ok(operations) => (operations, None),
-        Err(malformed) => (Vec::new(), Some(malformed)),
-    };
-    let mut properties = vec![linear::check(&operations, limits)];
-    properties.extend(raft::check_after(&evidence.traces, &evidence.run, passed));
-    properties.extend([
-        final_state::check(&evidence.run),
-        crash_free::check(&evidence.run),
-        liveness::check(evidence, &operations),
-        coverage::check(evidence, &operations),
-        faults::check(&evidence.faults, &evidence.run),
-        completeness::check(evidence, malformed.as_ref()),
-    ]);
-    Verdict::of(properties)
-}
-
 impl Verdict {
     /// The verdict that these properties come to: the weightiest outcome, and why.
     pub fn of(properties: Vec<Property>) -> Self {
@@ -102,24 +72,6 @@ impl Verdict {
         };
         Self { outcome, summary, properties }
     }
-}
-
-/// `1 key`, `2 keys`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// `12,345`
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// One property and what was found.

@@ -12,17 +12,18 @@ use std::{
 };
 
 use checker::{
+    budget::{Budget, Limits},
     history::{
-        Event, Function, Kind, Outcome, Value,
+        Event, Events, Function, Kind, Outcome, Value,
         generic::{self, Datum},
         operation, read, register,
     },
     linear::{
-        self, Budget, Core, Decision, Interval, Key, Limits, certificate, decide, decide_register,
+        self, Core, Decision, Key, certificate, decide, decide_register,
         search::{Found, Stuck, search},
     },
     model::{
-        Model,
+        Interval, Model,
         register::{Operation, Register},
     },
     verdict,
@@ -290,7 +291,7 @@ fn public_histories_have_their_known_verdict() {
         let path = directory.join(name);
         let text = std::fs::read(&path).unwrap();
         let history = read::read(text.as_slice(), &path, None, false).unwrap();
-        let read::Events::Generic(events) = history.events else { panic!("{name} has types") };
+        let Events::Generic(events) = history.events else { panic!("{name} has types") };
         let history = register::from_generic(events).unwrap();
         assert_eq!(check(&history).outcome, expected, "{name}");
         examined += 1;
@@ -356,7 +357,8 @@ fn registers_of_texts_have_the_verdict_of_registers_of_integers() {
         }
         let words = in_words(&history);
         let operations = generic::pair(&words).unwrap();
-        let property = checker::model::register::check(&operations, &Limits::default()).unwrap();
+        let property =
+            checker::judge::front::register::check(&operations, &Limits::default()).unwrap();
         let expected = check(&history);
         assert_eq!(property.outcome, expected.outcome, "seed {seed}: {property:?} {expected:?}");
         illegal += u32::from(property.outcome == verdict::Outcome::Violated);

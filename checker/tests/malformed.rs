@@ -7,14 +7,10 @@
 use std::{fs, path::Path};
 
 use checker::{
+    budget::Limits,
     evidence,
-    history::{
-        edn, generic, operation,
-        read::{self, Events, Format},
-        register,
-    },
+    history::{Events, Format, edn, generic, operation, read, register},
     jsonl::{Error, Reader},
-    linear::Limits,
     txn,
 };
 use rand::{RngExt, SeedableRng};

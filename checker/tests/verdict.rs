@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use checker::{
+    budget::Limits,
     evidence::{Crash, Evidence, Run},
     explanation, fault,
     history::{Event, Function, Kind, Value, operation},
-    linear::{self, Limits},
-    verdict::{Outcome, Verdict, check},
+    judge::run,
+    linear,
+    verdict::{Outcome, Verdict},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -71,7 +73,7 @@ fn good() -> Evidence {
 fn verdict(spoil: impl FnOnce(&mut Evidence)) -> Verdict {
     let mut evidence = good();
     spoil(&mut evidence);
-    check(&evidence, &Limits::default())
+    run(&evidence, &Limits::default())
 }
 
 /// The verdict when `spoil` is done to good evidence: exactly `property` has `outcome`, all else

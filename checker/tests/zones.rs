@@ -10,14 +10,18 @@ use std::{
 };
 
 use checker::{
+    budget::Budget,
     linear::{
         certificate,
-        search::{self, Budget, Interval, search},
+        search::{self, search},
         zones::{Conflict, Found, decide},
     },
-    model::register::{
-        Operation::{self, Cas, Mismatch, Read, Write},
-        Register,
+    model::{
+        Interval,
+        register::{
+            Operation::{self, Cas, Mismatch, Read, Write},
+            Register,
+        },
     },
 };
 use rand::{RngExt, SeedableRng, seq::SliceRandom};

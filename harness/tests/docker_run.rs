@@ -15,7 +15,14 @@ use bollard::{
     Docker,
     query_parameters::{KillContainerOptions, ListContainersOptions},
 };
-use checker::{evidence, fault::Phase, history::operation, linear, verdict::Outcome};
+use checker::{
+    budget::{Budget, Limits},
+    evidence,
+    fault::Phase,
+    history::operation,
+    linear,
+    verdict::Outcome,
+};
 use harness::{
     cluster::docker::OWNER,
     plan::{ClusterKind, Load, Options, Plan, Storage, Timings, World},
@@ -217,9 +224,7 @@ async fn a_violation_ends_the_run_within_a_second_of_the_answer_that_shows_it() 
     let operations = operation::pair(&evidence.history).unwrap();
     let mut keys: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     operations.iter().for_each(|it| keys.entry(it.key).or_default().push(it));
-    let limits = linear::Limits::default();
-    let deadline = Instant::now() + limits.timeout;
-    let budget = linear::Budget { memory: limits.memory, deadline };
+    let budget = Budget::of(&Limits::default());
     let offences = keys.into_iter().filter_map(|(key, operations)| {
         match linear::check_key(key, &operations, &budget) {
             linear::Key::Illegal(violation) => Some(violation.refutation?.until),

@@ -3,9 +3,9 @@
 use std::{path::Path, time::Duration};
 
 use checker::{
+    budget::Limits,
     history::read,
     judge::{self, models::MODELS},
-    linear::Limits,
     verdict::Outcome,
 };
 

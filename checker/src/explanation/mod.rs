@@ -15,11 +15,9 @@ use crate::{
         generic::{self, Datum},
     },
     model::register,
+    text::shorten,
     verdict::{Refutation, Violation},
 };
-
-/// Characters of an argument or an answer before its middle is left out.
-const SHOWN: usize = 60;
 
 /// Why a property is violated.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,15 +172,4 @@ impl Tell for generic::Operation<'_> {
     fn moments(&self) -> impl Iterator<Item = (u64, u64)> {
         self.events()
     }
-}
-
-/// The same with its middle left out, if it is long.
-pub(crate) fn shorten(value: &str) -> String {
-    let length = value.chars().count();
-    if length <= SHOWN {
-        return value.to_owned();
-    }
-    let start: String = value.chars().take(SHOWN / 2).collect();
-    let end: String = value.chars().skip(length - SHOWN / 2).collect();
-    format!("{start} … {end}")
 }

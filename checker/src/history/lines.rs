@@ -4,7 +4,7 @@ use std::{io::BufRead, path::Path};
 
 use super::{
     Event, generic,
-    read::{Events, Format, History},
+    recording::{Events, Format, History},
 };
 use crate::jsonl::{Error, Reader};
 

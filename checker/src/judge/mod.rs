@@ -3,24 +3,27 @@
 //!
 //! [`models::MODELS`] is the list of all models; a new one is a line there.
 
+pub mod front;
 pub mod models;
+mod run;
 
 use std::{collections::BTreeSet, fmt};
 
 use crate::{
+    budget::Limits,
     explanation::{self, Explanation, Tell},
     history::{
-        Kind, generic,
+        Events, Format, History, Kind, generic,
         operation::{self, Malformed},
-        read::{Events, Format, History},
         register,
     },
-    linear::{self, Limits},
-    model::register as register_model,
+    linear,
     property::completeness,
-    verdict::{Outcome, Property, Verdict, count, grouped},
+    text::{count, grouped},
+    verdict::{Outcome, Property, Verdict},
 };
 use models::{Check, MODELS, Model};
+pub use run::{run, run_after};
 
 /// What a history is: `Jepsen EDN, 1,234 operations of 12 processes, functions cas read write:
 /// register`.
@@ -166,7 +169,7 @@ fn any_registers(
     operations: &[generic::Operation<'_>],
     limits: &Limits,
 ) -> Result<Vec<Property>, String> {
-    let property = register_model::check(operations, limits);
+    let property = front::register::check(operations, limits);
     property.map(|property| vec![property]).map_err(|unexpected| unexpected.to_string())
 }
 

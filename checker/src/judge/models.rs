@@ -1,9 +1,9 @@
 //! The models that a history can be checked against, a line each.
 
+use super::front::{kv, lock, queue, set};
 use crate::{
+    budget::Limits,
     history::generic::Operation,
-    linear::Limits,
-    model::{kv, lock, queue, set},
     txn,
     verdict::Property,
     weak::{sequential, session, watch},

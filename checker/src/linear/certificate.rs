@@ -49,8 +49,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::search::Interval;
-use crate::model::{Effect, Model};
+use crate::model::{Effect, Interval, Model};
 
 /// Whether `order`, positions in `intervals`, is a linearization (Herlihy and Wing, 1990): the
 /// model gives each operation its answer in this order, no operation stands before one that had

@@ -11,8 +11,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use super::search::Interval;
-use crate::model::{Effect, Model};
+use crate::model::{Effect, Interval, Model};
 
 /// The shortest stretch that is looked at.
 const STRETCH_MIN: usize = 8;

@@ -7,9 +7,12 @@ use rustc_hash::FxHashSet;
 use super::{
     certificate::{self, Flaw},
     cut::Cut,
-    search::{Budget, Found, Interval, Search, Stop},
+    search::{Found, Search, Stop},
 };
-use crate::model::{Effect, Model};
+use crate::{
+    budget::Budget,
+    model::{Effect, Interval, Model},
+};
 
 /// What was found, with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +65,9 @@ const TO_VERIFY_EACH: usize = 64;
 ///
 /// ```
 /// use checker::{
-///     linear::{Budget, Decision, Interval, decide},
-///     model::register::{Operation::{Read, Write}, Register},
+///     budget::Budget,
+///     linear::{Decision, decide},
+///     model::{Interval, register::{Operation::{Read, Write}, Register}},
 /// };
 /// use std::time::{Duration, Instant};
 ///

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{decide::Core, search::Interval};
+use super::decide::Core;
 use crate::{
     history::{self, Clock, Function, Value, operation},
-    model::register::Operation,
+    model::{Interval, register::Operation},
     verdict::{Refutation, Violation},
 };
 

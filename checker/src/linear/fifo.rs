@@ -22,8 +22,11 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use rustc_hash::FxHashMap;
 
-use super::{certificate, objects::Object, search::Interval};
-use crate::model::queue::{Operation, Queue};
+use super::{certificate, objects::Object};
+use crate::model::{
+    Interval,
+    queue::{Operation, Queue},
+};
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]

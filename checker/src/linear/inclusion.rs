@@ -9,8 +9,11 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{certificate, objects::Object, search::Interval};
-use crate::model::set::{Operation, Set};
+use super::{certificate, objects::Object};
+use crate::model::{
+    Interval,
+    set::{Operation, Set},
+};
 
 /// What the reads say of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Decides one key of the store.
 
-use std::{collections::hash_map::Entry, time::Instant};
+use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -8,13 +8,17 @@ use super::{
     certificate,
     decide::{Decision, Reason, TO_EXPLAIN, accept, decide_with, refute},
     explain::Case,
-    search::{self, Budget, Found, Interval, Search, Stuck},
+    search::{self, Found, Search, Stuck},
     turns::{self, Ends, Turns},
     witness, zones,
 };
 use crate::{
+    budget::Budget,
     history::{Clock, Operation, Outcome},
-    model::register::{self, Register},
+    model::{
+        Interval,
+        register::{self, Register},
+    },
     verdict::Violation,
 };
 
@@ -79,7 +83,7 @@ impl<'a> Subject<'a> {
         let turns = if touch { Turns::of(intervals, processes) } else { Turns::default() };
         if !turns.is_empty() {
             let by_lines = turns::by_lines(intervals, sources.iter().map(|source| source.events()));
-            let found = decide(&by_lines, revisions, &budget.half());
+            let found = decide(&by_lines, revisions, &budget.share(2));
             if let (Decision::Linearizable { .. }, _) = found {
                 return found;
             }
@@ -129,8 +133,7 @@ pub fn decide(
     // but half of the time is left to find a core.
     let explain = || {
         let memory = budget.memory.min(TO_EXPLAIN);
-        let left = budget.deadline.saturating_duration_since(Instant::now());
-        let brief = Budget { memory, deadline: budget.deadline - left / 2 };
+        let brief = Budget { memory, ..budget.share(2) };
         search::search(&Register, intervals, &brief)
     };
     let refute = |stuck, possible, hint: &[usize]| {

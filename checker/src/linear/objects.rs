@@ -4,24 +4,26 @@
 //! front end says what an operation of the history means, or that it means nothing; a decider says
 //! of each object whether it is linearizable.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::collections::BTreeSet;
 
 use rustc_hash::FxHashMap;
 
 use super::{
-    Budget, Interval, Limits, TOLD,
     decide::{self, decide},
     explain,
+    key::Key,
+    summary,
     turns::{self, Ends, Turns},
 };
 use crate::{
-    explanation::shorten,
+    budget::{Budget, Limits},
     history::{
         Clock,
         generic::{Datum, Operation, Outcome},
     },
-    model::{Model, Unexpected},
-    verdict::{self, Property, Refutation, Violation, count},
+    model::{Interval, Model, Unexpected},
+    text::shorten,
+    verdict::{Property, Refutation, Violation},
 };
 
 /// Decides a history of any model. `read` says what an operation of the history is to the model;
@@ -130,51 +132,20 @@ impl<'a, O> Objects<'a, O> {
     where
         O: Clone,
     {
-        let deadline = limits.deadline();
-        let mut violations = Vec::new();
-        let mut illegal = 0;
-        let mut doubts = String::new();
-        let mut undecided = Vec::new();
-        for (done, object) in self.objects.iter().enumerate() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let share = left / u32::try_from(self.objects.len() - done).unwrap_or(u32::MAX);
-            let budget = Budget { memory: limits.memory, deadline: Instant::now() + share };
+        summary::of(&self.objects, self.operations, limits, Object::to_string, |object, budget| {
             if !object.turns.is_empty()
-                && let Decision::Linearizable = decide(&object.by_lines(), &budget.half())
+                && let Decision::Linearizable = decide(&object.by_lines(), &budget.share(2))
             {
-                continue;
+                return Key::Linearizable;
             }
-            match decide(object, &budget) {
-                Decision::Linearizable => {}
+            match decide(object, budget) {
+                Decision::Linearizable => Key::Linearizable,
                 Decision::Illegal { summary, witnesses, refutation } => {
-                    illegal += 1;
-                    let doubt = refutation.as_ref().and_then(|why| why.doubt.as_ref());
-                    doubts.extend(doubt.map(|doubt| format!("; {object}: {doubt}")));
-                    if violations.len() < TOLD {
-                        violations.push(object.violation(summary, &witnesses, refutation));
-                    }
+                    Key::Illegal(Box::new(object.violation(summary, &witnesses, refutation)))
                 }
-                Decision::Undecided(reason) => undecided.push(format!("{object}: {reason}")),
+                Decision::Undecided(reason) => Key::Undecided(reason),
             }
-        }
-        let examined = format!(
-            "{} on {}",
-            count(self.operations, "operation"),
-            count(self.objects.len(), "key")
-        );
-        let (outcome, detail) = if illegal > 0 {
-            let detail = format!("{examined}; not linearizable: {}{doubts}", count(illegal, "key"));
-            (verdict::Outcome::Violated, detail)
-        } else if let Some(first) = undecided.first() {
-            let keys = count(undecided.len(), "key");
-            let detail = format!("{examined}; undecided: {keys}, the first of them {first}");
-            (verdict::Outcome::Unknown, detail)
-        } else if self.operations == 0 {
-            (verdict::Outcome::Unknown, "the history has no operation".into())
-        } else {
-            (verdict::Outcome::Ok, examined)
-        };
-        Property { name: explain::RULE.into(), outcome, detail, violations }
+        })
     }
 }
 

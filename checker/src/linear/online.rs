@@ -23,9 +23,10 @@ use rustc_hash::FxHashMap;
 
 use super::{
     explain::{list, say},
-    search::{Budget, Ends, Search, Slot},
+    search::{Ends, Search, Slot},
 };
 use crate::{
+    budget::Budget,
     history::{Event, Kind, clock::seconds, operation},
     model::register::{self, Register},
 };

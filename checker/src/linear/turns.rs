@@ -14,94 +14,11 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{
-    decide::{Decision, decide},
-    search::{Budget, Interval},
+use super::decide::{Decision, decide};
+use crate::{
+    budget::Budget,
+    model::{InTurn, Interval, Model, Turn},
 };
-use crate::model::{Effect, Model};
-
-/// The place of an operation among those of its process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Turn {
-    /// The process.
-    pub process: u64,
-    /// A process takes its turns in ascending order.
-    pub number: usize,
-}
-
-impl Turn {
-    /// Whether the other operation is of the same process and comes before this one.
-    pub fn is_after(self, other: Self) -> bool {
-        self.process == other.process && self.number > other.number
-    }
-}
-
-/// Of each process that has turns to take, the number of the next.
-#[derive(Default)]
-pub(super) struct NextTurns(FxHashMap<u64, usize>);
-
-impl NextTurns {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether one of these comes before the turn.
-    pub(super) fn precede(&self, turn: Turn) -> bool {
-        self.0.get(&turn.process).is_some_and(|&next| next < turn.number)
-    }
-}
-
-impl FromIterator<Turn> for NextTurns {
-    fn from_iter<T: IntoIterator<Item = Turn>>(turns: T) -> Self {
-        let mut next = Self::default();
-        for Turn { process, number } in turns {
-            let next = next.0.entry(process).or_insert(number);
-            *next = number.min(*next);
-        }
-        next
-    }
-}
-
-/// A model whose operations have turns: those of a process that touch must be in their order.
-#[derive(Clone, Copy, Debug)]
-pub struct InTurn<'a, M>(pub &'a M);
-
-impl<M: Model> Model for InTurn<'_, M> {
-    type State = M::State;
-    type Operation = (M::Operation, Option<Turn>);
-
-    fn initial(&self) -> M::State {
-        self.0.initial()
-    }
-
-    fn apply(&self, state: &M::State, operation: &Self::Operation) -> Option<M::State> {
-        self.0.apply(state, &operation.0)
-    }
-
-    fn advance(&self, state: &mut M::State, operation: &Self::Operation) -> bool {
-        self.0.advance(state, &operation.0)
-    }
-
-    fn effect(&self, operation: &Self::Operation) -> Effect {
-        self.0.effect(&operation.0)
-    }
-
-    fn leaves(&self, operation: &Self::Operation) -> Option<M::State> {
-        self.0.leaves(&operation.0)
-    }
-
-    fn needs(&self, operation: &Self::Operation) -> Option<M::State> {
-        self.0.needs(&operation.0)
-    }
-
-    fn heap(&self, state: &M::State) -> usize {
-        self.0.heap(state)
-    }
-
-    fn turn(&self, operation: &Self::Operation) -> Option<Turn> {
-        operation.1
-    }
-}
 
 /// When each process last ended an operation.
 #[derive(Default)]

@@ -8,7 +8,8 @@ use super::{ok, unknown};
 use crate::{
     evidence::Evidence,
     history::{self, Function, Kind, operation::Malformed},
-    verdict::{Property, count},
+    text::count,
+    verdict::Property,
 };
 
 /// Name of the property.

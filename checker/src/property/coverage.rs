@@ -9,7 +9,8 @@ use crate::{
     evidence::{Evidence, Run},
     fault::{Phase, Record},
     history::{Operation, Outcome},
-    verdict::{Property, count},
+    text::count,
+    verdict::Property,
 };
 
 /// Name of the property.

@@ -9,7 +9,8 @@ use super::{ok, unknown};
 use crate::{
     evidence::Run,
     fault::{Phase, Record},
-    verdict::{Property, count},
+    text::count,
+    verdict::Property,
 };
 
 /// Name of the property.

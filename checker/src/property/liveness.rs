@@ -11,7 +11,8 @@ use crate::{
     evidence::Evidence,
     fault::{Phase, Record},
     history::{Event, Operation, Outcome, clock::seconds},
-    verdict::{Property, Violation, count},
+    text::count,
+    verdict::{Property, Violation},
 };
 
 /// Name of the property.

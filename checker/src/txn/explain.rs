@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     claim::{Claim, Edge, Place, Why},
-    history::{Fate, History, Step},
+    history::{History, Step},
+    transaction::Fate,
 };
 use crate::{
     history::{clock::seconds, generic::Datum},

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::claim::{Anomaly, Claim};
 
 /// Violations that are told; more are counted.
-pub(super) const TOLD: usize = 10;
+pub(super) const VIOLATIONS_MAX: usize = 10;
 
 /// The anomalies that were found.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Findings {
     /// Adds an anomaly of this name. Where enough of them are told already, the claim is not made:
     /// each may take as long as a list is.
     pub(super) fn seen(&mut self, anomaly: Anomaly, claim: impl FnOnce() -> Option<Claim>) {
-        if self.claims.get(&anomaly).is_some_and(|claims| claims.len() >= TOLD) {
+        if self.claims.get(&anomaly).is_some_and(|claims| claims.len() >= VIOLATIONS_MAX) {
             *self.counts.entry(anomaly).or_default() += 1;
         } else {
             self.add(claim());
@@ -44,7 +44,7 @@ impl Findings {
         let anomaly = claim.anomaly();
         *self.counts.entry(anomaly).or_default() += 1;
         let claims = self.claims.entry(anomaly).or_default();
-        if claims.len() < TOLD {
+        if claims.len() < VIOLATIONS_MAX {
             claims.push(claim);
         }
     }
@@ -86,7 +86,7 @@ impl Findings {
             told.extend(claims.into_iter().enumerate().map(|(at, claim)| (at, anomaly, claim)));
         }
         told.sort_by_key(|(at, anomaly, _)| (*at, *anomaly));
-        told.truncate(TOLD);
+        told.truncate(VIOLATIONS_MAX);
         told.sort_by_key(|(at, anomaly, _)| (*anomaly, *at));
         told.into_iter().map(|(.., claim)| claim).collect()
     }

@@ -17,8 +17,9 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    history::{Fate, History, NONE},
+    history::{History, NONE},
     observe::{External, Observations},
+    transaction::Fate,
 };
 use crate::budget::{Budget, Spent};
 

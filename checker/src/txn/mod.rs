@@ -43,17 +43,17 @@ mod history;
 mod knots;
 mod observe;
 mod told;
+mod transaction;
 pub mod verify;
 
-use std::fmt;
-
-pub use history::{Builder, Fate, History, Micro, Transaction};
+pub use history::{Builder, History, Micro};
+pub use transaction::{Fate, Transaction, Unfit};
 
 use crate::{
-    budget::{Budget, Spent},
+    budget::{Budget, Limits, Spent},
     history::generic::Operation,
-    linear::Limits,
-    verdict::{Outcome, Property, Violation, count},
+    text::count,
+    verdict::{Outcome, Property, Violation},
 };
 use claim::Claim;
 use findings::Findings;
@@ -63,22 +63,6 @@ use told::{Stopped, Told};
 
 /// Name of the property.
 const NAME: &str = "strict-serializability";
-
-/// What makes a history none of transactions on lists.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("event {event}: expected {expected}")]
-pub struct Unfit {
-    /// Index of the event.
-    pub event: u64,
-    /// What it should be, and what it is.
-    pub expected: String,
-}
-
-impl Unfit {
-    fn new(event: u64, expected: impl fmt::Display) -> Self {
-        Self { event, expected: expected.to_string() }
-    }
-}
 
 /// Decides whether operations named `txn`, in order of invocation, are strictly serializable. Each
 /// violation's rule is the name of its anomaly.

@@ -13,7 +13,8 @@ use rustc_hash::FxHashMap;
 use super::{
     claim::{Anomaly, Claim, Place},
     findings::Findings,
-    history::{Fate, History, NONE, Step},
+    history::{History, NONE, Step},
+    transaction::Fate,
 };
 use crate::budget::{Budget, Spent};
 

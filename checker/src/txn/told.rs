@@ -3,8 +3,8 @@
 //! `[[append k v] [r k [1 2 3]]]`. An answer of nil is the empty list.
 
 use super::{
-    Unfit,
-    history::{Builder, Fate, History, Micro, Transaction},
+    history::{Builder, History, Micro},
+    transaction::{Fate, Transaction, Unfit},
     verify,
 };
 use crate::{

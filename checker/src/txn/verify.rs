@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     claim::{Claim, Edge, Place, Why},
-    history::Fate,
+    transaction::Fate,
 };
 
 /// A history of transactions.

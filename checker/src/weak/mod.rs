@@ -18,11 +18,12 @@ use std::collections::BTreeSet;
 
 use crate::{
     history::generic,
-    verdict::{Outcome, Property, Violation, count},
+    text::count,
+    verdict::{Outcome, Property, Violation},
 };
 
 /// Violations that are told; more are counted.
-const TOLD: usize = 10;
+const VIOLATIONS_MAX: usize = 10;
 
 /// What becomes of one property while its parts are judged.
 #[derive(Default)]
@@ -37,7 +38,7 @@ struct Tally {
 impl Tally {
     fn violated(&mut self, violation: impl FnOnce() -> Violation) {
         self.violated += 1;
-        if self.violations.len() < TOLD {
+        if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(violation());
         }
     }

@@ -1,9 +1,10 @@
 //! What operations of a history are to each model, read from lines of JSON.
 
 use checker::{
+    budget::Limits,
     history::generic::{self, Event, Operation},
-    linear::Limits,
-    model::{Unexpected, kv, lock, queue, set},
+    judge::front::{kv, lock, queue, set},
+    model::Unexpected,
     verdict::{Outcome, Property, Refutation},
 };
 

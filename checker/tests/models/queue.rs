@@ -6,11 +6,13 @@ use checker::{
     linear::{
         certificate,
         fifo::{Conflict, Found, decide},
-        search::Interval,
     },
-    model::queue::{
-        Operation::{self, Dequeue, Enqueue, Take},
-        Queue,
+    model::{
+        Interval,
+        queue::{
+            Operation::{self, Dequeue, Enqueue, Take},
+            Queue,
+        },
     },
 };
 use rand::RngExt;

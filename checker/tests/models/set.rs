@@ -6,11 +6,13 @@ use checker::{
     linear::{
         certificate,
         inclusion::{Conflict, Found, decide},
-        search::Interval,
     },
-    model::set::{
-        Operation::{self, Add, Read, Remove},
-        Set,
+    model::{
+        Interval,
+        set::{
+            Operation::{self, Add, Read, Remove},
+            Set,
+        },
     },
 };
 use rand::{Rng, RngExt};

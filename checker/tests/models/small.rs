@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use checker::{
-    linear::{Budget, Decision, Interval, certificate, decide, refute_part},
-    model::{Effect, Model},
+    budget::Budget,
+    linear::{Decision, certificate, decide, refute_part},
+    model::{Effect, Interval, Model},
 };
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;

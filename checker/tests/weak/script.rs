@@ -1,12 +1,12 @@
 //! Histories that a person can read.
 
 use checker::{
+    budget::Limits,
     history::{
         Kind,
         generic::{Datum, Event, pair},
         operation::MISMATCH,
     },
-    linear::Limits,
     verdict::{Outcome, Property},
 };
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use checker::{
+    budget::Limits,
     history::generic::{Datum, Operation, Outcome as Ended, pair},
-    linear::Limits,
     verdict::Outcome,
     weak::sequential::check,
 };

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use checker::{
+    budget::Limits,
     history::{
         Kind,
         generic::{Datum, Event, Operation, Outcome as Ended, pair},
     },
-    linear::Limits,
     verdict::Outcome,
     weak::session::check,
 };

@@ -16,10 +16,11 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use checker::{
+    budget::Limits,
     history::Kind,
-    linear::Limits,
+    judge,
     property::faults::{self, Fates},
-    verdict::{self, Outcome, Verdict},
+    verdict::{Outcome, Verdict},
 };
 
 use crate::{
@@ -125,7 +126,7 @@ pub struct Failure {
 /// Judges a simulated run.
 fn verdict_of(simulation: &Simulation) -> Verdict {
     let passed = simulation.passed.as_ref();
-    verdict::check_after(&simulation.evidence, passed, &Limits::default())
+    judge::run_after(&simulation.evidence, passed, &Limits::default())
 }
 
 /// A simulated run as one seed of many.

@@ -11,9 +11,9 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use checker::{
+    budget::Limits,
     evidence::{self, Evidence, Run},
-    linear::Limits,
-    verdict::{self, Outcome},
+    verdict::Outcome,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ pub fn keep_or_tell(
     command: &[String],
 ) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
     keep(dir, plan, simulation, command).or_else(|error| {
-        let verdict = verdict::check(&simulation.evidence, &Limits::default());
+        let verdict = checker::judge::run(&simulation.evidence, &Limits::default());
         if verdict.outcome != Outcome::Violated {
             return Err(error);
         }

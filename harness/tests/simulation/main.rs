@@ -10,10 +10,11 @@ use std::{
 };
 
 use checker::{
+    budget::Limits,
     fault::Phase,
     history::{Event, Function, Kind, Value},
-    linear::Limits,
-    verdict::{self, Outcome, Verdict},
+    judge,
+    verdict::{Outcome, Verdict},
 };
 use harness::{
     campaign::swarm::{self, Given},
@@ -66,9 +67,9 @@ fn run(plan: &Plan) -> Simulation {
 /// The verdict on the evidence alone; that which takes over what was checked on the way is the same.
 fn judge(simulation: &Simulation) -> Verdict {
     let Simulation { evidence, violation, passed, .. } = simulation;
-    let verdict = verdict::check(evidence, &Limits::default());
+    let verdict = judge::run(evidence, &Limits::default());
     assert!(passed.is_some() != violation.is_some());
-    let after = verdict::check_after(evidence, passed.as_ref(), &Limits::default());
+    let after = judge::run_after(evidence, passed.as_ref(), &Limits::default());
     assert_eq!((after.outcome, &after.summary), (verdict.outcome, &verdict.summary));
     assert_eq!(after.properties.len(), verdict.properties.len());
     for (after, alone) in after.properties.iter().zip(&verdict.properties) {

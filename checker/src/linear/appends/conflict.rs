@@ -4,8 +4,8 @@ use rustc_hash::FxHashSet;
 
 use super::{Part, Pieces};
 use crate::{
-    linear::{objects::Object, search::Interval},
-    model::kv::Operation,
+    linear::objects::Object,
+    model::{Interval, kv::Operation},
 };
 
 /// Why no order of the operations is legal. Operations are named by their positions.

@@ -23,8 +23,11 @@ mod part;
 
 use std::ops::Range;
 
-use super::{certificate, search::Interval};
-use crate::model::kv::{Kv, Operation};
+use super::certificate;
+use crate::model::{
+    Interval,
+    kv::{Kv, Operation},
+};
 pub use conflict::Conflict;
 pub use part::Part;
 

@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Pieces;
-use crate::{explanation::shorten, model::kv::Operation};
+use crate::{model::kv::Operation, text::shorten};
 
 /// Some of what was put and appended, and what some gets show of it; answers are read as the decider
 /// reads them.

@@ -32,6 +32,7 @@
 //! each came to be: that is the order it hands out as a proof.
 
 mod bits;
+mod cost;
 mod frontier;
 mod open;
 mod trail;
@@ -40,40 +41,16 @@ use std::time::Instant;
 
 use rustc_hash::FxHashSet;
 
-use crate::model::{Effect, Model};
+use crate::{
+    budget::Budget,
+    model::{Effect, Interval, Model},
+};
 use bits::Bits;
+use cost::{A_STEP, size};
 use frontier::{Config, Frontier};
 use open::Open;
+pub use open::{Ends, Slot};
 use trail::{How, START, Trails};
-
-/// An operation with the time in which it must have taken place.
-#[derive(Clone, Debug)]
-pub struct Interval<O> {
-    /// The operation and its answer.
-    pub operation: O,
-    /// When it was asked for.
-    pub call: u64,
-    /// When it was answered; `None` where the outcome is unknown: it may take place at any time
-    /// after its call, or never. An operation that only observes must have one, or it says nothing.
-    pub ret: Option<u64>,
-}
-
-/// What a search may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    /// Bytes of configurations held at any time.
-    pub memory: usize,
-    /// When to give up.
-    pub deadline: Instant,
-}
-
-impl Budget {
-    /// Half of the time that is left, for what may be needless.
-    pub(super) fn half(&self) -> Self {
-        let now = Instant::now();
-        Self { deadline: now + self.deadline.saturating_duration_since(now) / 2, ..*self }
-    }
-}
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,20 +86,6 @@ pub fn search<M: Model>(
 ) -> Found<M::State> {
     Search::new(model, *budget).with_order().decide(intervals)
 }
-
-/// When an open operation will return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ends {
-    /// At this time.
-    At(u64),
-    /// Never: its outcome is unknown for good.
-    Never,
-    /// Nobody knows yet.
-    Later,
-}
-
-/// The place of an open operation in a search.
-pub type Slot = usize;
 
 /// Why a search stopped early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,14 +159,6 @@ const MAX_EXPLORED: usize = 10_000;
 
 /// Steps between two looks at the clock.
 const LOOK: u64 = 1 << 12;
-
-/// What is copied or moved of larger things counts as a step for so many bytes.
-const A_STEP: usize = 64;
-
-/// Steps to copy a state.
-fn size<M: Model>(model: &M, state: &M::State) -> u64 {
-    1 + (model.heap(state) / A_STEP) as u64
-}
 
 impl<'a, M: Model> Search<'a, M> {
     /// Begins with the model's first state and nothing open.

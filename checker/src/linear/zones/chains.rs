@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::Conflict;
-use crate::{linear::search::Interval, model::register::Operation};
+use crate::model::{Interval, register::Operation};
 
 /// No operation.
 pub(super) const NOBODY: usize = usize::MAX;

@@ -23,8 +23,7 @@
 mod chains;
 mod schedule;
 
-use super::search::Interval;
-use crate::model::register::Operation;
+use crate::model::{Interval, register::Operation};
 
 /// What zones say of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]

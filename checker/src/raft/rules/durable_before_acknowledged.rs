@@ -3,8 +3,14 @@
 use proto::trace::Event;
 use rustc_hash::FxHashMap;
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Line, Report, Step};
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::{
+        state::Line,
+        step::{Report, Step},
+    },
+    text::counted,
+};
 
 /// Whatever a node says to another or to a client rests on what its disk confirmed: term, vote and
 /// log are updated on stable storage before responding (paper, figure 2 and section 5.6).

@@ -9,8 +9,8 @@ use super::{
     Decision, decide,
     program::Program,
     saturate::{Contradiction, Edge, Graph, Why},
-    search::Budget,
 };
+use crate::budget::Budget;
 
 /// Operations up to which every one is tried to be left out.
 const SMALL: usize = 200;
@@ -29,11 +29,10 @@ pub(super) fn core(
     keys: usize,
     budget: &Budget,
 ) -> Option<Vec<usize>> {
-    let budget = Budget { steps: STEPS, ..*budget };
     let writers = writers(operations);
     let illegal = |part: &[usize]| {
         let part: Vec<Operation> = part.iter().map(|&at| operations[at]).collect();
-        part.len() <= SMALL && matches!(decide(&part, keys, &budget).0, Decision::Violated)
+        part.len() <= SMALL && matches!(decide(&part, keys, budget, STEPS).0, Decision::Violated)
     };
     let all: Vec<usize> = (0..operations.len()).collect();
     let part = contradiction.map(|found| {

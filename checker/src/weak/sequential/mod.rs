@@ -23,19 +23,17 @@ mod search;
 
 use std::collections::BTreeSet;
 
-use super::{
-    TOLD,
-    operation::{History, Operation},
-};
+use super::operation::{History, Operation};
 use crate::{
+    budget::{Budget, Limits},
     history::generic,
-    linear::Limits,
     model::Unexpected,
-    verdict::{Outcome, Property, count},
+    text::count,
+    verdict::{Outcome, Property, VIOLATIONS_MAX},
 };
 use program::Program;
 use saturate::{Contradiction, Graph};
-use search::{Budget, Found};
+use search::Found;
 
 const NAME: &str = "sequential-consistency";
 
@@ -48,7 +46,7 @@ pub fn check(
     limits: &Limits,
 ) -> Result<Vec<Property>, Unexpected> {
     let history = History::of(operations)?;
-    let budget = Budget { memory: limits.memory, steps: u64::MAX, deadline: limits.deadline() };
+    let budget = Budget::of(limits);
     let keys = history.keys.len();
     let processes: BTreeSet<u64> =
         history.operations.iter().map(|operation| operation.source.process).collect();
@@ -62,7 +60,7 @@ pub fn check(
         vec![Property { name: NAME.into(), outcome, detail, violations }]
     };
     if !history.contradictions.is_empty() {
-        let told = history.contradictions.iter().take(TOLD);
+        let told = history.contradictions.iter().take(VIOLATIONS_MAX);
         let violations = told.map(|source| history.contradiction(NAME, source)).collect();
         return Ok(property(Outcome::Violated, examined, violations));
     }
@@ -71,7 +69,7 @@ pub fn check(
         return Ok(property(Outcome::Unknown, detail, Vec::new()));
     }
     let program = Program::of(&history.operations, keys);
-    Ok(match decide_program(&history.operations, &program, &budget) {
+    Ok(match decide_program(&history.operations, &program, &budget, u64::MAX) {
         (Decision::Ordered, ..) => property(Outcome::Ok, examined, Vec::new()),
         (Decision::Undecided(reason), ..) => {
             property(Outcome::Unknown, format!("{examined}; {reason}"), Vec::new())
@@ -102,14 +100,15 @@ enum Decision {
     Undecided(String),
 }
 
-/// Decides operations on so many keys.
+/// Decides operations on so many keys. The search tries at most `steps_max` configurations.
 fn decide(
     operations: &[Operation<'_>],
     keys: usize,
     budget: &Budget,
+    steps_max: u64,
 ) -> (Decision, Option<Contradiction>) {
     let program = Program::of(operations, keys);
-    let (decision, _, contradiction) = decide_program(operations, &program, budget);
+    let (decision, _, contradiction) = decide_program(operations, &program, budget, steps_max);
     (decision, contradiction)
 }
 
@@ -117,13 +116,14 @@ fn decide_program<'a>(
     operations: &[Operation<'_>],
     program: &'a Program<'_>,
     budget: &Budget,
+    steps_max: u64,
 ) -> (Decision, Graph<'a>, Option<Contradiction>) {
     let (graph, contradiction) = Graph::saturate(program, budget.memory / 2, budget.deadline);
     if contradiction.is_some() {
         return (Decision::Violated, graph, contradiction);
     }
     let left = Budget { memory: budget.memory.saturating_sub(graph.bytes()), ..*budget };
-    let decision = match search::search(program, &graph, &left) {
+    let decision = match search::search(program, &graph, &left, steps_max) {
         Found::Order(order) => {
             let order: Vec<usize> =
                 order.into_iter().map(|at| program.origin[at as usize]).collect();

@@ -16,17 +16,7 @@ use super::{
     program::{Program, Saw},
     saturate::{Graph, Why},
 };
-
-/// What a search may use.
-#[derive(Clone, Copy)]
-pub(super) struct Budget {
-    /// Bytes that are held.
-    pub(super) memory: usize,
-    /// Configurations that are tried.
-    pub(super) steps: u64,
-    /// When to give up.
-    pub(super) deadline: Instant,
-}
+use crate::budget::Budget;
 
 /// What was found.
 pub(super) enum Found {
@@ -78,7 +68,12 @@ struct Search<'a> {
 }
 
 /// Looks for an order that agrees with the graph.
-pub(super) fn search(program: &Program<'_>, graph: &Graph<'_>, budget: &Budget) -> Found {
+pub(super) fn search(
+    program: &Program<'_>,
+    graph: &Graph<'_>,
+    budget: &Budget,
+    steps_max: u64,
+) -> Found {
     let mut search = Search::new(program, graph);
     let mut choices: Vec<Choice> = Vec::new();
     let mut steps = 0_u64;
@@ -119,7 +114,7 @@ pub(super) fn search(program: &Program<'_>, graph: &Graph<'_>, budget: &Budget) 
             }
         }
         steps += 1;
-        if steps > budget.steps {
+        if steps > steps_max {
             return Found::Undecided("the steps for its search ran out".into());
         }
     }

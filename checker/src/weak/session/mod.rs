@@ -38,11 +38,11 @@ use super::{
     operation::{History, Operation},
 };
 use crate::{
-    budget::{Budget, Spent},
+    budget::{Budget, Limits, Spent},
     history::generic,
-    linear::Limits,
     model::Unexpected,
-    verdict::{Outcome, Property, count},
+    text::count,
+    verdict::{Outcome, Property},
 };
 use edges::{
     Demands, Edge,

@@ -4,8 +4,8 @@ use rustc_hash::FxHashMap;
 
 use super::{
     Findings, Rule,
+    fact::{By, Fact, Seen},
     history::{Change, Effect, Write},
-    past::{By, Fact, Seen},
     witnesses::{First, Witnesses},
 };
 use crate::history::Clock;

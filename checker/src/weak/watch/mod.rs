@@ -87,6 +87,7 @@
 
 mod bucket;
 mod existing;
+mod fact;
 mod history;
 mod origin;
 mod past;
@@ -99,11 +100,11 @@ use std::{collections::BTreeSet, fmt};
 
 use super::{Tally, violation};
 use crate::{
-    budget::{Budget, Spent},
+    budget::{Budget, Limits, Spent},
     history::generic,
-    linear::Limits,
     model::Unexpected,
-    verdict::{Outcome, Property, count},
+    text::count,
+    verdict::{Outcome, Property},
 };
 pub use history::FUNCTIONS;
 use history::{Filter, History, Response};

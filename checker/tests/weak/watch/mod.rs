@@ -9,11 +9,11 @@ mod writes;
 use std::collections::BTreeSet;
 
 use checker::{
+    budget::Limits,
     history::{
         Kind,
         generic::{Datum, Event, pair},
     },
-    linear::Limits,
     verdict::{Outcome, Property},
     weak::watch::check,
 };
