@@ -14,7 +14,7 @@ use checker::{
     budget::Limits,
     history::generic::{Operation, pair},
     verdict::{Outcome, Property},
-    weak::watch,
+    watch,
 };
 use generator::Shape;
 use measure::report::Report;

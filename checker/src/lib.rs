@@ -53,7 +53,8 @@
 //! - the deciders, each of which knows models and vocabulary, and no other decider:
 //!   [`linear`]: whether the history could be one of the model's;
 //!   [`txn`]: whether transactions could have happened one at a time;
-//!   [`weak`]: promises weaker than linearizability: sessions, sequential consistency, watches;
+//!   [`consistency`]: promises weaker than linearizability: sessions, sequential consistency;
+//!   [`watch`]: whether streams of changes show each change once, in order and without a gap;
 //!   [`raft`]: the Raft safety properties, from the nodes' traces;
 //! - [`property`]: what else a run must show, a small file each;
 //! - [`judge`]: picks the model and the deciders, for a bare history and for a run;
@@ -62,6 +63,7 @@
 #![forbid(unsafe_code)]
 
 pub mod budget;
+pub mod consistency;
 pub mod evidence;
 pub mod explanation;
 pub mod fault;
@@ -75,4 +77,4 @@ pub mod raft;
 mod text;
 pub mod txn;
 pub mod verdict;
-pub mod weak;
+pub mod watch;

@@ -268,8 +268,9 @@ impl Judged {
         for violation in verdict.properties.iter_mut().flat_map(|property| &mut property.violations)
         {
             let refutation = violation.refutation.iter_mut();
-            let of_orders = refutation
-                .flat_map(|why| why.core.iter_mut().chain([&mut why.stuck]).chain(&mut why.tried));
+            let of_orders = refutation.flat_map(|why| {
+                why.core.iter_mut().chain([&mut why.failed_at]).chain(&mut why.tried)
+            });
             for index in violation.operations.iter_mut().chain(of_orders) {
                 if let Numbers::Events(number) = self.numbering.of(*index) {
                     *index = number;

@@ -18,11 +18,12 @@ use std::{
 
 use checker::{
     budget::Limits,
+    consistency::{sequential, session},
     history::{Event, Function, Kind, Value, generic, operation},
     judge::front::{kv, queue, register, set},
     linear, txn,
     verdict::{Outcome, Property},
-    weak::{sequential, session, watch},
+    watch,
 };
 use measure::{Cost, measure};
 

@@ -26,7 +26,7 @@ fn no_runtime_and_no_grpc() {
 }
 
 /// The rooms that decide. `judge` alone knows them all.
-const DECIDERS: [&str; 4] = ["linear", "raft", "txn", "weak"];
+const DECIDERS: [&str; 5] = ["consistency", "linear", "raft", "txn", "watch"];
 
 #[test]
 fn models_know_no_decider_and_deciders_know_no_other() {
@@ -50,8 +50,8 @@ fn models_know_no_decider_and_deciders_know_no_other() {
 #[test]
 fn a_use_is_seen_however_it_is_written() {
     let text = "//! crate::txn\nuse crate::{\n    budget::{Budget, Spent},\n    linear::decide,\n};\n\
-                use crate::{text, weak::{a, b}};\nlet a = crate::raft::check();";
-    assert_eq!(names(text), ["budget", "linear", "text", "weak", "raft"]);
+                use crate::{text, watch::{a, b}};\nlet a = crate::raft::check();";
+    assert_eq!(names(text), ["budget", "linear", "text", "watch", "raft"]);
 }
 
 fn files(directory: &Path) -> Vec<std::path::PathBuf> {

@@ -181,7 +181,7 @@ fn is_proved(
             if brute_force(&few, &mut vec![false; few.len()], None) {
                 return Err("the core has an order".into());
             }
-            if core.doubt.is_some() || !core.operations.contains(&core.stuck) {
+            if core.unverified_reason.is_some() || !core.operations.contains(&core.failed_at) {
                 return Err("a core without proof".into());
             }
             Ok(few.len())
@@ -472,7 +472,7 @@ fn what_takes_much_memory_to_decide_is_shown_by_a_few_operations_all_the_same() 
     let none = vec![None; intervals.len()];
     let (decision, _) = decide_register(&intervals, &none, &budget());
     let Decision::Illegal(core) = decision else { panic!("{decision:?}") };
-    assert_eq!((core.operations.as_slice(), &core.doubt), ([31, 32].as_slice(), &None));
+    assert_eq!((core.operations.as_slice(), &core.unverified_reason), ([31, 32].as_slice(), &None));
 }
 
 #[test]
@@ -487,7 +487,7 @@ fn a_stale_read_in_a_long_history_is_shown_by_a_few_operations() {
         assert_eq!(property.outcome, verdict::Outcome::Violated, "seed {seed}: {property:?}");
         let [violation] = property.violations.as_slice() else { panic!("{property:?}") };
         let refutation = violation.refutation.as_ref().unwrap();
-        assert_eq!(refutation.doubt, None, "seed {seed}");
+        assert_eq!(refutation.unverified_reason, None, "seed {seed}");
         let core = refutation.core.len();
         assert!((2..=4).contains(&core), "seed {seed}: {core} operations: {refutation:?}");
     }

@@ -75,7 +75,8 @@ fn section(explanation: &Explanation, number: impl Fn(u64) -> u64) -> String {
 
 /// How it was found that operations have no order.
 fn tried(refutation: &Refutation, operations: &[Told]) -> String {
-    let Refutation { core, stuck, tried, possible, doubt, part, until: _ } = refutation;
+    let Refutation { core, failed_at, tried, possible, unverified_reason, part, until: _ } =
+        refutation;
     let mut html = "<dl>".to_owned();
     let mut say = |name: &str, what: &str| {
         let _ = write!(html, "<dt>{name}</dt><dd>{what}</dd>");
@@ -99,10 +100,10 @@ fn tried(refutation: &Refutation, operations: &[Told]) -> String {
         Some(format!("<code>{}</code>", escaped(&told.what)))
     };
     let mut order: Vec<String> = tried.iter().take(DRAWN_MAX).filter_map(told).collect();
-    order.extend(told(stuck).map(|told| format!("then no place for {told}")));
+    order.extend(told(failed_at).map(|told| format!("then no place for {told}")));
     say("Order tried", &order.join(" "));
-    let proof = match (doubt, core.len()) {
-        (Some(doubt), _) => escaped(doubt),
+    let proof = match (unverified_reason, core.len()) {
+        (Some(unverified_reason), _) => escaped(unverified_reason),
         (None, 1) => "this operation alone has no place, verified".into(),
         (None, core) => format!("these {core} operations have no order by themselves, verified"),
     };
@@ -113,7 +114,7 @@ fn tried(refutation: &Refutation, operations: &[Told]) -> String {
 /// How an operation is drawn.
 fn class(explanation: &Explanation, told: &Told) -> &'static str {
     match &explanation.refutation {
-        Some(refutation) if told.is(refutation.stuck) => "stuck",
+        Some(refutation) if told.is(refutation.failed_at) => "stuck",
         Some(refutation) if !told.events.iter().any(|event| refutation.has(*event)) => "beside",
         _ => "bar",
     }
@@ -129,7 +130,7 @@ fn picture(explanation: &Explanation) -> String {
     let operations = &explanation.operations;
     // The one that is stuck is drawn, whatever else is not.
     let refutation = explanation.refutation.as_ref();
-    let is_stuck = |told: &Told| refutation.is_some_and(|why| told.is(why.stuck));
+    let is_stuck = |told: &Told| refutation.is_some_and(|why| told.is(why.failed_at));
     let (first, rest) = operations.split_at(operations.len().min(DRAWN_MAX));
     let drawn: Vec<&Told> = first.iter().chain(rest.iter().filter(|told| is_stuck(told))).collect();
     let axis = Axis::new(&drawn);
@@ -283,10 +284,10 @@ mod tests {
         let refutation = Refutation {
             core: operations.iter().map(|told| told.call).collect(),
             until: operations[1].ret.unwrap(),
-            stuck: operations[1].call,
+            failed_at: operations[1].call,
             tried: vec![operations[0].call],
             possible: vec!["9".into()],
-            doubt: None,
+            unverified_reason: None,
             part: None,
         };
         Explanation {

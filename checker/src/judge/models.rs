@@ -3,10 +3,11 @@
 use super::front::{kv, lock, queue, set};
 use crate::{
     budget::Limits,
+    consistency::{sequential, session},
     history::generic::Operation,
     txn,
     verdict::Property,
-    weak::{sequential, session, watch},
+    watch,
 };
 
 /// A model, as the command line and the detection know it.

@@ -8,8 +8,8 @@ use super::{
     certificate,
     decide::{Decision, Reason, TO_EXPLAIN, accept, decide_with, refute},
     explain::Case,
+    process_order::{self, Ends, ProcessOrder},
     search::{self, Found, Search, Stuck},
-    turns::{self, Ends, Turns},
     witness, zones,
 };
 use crate::{
@@ -80,9 +80,11 @@ impl<'a> Subject<'a> {
     fn decision(&self, touch: bool, budget: &Budget) -> (Decision<Option<i64>>, Option<i64>) {
         let Self { intervals, sources, revisions, .. } = self;
         let processes = sources.iter().map(|source| source.process);
-        let turns = if touch { Turns::of(intervals, processes) } else { Turns::default() };
+        let turns =
+            if touch { ProcessOrder::of(intervals, processes) } else { ProcessOrder::default() };
         if !turns.is_empty() {
-            let by_lines = turns::by_lines(intervals, sources.iter().map(|source| source.events()));
+            let by_lines =
+                process_order::by_lines(intervals, sources.iter().map(|source| source.events()));
             let found = decide(&by_lines, revisions, &budget.share(2));
             if let (Decision::Linearizable { .. }, _) = found {
                 return found;
@@ -136,9 +138,9 @@ pub fn decide(
         let brief = Budget { memory, ..budget.share(2) };
         search::search(&Register, intervals, &brief)
     };
-    let refute = |stuck, possible, hint: &[usize]| {
+    let refute = |failed_at, possible, hint: &[usize]| {
         let search = Search::new(&Register, *budget).with_order();
-        refute(&Register, intervals, Reason { stuck, possible, hint }, budget, search, quick)
+        refute(&Register, intervals, Reason { failed_at, possible, hint }, budget, search, quick)
     };
     if let Some(conflict) = conflict {
         let hint = conflict.operations();

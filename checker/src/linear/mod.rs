@@ -10,28 +10,29 @@
 //! - [`check()`] decides a history of the store;
 //! - [`online`] looks at a history while it is recorded;
 //! - [`decide()`] decides the operations of one object of any model;
-//! - [`turns`] are for processes that ask for one operation at the very time another ends;
+//! - [`process_order`] are for processes that ask for one operation at the very time another ends;
 //! - `explain` says why a key is illegal, and [`explanation`](crate::explanation) shows it;
-//! - [`objects`] decides a generic history, object by object: [`appends`], [`inclusion`] and [`fifo`]
+//! - [`check_model`] decides a generic history, object by object: [`append_text`], [`grow_only_set`] and [`queue`]
 //!   are to stores of texts, growing sets and queues what zones are to registers.
 
-pub mod appends;
+pub mod append_text;
 pub mod certificate;
-mod cut;
 mod decide;
 pub(crate) mod explain;
-pub mod fifo;
-pub mod inclusion;
+pub(crate) mod generic;
+pub mod grow_only_set;
 mod key;
-pub mod objects;
+mod minimize;
 pub mod online;
+pub mod process_order;
+pub mod queue;
 pub mod search;
 mod store;
 mod summary;
-pub mod turns;
 pub mod witness;
 pub mod zones;
 
 pub use decide::{Core, Decision, decide, refute_part};
+pub use generic::check_model;
 pub use key::{Key, check_key, decide as decide_register};
 pub use store::check;

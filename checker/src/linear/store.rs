@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{key::Subject, summary, turns::Ends};
+use super::{key::Subject, process_order::Ends, summary};
 use crate::{
     budget::Limits,
     history::{Clock, Operation},

@@ -26,7 +26,8 @@ pub(super) fn of<T>(
             Key::Linearizable => {}
             Key::Illegal(violation) => {
                 illegal += 1;
-                let reason = violation.refutation.as_ref().and_then(|why| why.doubt.as_ref());
+                let reason =
+                    violation.refutation.as_ref().and_then(|why| why.unverified_reason.as_ref());
                 unverified.extend(reason.map(|reason| format!("; {}: {reason}", name(object))));
                 if violations.len() < VIOLATIONS_MAX {
                     violations.push(*violation);

@@ -21,7 +21,7 @@
 //! use checker::{
 //!     history::generic::{self, Event, Operation, Outcome},
 //!     budget::Limits,
-//!     linear::objects,
+//!     linear::check_model,
 //!     model::{Model, Unexpected},
 //!     verdict,
 //! };
@@ -82,7 +82,7 @@
 //! .collect();
 //! let operations = generic::pair(&history).unwrap();
 //!
-//! let property = objects::check(&Counter, &operations, step, &Limits::default()).unwrap();
+//! let property = check_model(&Counter, &operations, step, &Limits::default()).unwrap();
 //! assert_eq!(property.outcome, verdict::Outcome::Violated);
 //! ```
 //!

@@ -4,10 +4,9 @@ use proto::trace::Record;
 
 use super::{
     rules::{self, Kind, Rule},
-    state::Cluster,
+    state::{Cluster, Line},
     step::{Finding, Report, Step},
 };
-use crate::raft::state::Line;
 
 /// What a [`Checker`] that found nothing has examined.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    claim::{Claim, Edge, Place, Why},
+    anomaly::{Claim, Edge, Place, Why},
     history::{History, Step},
     transaction::Fate,
 };
@@ -15,7 +15,7 @@ use crate::{
 /// Elements of a list that are shown; of a longer one, those around the one that matters.
 const SHOWN: usize = 8;
 
-/// Steps of a circle that are told.
+/// Steps of a cycle that are told.
 const STEPS: usize = 12;
 
 /// The violation that a claim is. `node` says which node a transaction was sent to.

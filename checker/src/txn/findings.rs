@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::claim::{Anomaly, Claim};
+use super::anomaly::{Anomaly, Claim};
 
 /// Violations that are told; more are counted.
 pub(super) const VIOLATIONS_MAX: usize = 10;
@@ -14,13 +14,13 @@ pub(super) struct Findings {
     pub(super) counts: BTreeMap<Anomaly, u64>,
     /// Reads that disagree with others and were not kept.
     pub(super) forgotten: u64,
-    /// Knots of transactions in which no more circles were looked for.
-    pub(super) knots: u64,
+    /// Components of transactions in which no more cycles were looked for.
+    pub(super) components: u64,
     /// Claims that could not be made, though the anomaly was seen: a bug of the checker.
     pub(super) lost: u64,
     /// Why not everything was looked into, if so.
     pub(super) cut_short: Option<String>,
-    /// Transactions of claims that are also circles, and need not be found again.
+    /// Transactions of claims that are also cycles, and need not be found again.
     pub(super) entangled: Vec<(u32, u32)>,
 }
 
@@ -69,8 +69,9 @@ impl Findings {
         if self.forgotten > 0 {
             summary += &format!("; {} more reads disagree with others", self.forgotten);
         }
-        if self.knots > 0 {
-            summary += &format!("; {} more knots of transactions have circles", self.knots);
+        if self.components > 0 {
+            summary +=
+                &format!("; {} more components of transactions have cycles", self.components);
         }
         if let Some(reason) = &self.cut_short {
             summary += &format!("; the rest is undecided: {reason}");

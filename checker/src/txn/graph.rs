@@ -12,7 +12,7 @@
 //! With the edges that [`super::observe`] allows for, an order of all transactions that obeys every
 //! edge is a strict serialization: appends that were read stand in the order in which they were
 //! read, a read comes after the last append that it saw and before the next one, and appends that
-//! nobody read come after all reads. So there is one exactly when there is no circle.
+//! nobody read come after all reads. So there is one exactly when there is no cycle.
 
 use rustc_hash::FxHashMap;
 

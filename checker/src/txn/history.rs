@@ -9,7 +9,7 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    claim::Place,
+    anomaly::Place,
     transaction::{Fate, Transaction, Unfit},
     verify,
 };

@@ -50,7 +50,7 @@ fn violation(of: Check, lines: &str) -> String {
 fn proof(of: Check, lines: &str) -> Refutation {
     let property = check(of, lines).unwrap();
     let refutation = property.violations[0].refutation.clone().unwrap();
-    assert_eq!(refutation.doubt, None, "{property:#?}");
+    assert_eq!(refutation.unverified_reason, None, "{property:#?}");
     refutation
 }
 

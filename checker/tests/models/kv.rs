@@ -5,7 +5,7 @@ use checker::{
     history::generic,
     judge::front,
     linear::{
-        appends::{Conflict, Found, decide},
+        append_text::{Conflict, Found, decide},
         certificate, witness,
     },
     model::{

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use checker::{
     linear::{
         certificate,
-        fifo::{Conflict, Found, decide},
+        queue::{Conflict, Found, decide},
     },
     model::{
         Interval,

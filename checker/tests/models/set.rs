@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use checker::{
     linear::{
         certificate,
-        inclusion::{Conflict, Found, decide},
+        grow_only_set::{Conflict, Found, decide},
     },
     model::{
         Interval,

@@ -195,7 +195,7 @@ fn search<M: Tried>(name: &str, model: &M) {
                 assert!(legal && certificate::verify(&with, &in_turn, &order), "{name} {seed}");
             }
             Decision::Illegal(core) => {
-                assert!(!legal && core.doubt.is_none(), "{name} {seed}: {in_turn:#?}");
+                assert!(!legal && core.unverified_reason.is_none(), "{name} {seed}: {in_turn:#?}");
                 assert!(!brute_force(&with, &cut(&in_turn, &core)), "{name} {seed}: {core:?}");
             }
             Decision::Undecided { reason } => panic!("{name} {seed}: {reason}: {in_turn:#?}"),

@@ -7,8 +7,8 @@ use crate::{
         operation::MISMATCH,
     },
     linear::{
-        appends, certificate,
-        objects::{Decision, Object, Objects, Told},
+        append_text, certificate,
+        generic::{Decision, Object, Objects, Told},
         witness,
     },
     model::{
@@ -41,11 +41,11 @@ fn decide(object: &Object<'_, Operation<'_>>, budget: &Budget) -> Decision {
     if order.is_some_and(|order| valid(&order) && object.in_turn(&order)) {
         return Decision::Linearizable;
     }
-    match appends::decide(&object.intervals) {
-        appends::Found::Linearizable(order) if object.in_turn(&order) => {
+    match append_text::decide(&object.intervals) {
+        append_text::Found::Linearizable(order) if object.in_turn(&order) => {
             return Decision::Linearizable;
         }
-        appends::Found::Illegal(conflict) => {
+        append_text::Found::Illegal(conflict) => {
             let part = conflict.part(&object.intervals);
             let told = Told { summary: conflict.told(object), part: part.told() };
             let (needed, part) = (conflict.operations(), |operation: &_| part.of(operation));
@@ -53,7 +53,7 @@ fn decide(object: &Object<'_, Operation<'_>>, budget: &Budget) -> Decision {
                 state.as_ref().map_or("absent".into(), |text| format!("\"{text}\""))
             });
         }
-        appends::Found::Linearizable(_) | appends::Found::Undecided => {}
+        append_text::Found::Linearizable(_) | append_text::Found::Undecided => {}
     }
     object.search(&model, budget, |state| match model.text(*state) {
         Some(Some(text)) => format!("\"{text}\""),

@@ -3,7 +3,7 @@
 use crate::{
     budget::Limits,
     history::generic::{Datum, Operation as Source, Outcome},
-    linear::objects::Objects,
+    linear::generic::Objects,
     model::{
         Numbers, Unexpected,
         lock::{Lock, Operation, State},

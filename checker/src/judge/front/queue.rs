@@ -6,8 +6,8 @@ use crate::{
     budget::Limits,
     history::generic::{Datum, Operation as Source, Outcome},
     linear::{
-        fifo,
-        objects::{Decision, Objects, Told},
+        generic::{Decision, Objects, Told},
+        queue,
     },
     model::{
         Numbers, Unexpected,
@@ -31,16 +31,16 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
         format!("[{}]", names.join(" "))
     };
     Ok(objects.check(limits, |object, budget| {
-        match fifo::decide(&object.intervals) {
-            fifo::Found::Linearizable(order) if object.in_turn(&order) => {
+        match queue::decide(&object.intervals) {
+            queue::Found::Linearizable(order) if object.in_turn(&order) => {
                 return Decision::Linearizable;
             }
-            fifo::Found::Illegal(conflict) => {
+            queue::Found::Illegal(conflict) => {
                 let told = Told { summary: conflict.told(object), part: None };
                 let (needed, part) = (conflict.operations(), conflict.part(&object.intervals));
                 return object.refuted(&Queue, told, &needed, part, budget, words);
             }
-            fifo::Found::Linearizable(_) | fifo::Found::Undecided => {}
+            queue::Found::Linearizable(_) | queue::Found::Undecided => {}
         }
         object.search(&Queue, budget, words)
     }))

@@ -7,7 +7,7 @@ use crate::{
         generic::{Datum, Operation as Source, Outcome},
         operation::MISMATCH,
     },
-    linear::{decide_register, objects::Objects},
+    linear::{decide_register, generic::Objects},
     model::{
         Numbers, Unexpected,
         register::{ONE, Operation, Register, holds},

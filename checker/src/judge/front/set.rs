@@ -6,8 +6,8 @@ use crate::{
     budget::Limits,
     history::generic::{Datum, Operation as Source, Outcome},
     linear::{
-        inclusion,
-        objects::{Decision, Objects, Told},
+        generic::{Decision, Objects, Told},
+        grow_only_set,
     },
     model::{
         Numbers, Unexpected,
@@ -30,17 +30,17 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
         format!("{{{}}}", names.join(" "))
     };
     Ok(objects.check(limits, |object, budget| {
-        match inclusion::decide(&object.intervals) {
-            inclusion::Found::Linearizable(order) if object.in_turn(&order) => {
+        match grow_only_set::decide(&object.intervals) {
+            grow_only_set::Found::Linearizable(order) if object.in_turn(&order) => {
                 return Decision::Linearizable;
             }
-            inclusion::Found::Illegal(conflict) => {
+            grow_only_set::Found::Illegal(conflict) => {
                 let elements = conflict.elements(&object.intervals).into_iter().collect();
                 let told = Told { summary: conflict.told(object), part: Some(words(&elements)) };
                 let (needed, part) = (conflict.operations(), conflict.part(&object.intervals));
                 return object.refuted(&Set, told, &needed, part, budget, words);
             }
-            inclusion::Found::Linearizable(_) | inclusion::Found::Undecided => {}
+            grow_only_set::Found::Linearizable(_) | grow_only_set::Found::Undecided => {}
         }
         object.search(&Set, budget, words)
     }))

@@ -19,7 +19,7 @@
 //!   returns unless somebody looks at the state that it leaves: an operation that must still take
 //!   place, or an update through which one may be served.
 //!
-//! An operation with a [turn](super::turns) waits for those of its process that are open and come
+//! An operation with a [turn](super::process_order) waits for those of its process that are open and come
 //! before it. So it is like no other, and where it is an overwrite it is taken for an update, which
 //! takes its place for all to see. Of two configurations of one state, the one that must do less has
 //! less to wait for, too. At one time, calls are taken in their turns.
@@ -109,8 +109,8 @@ pub struct Search<'a, M: Model> {
     trails: Option<Trails>,
     /// Operations between their calls and their returns.
     open: Open<'a, M>,
-    /// Room for the work of one return; taken while that goes on.
-    room: Option<Box<Room<M::State>>>,
+    /// Buffers for the work of one return; taken while that goes on.
+    scratch: Option<Box<Scratch<M::State>>>,
     seen: Vec<Slot>,
     events: Events,
     /// Work done, and how much of it when the clock is looked at again.
@@ -147,7 +147,7 @@ impl Events {
 
 /// What becomes of the configurations as an operation returns.
 #[derive(Debug)]
-struct Room<S> {
+struct Scratch<S> {
     /// Those in which it has not been settled yet.
     before: Frontier<S>,
     /// Those in which it has.
@@ -169,7 +169,7 @@ impl<'a, M: Model> Search<'a, M> {
             heap: 0,
             trails: None,
             open: Open::new(model),
-            room: None,
+            scratch: None,
             seen: Vec::new(),
             events: Events::default(),
             steps: 0,
@@ -179,7 +179,7 @@ impl<'a, M: Model> Search<'a, M> {
         search
     }
 
-    /// Begins again, in the room that it has.
+    /// Begins again, in the buffers that it has.
     fn restart(&mut self) {
         let (can, must) = (Bits::default(), Bits::default());
         let state = self.open.model.initial();
@@ -190,7 +190,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.open.clear();
     }
 
-    /// Decides a whole history, in the room that an earlier one took.
+    /// Decides a whole history, in the buffers that an earlier one took.
     pub(super) fn decide(&mut self, intervals: &[Interval<M::Operation>]) -> Found<M::State> {
         match self.run(intervals) {
             Ok(None) => Found::Linearizable(self.order()),
@@ -305,13 +305,13 @@ impl<'a, M: Model> Search<'a, M> {
         self.check_time()?;
         let concerns = |c: &Config<_>| c.must.contains(slot) || c.can.contains(slot);
         if self.configs.iter().any(concerns) {
-            let mut room = self.room.take().unwrap_or_default();
-            let explained = self.settle(slot, &mut room);
+            let mut scratch = self.scratch.take().unwrap_or_default();
+            let explained = self.settle(slot, &mut scratch);
             if explained == Ok(true) {
-                room.after.move_to(&mut self.configs);
+                scratch.after.move_to(&mut self.configs);
                 self.heap = self.configs.iter().map(|config| config.heap(self.open.model)).sum();
             }
-            self.room = Some(room);
+            self.scratch = Some(scratch);
             if explained != Ok(true) {
                 return explained;
             }
@@ -323,11 +323,11 @@ impl<'a, M: Model> Search<'a, M> {
         Ok(true)
     }
 
-    /// Fills the room with the configurations before and after the return of the operation in
+    /// Fills the buffers with the configurations before and after the return of the operation in
     /// `slot`.
-    fn settle(&mut self, slot: Slot, room: &mut Room<M::State>) -> Result<bool, Stop> {
-        room.before.clear();
-        room.after.clear();
+    fn settle(&mut self, slot: Slot, scratch: &mut Scratch<M::State>) -> Result<bool, Stop> {
+        scratch.before.clear();
+        scratch.after.clear();
         let Some(position) = self.open.position(slot) else { return Ok(true) };
         for config in &self.configs {
             if !config.must.contains(slot) {
@@ -335,28 +335,28 @@ impl<'a, M: Model> Search<'a, M> {
                 without.can.remove(slot);
                 let hidden = config.can.contains(slot);
                 let heap = self.open.model.heap(&without.state);
-                if let Some(place) = room.after.insert(without, heap)
+                if let Some(place) = scratch.after.insert(without, heap)
                     && hidden
                     && let Some(trails) = &mut self.trails
                 {
-                    room.after.configs[place].trail =
+                    scratch.after.configs[place].trail =
                         trails.push(config.trail, How::Hidden, position);
                 }
             }
             if config.must.contains(slot) || config.can.contains(slot) {
-                room.before.insert(config.clone(), self.open.model.heap(&config.state));
+                scratch.before.insert(config.clone(), self.open.model.heap(&config.state));
             }
         }
-        self.check_memory(room)?;
+        self.check_memory(scratch)?;
         let mut at = 0;
-        while at < room.before.configs.len() {
-            if !room.before.dominated[at] {
-                let config = room.before.configs[at].clone();
-                self.expand(&config, Some(slot), room)?;
+        while at < scratch.before.configs.len() {
+            if !scratch.before.dominated[at] {
+                let config = scratch.before.configs[at].clone();
+                self.expand(&config, Some(slot), scratch)?;
             }
             at += 1;
         }
-        Ok(!room.after.configs.is_empty())
+        Ok(!scratch.after.configs.is_empty())
     }
 
     /// Puts each open operation that `config` allows in its place: where that settles the
@@ -365,7 +365,7 @@ impl<'a, M: Model> Search<'a, M> {
         &mut self,
         config: &Config<M::State>,
         until: Option<Slot>,
-        room: &mut Room<M::State>,
+        scratch: &mut Scratch<M::State>,
     ) -> Result<(), Stop> {
         let model = self.open.model;
         let next_turns = self.open.next_turns(&config.must);
@@ -403,7 +403,7 @@ impl<'a, M: Model> Search<'a, M> {
                 let mut next = Config { state, can, must, trail: config.trail };
                 self.steps += self.open.observe(&mut next, &mut seen);
                 let settles = until.is_some_and(|until| settled(config, &next, slot, until));
-                let target = if settles { &mut room.after } else { &mut room.before };
+                let target = if settles { &mut scratch.after } else { &mut scratch.before };
                 let heap = model.heap(&next.state);
                 if let Some(place) = target.insert(next, heap) {
                     if let Some(trails) = &mut self.trails {
@@ -415,18 +415,18 @@ impl<'a, M: Model> Search<'a, M> {
                         }
                         target.configs[place].trail = trail;
                     }
-                    self.check_memory(room)?;
+                    self.check_memory(scratch)?;
                 }
             }
             self.check_time()?;
         }
         self.seen = seen;
-        self.check_memory(room)
+        self.check_memory(scratch)
     }
 
     /// Whether there is memory to go on.
-    fn check_memory(&mut self, room: &mut Room<M::State>) -> Result<(), Stop> {
-        let Room { before, after } = room;
+    fn check_memory(&mut self, scratch: &mut Scratch<M::State>) -> Result<(), Stop> {
+        let Scratch { before, after } = scratch;
         self.steps += std::mem::take(&mut before.compared) + std::mem::take(&mut after.compared);
         let trails = self.trails.as_ref().map_or(0, Trails::bytes);
         let owned = self.heap + self.open.heap;
@@ -450,24 +450,24 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// Every state that the open operations can lead to from here.
     pub fn possible(&mut self) -> Vec<M::State> {
-        let mut room = self.room.take().unwrap_or_default();
-        room.before.clear();
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        scratch.before.clear();
         for config in &self.configs {
-            room.before.insert(config.clone(), self.open.model.heap(&config.state));
+            scratch.before.insert(config.clone(), self.open.model.heap(&config.state));
         }
         let mut at = 0;
-        while at < room.before.configs.len().min(MAX_EXPLORED) {
-            let config = room.before.configs[at].clone();
+        while at < scratch.before.configs.len().min(MAX_EXPLORED) {
+            let config = scratch.before.configs[at].clone();
             // Out of budget the list is merely shorter: the verdict does not depend on it.
-            if self.expand(&config, None, &mut room).is_err() {
+            if self.expand(&config, None, &mut scratch).is_err() {
                 break;
             }
             at += 1;
         }
         let mut known = FxHashSet::default();
-        let states = room.before.configs.iter().map(|config| &config.state);
+        let states = scratch.before.configs.iter().map(|config| &config.state);
         let states = states.filter(|state| known.insert(*state)).cloned().collect();
-        self.room = Some(room);
+        self.scratch = Some(scratch);
         states
     }
 
@@ -494,7 +494,7 @@ impl<'a, M: Model> Search<'a, M> {
     }
 }
 
-impl<S: Clone + Eq + std::hash::Hash> Default for Room<S> {
+impl<S: Clone + Eq + std::hash::Hash> Default for Scratch<S> {
     fn default() -> Self {
         Self { before: Frontier::new(), after: Frontier::new() }
     }

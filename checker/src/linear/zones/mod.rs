@@ -43,8 +43,8 @@ pub enum Conflict {
     NeverWritten(usize),
     /// Two compare-and-sets took the same value away, which was written once.
     SetTwice(usize, usize),
-    /// Compare-and-sets that each found what the next one wrote, round in a circle; one of them.
-    Circle(usize),
+    /// Compare-and-sets that each found what the next one wrote, round in a cycle; one of them.
+    Cycle(usize),
     /// The second can only have followed the first, but it had returned when that was called.
     Backwards(usize, usize),
     /// The value cannot have changed hands between the return of `from` and the call of `to`.
@@ -63,7 +63,7 @@ impl Conflict {
     /// The operations that it speaks of, by their positions.
     pub fn operations(&self) -> Vec<usize> {
         match *self {
-            Self::NeverWritten(at) | Self::Circle(at) => vec![at],
+            Self::NeverWritten(at) | Self::Cycle(at) => vec![at],
             Self::SetTwice(one, other) | Self::Backwards(one, other) => vec![one, other],
             Self::Interrupted { from, to, by } => vec![from, by.0, by.1, to],
         }
