@@ -18,7 +18,7 @@
 //! let check = |history: &str| {
 //!     // What it is written in, and which model has a `read` and a `write`, is found out.
 //!     let history = read::read(history.as_bytes(), Path::new("example"), None, false)?;
-//!     Ok::<_, Box<dyn std::error::Error>>(judge::judge(history, None, &Limits::default())?)
+//!     Ok::<_, Box<dyn std::error::Error>>(judge::history(history, None, &Limits::default())?)
 //! };
 //!
 //! let stale = check(history.trim_start())?;
@@ -57,7 +57,7 @@
 //!   [`watch`]: whether streams of changes show each change once, in order and without a gap;
 //!   [`raft`]: the Raft safety properties, from the nodes' traces;
 //! - [`property`]: what else a run must show, a small file each;
-//! - [`judge`]: picks the model and the deciders, for a bare history and for a run;
+//! - [`judge`]: the one door: picks the model and the deciders, for a bare history and for a run;
 //! - [`explanation`]: why, as a page.
 
 #![forbid(unsafe_code)]

@@ -11,9 +11,8 @@ use std::{
 
 use checker::{
     budget::Limits,
-    evidence,
-    explanation::{self, Explanation},
-    history::{Format, Numbering, Numbers, operation, read},
+    evidence, explanation,
+    history::{Events, Format, Numbering, Numbers, read},
     jsonl,
     judge::{
         self, Found, Judgement,
@@ -165,8 +164,8 @@ struct Judged {
     found: Option<Found>,
     numbering: Numbering,
     verdict: Verdict,
-    /// Why properties are violated, where operations show it.
-    explanations: Vec<Explanation>,
+    /// The events, for a picture.
+    events: Events,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -203,12 +202,9 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
         } else {
             let evidence = evidence::load(input)?;
             let verdict = judge::run(&evidence, &limits);
-            let violations = verdict.properties.iter().flat_map(|property| &property.violations);
-            let explanations = operation::pair(&evidence.history)
-                .map(|operations| explanation::of(violations, &operations))
-                .unwrap_or_default();
             let (name, numbering) = (input.display().to_string(), Numbering::default());
-            return Ok(Judged { name, found: None, numbering, verdict, explanations });
+            let events = evidence.history;
+            return Ok(Judged { name, found: None, numbering, verdict, events });
         }
     }
     let (format, independent) = (arguments.format, arguments.independent);
@@ -224,9 +220,9 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
         return Err(Error::Independent { name, what: history.format.to_string() });
     }
     let numbering = history.numbering.clone();
-    match judge::judge(history, Model::named(&arguments.model), &limits) {
-        Ok(Judgement { found, verdict, explanations }) => {
-            Ok(Judged { name, found: Some(found), numbering, verdict, explanations })
+    match judge::history(history, Model::named(&arguments.model), &limits) {
+        Ok(Judgement { found, verdict, events }) => {
+            Ok(Judged { name, found: Some(found), numbering, verdict, events })
         }
         Err(source) => Err(Error::Judge { name, source }),
     }
@@ -235,7 +231,8 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
 impl Judged {
     /// Writes the page, or says why there is none: an empty one would look like a proof.
     fn draw(&self, file: &Path) -> Result<(), Error> {
-        if self.explanations.is_empty() {
+        let explanations = explanation::of(&self.verdict, &self.events);
+        if explanations.is_empty() {
             let why = match self.verdict.outcome {
                 Outcome::Ok => "no violation was found",
                 Outcome::Unknown => "nothing was decided",
@@ -245,11 +242,13 @@ impl Judged {
             return Ok(());
         }
         let page =
-            explanation::page(&self.explanations, &format!("{}: violated", self.name), |event| {
-                match self.numbering.of(event) {
+            explanation::page(
+                &explanations,
+                &format!("{}: violated", self.name),
+                |event| match self.numbering.of(event) {
                     Numbers::Events(number) | Numbers::Lines(number) => number,
-                }
-            });
+                },
+            );
         fs::write(file, page).map_err(|source| Error::Html { file: file.to_owned(), source })
     }
 

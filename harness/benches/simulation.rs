@@ -105,7 +105,8 @@ fn batch(seeds: std::ops::Range<u64>) -> anyhow::Result<Batch> {
         count(&mut batch, &simulation);
 
         // The parts, again, alone.
-        let operations = operation::pair(&evidence.history).ok().context("malformed history")?;
+        let operations =
+            operation::pair(evidence.history.registers()).ok().context("malformed history")?;
         black_box(timed(&mut batch.linear, || linear::check(&operations, &limits)));
         black_box(timed(&mut batch.raft, || {
             raft::check_after(&evidence.traces, &evidence.run, passed)
@@ -124,7 +125,7 @@ fn batch(seeds: std::ops::Range<u64>) -> anyhow::Result<Batch> {
 
 fn count(batch: &mut Batch, simulation: &Simulation) {
     let evidence = &simulation.evidence;
-    let begun = evidence.history.iter().filter(|event| event.kind == Kind::Invoke);
+    let begun = evidence.history.places().filter(|place| place.kind == Kind::Invoke);
     batch.events += simulation.events;
     batch.operations += begun.count();
     batch.steps += evidence.traces.iter().map(Vec::len).sum::<usize>();

@@ -221,7 +221,7 @@ async fn a_violation_ends_the_run_within_a_second_of_the_answer_that_shows_it() 
     assert!(why.contains("by a violation of linearizability"), "{why}");
     assert!(why.contains("although the value could only be"), "{why}");
     // The first answer of those that the verdict calls wrong, and the last operation that began.
-    let operations = operation::pair(&evidence.history).unwrap();
+    let operations = operation::pair(evidence.history.registers()).unwrap();
     let mut keys: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     operations.iter().for_each(|it| keys.entry(it.key).or_default().push(it));
     let budget = Budget::of(&Limits::default());

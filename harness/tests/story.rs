@@ -114,7 +114,7 @@ fn an_observer_changes_nothing_and_sees_everything() {
         for (event, index) in witness.client.iter_mut().zip(0..) {
             event.index = index;
         }
-        assert_eq!(witness.client, evidence.history);
+        assert_eq!(witness.client, evidence.history.registers());
         assert_eq!(witness.faults, evidence.faults);
         let losses: u64 = witness.lost.values().sum();
         let left = witness.in_flight.len() as u64;
@@ -296,8 +296,9 @@ fn a_diagram_ends_with_the_violation() {
 fn a_diagram_marks_the_operations_of_a_violation() {
     let mut picture = Spacetime::new(&small());
     let mut simulation = simulate_observed(&small(), &AtomicBool::new(false), &mut picture);
-    let read = simulation.evidence.history.iter_mut().rfind(|event| event.kind == Kind::Ok);
-    read.unwrap().value = Value::Int(99);
+    let mut history = simulation.evidence.history.registers().to_vec();
+    history.iter_mut().rfind(|event| event.kind == Kind::Ok).unwrap().value = Value::Int(99);
+    simulation.evidence.history = history.into();
     let verdict = judge::run(&simulation.evidence, &Limits::default());
     let svg = picture.draw(&verdict, &simulation.evidence, &Extent::default(), None);
     assert!(svg.contains(r#"<rect class="guilty""#), "{}", verdict.summary);

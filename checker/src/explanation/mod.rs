@@ -1,7 +1,7 @@
 //! Shows why a property is violated: the operations that a violation speaks of, each a [`Told`], on
 //! a time axis; and where orders were tried, which one came furthest.
 //!
-//! [`of`] gathers what a [`page()`] shows from a violation and the history that it is of.
+//! [`of`] gathers what a [`page()`] shows from a verdict and the history that it is of.
 
 mod page;
 
@@ -11,12 +11,13 @@ pub use page::page;
 
 use crate::{
     history::{
-        Clock, Function, Operation, Value,
+        Clock, Events, Function, Operation, Value,
         generic::{self, Datum},
+        operation,
     },
     model::register,
     text::shorten,
-    verdict::{Refutation, Violation},
+    verdict::{Refutation, Verdict, Violation},
 };
 
 /// Why a property is violated.
@@ -54,7 +55,7 @@ pub struct Told {
 }
 
 /// An operation that can be told.
-pub trait Tell {
+trait Tell {
     /// The operation in words.
     fn tell(&self) -> Told;
 
@@ -62,14 +63,27 @@ pub trait Tell {
     fn moments(&self) -> impl Iterator<Item = (u64, u64)>;
 }
 
-/// An explanation of each violation that names operations of the history, in order.
-pub fn of<'v, O: Tell>(
-    violations: impl IntoIterator<Item = &'v Violation>,
+/// An explanation of each violation that names operations of the history, in order. A history that
+/// contradicts itself explains nothing.
+pub fn of(verdict: &Verdict, events: &Events) -> Vec<Explanation> {
+    let violations = verdict.properties.iter().flat_map(|property| &property.violations);
+    match events {
+        Events::Register(events) => {
+            operation::pair(events).map(|operations| all(violations, &operations))
+        }
+        Events::Generic(events) => {
+            generic::pair(events).map(|operations| all(violations, &operations))
+        }
+    }
+    .unwrap_or_default()
+}
+
+fn all<'v, O: Tell>(
+    violations: impl Iterator<Item = &'v Violation>,
     operations: &[O],
 ) -> Vec<Explanation> {
     let clock = Clock::of(operations.iter().map(Tell::moments));
     violations
-        .into_iter()
         .filter_map(|violation| {
             let named: BTreeSet<u64> = violation.operations.iter().copied().collect();
             let is_named = |operation: &&O| operation.moments().any(|(_, at)| named.contains(&at));

@@ -15,7 +15,7 @@ use serde::{
 use super::{
     Kind,
     operation::MISMATCH,
-    pairing::{self, Malformed, Place, Recorded},
+    pairing::{self, Malformed, Place, Recorded, Request},
 };
 
 /// Errors of operations that failed for what they observed: of a compare-and-set, of a queue, of a
@@ -261,6 +261,32 @@ impl<'a> Operation<'a> {
             },
             Outcome::Ok { .. } | Outcome::Unknown { .. } => None,
         }
+    }
+}
+
+impl Request for Operation<'_> {
+    fn index(&self) -> u64 {
+        self.index
+    }
+
+    fn node(&self) -> Option<&str> {
+        self.node
+    }
+
+    fn call(&self) -> u64 {
+        self.call
+    }
+
+    fn answered(&self) -> Option<u64> {
+        match self.outcome {
+            Outcome::Ok { time, .. } => Some(time),
+            Outcome::Failed { time, .. } => Some(time).filter(|_| self.is_told()),
+            Outcome::Unknown { .. } => None,
+        }
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok { .. })
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, str::FromStr};
 
-use super::{Event, generic};
+use super::{
+    Event, Function, Kind, generic,
+    pairing::{Place, Recorded},
+};
 
 /// Who logs operations in a `jepsen.log`.
 pub(super) const LOGGER: &[u8] = b"jepsen.util";
@@ -104,12 +107,24 @@ pub struct History {
 }
 
 /// The events of a history.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Events {
-    /// Lines of JSON, each of which is an operation on a register of integers.
+    /// Each is an operation on a register of integers, which has a small type of its own.
     Register(Vec<Event>),
     /// Any other history.
     Generic(Vec<generic::Event>),
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::Register(Vec::new())
+    }
+}
+
+impl From<Vec<Event>> for Events {
+    fn from(events: Vec<Event>) -> Self {
+        Self::Register(events)
+    }
 }
 
 impl Events {
@@ -124,6 +139,45 @@ impl Events {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The events on registers of integers; none if the history has any other.
+    pub fn registers(&self) -> &[Event] {
+        match self {
+            Self::Register(events) => events,
+            Self::Generic(_) => &[],
+        }
+    }
+
+    /// Appends an event on a register.
+    pub fn push(&mut self, event: Event) {
+        match self {
+            Self::Register(events) => events.push(event),
+            Self::Generic(events) => events.push(event.into()),
+        }
+    }
+
+    /// Who began or ended something when, event by event.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        let (registers, others) = match self {
+            Self::Register(events) => (events.as_slice(), [].as_slice()),
+            Self::Generic(events) => ([].as_slice(), events.as_slice()),
+        };
+        registers.iter().map(Recorded::place).chain(others.iter().map(Recorded::place))
+    }
+
+    /// Events that say that a write was done, whatever it wrote.
+    pub fn writes(&self) -> usize {
+        /// Functions whose success is at least one write; what others did is not known.
+        const WRITES: [&str; 7] = ["write", "put", "set", "append", "cas", "delete", "del"];
+        match self {
+            Self::Register(events) => {
+                events.iter().filter(|e| e.kind == Kind::Ok && e.f != Function::Read).count()
+            }
+            Self::Generic(events) => {
+                events.iter().filter(|e| e.kind == Kind::Ok && WRITES.contains(&&*e.f)).count()
+            }
+        }
     }
 }
 

@@ -139,3 +139,12 @@ impl Model {
             && functions.iter().any(|f| self.told_by.contains(f))
     }
 }
+
+/// The models that there are, and their functions, in words.
+pub(super) fn known() -> String {
+    let models: Vec<String> = MODELS
+        .iter()
+        .map(|model| format!("{} ({})", model.name, model.functions.join(" ")))
+        .collect();
+    format!("there are {}", models.join(", "))
+}

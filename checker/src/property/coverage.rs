@@ -8,7 +8,7 @@ use super::{ok, open, unknown};
 use crate::{
     evidence::{Evidence, Run},
     fault::{Phase, Record},
-    history::{Operation, Outcome},
+    history::Request,
     text::count,
     verdict::Property,
 };
@@ -22,8 +22,8 @@ const STALE: Duration = Duration::from_secs(1);
 
 /// Looks at how many operations succeeded, whether any met a fault, and whether attacks on leaders
 /// led to new leaders.
-pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
-    let succeeded = operations.iter().filter(|o| matches!(o.outcome, Outcome::Ok { .. })).count();
+pub fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
+    let succeeded = operations.iter().filter(|o| o.succeeded()).count();
     let wanted = evidence.run.expect.operations.max(1);
     if succeeded == 0 {
         return unknown(NAME, "no operation succeeded, so nothing was tested");
@@ -262,14 +262,14 @@ mod tests {
         });
         let traces = vec![records.collect()];
         let mut evidence =
-            Evidence { history: read(0, 1000), faults, traces, ..Evidence::default() };
+            Evidence { history: read(0, 1000).into(), faults, traces, ..Evidence::default() };
         evidence.run.nodes = 5;
         evidence.run.started = 100 * SECOND;
         evidence
     }
 
     fn judge(evidence: &Evidence) -> Property {
-        check(evidence, &pair(&evidence.history).unwrap())
+        check(evidence, &pair(evidence.history.registers()).unwrap())
     }
 
     fn outcome(faults: Vec<Record>, leaders: &[(u64, u64, u64)]) -> verdict::Outcome {
@@ -369,7 +369,7 @@ mod tests {
     fn some_operation_must_meet_a_fault() {
         let with = |call, end| {
             let mut evidence = evidence(kill((55, 56)), &[(1, 1, 99)]);
-            evidence.history = read(call, end);
+            evidence.history = read(call, end).into();
             judge(&evidence)
         };
         let apart = with(20, 21);
@@ -379,7 +379,7 @@ mod tests {
         assert_eq!(with(56, 57).outcome, Held);
         assert_eq!(with(57, 58).outcome, Unknown);
         let mut evidence = evidence(kill((55, 56)), &[(1, 1, 99)]);
-        evidence.history = read(20, 21);
+        evidence.history = read(20, 21).into();
         evidence.faults.retain(|record| record.phase == Phase::Requested);
         assert_eq!(judge(&evidence).outcome, Held, "it never took effect, which others judge");
     }
@@ -390,7 +390,7 @@ mod tests {
         let none = judge(&evidence);
         assert_eq!(none.detail, "no operation succeeded, so nothing was tested");
         assert_eq!(none.outcome, Unknown);
-        evidence.history = read(0, 1);
+        evidence.history = read(0, 1).into();
         assert_eq!(judge(&evidence).outcome, Held);
         evidence.run.expect.operations = 2;
         let few = judge(&evidence);

@@ -212,7 +212,7 @@ pub fn run(
                 .map_err(|error| format!("{error:#}")),
         });
         let sum = {
-            let begun = evidence.history.iter().filter(|event| event.kind == Kind::Invoke);
+            let begun = evidence.history.places().filter(|place| place.kind == Kind::Invoke);
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             total.seeds += 1;
             total.violated += u64::from(outcome == Outcome::Violated);

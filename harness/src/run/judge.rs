@@ -73,8 +73,8 @@ pub(crate) fn save(dir: &Path, verdict: &Verdict) -> anyhow::Result<()> {
 
 fn counts(evidence: &Evidence) -> Counts {
     let mut counts = Counts::default();
-    for event in &evidence.history {
-        match event.kind {
+    for place in evidence.history.places() {
+        match place.kind {
             Kind::Invoke => {}
             Kind::Ok => counts.ok += 1,
             Kind::Fail => counts.fail += 1,

@@ -220,13 +220,14 @@ async fn on_cluster(
     let start = Instant::now();
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut run = Run {
+        model: plan.workload.model().into(),
         started: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
         nodes: usize::try_from(plan.nodes)?,
         traced: plan.system.traced(),
         expect: expect(plan),
         ..Run::default()
     };
-    let (live, violation) = Live::new();
+    let (live, violation) = Live::new(plan.workload.model());
     let history = Arc::new(History::create(dir, start, live)?);
     let faults = record::Faults::create(dir, start)?;
     let nemesis = Nemesis::new(

@@ -132,7 +132,7 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
 /// Something has no form in JSON.
 pub fn files(evidence: &Evidence) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut files = vec![
-        ("history.jsonl".to_owned(), lines(&evidence.history)?),
+        ("history.jsonl".to_owned(), lines(evidence.history.registers())?),
         ("faults.jsonl".to_owned(), lines(&evidence.faults)?),
     ];
     for (number, trace) in (1..).zip(&evidence.traces) {

@@ -414,7 +414,7 @@ fn a_script_is_performed_step_by_step() {
     let simulation = run(&plan);
     assert_ok(1, &simulation);
     // Behind the script one client for each node asks whether it serves, and one reads at the end.
-    let history = &simulation.evidence.history;
+    let history = simulation.evidence.history.registers();
     let of = |client: u64| -> Vec<&Event> {
         history.iter().filter(|event| event.process == client).collect()
     };

@@ -463,8 +463,9 @@ impl Guilty {
         };
         let steps: Vec<_> =
             first.trace.iter().map(|line| (line.node, Time::from_nanos(line.time))).collect();
-        let named =
-            |line: &&u64| usize::try_from(**line).ok().and_then(|at| evidence.history.get(at));
+        let named = |line: &&u64| {
+            usize::try_from(**line).ok().and_then(|at| evidence.history.registers().get(at))
+        };
         let times = first
             .operations
             .iter()
