@@ -231,7 +231,9 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
 impl Judged {
     /// Writes the page, or says why there is none: an empty one would look like a proof.
     fn draw(&self, file: &Path) -> Result<(), Error> {
-        let explanations = explanation::of(&self.verdict, &self.events);
+        let violations = self.verdict.properties.iter().flat_map(|property| &property.violations);
+        let explanations: Vec<_> =
+            explanation::of(violations, &self.events).into_iter().flatten().collect();
         if explanations.is_empty() {
             let why = match self.verdict.outcome {
                 Outcome::Ok => "no violation was found",

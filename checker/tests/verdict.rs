@@ -297,7 +297,8 @@ fn a_history_without_times_is_told_by_its_events() {
     let told = "n2 answered 7 for key k4 at event 5 although 9 had been written and acknowledged \
         by event 3 (n1); the value could only be 9";
     assert_eq!(property.violations[0].summary, told);
-    let explanations = explanation::of(&Verdict::of(vec![property]), &history.into());
+    let explanations = explanation::of(&property.violations, &history.into());
+    let explanations: Vec<_> = explanations.into_iter().flatten().collect();
     let page = explanation::page(&explanations, "untimed", |at| at);
     assert!(page.contains(">event 5</text>") && !page.contains(" s</"), "{page}");
 }

@@ -1,23 +1,26 @@
 //! Shows why a property is violated: the operations that a violation speaks of, each a [`Told`], on
 //! a time axis; and where orders were tried, which one came furthest.
 //!
-//! [`of`] gathers what a [`page()`] shows from a verdict and the history that it is of.
+//! [`of`] gathers what is shown from violations and the history that they are of. [`drawing()`] is the
+//! picture, the order and the table of one violation, with its [`STYLE`], for any page. [`page()`] is
+//! a page of nothing else.
 
+mod drawing;
 mod page;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+pub use drawing::{STYLE, drawing};
 pub use page::page;
 
 use crate::{
     history::{
-        Clock, Events, Function, Operation, Value,
+        Clock, Events, Function, Kind, Operation, Place, Recorded, Value,
         generic::{self, Datum},
-        operation,
     },
     model::register,
     text::shorten,
-    verdict::{Refutation, Verdict, Violation},
+    verdict::{Refutation, Violation},
 };
 
 /// Why a property is violated.
@@ -63,34 +66,48 @@ trait Tell {
     fn moments(&self) -> impl Iterator<Item = (u64, u64)>;
 }
 
-/// An explanation of each violation that names operations of the history, in order. A history that
-/// contradicts itself explains nothing.
-pub fn of(verdict: &Verdict, events: &Events) -> Vec<Explanation> {
-    let violations = verdict.properties.iter().flat_map(|property| &property.violations);
+/// An explanation of each violation, from the events of the history, or only from those that
+/// violations name and the other halves of their operations; none of a violation without operations.
+pub fn of<'v>(
+    violations: impl IntoIterator<Item = &'v Violation>,
+    events: &Events,
+) -> Vec<Option<Explanation>> {
     match events {
-        Events::Register(events) => {
-            operation::pair(events).map(|operations| all(violations, &operations))
-        }
-        Events::Generic(events) => {
-            generic::pair(events).map(|operations| all(violations, &operations))
-        }
+        Events::Register(events) => all(violations, &pairs(events)),
+        Events::Generic(events) => all(violations, &pairs(events)),
     }
-    .unwrap_or_default()
 }
 
 fn all<'v, O: Tell>(
-    violations: impl Iterator<Item = &'v Violation>,
+    violations: impl IntoIterator<Item = &'v Violation>,
     operations: &[O],
-) -> Vec<Explanation> {
+) -> Vec<Option<Explanation>> {
     let clock = Clock::of(operations.iter().map(Tell::moments));
-    violations
-        .filter_map(|violation| {
-            let named: BTreeSet<u64> = violation.operations.iter().copied().collect();
-            let is_named = |operation: &&O| operation.moments().any(|(_, at)| named.contains(&at));
-            let told = operations.iter().filter(is_named).map(Tell::tell).collect();
-            Explanation::new(violation, told, clock)
-        })
-        .collect()
+    let explain = |violation: &Violation| {
+        let named: BTreeSet<u64> = violation.operations.iter().copied().collect();
+        let is_named = |operation: &&O| operation.moments().any(|(_, at)| named.contains(&at));
+        let told = operations.iter().filter(is_named).map(Tell::tell).collect();
+        Explanation::new(violation, told, clock)
+    };
+    violations.into_iter().map(explain).collect()
+}
+
+/// The operations of some events. What does not fit is left out: a verdict says so.
+fn pairs<E: Recorded>(events: &[E]) -> Vec<E::Operation<'_>> {
+    let mut operations = Vec::new();
+    let mut open = BTreeMap::new();
+    for event in events {
+        let Place { process, kind, .. } = event.place();
+        if kind == Kind::Invoke {
+            if let Ok(operation) = event.invoke() {
+                open.insert(process, operations.len());
+                operations.push(operation);
+            }
+        } else if let Some(at) = open.remove(&process) {
+            let _ = event.complete(&mut operations[at]);
+        }
+    }
+    operations
 }
 
 impl Explanation {

@@ -22,6 +22,11 @@ use super::{
 /// lock.
 const OBSERVED: [&str; 3] = [MISMATCH, "empty", "held"];
 
+/// Whether an operation that failed with this error says what it observed.
+pub(super) fn is_observation(error: &str) -> bool {
+    OBSERVED.contains(&error)
+}
+
 /// A value of a history: what JSON and EDN can both say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Datum {
@@ -241,7 +246,7 @@ impl<'a> Operation<'a> {
     pub fn is_told(&self) -> bool {
         match self.outcome {
             Outcome::Ok { .. } => true,
-            Outcome::Failed { error, .. } => error.is_some_and(|error| OBSERVED.contains(&error)),
+            Outcome::Failed { error, .. } => error.is_some_and(is_observation),
             Outcome::Unknown { value, .. } => *value != Datum::Nil && value != self.argument,
         }
     }

@@ -30,6 +30,7 @@ use serde::{
 
 pub use clock::Clock;
 pub use operation::{Operation, Outcome};
+pub(crate) use pairing::Recorded;
 pub use pairing::{Place, Request};
 pub use recording::{Events, Format, History, Numbering, Numbers};
 

@@ -121,7 +121,7 @@ pub trait Request {
 }
 
 /// An event that opens or completes an operation.
-pub(super) trait Recorded {
+pub(crate) trait Recorded {
     type Operation<'a>
     where
         Self: 'a;

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use super::{
     Event, Function, Kind, generic,
     pairing::{Place, Recorded},
+    register,
 };
 
 /// Who logs operations in a `jepsen.log`.
@@ -124,6 +125,13 @@ impl Default for Events {
 impl From<Vec<Event>> for Events {
     fn from(events: Vec<Event>) -> Self {
         Self::Register(events)
+    }
+}
+
+impl From<Vec<generic::Event>> for Events {
+    /// Registers of integers are recognized by what they say.
+    fn from(events: Vec<generic::Event>) -> Self {
+        register::from_generic(events).map_or_else(Self::Generic, Self::Register)
     }
 }
 

@@ -9,7 +9,6 @@ use crate::{
     history::{
         Event, Events, Operation, generic,
         operation::{self, Malformed},
-        register,
     },
     linear,
     verdict::{Outcome, Property},
@@ -34,9 +33,7 @@ pub(super) fn is_typed(events: &Events, model: &Model) -> bool {
 /// of their own, are recognized by their values; registers of other values stay generic.
 pub(super) fn typed(events: Events, model: &Model) -> Events {
     match (events, model.check) {
-        (Events::Generic(events), Check::Register) => {
-            register::from_generic(events).map_or_else(Events::Generic, Events::Register)
-        }
+        (Events::Generic(events), Check::Register) => events.into(),
         (Events::Register(events), Check::Model(_)) => {
             Events::Generic(events.into_iter().map(Into::into).collect())
         }

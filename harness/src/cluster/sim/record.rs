@@ -27,7 +27,7 @@ impl Recorder {
         // copied whenever they have doubled would cost more than what is written to them.
         let room = 2 * operations as usize + operations as usize / 2;
         let traces = plan.node_ids().iter().map(|_| Vec::with_capacity(room)).collect();
-        let history = Vec::with_capacity(room).into();
+        let history = Vec::<history::Event>::with_capacity(room).into();
         let run = Run { model: plan.workload.model().into(), ..Run::default() };
         let evidence = Evidence { history, traces, run, ..Evidence::default() };
         Self { evidence, checker: Checker::new(), violation: None }
