@@ -53,10 +53,14 @@ fn good() -> Evidence {
             fault: 0,
             time: 4_010_000_000,
             phase,
-            kind: "kill".into(),
+            version: fault::Version,
+            kind: fault::Kind::Kill,
             what: "one".into(),
             nodes: vec!["n3".into()],
+            links: Vec::new(),
             leader: Some("n1".into()),
+            severs_leader: false,
+            observed: fault::Observed { nodes: vec!["n3".into()], links: Vec::new() },
             detail: "a probe of n3 says so".into(),
         })
         .to_vec();

@@ -56,7 +56,8 @@ pub enum Error {
     NotARun(PathBuf),
 }
 
-const FAULT: &str = "a fault record {fault, time, phase, kind, what, nodes, leader?, detail?}";
+const FAULT: &str = "a fault record {version, fault, time, phase, kind, what, nodes, links?, leader?, \
+     severs_leader?, observed?, detail?}";
 const TRACE: &str = "a trace record {node, boot, seq, clock, time, event, …}";
 
 /// Reads `history.jsonl`, `faults.jsonl`, `trace/*.jsonl` and `run.json` of a directory.

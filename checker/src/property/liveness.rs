@@ -158,6 +158,7 @@ mod tests {
     use super::*;
     use crate::{
         evidence::Run,
+        fault::{Kind as FaultKind, Observed, Version},
         history::{Event, Function, Kind, Value, operation::pair},
         verdict,
     };
@@ -277,10 +278,14 @@ mod tests {
             fault: 3,
             time: seconds * SECOND,
             phase,
-            kind: "pause".into(),
+            version: Version,
+            kind: FaultKind::Pause,
             what: "majority".into(),
             nodes: vec!["n1".into(), "n2".into()],
+            links: Vec::new(),
             leader: None,
+            severs_leader: false,
+            observed: Observed::default(),
             detail: serde_json::Value::Null,
         };
         let mut evidence = evidence(60, &[(11.0, None), ok(14.0, 15.0)]);

@@ -24,8 +24,9 @@ pub mod spec;
 pub mod target;
 pub mod trouble;
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
+use checker::fault;
 use serde::{Deserialize, Serialize};
 
 pub use shape::{Cut, Link, Shape};
@@ -95,16 +96,55 @@ fn is_one(target: &Target) -> bool {
 }
 
 impl Fault {
+    /// What it does, as evidence has it.
+    pub fn class(&self) -> fault::Kind {
+        match self {
+            Self::Kill { .. } => fault::Kind::Kill,
+            Self::Pause { .. } => fault::Kind::Pause,
+            Self::Partition { .. } => fault::Kind::Partition,
+            Self::Network { .. } => fault::Kind::Network,
+            Self::Disk { .. } => fault::Kind::Disk,
+            Self::Clock { .. } => fault::Kind::Clock,
+        }
+    }
+
     /// One of [`KINDS`].
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Kill { .. } => "kill",
-            Self::Pause { .. } => "pause",
-            Self::Partition { .. } => "partition",
-            Self::Network { .. } => NetworkTrouble::KIND,
-            Self::Disk { .. } => DiskTrouble::KIND,
-            Self::Clock { .. } => ClockTrouble::KIND,
-        }
+        self.class().name()
+    }
+
+    /// Whether it takes the leader from the others of a cluster of so many, where it acts on these
+    /// nodes, and leaves a majority that can elect another.
+    ///
+    /// A killed leader comes back as a follower. One that is frozen or cut off is replaced only where
+    /// a majority is left. One that is deaf goes on sending heartbeats, and in a bridge or a ring it
+    /// sees a majority.
+    pub fn severs_leader(
+        &self,
+        leader: Option<NodeId>,
+        nodes: &BTreeSet<NodeId>,
+        cluster: u64,
+    ) -> bool {
+        let is_hit = leader.is_some_and(|leader| nodes.contains(&leader));
+        let minority = 2 * (nodes.len() as u64) < cluster;
+        is_hit
+            && match self {
+                Self::Kill { .. } => true,
+                Self::Pause { .. } => minority,
+                Self::Partition { shape, .. } => {
+                    minority
+                        && match shape {
+                            Shape::One
+                            | Shape::Halves
+                            | Shape::Minority
+                            | Shape::LeaderMinority
+                            | Shape::LeaderAlone
+                            | Shape::Mute => true,
+                            Shape::MajoritiesRing | Shape::Bridge | Shape::Deaf => false,
+                        }
+                }
+                Self::Network { .. } | Self::Disk { .. } | Self::Clock { .. } => false,
+            }
     }
 
     /// Whether only a simulated cluster can suffer it.
@@ -197,6 +237,44 @@ impl Fault {
     }
 }
 
+/// The nodes and links that a proof names, for its record.
+pub(crate) fn observed(proof: &serde_json::Value) -> fault::Observed {
+    fn texts<'a>(proof: &'a serde_json::Value, out: &mut Vec<&'a str>) {
+        match proof {
+            serde_json::Value::String(text) => out.push(text),
+            serde_json::Value::Array(list) => list.iter().for_each(|it| texts(it, out)),
+            serde_json::Value::Object(map) => map.iter().for_each(|(name, value)| {
+                out.push(name);
+                texts(value, out);
+            }),
+            _ => {}
+        }
+    }
+    let is_node = |word: &str| word.strip_prefix('n').is_some_and(|id| id.parse::<u64>().is_ok());
+    let mut all = Vec::new();
+    texts(proof, &mut all);
+    let (mut nodes, mut links) = (BTreeSet::new(), BTreeSet::new());
+    for text in all {
+        for word in text.split(|c: char| !c.is_alphanumeric() && c != '→') {
+            let mut ends = word.split('→');
+            if let (Some(from), Some(to), None) = (ends.next(), ends.next(), ends.next())
+                && is_node(from)
+                && is_node(to)
+            {
+                links.insert(fault::Link { from: from.to_owned(), to: to.to_owned() });
+            }
+            nodes.extend(word.split('→').filter(|word| is_node(word)).map(str::to_owned));
+        }
+    }
+    fault::Observed { nodes: nodes.into_iter().collect(), links: links.into_iter().collect() }
+}
+
+/// Links as evidence names them.
+pub(crate) fn named_links(links: &BTreeSet<Link>) -> Vec<fault::Link> {
+    let name = |node: NodeId| format!("n{node}");
+    links.iter().map(|link| fault::Link { from: name(link.from), to: name(link.to) }).collect()
+}
+
 fn count(nodes: u64) -> String {
     if nodes == 1 { "is 1".to_owned() } else { format!("are {nodes}") }
 }
@@ -246,41 +324,32 @@ pub enum Unresolved {
 
 #[cfg(test)]
 mod tests {
-    use checker::property::coverage;
-
     use super::*;
 
-    /// Names of faults cross into the checker as text: it must know each.
     #[test]
-    fn the_checker_knows_which_faults_depose_a_leader() {
-        use checker::fault::{Phase, Record};
-        let faults = "kill,pause,partition,network,disk,clock".parse::<Menu>().unwrap();
-        for fault in faults.items.into_iter().flatten() {
-            let record = Record {
-                fault: 0,
-                time: 0,
-                phase: Phase::Bitten,
-                kind: fault.kind().to_owned(),
-                what: fault.what(),
-                nodes: vec!["n2".to_owned()],
-                leader: Some("n2".to_owned()),
-                detail: serde_json::Value::Null,
-            };
-            let deposes = match fault {
-                Fault::Kill { .. } | Fault::Pause { .. } => true,
-                Fault::Partition { shape, .. } => match shape {
-                    Shape::One
-                    | Shape::Halves
-                    | Shape::Minority
-                    | Shape::LeaderMinority
-                    | Shape::LeaderAlone
-                    | Shape::Mute => true,
-                    Shape::MajoritiesRing | Shape::Bridge | Shape::Deaf => false,
-                },
-                Fault::Network { .. } | Fault::Disk { .. } | Fault::Clock { .. } => false,
-            };
-            assert_eq!(coverage::deposes(&record, 5), deposes, "{fault}");
+    fn a_leader_is_severed_where_a_majority_is_left_that_can_elect_another() {
+        let severs = |fault: &str, leader, nodes: &[NodeId]| {
+            let fault = fault.parse::<Menu>().unwrap().items[0][0];
+            fault.severs_leader(leader, &nodes.iter().copied().collect(), 5)
+        };
+        for fault in ["kill", "pause", "partition:leader-alone", "partition:mute"] {
+            assert!(severs(fault, Some(2), &[2]), "{fault}");
+            assert!(!severs(fault, Some(1), &[2]) && !severs(fault, None, &[2]), "{fault}");
         }
+        for fault in ["partition:deaf", "partition:bridge", "network:slow", "disk:slow"] {
+            assert!(!severs(fault, Some(2), &[2]), "{fault}");
+        }
+        assert!(severs("kill:majority", Some(2), &[1, 2, 3]));
+        assert!(!severs("pause:majority", Some(2), &[1, 2, 3]), "nobody is left to elect");
+    }
+
+    #[test]
+    fn a_proof_says_where_it_was_seen() {
+        let proof = serde_json::json!({ "n3": { "exit_code": 137 }, "counters": { "n12→n1": 3 } });
+        let seen = observed(&proof);
+        assert_eq!(seen.nodes, ["n1", "n12", "n3"]);
+        assert_eq!(seen.links, [fault::Link { from: "n12".into(), to: "n1".into() }]);
+        assert!(observed(&"no leader is known".into()).is_empty());
     }
 
     #[test]

@@ -357,7 +357,7 @@ fn faults(account: &Account) -> Vec<FaultRow> {
         rows.push(FaultRow {
             number: fault.number,
             label: fault.label(),
-            kind: match fault.kind.as_str() {
+            kind: match fault.kind {
                 kind @ ("kill" | "pause" | "partition") => kind.into(),
                 _ => "other".into(),
             },

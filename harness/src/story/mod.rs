@@ -17,7 +17,6 @@ use checker::{budget::Limits, judge};
 
 pub use spacetime::{Extent, Spacetime};
 pub use tell::{Shown, Teller};
-pub(crate) use words::links;
 
 use crate::{cluster::sim::simulate_observed, plan::Plan};
 

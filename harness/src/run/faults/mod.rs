@@ -19,7 +19,7 @@ use std::{
 use anyhow::anyhow;
 use checker::{
     evidence::Crash,
-    fault::{Phase, Record},
+    fault::{Observed, Phase, Record, Version},
 };
 use serde_json::Value;
 use tokio::{sync::watch, task::JoinSet};
@@ -28,7 +28,7 @@ use super::{bringup::Exited, record, watch::Watch};
 use crate::{
     cluster::docker::Cluster,
     nemesis::{
-        Cut, Fault, Injection, NodeId, Unresolved,
+        Cut, Fault, Injection, Link, NodeId, Unresolved, named_links, observed,
         overlap::{FaultId, Holds},
     },
     system::System,
@@ -203,6 +203,7 @@ impl Nemesis {
                 let Cut { nodes, links } =
                     shape.resolve(target, &nodes, leader, injection.pick).map_err(skipped)?;
                 account.nodes = nodes;
+                account.links = links.clone();
                 partition::install(self, id, links, account).await.map(Active::Partition)
             }
             // No valid plan for containers has these.
@@ -248,25 +249,41 @@ pub(super) struct Account<'a> {
     id: FaultId,
     fault: Fault,
     nodes: BTreeSet<NodeId>,
+    links: BTreeSet<Link>,
     leader: Option<NodeId>,
 }
 
 impl<'a> Account<'a> {
     fn new(nemesis: &'a Nemesis, id: FaultId, injection: &Injection) -> Self {
         let leader = nemesis.watch.leader().map(|(leader, _)| leader);
-        Self { nemesis, id, fault: injection.fault, nodes: BTreeSet::new(), leader }
+        Self {
+            nemesis,
+            id,
+            fault: injection.fault,
+            nodes: BTreeSet::new(),
+            links: BTreeSet::new(),
+            leader,
+        }
     }
 
     fn note(&self, phase: Phase, detail: Value) {
         let record = &self.nemesis.record;
+        let cluster = self.nemesis.watch.ids().len() as u64;
         record.record(&Record {
             fault: self.id,
             time: record.now(),
             phase,
-            kind: self.fault.kind().to_owned(),
+            version: Version,
+            kind: self.fault.class(),
             what: self.fault.what(),
             nodes: self.nodes.iter().map(|node| format!("n{node}")).collect(),
+            links: named_links(&self.links),
             leader: self.leader.map(|leader| format!("n{leader}")),
+            severs_leader: self.fault.severs_leader(self.leader, &self.nodes, cluster),
+            observed: match phase {
+                Phase::Bitten | Phase::HealRequested | Phase::Healed => observed(&detail),
+                _ => Observed::default(),
+            },
             detail,
         });
     }

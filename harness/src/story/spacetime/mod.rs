@@ -279,7 +279,7 @@ impl Spacetime {
         let over = matches!(record.phase, Phase::HealRequested | Phase::Failed);
         match record.phase {
             Phase::Installed => {
-                let links = words::links(&record.detail);
+                let links = &record.links;
                 let label = match links.is_empty() {
                     true => format!("{} {}", record.kind, record.nodes.join(" ")),
                     false => format!("{} {}", record.kind, record.what),
@@ -287,7 +287,7 @@ impl Spacetime {
                 let words = words::fault(record);
                 for node in 1..=self.cluster {
                     let name = format!("n{node}");
-                    if links.iter().any(|(from, to)| *from == name || *to == name) {
+                    if links.iter().any(|link| link.from == name || link.to == name) {
                         let words = words.clone();
                         let cut = Some(record.fault);
                         self.spans.push(Span { node, begin: now, end: None, cut, words });

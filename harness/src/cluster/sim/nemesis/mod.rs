@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-use checker::fault::{Phase, Record};
+use checker::fault::{Observed, Phase, Record, Version};
 use node::replica::Time;
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ use super::{
     world::World,
 };
 use crate::nemesis::{
-    Cut, DiskTrouble, Fault, Injection, Link, NetworkTrouble, NodeId,
+    Cut, DiskTrouble, Fault, Injection, Link, NetworkTrouble, NodeId, named_links, observed,
     overlap::{FaultId, Holds},
 };
 
@@ -371,15 +371,22 @@ impl World<'_> {
                 fault.nodes.clone()
             }
         };
-        let State { injection, leader, .. } = fault;
+        let State { injection, leader, links, .. } = fault;
         let record = Record {
             fault: id,
             time: self.since_start(),
             phase,
-            kind: injection.fault.kind().to_owned(),
+            version: Version,
+            kind: injection.fault.class(),
             what: injection.fault.what(),
             nodes: nodes.iter().map(|node| format!("n{node}")).collect(),
+            links: named_links(links),
             leader: leader.map(|leader| format!("n{leader}")),
+            severs_leader: injection.fault.severs_leader(*leader, &nodes, self.plan.nodes),
+            observed: match phase {
+                Phase::Bitten | Phase::HealRequested | Phase::Healed => observed(&detail),
+                _ => Observed::default(),
+            },
             detail,
         };
         self.watch.see(self.now, Happening::Fault(&record));
