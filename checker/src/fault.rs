@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// One line of `faults.jsonl`. What the checker judges by are typed facts; `what` and `detail` are for
-/// a reader.
+/// One line of `faults.jsonl`. What the checker judges by are typed facts; `what` and `detail` are
+/// for a reader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The format of the line.
@@ -18,7 +18,8 @@ pub struct Record {
     pub phase: Phase,
     /// What is done.
     pub kind: Kind,
-    /// What was asked for, in words: the shape and the symbolic target (`leader alone`, `minority`).
+    /// What was asked for, in words: the shape and the symbolic target (`leader alone`,
+    /// `minority`).
     pub what: String,
     /// The nodes it was aimed at, once resolved (`n1`), ascending.
     pub nodes: Vec<String>,

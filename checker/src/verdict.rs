@@ -95,7 +95,8 @@ pub struct Property {
 /// One violation of a property.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Violation {
-    /// The property's name, or of a property that can be violated in several ways, the way's: `G1a`.
+    /// The property's name, or of a property that can be violated in several ways, the way's:
+    /// `G1a`.
     pub rule: String,
     /// What happened, in a sentence that a person understands: who, what, when, against what.
     pub summary: String,

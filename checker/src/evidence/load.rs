@@ -1,8 +1,8 @@
 //! Reads a run directory.
 //!
-//! What is not there, torn at its end, or of another size than when the run ended makes the evidence
-//! incomplete, which the verdict says.
-//! What is damaged is an error: nobody knows what it was.
+//! What is not there, torn at its end, or of another size than when the run ended makes the
+//! evidence incomplete, which the verdict says. What is damaged is an error: nobody knows what it
+//! was.
 
 use std::{
     collections::BTreeSet,

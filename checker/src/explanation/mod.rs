@@ -1,9 +1,9 @@
 //! Shows why a property is violated: the operations that a violation speaks of, each a [`Told`], on
 //! a time axis; and where orders were tried, which one came furthest.
 //!
-//! [`of`] gathers what is shown from violations and the history that they are of. [`drawing()`] is the
-//! picture, the order and the table of one violation, with its [`STYLE`], for any page. [`page()`] is
-//! a page of nothing else.
+//! [`of`] gathers what is shown from violations and the history that they are of. [`drawing()`] is
+//! the picture, the order and the table of one violation, with its [`STYLE`], for any page.
+//! [`page()`] is a page of nothing else.
 
 mod drawing;
 mod page;
@@ -67,7 +67,8 @@ trait Tell {
 }
 
 /// An explanation of each violation, from the events of the history, or only from those that
-/// violations name and the other halves of their operations; none of a violation without operations.
+/// violations name and the other halves of their operations; none of a violation without
+/// operations.
 pub fn of<'v>(
     violations: impl IntoIterator<Item = &'v Violation>,
     events: &Events,

@@ -142,7 +142,8 @@ impl<'de> Deserialize<'de> for Datum {
 }
 
 /// One event of a history. As a line of JSON: `{"index":0,"time":0,"process":0,"type":"invoke",
-/// "f":"enqueue","key":null,"value":7}`, where `key`, `error`, `node` and `revision` may be missing.
+/// "f":"enqueue","key":null,"value":7}`, where `key`, `error`, `node` and `revision` may be
+/// missing.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Event {
     /// Position in the history, from 0, without a gap.

@@ -35,17 +35,19 @@
 //!      `o`, or any on the way to it, was called. It would stand between the two, and it is not in
 //!      the chain, which goes through unanswered writes.
 //!
-//!    What an unanswered one may have seen is thus no more than what the answered ones may have seen
+//!    What an unanswered one may have seen is thus no more than what the answered ones may have
+//! seen
 //!    that can be reached from it; where there are none, it matters to nobody what it saw.
 //!
-//! A whole *part* of an object may be left out too, where what is left of an order of the whole is an
-//! order of the part: [`refutes_part`]. A queue without some of its values is still a queue of the
-//! others, and a set without some of its elements one of the others; `part` of
-//! [`queue`](super::queue::Conflict::part), [`grow_only_set`](super::grow_only_set::Conflict::part) and
-//! [`append_text`](super::append_text::Part) say what is left of each operation.
+//! A whole *part* of an object may be left out too, where what is left of an order of the whole is
+//! an order of the part: [`refutes_part`]. A queue without some of its values is still a queue of
+//! the others, and a set without some of its elements one of the others; `part` of
+//! [`queue`](super::queue::Conflict::part), [`grow_only_set`](super::grow_only_set::Conflict::part)
+//! and [`append_text`](super::append_text::Part) say what is left of each operation.
 //!
-//! All this holds for any order by times, so for one that keeps [turns](super::process_order) too; and what
-//! is left of that keeps them as well. So orders of the core that do not keep them need not count.
+//! All this holds for any order by times, so for one that keeps [turns](super::process_order) too;
+//! and what is left of that keeps them as well. So orders of the core that do not keep them need
+//! not count.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -200,9 +202,9 @@ fn looks<'a, M: Model>(
 }
 
 /// Whether `core`, positions in `intervals`, shows in the same way that a part of the object has no
-/// order up to the moment `until`. `part` says what is left of an operation, or that nothing is; of one
-/// that only observes, nothing that does more. All that changes the part must be in the core; what only
-/// observes it need not.
+/// order up to the moment `until`. `part` says what is left of an operation, or that nothing is; of
+/// one that only observes, nothing that does more. All that changes the part must be in the core;
+/// what only observes it need not.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -36,7 +36,8 @@ pub enum Decision<S> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core<S> {
     /// Their positions, by call. Illegal by themselves, and what was left out could be left out:
-    /// [`certificate::refutes`] has checked it unless there is a [reason not to be](Self::unverified_reason).
+    /// [`certificate::refutes`] has checked it unless there is a [reason not to
+    /// be](Self::unverified_reason).
     pub operations: Vec<usize>,
     /// What was called later is no part of it, and what returned later counts as unanswered.
     pub until: u64,
@@ -219,7 +220,8 @@ pub(super) fn refute<'a, M: Model>(
 
 /// The core that shows that a part of an object has no order: `part` says what is left of an
 /// operation, as in [`certificate::refutes_part`], which has checked the core unless there is a
-/// [reason not to be](Core::unverified_reason). Of operations that only observe, it has none but those of `needed`.
+/// [reason not to be](Core::unverified_reason). Of operations that only observe, it has none but
+/// those of `needed`.
 ///
 /// # Errors
 /// The part has an order, or what was left out could not be.

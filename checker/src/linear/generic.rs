@@ -172,8 +172,8 @@ impl<O> Object<'_, O> {
         self.told(model, decide(model, &self.intervals, budget), budget, words)
     }
 
-    /// A decision by times alone in words, once it is settled whether turns change it. `words` names
-    /// a state.
+    /// A decision by times alone in words, once it is settled whether turns change it. `words`
+    /// names a state.
     pub(crate) fn told<M: Model<Operation = O>>(
         &self,
         model: &M,
@@ -209,9 +209,9 @@ impl<O> Object<'_, O> {
         }
     }
 
-    /// The decision of a decider that needs no search, as it is told, once it is proved that the part
-    /// of the object that it is about has no order: see [`refute_part`](decide::refute_part). `words`
-    /// names a state.
+    /// The decision of a decider that needs no search, as it is told, once it is proved that the
+    /// part of the object that it is about has no order: see [`refute_part`](decide::refute_part).
+    /// `words` names a state.
     pub(crate) fn refuted<M: Model<Operation = O>>(
         &self,
         model: &M,

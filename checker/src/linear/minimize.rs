@@ -190,8 +190,8 @@ impl<'a, M: Model> Minimizer<'a, M> {
     }
 
     /// Of the writes that had returned when an operation was called, the one that was called last:
-    /// it hides most of what came before it. If it looked at the state itself, much may be needed for
-    /// its sake, so the last that did not comes next.
+    /// it hides most of what came before it. If it looked at the state itself, much may be needed
+    /// for its sake, so the last that did not comes next.
     fn hides(&self, at: usize) -> impl Iterator<Item = usize> {
         let call = self.operations[at].call;
         let blind = |&write: &usize| {
@@ -259,8 +259,8 @@ impl<'a, M: Model> Minimizer<'a, M> {
 
     /// These operations, made whole: one that may have seen a write that is not among them is left
     /// out, or the write is added, if at most `added` are needed. What `stuck` may have seen is not
-    /// left out, nor what that may have seen. Ascending. `None` where `stuck` had to be left out, or
-    /// finding out takes more than is left of the effort.
+    /// left out, nor what that may have seen. Ascending. `None` where `stuck` had to be left out,
+    /// or finding out takes more than is left of the effort.
     fn whole(
         &self,
         these: impl Iterator<Item = usize>,
@@ -396,8 +396,8 @@ impl<'a, M: Model> Minimizer<'a, M> {
     }
 
     /// The writes outside that an operation may have seen in such a look, and where there is no
-    /// limit those inside that are not known to be needed; `None` where there are more than `limit`,
-    /// one that has been left out among them, or the effort is over.
+    /// limit those inside that are not known to be needed; `None` where there are more than
+    /// `limit`, one that has been left out among them, or the effort is over.
     fn sources(
         &self,
         observer: usize,

@@ -12,8 +12,9 @@
 //! - [`decide()`] decides the operations of one object of any model;
 //! - [`process_order`] are for processes that ask for one operation at the very time another ends;
 //! - `explain` says why a key is illegal, and [`explanation`](crate::explanation) shows it;
-//! - [`check_model`] decides a generic history, object by object: [`append_text`], [`grow_only_set`] and [`queue`]
-//!   are to stores of texts, growing sets and queues what zones are to registers.
+//! - [`check_model`] decides a generic history, object by object: [`append_text`],
+//!   [`grow_only_set`] and [`queue`] are to stores of texts, growing sets and queues what zones are
+//!   to registers.
 
 pub mod append_text;
 pub mod certificate;

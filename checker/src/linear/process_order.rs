@@ -42,8 +42,8 @@ impl Ends {
     }
 }
 
-/// The turns of those operations of an object that touch another one of their process; of all others
-/// none. Empty where there is no such operation.
+/// The turns of those operations of an object that touch another one of their process; of all
+/// others none. Empty where there is no such operation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ProcessOrder(Vec<Option<Turn>>);
 
@@ -112,8 +112,8 @@ impl ProcessOrder {
 
 /// The operations by the order of their lines alone, given the times and lines of the events of
 /// each. That is one order of all that happened at one moment, most likely the true one, and it
-/// leaves less concurrent: an order of the operations then is one by their times and turns too. That
-/// there is none says nothing.
+/// leaves less concurrent: an order of the operations then is one by their times and turns too.
+/// That there is none says nothing.
 pub(super) fn by_lines<O: Clone>(
     intervals: &[Interval<O>],
     events: impl Iterator<Item = impl Iterator<Item = (u64, u64)>>,

@@ -359,9 +359,9 @@ impl Conflict {
     /// What is left of an operation where only the values are looked at that the conflict is about.
     ///
     /// Of an order of the whole this leaves an order of the part: the queue keeps these values in
-    /// their order whatever else it holds, and is empty of them where it is empty. A dequeue without
-    /// an answer may have taken one of them, unless as many dequeues answered each of them as
-    /// enqueues put it there: then these took them all.
+    /// their order whatever else it holds, and is empty of them where it is empty. A dequeue
+    /// without an answer may have taken one of them, unless as many dequeues answered each of them
+    /// as enqueues put it there: then these took them all.
     pub fn part(
         &self,
         intervals: &[Interval<Operation>],

@@ -7,8 +7,8 @@ use crate::{
     verdict::{Outcome, Property, VIOLATIONS_MAX, Violation},
 };
 
-/// The property that these objects of so many operations come to. Each object gets an equal share of
-/// the time that is left.
+/// The property that these objects of so many operations come to. Each object gets an equal share
+/// of the time that is left.
 pub(super) fn of<T>(
     objects: &[T],
     operations: usize,

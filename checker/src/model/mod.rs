@@ -152,8 +152,8 @@ pub trait Model {
         0
     }
 
-    /// The place of `operation` among those of its process, where times do not tell it. A model need
-    /// not know that: [`InTurn`] does for any.
+    /// The place of `operation` among those of its process, where times do not tell it. A model
+    /// need not know that: [`InTurn`] does for any.
     fn turn(&self, _operation: &Self::Operation) -> Option<Turn> {
         None
     }

@@ -236,7 +236,8 @@ mod tests {
         fault(0, (FaultKind::Kill, true), &["n1"], seconds)
     }
 
-    /// Of five nodes, where these led these terms since these seconds of a load that began at 100 s.
+    /// Of five nodes, where these led these terms since these seconds of a load that began at 100
+    /// s.
     fn evidence(faults: Vec<Record>, leaders: &[(u64, u64, u64)]) -> Evidence {
         let records = leaders.iter().map(|&(term, node, seconds)| {
             let (role, last) = (Role::Leader, Position::default());

@@ -1,8 +1,8 @@
 //! Cycles of dependencies: a short one of each component, of the most telling class there is.
 //!
 //! Components are looked for along more and more kinds of edges: appends alone, with reads that saw
-//! them, with reads that did not; and then the same with time. A component that holds transactions of
-//! one that was told before is not told again: what ties it may be the same.
+//! them, with reads that did not; and then the same with time. A component that holds transactions
+//! of one that was told before is not told again: what ties it may be the same.
 
 use std::collections::VecDeque;
 
@@ -15,8 +15,8 @@ use super::{
 };
 use crate::budget::{Budget, Spent};
 
-/// In this order, the edges that tie a component, and the searches for a cycle in it: the edge that it
-/// must have, and the edges of the rest. The last search finds one in every component.
+/// In this order, the edges that tie a component, and the searches for a cycle in it: the edge that
+/// it must have, and the edges of the rest. The last search finds one in every component.
 const LEVELS: [(Mask, &[(Mask, Mask)]); 6] = [
     (WW | PASS, &[(WW, WW | PASS)]),
     (WW | WR | PASS, &[(WR, WW | WR | PASS)]),
@@ -107,8 +107,8 @@ pub(super) fn find(
 }
 
 impl Search<'_> {
-    /// A short cycle of a component with an edge of the kind `start` and the rest of the kinds `rest`.
-    /// Tried for a while, and if there `must` be one, until it is found.
+    /// A short cycle of a component with an edge of the kind `start` and the rest of the kinds
+    /// `rest`. Tried for a while, and if there `must` be one, until it is found.
     fn shortest(
         &mut self,
         component: &[u32],
@@ -200,8 +200,8 @@ impl Search<'_> {
         cycle
     }
 
-    /// A shorter cycle, of one that needs time: where of two transactions the one had ended before the
-    /// other was asked for, nothing else need lead there.
+    /// A shorter cycle, of one that needs time: where of two transactions the one had ended before
+    /// the other was asked for, nothing else need lead there.
     fn shortcut(&self, cycle: &[(u32, Mask)]) -> Option<Cycle> {
         let count = cycle.len();
         let (from, skipped) = (0..count)

@@ -67,8 +67,8 @@ impl Graph {
             + 2 * observations.reads.len()
             + 2 * observations.unread.len()
             + 2 * keys;
-        // Of each transaction: its end, sorted; what comes after it; its edges; what an order needs,
-        // as of joints and moments too; and what is next of its process.
+        // Of each transaction: its end, sorted; what comes after it; its edges; what an order
+        // needs, as of joints and moments too; and what is next of its process.
         edges * 4
             + history.transactions.len() * (16 + 4 + 4 + 2 * 12 + 2 * 12)
             + keys * (4 + 4 + 12)
@@ -240,7 +240,8 @@ impl Edges<'_> {
     }
 }
 
-/// Of transactions that ended at the very moment at which their process asked for another, that one.
+/// Of transactions that ended at the very moment at which their process asked for another, that
+/// one.
 fn next_of_process(history: &History) -> FxHashMap<u32, u32> {
     let mut next = FxHashMap::default();
     let mut last: FxHashMap<u64, u32> = FxHashMap::default();

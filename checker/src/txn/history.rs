@@ -22,7 +22,8 @@ pub(super) const NONE: u32 = u32::MAX;
 /// bits for the kind of an edge.
 const LARGEST: usize = 1 << 28;
 
-/// Bytes of answers that are no prefixes. More of them are only counted: the first are proof enough.
+/// Bytes of answers that are no prefixes. More of them are only counted: the first are proof
+/// enough.
 const ODD_BYTES: usize = 16 << 20;
 
 /// One step of a transaction; keys and elements by number.

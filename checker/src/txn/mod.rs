@@ -27,13 +27,13 @@
 //! store that loses the last appends to a key goes unnoticed until somebody reads the key again.
 //! A workload should read every key at its end.
 //!
-//! The anomaly's name is weaker than the verdict. For each strongly connected component we report one
-//! cycle of the strongest class found (G0, then G1c, G-single, G2-item), without real-time edges if
-//! there is one. In a component so large that the search for a cycle with only one unseen append takes
-//! too long, the cycle is reported as G2-item.
+//! The anomaly's name is weaker than the verdict. For each strongly connected component we report
+//! one cycle of the strongest class found (G0, then G1c, G-single, G2-item), without real-time
+//! edges if there is one. In a component so large that the search for a cycle with only one unseen
+//! append takes too long, the cycle is reported as G2-item.
 //!
-//! Each element must be appended to a key at most once (a failed attempt may be repeated): otherwise
-//! the history is refused.
+//! Each element must be appended to a key at most once (a failed attempt may be repeated):
+//! otherwise the history is refused.
 
 pub mod anomaly;
 mod cycles;

@@ -1,4 +1,5 @@
-//! Components: strongly connected components of more than one node (Tarjan, 1972, without recursion).
+//! Components: strongly connected components of more than one node (Tarjan, 1972, without
+//! recursion).
 
 use super::{
     graph::{Graph, Mask},
@@ -9,8 +10,8 @@ use crate::budget::{Budget, Spent};
 /// Nodes between two looks at the clock.
 const BETWEEN: u32 = 1 << 16;
 
-/// The components of the `left` nodes along edges of the mask, and of each of these nodes the number of
-/// its component, or [`NONE`].
+/// The components of the `left` nodes along edges of the mask, and of each of these nodes the
+/// number of its component, or [`NONE`].
 pub(super) struct Components {
     pub(super) components: Vec<Vec<u32>>,
     pub(super) of: Vec<u32>,

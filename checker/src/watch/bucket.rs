@@ -47,9 +47,9 @@ impl<'a> Bucket<'a> {
         self.changes.first().map(|free| (free.told.one().source.index, free.change.revision))
     }
 
-    /// Whether each revision is of a write of its own, by the moments at which watches were over; and
-    /// whether of any, by the turns of processes too. What turns leave over together is found by
-    /// what each write came after.
+    /// Whether each revision is of a write of its own, by the moments at which watches were over;
+    /// and whether of any, by the turns of processes too. What turns leave over together is found
+    /// by what each write came after.
     pub(super) fn check(&self, clock: Clock, findings: &mut Findings) -> bool {
         let first = First::of(self.writes.iter().copied());
         let mut used = 0;

@@ -11,8 +11,8 @@ pub(super) struct Fact<'a> {
     pub(super) time: u64,
     pub(super) revision: i64,
     pub(super) by: By<'a>,
-    /// The operation that was over then, if that is enough to know it: what its process does next is
-    /// later, at that very moment too.
+    /// The operation that was over then, if that is enough to know it: what its process does next
+    /// is later, at that very moment too.
     pub(super) turn: Option<&'a Operation<'a>>,
 }
 

@@ -10,61 +10,65 @@
 //! - `watch-resumable`: a watch from a revision begins with the first change from there on;
 //! - `watch-bookmarkable`: after a progress notification of a revision, no change up to it;
 //! - `watch-agreement`: no two changes are told of one key at one revision;
-//! - `watch-integrity`: all changes of a revision are one write's, which had been asked for when the
-//!   watch ended; and what was deleted had been there;
+//! - `watch-integrity`: all changes of a revision are one write's, which had been asked for when
+//!   the watch ended; and what was deleted had been there;
 //! - `write-revisions`: no two writes have one revision, and none has a revision that was told,
 //!   acknowledged or passed before the write was asked for.
 //!
-//! Of these, what a history holds nothing for is left out: `watch-filter` where all keys are watched,
-//! `watch-resumable` where no watch is from a revision, `watch-bookmarkable` without progress.
+//! Of these, what a history holds nothing for is left out: `watch-filter` where all keys are
+//! watched, `watch-resumable` where no watch is from a revision, `watch-bookmarkable` without
+//! progress.
 //!
 //! # History
 //! A watch is one operation, `f` is `watch`. The value of its invocation says what is watched:
 //! `{"key": k}`, `{"prefix": "p"}`, or `{}` for all, and with `"from": r` from which revision on;
-//! without it, or from 0, which is etcd's word for now, a watch begins somewhere in its time. The value of its completion is the list of
-//! responses in order of arrival. Each is a batch of changes, `[[revision, "put", key, value],
-//! [revision, "delete", key], …]`, or a progress notification, `{"progress": r}`. A watch that was
-//! cut off ends with `info` (or `fail`) and binds by the list that its completion holds.
+//! without it, or from 0, which is etcd's word for now, a watch begins somewhere in its time. The
+//! value of its completion is the list of responses in order of arrival. Each is a batch of
+//! changes, `[[revision, "put", key, value], [revision, "delete", key], …]`, or a progress
+//! notification, `{"progress": r}`. A watch that was cut off ends with `info` (or `fail`) and binds
+//! by the list that its completion holds.
 //!
 //! Writes are those of a register: `put`, `delete`, `cas` and their other names; `txn` writes
 //! several keys at one revision, `[["put", key, value], ["delete", key], …]`. The `revision` of an
-//! `ok` is the store's after the write: of a put, its own. Jepsen's EDN has none, so that much stays
-//! open there. Reads are accepted, and say nothing here.
+//! `ok` is the store's after the write: of a put, its own. Jepsen's EDN has none, so that much
+//! stays open there. Reads are accepted, and say nothing here.
 //!
-//! A revision is one write: single-key writes never share one, since only `txn` writes several keys.
-//! A delete that finds nothing makes no change and no revision, and is answered with the store's.
-//! Revisions have no holes; 1 is that of the empty store. All this is so in etcd, and in the node of
-//! this project. What is told otherwise is what the store said, not how it was recorded: a change at 1
-//! or less breaks `watch-integrity`, a write that was acknowledged there `write-revisions`.
+//! A revision is one write: single-key writes never share one, since only `txn` writes several
+//! keys. A delete that finds nothing makes no change and no revision, and is answered with the
+//! store's. Revisions have no holes; 1 is that of the empty store. All this is so in etcd, and in
+//! the node of this project. What is told otherwise is what the store said, not how it was
+//! recorded: a change at 1 or less breaks `watch-integrity`, a write that was acknowledged there
+//! `write-revisions`.
 //!
 //! # Why it is sound
 //! A change *exists* if a watch told it, or a put with its revision was acknowledged. A delete that
 //! was acknowledged may have deleted nothing. But where the change before it that exists is a put,
 //! at `p`, something has deleted the key after `p` and by the delete's revision: that exists too.
 //!
-//! A watch's *horizon* is the highest revision that it told, of a change or of progress. What exists,
-//! is asked for, lies from where the watch begins to its horizon, and was not told, is missing. A
-//! watch without `from` begins at the latest at what it told first (after it, for progress): earlier
-//! changes may be from before its time, so none is demanded.
+//! A watch's *horizon* is the highest revision that it told, of a change or of progress. What
+//! exists, is asked for, lies from where the watch begins to its horizon, and was not told, is
+//! missing. A watch without `from` begins at the latest at what it told first (after it, for
+//! progress): earlier changes may be from before its time, so none is demanded.
 //!
-//! For `watch-integrity`, a change at the revision of an acknowledged put must be that put's.
-//! Any other must be of a write whose revision nobody was told, and which does all that was told of
-//! the revision. Each of those makes one revision at most: a greedy matching, of the revisions whose
-//! watches end first to the writes that were asked for first, leaves over as few as any matching does.
-//! Times are compared only across a watch's end, since when each response came is not recorded.
+//! For `watch-integrity`, a change at the revision of an acknowledged put must be that put's. Any
+//! other must be of a write whose revision nobody was told, and which does all that was told of the
+//! revision. Each of those makes one revision at most: a greedy matching, of the revisions whose
+//! watches end first to the writes that were asked for first, leaves over as few as any matching
+//! does. Times are compared only across a watch's end, since when each response came is not
+//! recorded.
 //!
 //! What several processes did at one moment may have happened in any order, but each did one thing
 //! after another: what it asked for once its watch was over, that watch had not told. So of the
-//! watches that told something and were over first, all count, and no change is of a write that comes
-//! after any of them. Where that leaves no write for a change, `watch-integrity` is violated; where it
-//! leaves too few for several, `write-revisions` is:
+//! watches that told something and were over first, all count, and no change is of a write that
+//! comes after any of them. Where that leaves no write for a change, `watch-integrity` is violated;
+//! where it leaves too few for several, `write-revisions` is:
 //!
-//! A write makes a higher revision than all that were made before it was asked for, as its process had
-//! been told by then, or anybody at an earlier moment. So whichever revision it may have made, it may
-//! have made every higher one. Where revisions that do the same may be of several writes, they can be
-//! of these at all only if the lowest can be of those that came after the least. And of the writes
-//! that came after less than the highest: once all but n had ended, all but the last n revisions had
-//! been made.
+//! A write makes a higher revision than all that were made before it was asked for, as its process
+//! had been told by then, or anybody at an earlier moment. So whichever revision it may have made,
+//! it may have made every higher one. Where revisions that do the same may be of several writes,
+//! they can be of these at all only if the lowest can be of those that came after the least. And of
+//! the writes that came after less than the highest: once all but n had ended, all but the last n
+//! revisions had been made.
 //!
 //! A key is gone in the empty store, after a delete that was told, and at the revision at which a
 //! delete was acknowledged. A delete that is told next, with no put known between, needs a put that
@@ -74,13 +78,13 @@
 //! # What stays open
 //! Where a write was acknowledged without a revision and no watch told it, it may be missing:
 //! `watch-reliable` and `watch-resumable` are unknown, unless every watch of its key was over
-//! before, at an earlier moment. A transaction whose revision nobody was told is matched key by key,
-//! which is too little for an `ok`. Changes of unknown writes that no watch told are never missed. The
-//! store is taken to be empty at first. Where revisions may be of several writes, those that did
-//! different things are looked at by themselves, and so is what each process did in turn: whether one
-//! order has room for all is not tried, and an `ok` does not say so. Whether revisions are known to be
-//! too many for the writes there are is not counted. Compaction, and the previous values that etcd can
-//! add, are not looked at.
+//! before, at an earlier moment. A transaction whose revision nobody was told is matched key by
+//! key, which is too little for an `ok`. Changes of unknown writes that no watch told are never
+//! missed. The store is taken to be empty at first. Where revisions may be of several writes, those
+//! that did different things are looked at by themselves, and so is what each process did in turn:
+//! whether one order has room for all is not tried, and an `ok` does not say so. Whether revisions
+//! are known to be too many for the writes there are is not counted. Compaction, and the previous
+//! values that etcd can add, are not looked at.
 //!
 //! It takes O(n log n), and memory in proportion to the history. Only where many transactions of
 //! unknown outcome may have done what many revisions did, each pair of them counts.

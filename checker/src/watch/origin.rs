@@ -159,8 +159,8 @@ impl<'a> Acknowledged<'a> {
         Self { clock: history.clock, owners, deletes, gone }
     }
 
-    /// The changes of a revision that no acknowledged write explains or refutes, in groups that must
-    /// be of one write each.
+    /// The changes of a revision that no acknowledged write explains or refutes, in groups that
+    /// must be of one write each.
     fn unexplained(
         &self,
         revision: i64,

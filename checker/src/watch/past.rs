@@ -1,4 +1,5 @@
-//! How far the store had come when each write was asked for: what the write makes is a higher revision.
+//! How far the store had come when each write was asked for: what the write makes is a higher
+//! revision.
 
 use rustc_hash::FxHashMap;
 
@@ -40,9 +41,9 @@ pub(super) fn check<'a>(
     }
     for bucket in buckets {
         budget.time()?;
-        // The first n revisions are of n writes, and any write may be of all revisions that are higher
-        // than what it came after. So nothing is lost by giving the lowest revisions to those that
-        // came after least.
+        // The first n revisions are of n writes, and any write may be of all revisions that are
+        // higher than what it came after. So nothing is lost by giving the lowest revisions to
+        // those that came after least.
         let mut writes: Vec<_> =
             bucket.writes.iter().map(|write| (seen.get(&write.source.index), write)).collect();
         writes.sort_by_key(|(before, write)| (before.map(|b| b.revision), write.source.index));

@@ -93,8 +93,8 @@ pub(super) fn check<'a>(
     Ok(())
 }
 
-/// Who told of a delete, and why the key was certainly not there, if it was gone at the one revision
-/// and deleted at the other.
+/// Who told of a delete, and why the key was certainly not there, if it was gone at the one
+/// revision and deleted at the other.
 fn absent<'a>(
     key: &Datum,
     (since, revision): (i64, i64),

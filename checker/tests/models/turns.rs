@@ -177,7 +177,8 @@ fn random<M: Tried>(model: &M, seed: u64) -> (Vec<Interval<M::Operation>>, Vec<T
     (intervals, taken)
 }
 
-/// The decision of the search and its proof, and operations at random as a core, against all orders.
+/// The decision of the search and its proof, and operations at random as a core, against all
+/// orders.
 fn search<M: Tried>(name: &str, model: &M) {
     let histories = histories(4_000);
     let (mut linearizable, mut by_turns, mut refuted) = (0, 0, 0);

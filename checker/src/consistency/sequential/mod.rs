@@ -8,8 +8,8 @@
 //! whose write (Gibbons and Korach, *Testing Shared Memories*, 1997). So:
 //!
 //! 1. `saturate` derives what must be before what. A cycle means that there is no order.
-//! 2. `search` looks for an order that agrees with that, the likeliest first. One that is found
-//!    is checked by `certificate`. If all fail, there is none; a budget that runs out means unknown.
+//! 2. `search` looks for an order that agrees with that, the likeliest first. One that is found is
+//!    checked by `certificate`. If all fail, there is none; a budget that runs out means unknown.
 //!
 //! A violation names a `core` where one can be found: operations that have no order by
 //! themselves, and of which none can be left out.

@@ -5,7 +5,8 @@
 //! one that was over first is tried first, which in a history of a store that mostly follows real
 //! time is nearly always right. What a write would hide from one who must still see it is not
 //! hidden. Configurations from which there is no way are remembered; one from which there was none
-//! rules out all that differ only in having used more of the operations that need not have happened.
+//! rules out all that differ only in having used more of the operations that need not have
+//! happened.
 
 use std::time::Instant;
 

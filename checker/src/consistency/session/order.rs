@@ -28,8 +28,8 @@ pub(super) struct Blocks<'a> {
 pub(super) type Step<'a> = (u32, u32, Option<&'a Edge>);
 
 impl<'a> Blocks<'a> {
-    /// The blocks of a key. Where they are not ordered `by_time`, only the initial version is, which
-    /// is before all others.
+    /// The blocks of a key. Where they are not ordered `by_time`, only the initial version is,
+    /// which is before all others.
     pub(super) fn of(versions: &'a Versions<'a>, by_time: bool) -> Self {
         let blocks = 0..number(versions.blocks.len());
         let called = blocks.clone().map(|block| versions.last_called(block).0).collect();
@@ -110,8 +110,8 @@ impl<'a> Blocks<'a> {
         if waiting.contains(&true) { Err(waiting) } else { Ok(order) }
     }
 
-    /// The shortest cycle, of those that there was time to try, that goes through one of the demands `through`, among
-    /// blocks that no order was found for.
+    /// The shortest cycle, of those that there was time to try, that goes through one of the
+    /// demands `through`, among blocks that no order was found for.
     pub(super) fn cycle<'e>(
         &self,
         edges: &[&'e Edge],

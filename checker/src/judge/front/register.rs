@@ -1,4 +1,5 @@
-//! Registers of any values: what an operation of a history is to the model, and which deciders are asked.
+//! Registers of any values: what an operation of a history is to the model, and which deciders are
+//! asked.
 
 use crate::{
     budget::Limits,

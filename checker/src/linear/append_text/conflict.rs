@@ -65,8 +65,8 @@ impl Conflict {
     }
 
     /// What is left where only the puts and appends are looked at that the conflict is about: those
-    /// that it names, what the gets that it names begin with, puts in the middle of these, and where
-    /// two of these first differ, or first agree if they begin differently.
+    /// that it names, what the gets that it names begin with, puts in the middle of these, and
+    /// where two of these first differ, or first agree if they begin differently.
     pub fn part<'a>(&self, intervals: &[Interval<Operation<'a>>]) -> Part<'a> {
         let Some(pieces) = Pieces::of(intervals) else { return Part::default() };
         let mut kept = FxHashSet::default();

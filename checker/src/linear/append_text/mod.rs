@@ -9,10 +9,10 @@
 //! of its own, since an append that nobody sees may stand wherever an unseen put may: after a
 //! chain, before the next put. The chain of the absent key has begun before all others.
 //!
-//! An append that is repeated could be either of its copies, and what was put and appended either of
-//! these. An answer is taken to begin with the put, and then to show of all copies that nobody has
-//! seen yet the one that was called first; an order is an order all the same, but there being none then
-//! proves nothing.
+//! An append that is repeated could be either of its copies, and what was put and appended either
+//! of these. An answer is taken to begin with the put, and then to show of all copies that nobody
+//! has seen yet the one that was called first; an order is an order all the same, but there being
+//! none then proves nothing.
 //!
 //! What Gibbons and Korach say of clusters holds for these chains too: they can be put in order
 //! unless one is turned against time in itself, or two must each precede the other. An order is

@@ -5,15 +5,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Pieces;
 use crate::{model::kv::Operation, text::shorten};
 
-/// Some of what was put and appended, and what some gets show of it; answers are read as the decider
-/// reads them.
+/// Some of what was put and appended, and what some gets show of it; answers are read as the
+/// decider reads them.
 ///
-/// Of an order of the whole this leaves an order of the part. Texts can be read in one way only, and
-/// each piece is one operation's. So a get that begins with a put that is looked at comes after it,
-/// with no other put in between: what it shows of the appends that are looked at is what followed that
-/// put, whatever else was appended, and whether or not there ever were other puts. The same holds of
-/// the absent key and what was appended to it, before any put. A get that begins with another put is
-/// left out.
+/// Of an order of the whole this leaves an order of the part. Texts can be read in one way only,
+/// and each piece is one operation's. So a get that begins with a put that is looked at comes after
+/// it, with no other put in between: what it shows of the appends that are looked at is what
+/// followed that put, whatever else was appended, and whether or not there ever were other puts.
+/// The same holds of the absent key and what was appended to it, before any put. A get that begins
+/// with another put is left out.
 #[derive(Debug, Default)]
 pub struct Part<'a> {
     /// The pieces that are looked at.

@@ -4,8 +4,8 @@
 //! *configurations* that explain the history so far: a state of the model, and for each open
 //! operation whether it has been put in its place. An operation is put in its place as late as
 //! possible: only when one returns do configurations branch, over the orders of open operations
-//! that end with it (Lowe, "Testing for linearizability", 2017). So the cost is linear in the length of the
-//! history and exponential in concurrency alone, and these keep the exponent small:
+//! that end with it (Lowe, "Testing for linearizability", 2017). So the cost is linear in the
+//! length of the history and exponential in concurrency alone, and these keep the exponent small:
 //!
 //! - An operation that only observes takes its place the first time it can.
 //! - An operation without a return need not take place. An overwrite that another one follows need
@@ -19,17 +19,17 @@
 //!   returns unless somebody looks at the state that it leaves: an operation that must still take
 //!   place, or an update through which one may be served.
 //!
-//! An operation with a [turn](super::process_order) waits for those of its process that are open and come
-//! before it. So it is like no other, and where it is an overwrite it is taken for an update, which
-//! takes its place for all to see. Of two configurations of one state, the one that must do less has
-//! less to wait for, too. At one time, calls are taken in their turns.
+//! An operation with a [turn](super::process_order) waits for those of its process that are open
+//! and come before it. So it is like no other, and where it is an overwrite it is taken for an
+//! update, which takes its place for all to see. Of two configurations of one state, the one that
+//! must do less has less to wait for, too. At one time, calls are taken in their turns.
 //!
 //! Sets are compared member by member, so a hash collision costs time and never a wrong verdict.
 //!
 //! # Layout
 //! [`Search`] takes one call or return after the other; [`search`] feeds it a whole history. What
-//! is `open` it keeps by slots, its set of configurations is a `frontier`, and `trail` remembers how
-//! each came to be: that is the order it hands out as a proof.
+//! is `open` it keeps by slots, its set of configurations is a `frontier`, and `trail` remembers
+//! how each came to be: that is the order it hands out as a proof.
 
 mod bits;
 mod cost;

@@ -16,8 +16,8 @@
 //!
 //! That is the paper's case. Deletes write the same "absent" again and again, and a compare-and-set
 //! that was refused knows only what the value was not. They are laid in the gaps between forward
-//! zones by `schedule`, which is thrifty with deletes but tries one order only. So its order is
-//! to be believed only once [`certificate::verify`](super::certificate::verify) has checked it; where
+//! zones by `schedule`, which is thrifty with deletes but tries one order only. So its order is to
+//! be believed only once [`certificate::verify`](super::certificate::verify) has checked it; where
 //! that fails, or there is none, the history is passed on.
 
 mod chains;

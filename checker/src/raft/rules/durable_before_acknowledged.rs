@@ -16,8 +16,8 @@ use crate::{
 /// log are updated on stable storage before responding (paper, figure 2 and section 5.6).
 ///
 /// A leader counts its own log only as far as it is durable, and a write is answered only after it
-/// was committed and applied. An entry is one client's write, so it is answered once in the cluster:
-/// a second answer is one to a write that is lost.
+/// was committed and applied. An entry is one client's write, so it is answered once in the
+/// cluster: a second answer is one to a write that is lost.
 #[derive(Default)]
 pub(super) struct DurableBeforeAcknowledged {
     replies: u64,

@@ -177,7 +177,8 @@ pub(super) fn judge(watches: &[Watch], writes: &[Write]) -> (BTreeSet<String>, B
     }
     let groups = groups(watches, &told, writes, &mut must);
     let explained = integrity(&groups, writes, &mut must, &mut open);
-    // How far the store had come before a write was asked for: at first, as far as anybody was told.
+    // How far the store had come before a write was asked for: at first, as far as anybody was
+    // told.
     let first = |write: &Write| -> Option<i64> {
         let told = watches.iter().filter(|watch| write.follows(watch.end, watch.turn));
         let acknowledged = writes.iter().filter(|other| other.has_ended_before(write));

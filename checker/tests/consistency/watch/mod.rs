@@ -21,8 +21,9 @@ use checker::{
 use crate::script::{number, verdicts, violated};
 
 /// One operation a line, `call-return f key value [@revision]` or `call-return watch asked =>
-/// responses`: each of a process of its own, or of the process whose letter stands before it. A return with `?` is `info`, with `!` is `fail`, and a
-/// lone `?` is never. Times are milliseconds, values JSON.
+/// responses`: each of a process of its own, or of the process whose letter stands before it. A
+/// return with `?` is `info`, with `!` is `fail`, and a lone `?` is never. Times are milliseconds,
+/// values JSON.
 fn history(script: &str) -> Vec<Event> {
     let mut events = Vec::new();
     let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());

@@ -12,7 +12,8 @@ enum Step<'a> {
     Watched(&'a Watch),
 }
 
-/// How far it came: the steps that were taken, the writes that have a revision, and the last revision.
+/// How far it came: the steps that were taken, the writes that have a revision, and the last
+/// revision.
 type State = (u64, u64, i64);
 
 struct Search<'a> {

@@ -1,5 +1,5 @@
-//! Random histories, compared with brute force: of a store whose watches are right; the same with one
-//! thing changed; and of a crowd that tells and writes much the same at the same moments.
+//! Random histories, compared with brute force: of a store whose watches are right; the same with
+//! one thing changed; and of a crowd that tells and writes much the same at the same moments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
