@@ -14,15 +14,13 @@ mod measure;
 use std::{fmt::Write, fs, path::Path};
 
 use checker::{
-    history::{
-        Event, Kind, Value, generic, operation,
-        read::{self, Events},
-        register,
-    },
-    linear::{self, Limits},
-    model::{Unexpected, kv},
+    budget::Limits,
+    consistency,
+    history::{Event, Events, Kind, Value, generic, operation, read, register},
+    judge::front::kv,
+    linear,
+    model::Unexpected,
     verdict::{Outcome, Property},
-    weak,
 };
 use comfy_table::Table;
 use generator::{Shape, with_stale_read};
@@ -85,11 +83,11 @@ fn main() {
         let history = with_stale_read(generator::history(shape, 1));
         register(&mut report, name, &history, target, Outcome::Violated);
     }
-    weaker(&mut report, "session", weak::session::check, "unique values", five);
-    weaker(&mut report, "session", weak::session::check, "five values", repeated(five));
+    weaker(&mut report, "session", consistency::session::check, "unique values", five);
+    weaker(&mut report, "session", consistency::session::check, "five values", repeated(five));
     let short = Shape { operations: 1000, ..repeated(five) };
-    weaker(&mut report, "sequential", weak::sequential::check, "unique values", five);
-    weaker(&mut report, "sequential", weak::sequential::check, "five values", short);
+    weaker(&mut report, "sequential", consistency::sequential::check, "unique values", five);
+    weaker(&mut report, "sequential", consistency::sequential::check, "five values", short);
     println!("{}", report.0);
     println!("{}", parse(&generator::history(Shape { keys: 10, ..five }, 1)));
 }

@@ -9,12 +9,14 @@ mod generator;
 use std::{path::Path, time::Duration};
 
 use checker::{
+    budget::Limits,
     history::{
+        Events,
         generic::{self, Event, Operation},
         read,
     },
-    linear::Limits,
-    model::{Unexpected, kv, queue, set},
+    judge::front::{kv, queue, set},
+    model::Unexpected,
     verdict::Property,
 };
 use comfy_table::Table;
@@ -29,8 +31,8 @@ fn public(name: &str) -> Vec<Event> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/kv").join(name);
     let text = std::fs::read(&file).expect("the file is in the repository");
     match read::read(text.as_slice(), &file, None, false).expect("it is a history").events {
-        read::Events::Generic(events) => events,
-        read::Events::Register(_) => panic!("{name} is no history of registers"),
+        Events::Generic(events) => events,
+        Events::Register(_) => panic!("{name} is no history of registers"),
     }
 }
 

@@ -11,8 +11,8 @@ mod generator;
 mod measure;
 
 use checker::{
+    budget::Limits,
     history::generic::pair,
-    linear::Limits,
     txn,
     verdict::{Outcome, Property},
 };

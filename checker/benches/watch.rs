@@ -11,10 +11,10 @@ mod generator;
 mod measure;
 
 use checker::{
+    budget::Limits,
     history::generic::{Operation, pair},
-    linear::Limits,
     verdict::{Outcome, Property},
-    weak::watch,
+    watch,
 };
 use generator::Shape;
 use measure::report::Report;

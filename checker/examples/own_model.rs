@@ -7,8 +7,9 @@
 use std::{env, error::Error, fs::File, io::BufReader};
 
 use checker::{
+    budget::Limits,
     history::generic::{self, Datum, Event, Operation, Outcome},
-    linear::{Limits, objects},
+    linear::check_model,
     model::{Model, Unexpected},
 };
 
@@ -70,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .into_iter()
         .collect::<Result<Vec<Event>, _>>()?;
     let operations = generic::pair(&events)?;
-    let property = objects::check(&Bank, &operations, step, &Limits::default())?;
+    let property = check_model(&Bank, &operations, step, &Limits::default())?;
     println!("{}: {} ({})", property.name, property.outcome, property.detail);
     for violation in &property.violations {
         println!("{}", violation.summary);

@@ -2,24 +2,48 @@
 
 use std::time::{Duration, Instant};
 
-use crate::linear::Limits;
+/// What a check may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that a search holds at any time.
+    pub memory: usize,
+    /// Time for everything together. A hard key gets an equal share of what is left, so that it
+    /// cannot keep others from being decided.
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 1 << 30, timeout: Duration::from_secs(60) }
+    }
+}
+
+/// What is left of the [`Limits`] while a check goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Bytes held at any time.
+    pub memory: usize,
+    /// When to give up.
+    pub deadline: Instant,
+}
 
 /// A budget ran out; which, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spent(pub(super) String);
-
-/// What a check may use.
-pub(crate) struct Budget {
-    memory: usize,
-    deadline: Instant,
-    timeout: Duration,
-}
+pub(crate) struct Spent(pub(crate) String);
 
 impl Budget {
     /// The time runs from now on.
-    pub(crate) fn of(limits: &Limits) -> Self {
-        let Limits { memory, timeout } = *limits;
-        Self { memory, deadline: limits.deadline(), timeout }
+    pub fn of(limits: &Limits) -> Self {
+        /// Longer than anybody waits, and short enough for the clock to add.
+        const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+        Self { memory: limits.memory, deadline: Instant::now() + limits.timeout.min(LONGEST) }
+    }
+
+    /// One of so many equal shares of the time that is left.
+    pub(crate) fn share(&self, shares: usize) -> Self {
+        let shares = u32::try_from(shares).unwrap_or(u32::MAX);
+        let now = Instant::now();
+        Self { deadline: now + self.deadline.saturating_duration_since(now) / shares, ..*self }
     }
 
     /// Whether there is time left.
@@ -27,7 +51,7 @@ impl Budget {
         if Instant::now() < self.deadline {
             return Ok(());
         }
-        Err(Spent(format!("the time budget of {:?} was used up", self.timeout)))
+        Err(Spent("the time budget was used up".into()))
     }
 
     /// Whether there is time left, and as many bytes may be taken.

@@ -1,28 +1,141 @@
 //! The account of faults: `faults.jsonl`, one phase of one fault a line.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-/// One line of `faults.jsonl`.
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// One line of `faults.jsonl`. What the checker judges by are typed facts; `what` and `detail` are
+/// for a reader.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
+    /// The format of the line.
+    pub version: Version,
     /// Position of the fault in the plan's schedule, from 0.
     pub fault: usize,
     /// Nanoseconds since the start of the run.
     pub time: u64,
     /// What became of the fault.
     pub phase: Phase,
-    /// `kill`, `pause`, `partition`, …
-    pub kind: String,
-    /// What was asked for, in words: the shape and the symbolic target (`leader alone`, `minority`).
+    /// What is done.
+    pub kind: Kind,
+    /// What was asked for, in words: the shape and the symbolic target (`leader alone`,
+    /// `minority`).
     pub what: String,
     /// The nodes it was aimed at, once resolved (`n1`), ascending.
     pub nodes: Vec<String>,
+    /// The links that it cuts, once resolved, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     /// The leader when the fault was asked for, where one was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<String>,
+    /// Whether it takes that leader from the other nodes, and leaves a majority of them that can
+    /// elect another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub severs_leader: bool,
+    /// Where the effect was seen; of a fault that is healed, where it was seen to be over.
+    #[serde(default, skip_serializing_if = "Observed::is_empty")]
+    pub observed: Observed,
     /// Proof or reason: rules and their counters, probes, container state; an error's text.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
+}
+
+/// The only version of a line that is read and written: 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version;
+
+const VERSION: u64 = 1;
+
+impl Serialize for Version {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(VERSION)
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            VERSION => Ok(Self),
+            other => Err(de::Error::custom(format_args!(
+                "the record has format version {other}, and this build reads version {VERSION}"
+            ))),
+        }
+    }
+}
+
+/// What a fault does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Ends processes with SIGKILL; the heal starts them again.
+    Kill,
+    /// Stops processes in order with SIGTERM; the heal starts them again.
+    Restart,
+    /// Freezes processes.
+    Pause,
+    /// Cuts links.
+    Partition,
+    /// Makes links misbehave.
+    Network,
+    /// Makes disks misbehave.
+    Disk,
+    /// Makes clocks go wrong.
+    Clock,
+}
+
+impl Kind {
+    /// Its name: `kill`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kill => "kill",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Partition => "partition",
+            Self::Network => "network",
+            Self::Disk => "disk",
+            Self::Clock => "clock",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What one node sends to another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Link {
+    /// The sender (`n1`).
+    pub from: String,
+    /// The receiver.
+    pub to: String,
+}
+
+/// Where something was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// On these nodes (`n1`), ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// On these links, ascending.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
+}
+
+impl Observed {
+    /// Whether nothing was seen.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty() && self.links.is_empty()
+    }
+
+    /// The nodes, and both ends of the links.
+    pub fn ends(&self) -> impl Iterator<Item = &str> {
+        let links = self.links.iter().flat_map(|link| [&link.from, &link.to]);
+        self.nodes.iter().chain(links).map(String::as_str)
+    }
 }
 
 /// The life of a fault, in order. A fault without `Bitten` or without `Healed` is inert: it makes

@@ -7,7 +7,7 @@
 //! ```
 //! use std::path::Path;
 //!
-//! use checker::{history::read, judge, linear::Limits, verdict::Outcome};
+//! use checker::{budget::Limits, history::read, judge, verdict::Outcome};
 //!
 //! let history = r#"
 //! {"index":0,"time":10,"process":0,"type":"invoke","f":"write","key":"k","value":7,"node":"n1"}
@@ -18,7 +18,7 @@
 //! let check = |history: &str| {
 //!     // What it is written in, and which model has a `read` and a `write`, is found out.
 //!     let history = read::read(history.as_bytes(), Path::new("example"), None, false)?;
-//!     Ok::<_, Box<dyn std::error::Error>>(judge::judge(history, None, &Limits::default())?)
+//!     Ok::<_, Box<dyn std::error::Error>>(judge::history(history, None, &Limits::default())?)
 //! };
 //!
 //! let stale = check(history.trim_start())?;
@@ -49,19 +49,21 @@
 //! - [`fault`]: what was done to the cluster, and the proof that it took effect;
 //! - [`evidence`]: a whole run directory;
 //! - [`model`]: what a single server would answer;
-//! - [`linear`]: whether the history could be one of the model's;
-//! - [`raft`]: the Raft safety properties, from the nodes' traces;
-//! - [`txn`]: whether transactions could have happened one at a time;
+//! - [`verdict`], [`budget`]: the vocabulary that all deciders share;
+//! - the deciders, each of which knows models and vocabulary, and no other decider:
+//!   [`linear`]: whether the history could be one of the model's;
+//!   [`txn`]: whether transactions could have happened one at a time;
+//!   [`consistency`]: promises weaker than linearizability: sessions, sequential consistency;
+//!   [`watch`]: whether streams of changes show each change once, in order and without a gap;
+//!   [`raft`]: the Raft safety properties, from the nodes' traces;
 //! - [`property`]: what else a run must show, a small file each;
-//! - [`judge`]: which model a bare history is checked against;
-//! - [`weak`]: promises weaker than linearizability: sessions, sequential consistency,
-//!   watches;
-//! - [`verdict`]: what a check says;
+//! - [`judge`]: the one door: picks the model and the deciders, for a bare history and for a run;
 //! - [`explanation`]: why, as a page.
 
 #![forbid(unsafe_code)]
 
-mod budget;
+pub mod budget;
+pub mod consistency;
 pub mod evidence;
 pub mod explanation;
 pub mod fault;
@@ -72,6 +74,7 @@ pub mod linear;
 pub mod model;
 pub mod property;
 pub mod raft;
+mod text;
 pub mod txn;
 pub mod verdict;
-pub mod weak;
+pub mod watch;

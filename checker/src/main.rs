@@ -10,19 +10,15 @@ use std::{
 };
 
 use checker::{
-    evidence,
-    explanation::{self, Explanation},
-    history::{
-        operation,
-        read::{self, Format, Numbering, Numbers},
-    },
+    budget::Limits,
+    evidence, explanation,
+    history::{Events, Format, Numbering, Numbers, read},
     jsonl,
     judge::{
         self, Found, Judgement,
         models::{MODELS, Model},
     },
-    linear::Limits,
-    verdict::{self, Outcome, Verdict, Violation},
+    verdict::{Outcome, Verdict, Violation},
 };
 use clap::{
     Parser,
@@ -168,8 +164,8 @@ struct Judged {
     found: Option<Found>,
     numbering: Numbering,
     verdict: Verdict,
-    /// Why properties are violated, where operations show it.
-    explanations: Vec<Explanation>,
+    /// The events, for a picture.
+    events: Events,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -205,13 +201,10 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
             return Err(Error::Independent { name, what: "a run directory".into() });
         } else {
             let evidence = evidence::load(input)?;
-            let verdict = verdict::check(&evidence, &limits);
-            let violations = verdict.properties.iter().flat_map(|property| &property.violations);
-            let explanations = operation::pair(&evidence.history)
-                .map(|operations| explanation::of(violations, &operations))
-                .unwrap_or_default();
+            let verdict = judge::run(&evidence, &limits);
             let (name, numbering) = (input.display().to_string(), Numbering::default());
-            return Ok(Judged { name, found: None, numbering, verdict, explanations });
+            let events = evidence.history;
+            return Ok(Judged { name, found: None, numbering, verdict, events });
         }
     }
     let (format, independent) = (arguments.format, arguments.independent);
@@ -227,9 +220,9 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
         return Err(Error::Independent { name, what: history.format.to_string() });
     }
     let numbering = history.numbering.clone();
-    match judge::judge(history, Model::named(&arguments.model), &limits) {
-        Ok(Judgement { found, verdict, explanations }) => {
-            Ok(Judged { name, found: Some(found), numbering, verdict, explanations })
+    match judge::history(history, Model::named(&arguments.model), &limits) {
+        Ok(Judgement { found, verdict, events }) => {
+            Ok(Judged { name, found: Some(found), numbering, verdict, events })
         }
         Err(source) => Err(Error::Judge { name, source }),
     }
@@ -238,7 +231,10 @@ fn check(input: &Path, arguments: &Arguments) -> Result<Judged, Error> {
 impl Judged {
     /// Writes the page, or says why there is none: an empty one would look like a proof.
     fn draw(&self, file: &Path) -> Result<(), Error> {
-        if self.explanations.is_empty() {
+        let violations = self.verdict.properties.iter().flat_map(|property| &property.violations);
+        let explanations: Vec<_> =
+            explanation::of(violations, &self.events).into_iter().flatten().collect();
+        if explanations.is_empty() {
             let why = match self.verdict.outcome {
                 Outcome::Ok => "no violation was found",
                 Outcome::Unknown => "nothing was decided",
@@ -248,11 +244,13 @@ impl Judged {
             return Ok(());
         }
         let page =
-            explanation::page(&self.explanations, &format!("{}: violated", self.name), |event| {
-                match self.numbering.of(event) {
+            explanation::page(
+                &explanations,
+                &format!("{}: violated", self.name),
+                |event| match self.numbering.of(event) {
                     Numbers::Events(number) | Numbers::Lines(number) => number,
-                }
-            });
+                },
+            );
         fs::write(file, page).map_err(|source| Error::Html { file: file.to_owned(), source })
     }
 
@@ -271,8 +269,9 @@ impl Judged {
         for violation in verdict.properties.iter_mut().flat_map(|property| &mut property.violations)
         {
             let refutation = violation.refutation.iter_mut();
-            let of_orders = refutation
-                .flat_map(|why| why.core.iter_mut().chain([&mut why.stuck]).chain(&mut why.tried));
+            let of_orders = refutation.flat_map(|why| {
+                why.core.iter_mut().chain([&mut why.failed_at]).chain(&mut why.tried)
+            });
             for index in violation.operations.iter_mut().chain(of_orders) {
                 if let Numbers::Events(number) = self.numbering.of(*index) {
                     *index = number;

@@ -1,14 +1,13 @@
 //! What a check says: an outcome per property, and violations that a person understands.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    evidence::Evidence,
-    history::operation,
-    linear::{self, Limits},
-    property::{completeness, coverage, crash_free, faults, final_state, liveness},
-    raft,
-};
+use crate::{history::generic, text::count};
+
+/// Violations of one property that are listed; more are only counted.
+pub(crate) const VIOLATIONS_MAX: usize = 10;
 
 /// The outcome of a property or of a whole run. Ordered by weight: a violation outranks everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,31 +53,6 @@ pub struct Verdict {
     pub properties: Vec<Property>,
 }
 
-/// Checks every property of a run.
-pub fn check(evidence: &Evidence, limits: &Limits) -> Verdict {
-    check_after(evidence, None, limits)
-}
-
-/// The same, where Raft's safety may have been checked while the run went on: see
-/// [`raft::check_after`].
-pub fn check_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Limits) -> Verdict {
-    let (operations, malformed) = match operation::pair(&evidence.history) {
-        Ok(operations) => (operations, None),
-        Err(malformed) => (Vec::new(), Some(malformed)),
-    };
-    let mut properties = vec![linear::check(&operations, limits)];
-    properties.extend(raft::check_after(&evidence.traces, &evidence.run, passed));
-    properties.extend([
-        final_state::check(&evidence.run),
-        crash_free::check(&evidence.run),
-        liveness::check(evidence, &operations),
-        coverage::check(evidence, &operations),
-        faults::check(&evidence.faults, &evidence.run),
-        completeness::check(evidence, malformed.as_ref()),
-    ]);
-    Verdict::of(properties)
-}
-
 impl Verdict {
     /// The verdict that these properties come to: the weightiest outcome, and why.
     pub fn of(properties: Vec<Property>) -> Self {
@@ -104,24 +78,6 @@ impl Verdict {
     }
 }
 
-/// `1 key`, `2 keys`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// `12,345`
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// One property and what was found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Property {
@@ -139,7 +95,8 @@ pub struct Property {
 /// One violation of a property.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Violation {
-    /// The property's name, or of a property that can be violated in several ways, the way's: `G1a`.
+    /// The property's name, or of a property that can be violated in several ways, the way's:
+    /// `G1a`.
     pub rule: String,
     /// What happened, in a sentence that a person understands: who, what, when, against what.
     pub summary: String,
@@ -156,6 +113,36 @@ pub struct Violation {
     pub refutation: Option<Refutation>,
 }
 
+impl Violation {
+    /// A violation by these operations.
+    pub(crate) fn by(
+        rule: &str,
+        summary: String,
+        operations: &[&generic::Operation<'_>],
+    ) -> Violation {
+        let mut indices = BTreeSet::new();
+        let mut nodes = BTreeSet::new();
+        for operation in operations {
+            indices.insert(operation.index);
+            match operation.outcome {
+                generic::Outcome::Ok { index, .. } | generic::Outcome::Failed { index, .. } => {
+                    indices.insert(index);
+                }
+                generic::Outcome::Unknown { .. } => {}
+            }
+            nodes.extend(operation.node.map(str::to_owned));
+        }
+        Violation {
+            rule: rule.into(),
+            summary,
+            nodes: nodes.into_iter().collect(),
+            operations: indices.into_iter().collect(),
+            trace: Vec::new(),
+            refutation: None,
+        }
+    }
+}
+
 /// A few operations that have no order by themselves, and how that was found. Each is named by the
 /// index of its invocation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,7 +153,7 @@ pub struct Refutation {
     /// counts as unanswered.
     pub until: u64,
     /// The operation whose return that is.
-    pub stuck: u64,
+    pub failed_at: u64,
     /// An order of the core that explains all until then, as far as that goes.
     pub tried: Vec<u64>,
     /// The states that were possible until then, as far as known.
@@ -174,7 +161,7 @@ pub struct Refutation {
     pub possible: Vec<String>,
     /// Why the core could not be verified, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub doubt: Option<String>,
+    pub unverified_reason: Option<String>,
     /// What alone is looked at, where operations of the core may hold more: some
     /// elements of a set, some puts and appends of a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,5 +172,45 @@ impl Refutation {
     /// Whether an operation belongs to the core, by the index of its invocation.
     pub fn has(&self, invocation: u64) -> bool {
         self.core.contains(&invocation)
+    }
+}
+
+/// What becomes of one property while its parts are judged.
+#[derive(Default)]
+pub(crate) struct Tally {
+    violations: Vec<Violation>,
+    violated: usize,
+    undecided: usize,
+    /// Why the first undecided part is undecided.
+    reason: Option<String>,
+}
+
+impl Tally {
+    pub(crate) fn violated(&mut self, violation: impl FnOnce() -> Violation) {
+        self.violated += 1;
+        if self.violations.len() < VIOLATIONS_MAX {
+            self.violations.push(violation());
+        }
+    }
+
+    pub(crate) fn undecided(&mut self, reason: impl FnOnce() -> String) {
+        self.undecided += 1;
+        self.reason.get_or_insert_with(reason);
+    }
+
+    /// The property: `examined` says what was looked at, `noun` what was counted.
+    pub(crate) fn property(self, name: &str, examined: &str, noun: &str) -> Property {
+        let (outcome, detail) = if self.violated > 0 {
+            (Outcome::Violated, format!("{examined}; violated: {}", count(self.violated, noun)))
+        } else if let Some(reason) = self.reason {
+            let undecided = count(self.undecided, noun);
+            (
+                Outcome::Unknown,
+                format!("{examined}; undecided: {undecided}, the first of them {reason}"),
+            )
+        } else {
+            (Outcome::Ok, examined.to_owned())
+        };
+        Property { name: name.into(), outcome, detail, violations: self.violations }
     }
 }

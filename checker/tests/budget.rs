@@ -17,12 +17,13 @@ use std::{
 };
 
 use checker::{
+    budget::Limits,
+    consistency::{sequential, session},
     history::{Event, Function, Kind, Value, generic, operation},
-    linear::{self, Limits},
-    model::{kv, queue, register, set},
-    txn,
+    judge::front::{kv, queue, register, set},
+    linear, txn,
     verdict::{Outcome, Property},
-    weak::{sequential, session, watch},
+    watch,
 };
 use measure::{Cost, measure};
 
@@ -267,7 +268,7 @@ fn nothing_is_said_of_watches_and_sessions_for_which_there_is_no_budget() {
                 Limits { memory: 0, timeout },
                 "the memory budget of 0 MiB is less than the 1 MiB that the check takes",
             ),
-            (Limits { memory, timeout: Duration::ZERO }, "the time budget of 0ns was used up"),
+            (Limits { memory, timeout: Duration::ZERO }, "the time budget was used up"),
         ] {
             let properties = check(&generic::pair(&events).unwrap(), &limits);
             assert!(properties.len() > 5);

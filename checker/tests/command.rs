@@ -9,6 +9,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+mod runs;
+
+use runs::CASES;
+
 const GOOD: &str = r#"{"index":0,"time":0,"process":0,"type":"invoke","f":"write","key":"k","value":7,"node":"n1"}
 {"index":1,"time":1,"process":0,"type":"ok","f":"write","key":"k","value":7,"node":"n1"}
 {"index":2,"time":2,"process":1,"type":"invoke","f":"read","key":"k","value":null,"node":"n2"}
@@ -424,4 +428,46 @@ fn a_history_that_contradicts_itself_is_not_said_to_be_empty() {
     assert_eq!(code(&output), 2, "{text}");
     assert!(text.contains("not checked: the history contradicts itself"), "{text}");
     assert!(!text.contains("has no operation"), "{text}");
+}
+
+#[test]
+fn a_run_directory_is_checked_against_the_model_that_it_names() {
+    for case in &CASES {
+        for (answer, expected) in [(case.good, 0), (case.bad, 1)] {
+            let directory = tempfile::tempdir().unwrap();
+            case.write(directory.path(), answer);
+            let name = directory.path().to_str().unwrap();
+            let page = directory.path().join("page.html");
+            let output = checker(&["--html", page.to_str().unwrap(), name], "");
+            let text = String::from_utf8(output.stdout.clone()).unwrap();
+            assert_eq!(code(&output), expected, "{} {answer}: {text}", case.model);
+            assert!(expected == 0 || text.contains(&format!("\n{}: ", case.rule)), "{text}");
+            assert_eq!(page.exists(), expected == 1, "{} {answer}", case.model);
+        }
+    }
+}
+
+#[test]
+fn a_run_directory_of_an_unknown_model_or_version_is_never_green() {
+    let directory = tempfile::tempdir().unwrap();
+    let case = &CASES[0];
+    let name = directory.path().to_str().unwrap();
+    case.write(directory.path(), case.good);
+    let run = directory.path().join("run.json");
+    let text = fs::read_to_string(&run).unwrap();
+    fs::write(&run, text.replace(r#""model":"register""#, r#""model":"stack""#)).unwrap();
+    let output = checker(&[name], "");
+    let says = String::from_utf8_lossy(&output.stdout).replace('\n', " ");
+    assert_eq!(code(&output), 2, "{says}");
+    assert!(says.contains("run.json names the model stack; there are register ("), "{says}");
+    fs::write(&run, text.replace(r#""model":"register""#, r#""model":"queue""#)).unwrap();
+    let output = checker(&[name], "");
+    let says = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(code(&output), 2, "{says}");
+    assert!(says.contains("not checked as queue: event 0: expected enqueue or dequeue"), "{says}");
+    fs::write(&run, text.replace(r#""version":1"#, r#""version":9"#)).unwrap();
+    let output = checker(&[name], "");
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 3, "{says}");
+    assert!(says.contains("has format version 9, and this build reads version 1"), "{says}");
 }

@@ -12,17 +12,18 @@ use std::{
 };
 
 use checker::{
+    budget::{Budget, Limits},
     history::{
-        Event, Function, Kind, Outcome, Value,
+        Event, Events, Function, Kind, Outcome, Value,
         generic::{self, Datum},
         operation, read, register,
     },
     linear::{
-        self, Budget, Core, Decision, Interval, Key, Limits, certificate, decide, decide_register,
+        self, Core, Decision, Key, certificate, decide, decide_register,
         search::{Found, Stuck, search},
     },
     model::{
-        Model,
+        Interval, Model,
         register::{Operation, Register},
     },
     verdict,
@@ -180,7 +181,7 @@ fn is_proved(
             if brute_force(&few, &mut vec![false; few.len()], None) {
                 return Err("the core has an order".into());
             }
-            if core.doubt.is_some() || !core.operations.contains(&core.stuck) {
+            if core.unverified_reason.is_some() || !core.operations.contains(&core.failed_at) {
                 return Err("a core without proof".into());
             }
             Ok(few.len())
@@ -290,7 +291,7 @@ fn public_histories_have_their_known_verdict() {
         let path = directory.join(name);
         let text = std::fs::read(&path).unwrap();
         let history = read::read(text.as_slice(), &path, None, false).unwrap();
-        let read::Events::Generic(events) = history.events else { panic!("{name} has types") };
+        let Events::Generic(events) = history.events else { panic!("{name} has types") };
         let history = register::from_generic(events).unwrap();
         assert_eq!(check(&history).outcome, expected, "{name}");
         examined += 1;
@@ -356,7 +357,8 @@ fn registers_of_texts_have_the_verdict_of_registers_of_integers() {
         }
         let words = in_words(&history);
         let operations = generic::pair(&words).unwrap();
-        let property = checker::model::register::check(&operations, &Limits::default()).unwrap();
+        let property =
+            checker::judge::front::register::check(&operations, &Limits::default()).unwrap();
         let expected = check(&history);
         assert_eq!(property.outcome, expected.outcome, "seed {seed}: {property:?} {expected:?}");
         illegal += u32::from(property.outcome == verdict::Outcome::Violated);
@@ -470,7 +472,7 @@ fn what_takes_much_memory_to_decide_is_shown_by_a_few_operations_all_the_same() 
     let none = vec![None; intervals.len()];
     let (decision, _) = decide_register(&intervals, &none, &budget());
     let Decision::Illegal(core) = decision else { panic!("{decision:?}") };
-    assert_eq!((core.operations.as_slice(), &core.doubt), ([31, 32].as_slice(), &None));
+    assert_eq!((core.operations.as_slice(), &core.unverified_reason), ([31, 32].as_slice(), &None));
 }
 
 #[test]
@@ -485,7 +487,7 @@ fn a_stale_read_in_a_long_history_is_shown_by_a_few_operations() {
         assert_eq!(property.outcome, verdict::Outcome::Violated, "seed {seed}: {property:?}");
         let [violation] = property.violations.as_slice() else { panic!("{property:?}") };
         let refutation = violation.refutation.as_ref().unwrap();
-        assert_eq!(refutation.doubt, None, "seed {seed}");
+        assert_eq!(refutation.unverified_reason, None, "seed {seed}");
         let core = refutation.core.len();
         assert!((2..=4).contains(&core), "seed {seed}: {core} operations: {refutation:?}");
     }

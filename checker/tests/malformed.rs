@@ -7,14 +7,10 @@
 use std::{fs, path::Path};
 
 use checker::{
+    budget::Limits,
     evidence,
-    history::{
-        edn, generic, operation,
-        read::{self, Events, Format},
-        register,
-    },
+    history::{Events, Format, edn, generic, operation, read, register},
     jsonl::{Error, Reader},
-    linear::Limits,
     txn,
 };
 use rand::{RngExt, SeedableRng};
@@ -213,7 +209,7 @@ fn run_directories() {
         for _ in 0..ROUNDS / 20 {
             write(name, &spoil(whole, &mut random));
             match evidence::load(directory.path()) {
-                Ok(evidence) => drop(operation::pair(&evidence.history)),
+                Ok(evidence) => drop(operation::pair(evidence.history.registers())),
                 Err(error) => {
                     let file = directory.path().join(name).display().to_string();
                     assert!(error.to_string().starts_with(&file), "{error}");

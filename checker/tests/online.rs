@@ -7,9 +7,10 @@ mod generator;
 use std::time::Duration;
 
 use checker::{
+    budget::Limits,
     history::{Event, Function, Kind, Value, operation},
     linear::{
-        self, Limits,
+        self,
         online::{Offence, Online},
     },
     verdict::Outcome,

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 use checker::{
+    budget::Limits,
     evidence::{Crash, Evidence, Run},
     explanation, fault,
-    history::{Event, Function, Kind, Value, operation},
-    linear::{self, Limits},
-    verdict::{Outcome, Verdict, check},
+    history::{Event, Events, Function, Kind, Value, operation},
+    judge::run,
+    linear,
+    verdict::{Outcome, Verdict},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -51,10 +53,14 @@ fn good() -> Evidence {
             fault: 0,
             time: 4_010_000_000,
             phase,
-            kind: "kill".into(),
+            version: fault::Version,
+            kind: fault::Kind::Kill,
             what: "one".into(),
             nodes: vec!["n3".into()],
+            links: Vec::new(),
             leader: Some("n1".into()),
+            severs_leader: false,
+            observed: fault::Observed { nodes: vec!["n3".into()], links: Vec::new() },
             detail: "a probe of n3 says so".into(),
         })
         .to_vec();
@@ -65,13 +71,18 @@ fn good() -> Evidence {
         final_hashes: (1..=3).map(|n| (format!("n{n}"), 3, 42)).collect(),
         ..Run::default()
     };
-    Evidence { history, faults, traces: Vec::new(), run }
+    Evidence { history: history.into(), faults, traces: Vec::new(), run }
+}
+
+fn events(evidence: &mut Evidence) -> &mut Vec<Event> {
+    let Events::Register(events) = &mut evidence.history else { panic!("a history of registers") };
+    events
 }
 
 fn verdict(spoil: impl FnOnce(&mut Evidence)) -> Verdict {
     let mut evidence = good();
     spoil(&mut evidence);
-    check(&evidence, &Limits::default())
+    run(&evidence, &Limits::default())
 }
 
 /// The verdict when `spoil` is done to good evidence: exactly `property` has `outcome`, all else
@@ -113,7 +124,7 @@ fn a_good_run_is_green() {
 #[test]
 fn a_stale_read_is_explained() {
     let verdict = breaks("linearizability", Outcome::Violated, |evidence| {
-        evidence.history[5].value = Value::Int(7);
+        events(evidence)[5].value = Value::Int(7);
     });
     assert_eq!(
         verdict.summary,
@@ -130,7 +141,7 @@ fn a_stale_read_is_explained() {
 fn other_illegal_answers_are_explained() {
     let says = |spoil: fn(&mut Vec<Event>), text: &str| {
         let verdict = breaks("linearizability", Outcome::Violated, |evidence| {
-            spoil(&mut evidence.history);
+            spoil(events(evidence));
         });
         assert_eq!(verdict.properties[0].violations[0].summary, text);
     };
@@ -178,11 +189,11 @@ fn other_illegal_answers_are_explained() {
 #[test]
 fn a_mismatch_that_could_not_be_is_a_violation() {
     let verdict = verdict(|evidence| {
-        for event in &mut evidence.history[4..] {
+        for event in &mut events(evidence)[4..] {
             (event.f, event.value) = (Function::Cas, Value::Pair(Some(9), 8));
         }
-        evidence.history[5].kind = Kind::Fail;
-        evidence.history[5].error = Some("mismatch".into());
+        events(evidence)[5].kind = Kind::Fail;
+        events(evidence)[5].error = Some("mismatch".into());
     });
     assert_eq!(
         verdict.properties[0].violations[0].summary,
@@ -194,10 +205,10 @@ fn a_mismatch_that_could_not_be_is_a_violation() {
 fn what_a_refused_compare_and_set_found_is_as_good_as_a_read() {
     let refused = |found| {
         verdict(|evidence| {
-            for event in &mut evidence.history[4..] {
+            for event in &mut events(evidence)[4..] {
                 (event.f, event.value) = (Function::Cas, Value::Pair(Some(3), 8));
             }
-            let event = &mut evidence.history[5];
+            let event = &mut events(evidence)[5];
             (event.kind, event.value) = (Kind::Fail, Value::Found(found));
             event.error = Some("mismatch".into());
         })
@@ -223,9 +234,9 @@ fn each_property_is_broken_by_evidence_that_breaks_exactly_it() {
         e.run.final_hashes.pop();
     });
     breaks("liveness", Outcome::Violated, |e| {
-        e.history[5].kind = Kind::Info;
-        e.history[5].value = Value::Nil;
-        e.history[5].time = 29 * SECOND;
+        events(e)[5].kind = Kind::Info;
+        events(e)[5].value = Value::Nil;
+        events(e)[5].time = 29 * SECOND;
     });
     breaks("liveness", Outcome::Unknown, |e| e.run.healed = None);
     breaks("coverage", Outcome::Unknown, |e| e.run.expect.operations = 100);
@@ -246,7 +257,7 @@ fn each_property_is_broken_by_evidence_that_breaks_exactly_it() {
 #[test]
 fn a_violation_outranks_everything() {
     let verdict = verdict(|evidence| {
-        evidence.history[5].value = Value::Int(7);
+        events(evidence)[5].value = Value::Int(7);
         evidence.run.incomplete.push("stopped".into());
     });
     assert_eq!(verdict.outcome, Outcome::Violated);
@@ -255,7 +266,7 @@ fn a_violation_outranks_everything() {
 
 #[test]
 fn a_history_that_contradicts_itself_is_not_green() {
-    let verdict = verdict(|evidence| evidence.history[5].process = 8);
+    let verdict = verdict(|evidence| events(evidence)[5].process = 8);
     assert_eq!(verdict.outcome, Outcome::Unknown);
     let completeness = verdict.properties.last().unwrap();
     assert!(completeness.detail.contains("process 8 completes an operation that it has not"));
@@ -286,12 +297,12 @@ fn a_history_without_times_is_told_by_its_events() {
             ..event(index, process, kind, f, value)
         })
         .collect();
-    let operations = operation::pair(&history).unwrap();
-    let property = linear::check(&operations, &Limits::default());
+    let property = linear::check(&operation::pair(&history).unwrap(), &Limits::default());
     let told = "n2 answered 7 for key k4 at event 5 although 9 had been written and acknowledged \
         by event 3 (n1); the value could only be 9";
     assert_eq!(property.violations[0].summary, told);
-    let explanations = explanation::of(&property.violations, &operations);
+    let explanations = explanation::of(&property.violations, &history.into());
+    let explanations: Vec<_> = explanations.into_iter().flatten().collect();
     let page = explanation::page(&explanations, "untimed", |at| at);
     assert!(page.contains(">event 5</text>") && !page.contains(" s</"), "{page}");
 }

@@ -10,14 +10,18 @@ use std::{
 };
 
 use checker::{
+    budget::Budget,
     linear::{
         certificate,
-        search::{self, Budget, Interval, search},
+        search::{self, search},
         zones::{Conflict, Found, decide},
     },
-    model::register::{
-        Operation::{self, Cas, Mismatch, Read, Write},
-        Register,
+    model::{
+        Interval,
+        register::{
+            Operation::{self, Cas, Mismatch, Read, Write},
+            Register,
+        },
     },
 };
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
@@ -202,8 +206,8 @@ fn each_conflict_is_named() {
     let twice =
         [stale[0].clone(), interval(Cas(Some(1), 2), 2, 3), interval(Cas(Some(1), 3), 4, 5)];
     assert_eq!(decide(&twice), Found::Illegal(Conflict::SetTwice(1, 2)));
-    let circle = [interval(Cas(Some(2), 1), 0, 9), interval(Cas(Some(1), 2), 0, 9)];
-    assert_eq!(decide(&circle), Found::Illegal(Conflict::Circle(0)));
+    let cycle = [interval(Cas(Some(2), 1), 0, 9), interval(Cas(Some(1), 2), 0, 9)];
+    assert_eq!(decide(&cycle), Found::Illegal(Conflict::Cycle(0)));
     let backwards = [interval(Write(Some(1)), 5, 6), interval(Read(Some(1)), 0, 4)];
     assert_eq!(decide(&backwards), Found::Illegal(Conflict::Backwards(0, 1)));
     assert_eq!(decide(&backwards[1..]), Found::Illegal(Conflict::NeverWritten(0)));

@@ -15,10 +15,11 @@ use std::{hint::black_box, sync::atomic::AtomicBool, time::Duration};
 
 use anyhow::{Context, ensure};
 use checker::{
+    budget::Limits,
     history::{Kind, operation},
-    linear,
+    judge, linear,
     raft::{self, Checker},
-    verdict::{self, Outcome},
+    verdict::Outcome,
 };
 use cpu_time::ThreadTime;
 use harness::{
@@ -83,7 +84,7 @@ impl Batch {
 
 fn batch(seeds: std::ops::Range<u64>) -> anyhow::Result<Batch> {
     let mut batch = Batch::default();
-    let limits = linear::Limits::default();
+    let limits = Limits::default();
     for seed in seeds {
         let plan = timed(&mut batch.plan, || plan(seed))?;
         let stop = AtomicBool::new(false);
@@ -98,13 +99,14 @@ fn batch(seeds: std::ops::Range<u64>) -> anyhow::Result<Batch> {
         });
         let evidence = &simulation.evidence;
         let passed = simulation.passed.as_ref();
-        let verdict = timed(&mut batch.judge, || verdict::check_after(evidence, passed, &limits));
+        let verdict = timed(&mut batch.judge, || judge::run_after(evidence, passed, &limits));
         // A run that ended early would make the numbers look better than they are.
         ensure!(verdict.outcome == Outcome::Ok, "seed {seed}: {}", verdict.summary);
         count(&mut batch, &simulation);
 
         // The parts, again, alone.
-        let operations = operation::pair(&evidence.history).ok().context("malformed history")?;
+        let operations =
+            operation::pair(evidence.history.registers()).ok().context("malformed history")?;
         black_box(timed(&mut batch.linear, || linear::check(&operations, &limits)));
         black_box(timed(&mut batch.raft, || {
             raft::check_after(&evidence.traces, &evidence.run, passed)
@@ -123,7 +125,7 @@ fn batch(seeds: std::ops::Range<u64>) -> anyhow::Result<Batch> {
 
 fn count(batch: &mut Batch, simulation: &Simulation) {
     let evidence = &simulation.evidence;
-    let begun = evidence.history.iter().filter(|event| event.kind == Kind::Invoke);
+    let begun = evidence.history.places().filter(|place| place.kind == Kind::Invoke);
     batch.events += simulation.events;
     batch.operations += begun.count();
     batch.steps += evidence.traces.iter().map(Vec::len).sum::<usize>();

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
+#[path = "../../checker/tests/runs/mod.rs"]
+mod runs;
+
 use std::{
     path::Path,
     process::{Command, Output},
@@ -231,6 +234,27 @@ fn recorded_evidence_is_judged_and_drawn_again() {
     assert!(dir.path().join("verdict.json").exists());
     assert_eq!(harness(&["report", dir.path().to_str().unwrap()]).status.code(), Some(0));
     assert!(Path::new(&dir.path().join("report.html")).exists());
+}
+
+#[test]
+fn a_run_directory_is_checked_against_the_model_that_it_names() {
+    for case in &runs::CASES {
+        for (answer, expected) in [(case.good, 0), (case.bad, 1)] {
+            let dir = tempfile::tempdir().unwrap();
+            case.write(dir.path(), answer);
+            let output = harness(&["check", dir.path().to_str().unwrap()]);
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert_eq!(output.status.code(), Some(expected), "{} {answer}: {said}", case.model);
+            let verdict = std::fs::read_to_string(dir.path().join("verdict.json")).unwrap();
+            let rule = format!("\"rule\": \"{}\"", case.rule);
+            assert_eq!(
+                verdict.contains(&rule),
+                expected == 1,
+                "{} {answer}: {verdict}",
+                case.model
+            );
+        }
+    }
 }
 
 #[cfg(not(feature = "mutants"))]

@@ -15,7 +15,14 @@ use bollard::{
     Docker,
     query_parameters::{KillContainerOptions, ListContainersOptions},
 };
-use checker::{evidence, fault::Phase, history::operation, linear, verdict::Outcome};
+use checker::{
+    budget::{Budget, Limits},
+    evidence,
+    fault::Phase,
+    history::operation,
+    linear,
+    verdict::Outcome,
+};
 use harness::{
     cluster::docker::OWNER,
     plan::{ClusterKind, Load, Options, Plan, Storage, Timings, World},
@@ -214,12 +221,10 @@ async fn a_violation_ends_the_run_within_a_second_of_the_answer_that_shows_it() 
     assert!(why.contains("by a violation of linearizability"), "{why}");
     assert!(why.contains("although the value could only be"), "{why}");
     // The first answer of those that the verdict calls wrong, and the last operation that began.
-    let operations = operation::pair(&evidence.history).unwrap();
+    let operations = operation::pair(evidence.history.registers()).unwrap();
     let mut keys: BTreeMap<&str, Vec<_>> = BTreeMap::new();
     operations.iter().for_each(|it| keys.entry(it.key).or_default().push(it));
-    let limits = linear::Limits::default();
-    let deadline = Instant::now() + limits.timeout;
-    let budget = linear::Budget { memory: limits.memory, deadline };
+    let budget = Budget::of(&Limits::default());
     let offences = keys.into_iter().filter_map(|(key, operations)| {
         match linear::check_key(key, &operations, &budget) {
             linear::Key::Illegal(violation) => Some(violation.refutation?.until),

@@ -99,7 +99,7 @@ async fn a_script_is_performed_step_by_step() {
     assert_eq!(Plan::load(&finished.directory.join("plan.json")).unwrap().workload, plan.workload);
     let history = evidence::load(&finished.directory).unwrap().history;
     // Behind the script one client for each node asks whether it serves, and one reads at the end.
-    let of = |client: u64| history.iter().filter(move |event| event.process == client);
+    let of = |client: u64| history.registers().iter().filter(move |event| event.process == client);
     let seen: Vec<_> = of(0).chain(of(1)).map(|event| (event.kind, event.value)).collect();
     let (first, second, third) = (Value::Int(1), Value::Pair(Some(1), 2), Value::Pair(None, 3));
     let expected = [

@@ -7,8 +7,9 @@
 use std::{fs, process::Command, sync::atomic::AtomicBool, time::Duration};
 
 use checker::{
-    linear::Limits,
-    verdict::{self, Outcome, Verdict},
+    budget::Limits,
+    judge,
+    verdict::{Outcome, Verdict},
 };
 use harness::{
     cluster::sim::simulate,
@@ -43,7 +44,7 @@ fn plan(seed: u64, mutant: Option<Mutant>) -> Plan {
 
 fn judge(plan: &Plan) -> Verdict {
     let simulation = simulate(plan, &AtomicBool::new(false));
-    verdict::check(&simulation.evidence, &Limits::default())
+    judge::run(&simulation.evidence, &Limits::default())
 }
 
 fn violated(verdict: &Verdict) -> Vec<&str> {

@@ -11,8 +11,9 @@
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 
 use checker::{
-    linear::Limits,
-    verdict::{self, Outcome, Verdict},
+    budget::Limits,
+    judge,
+    verdict::{Outcome, Verdict},
 };
 use harness::{cluster::sim::simulate, plan::Plan};
 
@@ -34,7 +35,7 @@ fn kept() -> Vec<(String, Plan)> {
 
 fn judge(plan: &Plan) -> Verdict {
     let simulation = simulate(plan, &AtomicBool::new(false));
-    verdict::check(&simulation.evidence, &Limits::default())
+    judge::run(&simulation.evidence, &Limits::default())
 }
 
 #[test]

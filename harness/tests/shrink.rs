@@ -13,8 +13,9 @@ use std::{
 };
 
 use checker::{
-    linear::Limits,
-    verdict::{self, Outcome, Verdict},
+    budget::Limits,
+    judge,
+    verdict::{Outcome, Verdict},
 };
 use harness::{
     campaign::shrink::{Minimal, Refused, Settings, shrink, violated},
@@ -89,7 +90,7 @@ fn shrunk(plan: &Plan, jobs: usize) -> Minimal {
 }
 
 fn violates(plan: &Plan, property: &str) -> bool {
-    let verdict = verdict::check(&simulate(plan, &CALM).evidence, &Limits::default());
+    let verdict = judge::run(&simulate(plan, &CALM).evidence, &Limits::default());
     let found = verdict.properties.iter().find(|found| found.name == property);
     found.is_some_and(|found| found.outcome == Outcome::Violated)
 }
@@ -191,7 +192,7 @@ fn without_time_the_result_is_what_there_was_and_says_so() {
 #[test]
 fn a_plan_is_shrunk_for_what_was_recorded() {
     let from = plan(Storage::Memory, "kill,pause,partition", 1);
-    let verdict = verdict::check(&simulate(&from, &CALM).evidence, &Limits::default());
+    let verdict = judge::run(&simulate(&from, &CALM).evidence, &Limits::default());
     let met: Vec<&str> = violated(&verdict).map(|property| property.name.as_str()).collect();
     assert_eq!(met, ["survives-restart"]);
     let settings = Settings { jobs: 1, seeds: SEEDS, budget: Duration::ZERO };

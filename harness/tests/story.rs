@@ -10,10 +10,11 @@ use std::{
 };
 
 use checker::{
+    budget::Limits,
     fault,
     history::{self, Function, Kind, Value},
-    linear::Limits,
-    verdict::{self, Outcome, Property, Verdict},
+    judge,
+    verdict::{Outcome, Property, Verdict},
 };
 use harness::{
     campaign::{Detector, Situation, Tally},
@@ -114,7 +115,7 @@ fn an_observer_changes_nothing_and_sees_everything() {
         for (event, index) in witness.client.iter_mut().zip(0..) {
             event.index = index;
         }
-        assert_eq!(witness.client, evidence.history);
+        assert_eq!(witness.client, evidence.history.registers());
         assert_eq!(witness.faults, evidence.faults);
         let losses: u64 = witness.lost.values().sum();
         let left = witness.in_flight.len() as u64;
@@ -190,7 +191,7 @@ fn a_story_says_what_is_left_out_and_what_is_wrong() {
     plan.faults = small().faults;
     let mut teller = Teller::new(&plan);
     let simulation = simulate_observed(&plan, &AtomicBool::new(false), &mut teller);
-    let verdict = verdict::check(&simulation.evidence, &Limits::default());
+    let verdict = judge::run(&simulation.evidence, &Limits::default());
     let whole = teller.tell(&verdict, &Shown { heartbeats: true, ..Shown::default() });
     assert!(!whole.contains("left out"), "{whole}");
     let usual = teller.tell(&verdict, &Shown::default());
@@ -262,7 +263,7 @@ fn a_diagram_ends_with_the_violation() {
     plan.faults = small().faults;
     let mut picture = Spacetime::new(&plan);
     let simulation = simulate_observed(&plan, &AtomicBool::new(false), &mut picture);
-    let mut verdict = verdict::check(&simulation.evidence, &Limits::default());
+    let mut verdict = judge::run(&simulation.evidence, &Limits::default());
     // Beside that of the legend.
     let ring = r#"<circle class="ring""#;
     let drawn = |verdict: &Verdict, accused: Option<&str>| {
@@ -296,9 +297,10 @@ fn a_diagram_ends_with_the_violation() {
 fn a_diagram_marks_the_operations_of_a_violation() {
     let mut picture = Spacetime::new(&small());
     let mut simulation = simulate_observed(&small(), &AtomicBool::new(false), &mut picture);
-    let read = simulation.evidence.history.iter_mut().rfind(|event| event.kind == Kind::Ok);
-    read.unwrap().value = Value::Int(99);
-    let verdict = verdict::check(&simulation.evidence, &Limits::default());
+    let mut history = simulation.evidence.history.registers().to_vec();
+    history.iter_mut().rfind(|event| event.kind == Kind::Ok).unwrap().value = Value::Int(99);
+    simulation.evidence.history = history.into();
+    let verdict = judge::run(&simulation.evidence, &Limits::default());
     let svg = picture.draw(&verdict, &simulation.evidence, &Extent::default(), None);
     assert!(svg.contains(r#"<rect class="guilty""#), "{}", verdict.summary);
     let (_, texts) = parsed(&svg);

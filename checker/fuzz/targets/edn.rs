@@ -2,7 +2,7 @@
 
 mod shared;
 
-use checker::history::{edn, read::Format};
+use checker::history::{Format, edn};
 
 libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     // Also what no format claims.

@@ -2,7 +2,7 @@
 
 mod shared;
 
-use checker::history::read::Format;
+use checker::history::Format;
 
 libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     shared::history(text, Some(Format::JepsenLog), false);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use checker::{evidence, linear::Limits, verdict};
+use checker::{budget::Limits, evidence, judge};
 
 const FILES: [&str; 4] = ["run.json", "history.jsonl", "faults.jsonl", "trace/n1.jsonl"];
 
@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     for name in ["run.json", "history.jsonl", file] {
         let text = match name {
             name if name == file => text,
-            "run.json" => br#"{"started":0,"duration":1,"nodes":1,"traced":true,"healed":null,"final_hashes":[],"expect":{"recovery_ms":1,"operations":1},"incomplete":[]}"#,
+            "run.json" => br#"{"version":1,"model":"register","started":0,"duration":1,"nodes":1,"traced":true,"healed":null,"final_hashes":[],"expect":{"recovery_ms":1,"operations":1},"incomplete":[]}"#,
             _ => b"",
         };
         if fs::write(directory.path().join(name), text).is_err() {
@@ -26,7 +26,7 @@ libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     match evidence::load(directory.path()) {
         Ok(evidence) => {
             let limits = Limits { memory: 1 << 20, timeout: std::time::Duration::from_millis(50) };
-            verdict::check(&evidence, &limits);
+            judge::run(&evidence, &limits);
         }
         Err(error) => assert!(error.to_string().contains(file), "{error}"),
     }

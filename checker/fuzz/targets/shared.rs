@@ -3,11 +3,7 @@
 use std::path::Path;
 
 use checker::{
-    history::{
-        generic, operation,
-        read::{self, Events, Format},
-        register,
-    },
+    history::{Events, Format, generic, operation, read, register},
     jsonl::Error,
 };
 

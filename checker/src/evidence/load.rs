@@ -1,22 +1,22 @@
 //! Reads a run directory.
 //!
-//! What is not there, torn at its end, or of another size than when the run ended makes the evidence
-//! incomplete, which the verdict says.
-//! What is damaged is an error: nobody knows what it was.
+//! What is not there, torn at its end, or of another size than when the run ended makes the
+//! evidence incomplete, which the verdict says. What is damaged is an error: nobody knows what it
+//! was.
 
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
 use proto::trace::Record;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Evidence, Run};
+use super::{Evidence, Run, VERSION};
 use crate::{
-    history::lines::EXPECTED,
+    history::{Format, read},
     jsonl::{self, Reader},
 };
 
@@ -34,6 +34,19 @@ pub enum Error {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+    /// The directory is of another version.
+    #[error(
+        "{}: the run directory has {}, and this build reads version {VERSION}; check the run with the \
+         build that recorded it",
+        file.display(),
+        version.map_or("no format version".to_owned(), |version| format!("format version {version}"))
+    )]
+    Version {
+        /// The file that says so.
+        file: PathBuf,
+        /// What it says.
+        version: Option<u32>,
+    },
     /// A directory without any evidence.
     #[error(
         "{} is not a run directory: it has neither history.jsonl nor run.json; name the directory \
@@ -43,7 +56,8 @@ pub enum Error {
     NotARun(PathBuf),
 }
 
-const FAULT: &str = "a fault record {fault, time, phase, kind, what, nodes, leader?, detail?}";
+const FAULT: &str = "a fault record {version, fault, time, phase, kind, what, nodes, links?, leader?, \
+     severs_leader?, observed?, detail?}";
 const TRACE: &str = "a trace record {node, boot, seq, clock, time, event, …}";
 
 /// Reads `history.jsonl`, `faults.jsonl`, `trace/*.jsonl` and `run.json` of a directory.
@@ -54,13 +68,7 @@ pub fn load(directory: &Path) -> Result<Evidence, Error> {
     let run = file("run.json");
     let present = match open(&run)? {
         Some(input) => {
-            evidence.run = serde_json::from_reader::<_, Run>(input).map_err(|source| {
-                if source.is_io() {
-                    jsonl::Error::Io { file: run.clone(), source: source.into() }.into()
-                } else {
-                    Error::Run { file: run.clone(), source }
-                }
-            })?;
+            evidence.run = read_run(input, &run)?;
             true
         }
         None => {
@@ -70,7 +78,10 @@ pub fn load(directory: &Path) -> Result<Evidence, Error> {
     };
     match open(&file("history.jsonl"))? {
         Some(input) => {
-            evidence.history = lines(input, &file("history.jsonl"), EXPECTED, &mut gaps)?;
+            let format = Some(Format::JsonLines);
+            let history = read::read(input, &file("history.jsonl"), format, false)?;
+            evidence.history = history.events;
+            gaps.extend(history.gaps);
         }
         None if present => gaps.push("history.jsonl is missing".into()),
         None => return Err(Error::NotARun(directory.into())),
@@ -111,6 +122,23 @@ pub fn load(directory: &Path) -> Result<Evidence, Error> {
     }
     evidence.run.incomplete.extend(gaps);
     Ok(evidence)
+}
+
+/// Reads `run.json`, if it is of the version that this build reads.
+fn read_run(mut input: impl Read, file: &Path) -> Result<Run, Error> {
+    #[derive(Deserialize)]
+    struct Head {
+        version: Option<u32>,
+    }
+    let io = |source| jsonl::Error::Io { file: file.into(), source };
+    let mut text = Vec::new();
+    input.read_to_end(&mut text).map_err(io)?;
+    let wrong = |source| Error::Run { file: file.into(), source };
+    let Head { version } = serde_json::from_slice(&text).map_err(wrong)?;
+    if version != Some(VERSION) {
+        return Err(Error::Version { file: file.into(), version });
+    }
+    serde_json::from_slice(&text).map_err(wrong)
 }
 
 /// The node whose trace is a file `n<i>.jsonl`.
@@ -303,6 +331,12 @@ mod tests {
             ("faults.jsonl", "nonsense\n", "faults.jsonl:1: expected a fault record"),
             ("trace/n1.jsonl", "{}\n", "n1.jsonl:1: expected a trace record"),
             ("run.json", "{", "run.json: expected what is known of a run"),
+            ("run.json", "{}", "run.json: the run directory has no format version, and"),
+            (
+                "run.json",
+                r#"{"version":2}"#,
+                "has format version 2, and this build reads version 1",
+            ),
         ] {
             let directory = directory(&[("history.jsonl", ""), (name, text)]);
             let error = load(directory.path()).unwrap_err().to_string();

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fault, history};
+use crate::{fault, history::Events};
 
 pub use load::{Error, load};
 
@@ -19,7 +19,7 @@ pub use load::{Error, load};
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// `history.jsonl`.
-    pub history: Vec<history::Event>,
+    pub history: Events,
     /// `faults.jsonl`.
     pub faults: Vec<fault::Record>,
     /// `trace/<node>.jsonl`, a list per node in the order of its file.
@@ -28,10 +28,18 @@ pub struct Evidence {
     pub run: Run,
 }
 
+/// The version of a run directory: of `run.json` and of the files beside it that are evidence.
+/// Another version is refused.
+pub const VERSION: u32 = 1;
+
 /// `run.json`: what the checker must know of a run beside its events. Written by the harness
 /// when the run ends; a run without it was cut short, which the verdict says.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The model that clients were promised, by its name in [`judge`](crate::judge): `register`.
+    pub model: String,
     /// Wall clock at time 0 of history and faults, nanoseconds since the Unix epoch.
     pub started: u64,
     /// Nanoseconds from time 0 to the end of the last operation.
@@ -64,6 +72,27 @@ pub struct Run {
     /// Anything that keeps the evidence from being complete (a trace that could not be fetched, a
     /// stop by Ctrl-C): the run is then at best undecided.
     pub incomplete: Vec<String>,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            model: "register".into(),
+            started: 0,
+            duration: 0,
+            nodes: 0,
+            never_started: Vec::new(),
+            traced: false,
+            healed: None,
+            final_hashes: Vec::new(),
+            expect: Expect::default(),
+            files: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            crashes: Vec::new(),
+            incomplete: Vec::new(),
+        }
+    }
 }
 
 /// A node that found its own state impossible, and ended.

@@ -1,25 +1,27 @@
 //! Shows why a property is violated: the operations that a violation speaks of, each a [`Told`], on
 //! a time axis; and where orders were tried, which one came furthest.
 //!
-//! [`of`] gathers what a [`page()`] shows from a violation and the history that it is of.
+//! [`of`] gathers what is shown from violations and the history that they are of. [`drawing()`] is
+//! the picture, the order and the table of one violation, with its [`STYLE`], for any page.
+//! [`page()`] is a page of nothing else.
 
+mod drawing;
 mod page;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+pub use drawing::{STYLE, drawing};
 pub use page::page;
 
 use crate::{
     history::{
-        Clock, Function, Operation, Value,
+        Clock, Events, Function, Kind, Operation, Place, Recorded, Value,
         generic::{self, Datum},
     },
     model::register,
+    text::shorten,
     verdict::{Refutation, Violation},
 };
-
-/// Characters of an argument or an answer before its middle is left out.
-const SHOWN: usize = 60;
 
 /// Why a property is violated.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +58,7 @@ pub struct Told {
 }
 
 /// An operation that can be told.
-pub trait Tell {
+trait Tell {
     /// The operation in words.
     fn tell(&self) -> Told;
 
@@ -64,21 +66,49 @@ pub trait Tell {
     fn moments(&self) -> impl Iterator<Item = (u64, u64)>;
 }
 
-/// An explanation of each violation that names operations of the history, in order.
-pub fn of<'v, O: Tell>(
+/// An explanation of each violation, from the events of the history, or only from those that
+/// violations name and the other halves of their operations; none of a violation without
+/// operations.
+pub fn of<'v>(
+    violations: impl IntoIterator<Item = &'v Violation>,
+    events: &Events,
+) -> Vec<Option<Explanation>> {
+    match events {
+        Events::Register(events) => all(violations, &pairs(events)),
+        Events::Generic(events) => all(violations, &pairs(events)),
+    }
+}
+
+fn all<'v, O: Tell>(
     violations: impl IntoIterator<Item = &'v Violation>,
     operations: &[O],
-) -> Vec<Explanation> {
+) -> Vec<Option<Explanation>> {
     let clock = Clock::of(operations.iter().map(Tell::moments));
-    violations
-        .into_iter()
-        .filter_map(|violation| {
-            let named: BTreeSet<u64> = violation.operations.iter().copied().collect();
-            let is_named = |operation: &&O| operation.moments().any(|(_, at)| named.contains(&at));
-            let told = operations.iter().filter(is_named).map(Tell::tell).collect();
-            Explanation::new(violation, told, clock)
-        })
-        .collect()
+    let explain = |violation: &Violation| {
+        let named: BTreeSet<u64> = violation.operations.iter().copied().collect();
+        let is_named = |operation: &&O| operation.moments().any(|(_, at)| named.contains(&at));
+        let told = operations.iter().filter(is_named).map(Tell::tell).collect();
+        Explanation::new(violation, told, clock)
+    };
+    violations.into_iter().map(explain).collect()
+}
+
+/// The operations of some events. What does not fit is left out: a verdict says so.
+fn pairs<E: Recorded>(events: &[E]) -> Vec<E::Operation<'_>> {
+    let mut operations = Vec::new();
+    let mut open = BTreeMap::new();
+    for event in events {
+        let Place { process, kind, .. } = event.place();
+        if kind == Kind::Invoke {
+            if let Ok(operation) = event.invoke() {
+                open.insert(process, operations.len());
+                operations.push(operation);
+            }
+        } else if let Some(at) = open.remove(&process) {
+            let _ = event.complete(&mut operations[at]);
+        }
+    }
+    operations
 }
 
 impl Explanation {
@@ -174,15 +204,4 @@ impl Tell for generic::Operation<'_> {
     fn moments(&self) -> impl Iterator<Item = (u64, u64)> {
         self.events()
     }
-}
-
-/// The same with its middle left out, if it is long.
-pub(crate) fn shorten(value: &str) -> String {
-    let length = value.chars().count();
-    if length <= SHOWN {
-        return value.to_owned();
-    }
-    let start: String = value.chars().take(SHOWN / 2).collect();
-    let end: String = value.chars().skip(length - SHOWN / 2).collect();
-    format!("{start} … {end}")
 }

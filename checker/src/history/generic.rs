@@ -15,12 +15,17 @@ use serde::{
 use super::{
     Kind,
     operation::MISMATCH,
-    pairing::{self, Malformed, Place, Recorded},
+    pairing::{self, Malformed, Place, Recorded, Request},
 };
 
 /// Errors of operations that failed for what they observed: of a compare-and-set, of a queue, of a
 /// lock.
 const OBSERVED: [&str; 3] = [MISMATCH, "empty", "held"];
+
+/// Whether an operation that failed with this error says what it observed.
+pub(super) fn is_observation(error: &str) -> bool {
+    OBSERVED.contains(&error)
+}
 
 /// A value of a history: what JSON and EDN can both say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,7 +142,8 @@ impl<'de> Deserialize<'de> for Datum {
 }
 
 /// One event of a history. As a line of JSON: `{"index":0,"time":0,"process":0,"type":"invoke",
-/// "f":"enqueue","key":null,"value":7}`, where `key`, `error`, `node` and `revision` may be missing.
+/// "f":"enqueue","key":null,"value":7}`, where `key`, `error`, `node` and `revision` may be
+/// missing.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Event {
     /// Position in the history, from 0, without a gap.
@@ -241,7 +247,7 @@ impl<'a> Operation<'a> {
     pub fn is_told(&self) -> bool {
         match self.outcome {
             Outcome::Ok { .. } => true,
-            Outcome::Failed { error, .. } => error.is_some_and(|error| OBSERVED.contains(&error)),
+            Outcome::Failed { error, .. } => error.is_some_and(is_observation),
             Outcome::Unknown { value, .. } => *value != Datum::Nil && value != self.argument,
         }
     }
@@ -261,6 +267,32 @@ impl<'a> Operation<'a> {
             },
             Outcome::Ok { .. } | Outcome::Unknown { .. } => None,
         }
+    }
+}
+
+impl Request for Operation<'_> {
+    fn index(&self) -> u64 {
+        self.index
+    }
+
+    fn node(&self) -> Option<&str> {
+        self.node
+    }
+
+    fn call(&self) -> u64 {
+        self.call
+    }
+
+    fn answered(&self) -> Option<u64> {
+        match self.outcome {
+            Outcome::Ok { time, .. } => Some(time),
+            Outcome::Failed { time, .. } => Some(time).filter(|_| self.is_told()),
+            Outcome::Unknown { .. } => None,
+        }
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok { .. })
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     Kind,
     edn::{self, Start},
     generic::{Datum, Event},
-    read::{Format, History, Numbers},
+    recording::{Format, History, Numbers},
 };
 use crate::jsonl;
 
@@ -295,7 +295,7 @@ fn not_independent(value: &Datum) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::read::Events;
+    use crate::history::recording::Events;
 
     fn read_as(text: &str, format: Format, independent: bool) -> Result<History, String> {
         super::read(text.as_bytes(), Path::new("h.edn"), format, independent)

@@ -13,12 +13,9 @@ use super::{
     Kind, edn,
     generic::{Datum, Event},
     operation::MISMATCH,
-    read::{Format, History, Numbers},
+    recording::{Format, History, LOGGER, Numbers},
 };
 use crate::jsonl::Error;
-
-/// Who writes the lines of operations.
-pub(super) const LOGGER: &[u8] = b"jepsen.util";
 
 const EXPECTED: &str = "`PROCESS :invoke|:ok|:fail|:info FUNCTION VALUE`";
 
@@ -180,7 +177,7 @@ fn parse(text: &str, independent: bool) -> Result<Option<Line<'_>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::read::Events;
+    use crate::history::recording::Events;
 
     fn read(text: &str) -> Result<History, String> {
         super::read(text.as_bytes(), Path::new("x.log"), false).map_err(|error| error.to_string())

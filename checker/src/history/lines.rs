@@ -3,8 +3,10 @@
 use std::{io::BufRead, path::Path};
 
 use super::{
-    Event, generic,
-    read::{Events, Format, History},
+    Event, Function, Kind, Place, generic,
+    operation::MISMATCH,
+    pairing::Recorded,
+    recording::{Events, Format, History},
 };
 use crate::jsonl::{Error, Reader};
 
@@ -13,8 +15,11 @@ pub const EXPECTED: &str =
     "an operation event {index, time, process, type, f, key, value, error?, node?, revision?}";
 
 /// A line of either kind. Which, is known once a register cannot say it.
-enum Line {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// An operation on a register of integers.
     Register(Event),
+    /// Any other.
     Generic(generic::Event),
 }
 
@@ -44,8 +49,52 @@ pub(super) fn read(input: impl BufRead, file: &Path) -> Result<History, Error> {
     Ok(history)
 }
 
+impl From<Event> for Line {
+    fn from(event: Event) -> Self {
+        Self::Register(event)
+    }
+}
+
+impl From<Line> for generic::Event {
+    fn from(line: Line) -> Self {
+        match line {
+            Line::Register(event) => event.into(),
+            Line::Generic(event) => event,
+        }
+    }
+}
+
 impl Line {
-    fn of(line: &[u8]) -> serde_json::Result<Self> {
+    /// Who began or ended something, and when.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Register(event) => event.place(),
+            Self::Generic(event) => event.place(),
+        }
+    }
+
+    /// Why the operation did not succeed.
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Register(event) => event.error.as_deref(),
+            Self::Generic(event) => event.error.as_deref(),
+        }
+    }
+
+    /// Whether it says that the operation was refused for what it observed.
+    pub fn is_refusal(&self) -> bool {
+        self.place().kind == Kind::Fail
+            && match self {
+                Self::Register(event) => event.f == Function::Cas && self.error() == Some(MISMATCH),
+                Self::Generic(_) => self.error().is_some_and(generic::is_observation),
+            }
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// It is no event.
+    pub fn of(line: &[u8]) -> serde_json::Result<Self> {
         // What is neither is reported as an event of any kind.
         serde_json::from_slice(line)
             .map(Self::Register)

@@ -18,6 +18,7 @@ pub mod lines;
 pub mod operation;
 mod pairing;
 pub mod read;
+mod recording;
 pub mod register;
 
 use std::fmt;
@@ -29,6 +30,9 @@ use serde::{
 
 pub use clock::Clock;
 pub use operation::{Operation, Outcome};
+pub(crate) use pairing::Recorded;
+pub use pairing::{Place, Request};
+pub use recording::{Events, Format, History, Numbering, Numbers};
 
 /// One line of `history.jsonl`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

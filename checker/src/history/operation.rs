@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 pub use super::pairing::Malformed;
 use super::{
     Event, Function, Kind, Value,
-    pairing::{self, Place, Recorded},
+    pairing::{self, Place, Recorded, Request},
 };
 
 /// What one client asked, and what it was told. Borrows names from the history.
@@ -79,6 +79,31 @@ impl Operation<'_> {
             Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
         };
         std::iter::once((self.call, self.index)).chain(end)
+    }
+}
+
+impl Request for Operation<'_> {
+    fn index(&self) -> u64 {
+        self.index
+    }
+
+    fn node(&self) -> Option<&str> {
+        self.node
+    }
+
+    fn call(&self) -> u64 {
+        self.call
+    }
+
+    fn answered(&self) -> Option<u64> {
+        match self.outcome {
+            Outcome::Ok { time, .. } | Outcome::Mismatch { time, .. } => Some(time),
+            Outcome::Failed { .. } | Outcome::Unknown { .. } => None,
+        }
+    }
+
+    fn succeeded(&self) -> bool {
+        matches!(self.outcome, Outcome::Ok { .. })
     }
 }
 

@@ -93,17 +93,35 @@ pub enum Malformed {
     },
 }
 
-/// An event as pairing sees it.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub(super) index: u64,
-    pub(super) time: u64,
-    pub(super) process: u64,
-    pub(super) kind: Kind,
+/// What every event says, whatever its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Position in the history.
+    pub index: u64,
+    /// When it was.
+    pub time: u64,
+    /// The logical client.
+    pub process: u64,
+    /// Invocation or kind of completion.
+    pub kind: Kind,
+}
+
+/// What every operation says, whatever its model.
+pub trait Request {
+    /// Index of the invocation.
+    fn index(&self) -> u64;
+    /// The node that was asked, or that answered.
+    fn node(&self) -> Option<&str>;
+    /// Time of the invocation.
+    fn call(&self) -> u64;
+    /// Time of the answer, if it says that the operation took effect, or what it observed.
+    fn answered(&self) -> Option<u64>;
+    /// Whether it took effect.
+    fn succeeded(&self) -> bool;
 }
 
 /// An event that opens or completes an operation.
-pub(super) trait Recorded {
+pub(crate) trait Recorded {
     type Operation<'a>
     where
         Self: 'a;

@@ -1,26 +1,28 @@
-//! Judges a bare history, of whatever kind: chooses the model that its functions tell, checks, and
-//! says what was found.
+//! The one door into the checker. Picks the model and its deciders, and says what was found.
+//!
+//! - [`history()`] judges a bare history. Its functions tell the model, unless one is named.
+//! - [`run()`] judges a run directory. `run.json` names the model.
+//! - [`online()`] looks at a history while it is recorded.
 //!
 //! [`models::MODELS`] is the list of all models; a new one is a line there.
 
+mod clients;
+pub mod front;
 pub mod models;
+mod run;
 
 use std::{collections::BTreeSet, fmt};
 
 use crate::{
-    explanation::{self, Explanation, Tell},
-    history::{
-        Kind, generic,
-        operation::{self, Malformed},
-        read::{Events, Format, History},
-        register,
-    },
-    linear::{self, Limits},
-    model::register as register_model,
+    budget::Limits,
+    history::{Events, Format, History, Kind},
     property::completeness,
-    verdict::{Outcome, Property, Verdict, count, grouped},
+    text::{count, grouped},
+    verdict::Verdict,
 };
+use clients::Checked;
 use models::{Check, MODELS, Model};
+pub use run::{online, run, run_after};
 
 /// What a history is: `Jepsen EDN, 1,234 operations of 12 processes, functions cas read write:
 /// register`.
@@ -64,15 +66,15 @@ pub struct Judgement {
     pub found: Found,
     /// What it is worth.
     pub verdict: Verdict,
-    /// Why properties are violated, for a picture.
-    pub explanations: Vec<Explanation>,
+    /// Its events, as they were checked.
+    pub events: Events,
 }
 
 /// Why a history cannot be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No model has all its functions.
-    #[error("no model has the functions {}; {}", .0.join(" "), known())]
+    #[error("no model has the functions {}; {}", .0.join(" "), models::known())]
     NoModel(Vec<String>),
     /// The model does not understand an event.
     #[error("{problem} (it is checked as {model}; --model names another)")]
@@ -84,19 +86,11 @@ pub enum Error {
     },
 }
 
-fn known() -> String {
-    let models: Vec<String> = MODELS
-        .iter()
-        .map(|model| format!("{} ({})", model.name, model.functions.join(" ")))
-        .collect();
-    format!("there are {}", models.join(", "))
-}
-
-/// Judges a history by a model, or by the one that its functions tell.
+/// Judges a bare history by a model, or by the one that its functions tell.
 ///
 /// # Errors
 /// No model fits, or the one that was asked for does not.
-pub fn judge(
+pub fn history(
     history: History,
     model: Option<&'static Model>,
     limits: &Limits,
@@ -106,68 +100,21 @@ pub fn judge(
     // In Porcupine's text a key that is not there reads as the empty text, append or not.
     let told = (format == Format::Porcupine).then(|| Model::named("kv")).flatten();
     let (model, events) = choose(model.or(told), events, &functions)?;
-    let length = events.len();
-    let mut explanations = Vec::new();
-    let anything;
-    let (checked, malformed) = match &events {
+    let (properties, malformed) = match &events {
         Events::Register(events) => {
-            let (operations, malformed) = paired(operation::pair(events));
-            anything = operations.iter().any(operation::Operation::is_told);
-            let properties = vec![linear::check(&operations, limits)];
-            explanations = explain(&properties, &operations);
-            (Ok(properties), malformed)
+            let Checked { properties, malformed, .. } = clients::registers(events, limits);
+            (properties, malformed)
         }
         Events::Generic(events) => {
-            let (operations, malformed) = paired(generic::pair(events));
-            anything = operations.iter().any(generic::Operation::is_told);
-            let checked = match model.check {
-                Check::Model(check) => check(&operations, limits),
-                Check::Register => any_registers(&operations, limits),
-            };
-            if let Ok(properties) = &checked {
-                explanations = explain(properties, &operations);
-            }
-            (checked, malformed)
+            let Checked { properties, malformed, .. } = clients::generic(events, model, limits);
+            (properties, malformed)
         }
     };
-    let mut properties = checked.map_err(|problem| Error::Unfit { model: model.name, problem })?;
-    if malformed.is_some() {
-        for property in &mut properties {
-            property.outcome = Outcome::Unknown;
-            property.detail = "not checked: the history contradicts itself".into();
-        }
-    } else if length > 0 && !anything {
-        for property in properties.iter_mut().filter(|p| p.outcome == Outcome::Ok) {
-            property.outcome = Outcome::Unknown;
-            property.detail =
-                "not checked: of no operation it is known that it took effect or observed anything"
-                    .into();
-        }
-    }
-    properties.push(completeness::check_history(length, &gaps, malformed.as_ref()));
+    let mut properties =
+        properties.map_err(|problem| Error::Unfit { model: model.name, problem })?;
+    properties.push(completeness::check_history(events.len(), &gaps, malformed.as_ref()));
     let found = Found { format, operations, processes, functions, skipped, model };
-    Ok(Judgement { found, verdict: Verdict::of(properties), explanations })
-}
-
-/// The operations, none where the history contradicts itself.
-fn paired<O>(pairs: Result<Vec<O>, Malformed>) -> (Vec<O>, Option<Malformed>) {
-    match pairs {
-        Ok(operations) => (operations, None),
-        Err(malformed) => (Vec::new(), Some(malformed)),
-    }
-}
-
-fn explain(properties: &[Property], operations: &[impl Tell]) -> Vec<Explanation> {
-    explanation::of(properties.iter().flat_map(|property| &property.violations), operations)
-}
-
-/// Registers of other values than integers.
-fn any_registers(
-    operations: &[generic::Operation<'_>],
-    limits: &Limits,
-) -> Result<Vec<Property>, String> {
-    let property = register_model::check(operations, limits);
-    property.map(|property| vec![property]).map_err(|unexpected| unexpected.to_string())
+    Ok(Judgement { found, verdict: Verdict::of(properties), events })
 }
 
 /// The model, and the events in the type that it reads.
@@ -176,21 +123,16 @@ fn choose(
     events: Events,
     functions: &[String],
 ) -> Result<(&'static Model, Events), Error> {
-    // Registers of integers, which have a type of their own, are recognized by their values too.
-    let is_register =
-        |model: Option<&Model>| model.is_none_or(|model| matches!(model.check, Check::Register));
-    let events = match events {
-        Events::Generic(events) if is_register(asked) => {
-            register::from_generic(events).map_or_else(Events::Generic, Events::Register)
-        }
-        Events::Register(events) if !is_register(asked) => {
-            Events::Generic(events.into_iter().map(Into::into).collect())
-        }
-        events => events,
+    let is_register = |model: &Model| matches!(model.check, Check::Register);
+    let registers = MODELS.iter().find(|model| is_register(model));
+    // Registers of integers are recognized by their values too.
+    let events = match asked.or(registers) {
+        Some(model) => clients::typed(events, model),
+        None => events,
     };
     let names: Vec<&str> = functions.iter().map(String::as_str).collect();
     let told = match events {
-        Events::Register(_) => MODELS.iter().find(|model| is_register(Some(model))),
+        Events::Register(_) => registers,
         Events::Generic(_) => MODELS.iter().find(|model| model.is_told_by(&names)),
     };
     match asked.or(told) {

@@ -1,12 +1,13 @@
 //! The models that a history can be checked against, a line each.
 
+use super::front::{kv, lock, queue, set};
 use crate::{
+    budget::Limits,
+    consistency::{sequential, session},
     history::generic::Operation,
-    linear::Limits,
-    model::{kv, lock, queue, set},
     txn,
     verdict::Property,
-    weak::{sequential, session, watch},
+    watch,
 };
 
 /// A model, as the command line and the detection know it.
@@ -137,4 +138,13 @@ impl Model {
         functions.iter().all(|f| self.functions.contains(f))
             && functions.iter().any(|f| self.told_by.contains(f))
     }
+}
+
+/// The models that there are, and their functions, in words.
+pub(super) fn known() -> String {
+    let models: Vec<String> = MODELS
+        .iter()
+        .map(|model| format!("{} ({})", model.name, model.functions.join(" ")))
+        .collect();
+    format!("there are {}", models.join(", "))
 }

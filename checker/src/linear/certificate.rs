@@ -35,27 +35,28 @@
 //!      `o`, or any on the way to it, was called. It would stand between the two, and it is not in
 //!      the chain, which goes through unanswered writes.
 //!
-//!    What an unanswered one may have seen is thus no more than what the answered ones may have seen
+//!    What an unanswered one may have seen is thus no more than what the answered ones may have
+//! seen
 //!    that can be reached from it; where there are none, it matters to nobody what it saw.
 //!
-//! A whole *part* of an object may be left out too, where what is left of an order of the whole is an
-//! order of the part: [`refutes_part`]. A queue without some of its values is still a queue of the
-//! others, and a set without some of its elements one of the others; `part` of
-//! [`fifo`](super::fifo::Conflict::part), [`inclusion`](super::inclusion::Conflict::part) and
-//! [`appends`](super::appends::Part) say what is left of each operation.
+//! A whole *part* of an object may be left out too, where what is left of an order of the whole is
+//! an order of the part: [`refutes_part`]. A queue without some of its values is still a queue of
+//! the others, and a set without some of its elements one of the others; `part` of
+//! [`queue`](super::queue::Conflict::part), [`grow_only_set`](super::grow_only_set::Conflict::part)
+//! and [`append_text`](super::append_text::Part) say what is left of each operation.
 //!
-//! All this holds for any order by times, so for one that keeps [turns](super::turns) too; and what
-//! is left of that keeps them as well. So orders of the core that do not keep them need not count.
+//! All this holds for any order by times, so for one that keeps [turns](super::process_order) too;
+//! and what is left of that keeps them as well. So orders of the core that do not keep them need
+//! not count.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::search::Interval;
-use crate::model::{Effect, Model};
+use crate::model::{Effect, Interval, Model};
 
 /// Whether `order`, positions in `intervals`, is a linearization (Herlihy and Wing, 1990): the
 /// model gives each operation its answer in this order, no operation stands before one that had
 /// ended when it was asked for, none stands there twice, each that was answered stands there, and
-/// each process takes its [turns](super::turns) in their order.
+/// each process takes its [turns](super::process_order) in their order.
 ///
 /// Each operation is given the earliest moment that its call and those before it allow. When that
 /// is no later than its return for all of them, the moments are what linearizability asks for.
@@ -201,9 +202,9 @@ fn looks<'a, M: Model>(
 }
 
 /// Whether `core`, positions in `intervals`, shows in the same way that a part of the object has no
-/// order up to the moment `until`. `part` says what is left of an operation, or that nothing is; of one
-/// that only observes, nothing that does more. All that changes the part must be in the core; what only
-/// observes it need not.
+/// order up to the moment `until`. `part` says what is left of an operation, or that nothing is; of
+/// one that only observes, nothing that does more. All that changes the part must be in the core;
+/// what only observes it need not.
 ///
 /// # Errors
 /// What is wrong with it.

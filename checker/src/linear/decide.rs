@@ -6,10 +6,13 @@ use rustc_hash::FxHashSet;
 
 use super::{
     certificate::{self, Flaw},
-    cut::Cut,
-    search::{Budget, Found, Interval, Search, Stop},
+    minimize::Minimizer,
+    search::{Found, Search, Stop},
 };
-use crate::model::{Effect, Model};
+use crate::{
+    budget::Budget,
+    model::{Effect, Interval, Model},
+};
 
 /// What was found, with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,19 +36,20 @@ pub enum Decision<S> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Core<S> {
     /// Their positions, by call. Illegal by themselves, and what was left out could be left out:
-    /// [`certificate::refutes`] has checked it unless there is a [doubt](Self::doubt).
+    /// [`certificate::refutes`] has checked it unless there is a [reason not to
+    /// be](Self::unverified_reason).
     pub operations: Vec<usize>,
     /// What was called later is no part of it, and what returned later counts as unanswered.
     pub until: u64,
     /// The operation of the core at whose return no order was left.
-    pub stuck: usize,
+    pub failed_at: usize,
     /// An order of its operations that explains all until then, as far as they took place.
     pub tried: Vec<usize>,
     /// The states in which the whole history could have been until then; none if nobody knows.
     pub possible: Vec<S>,
     /// Why the core could not be verified. The history is illegal all the same: the decider that
     /// said so is sound, but nobody has looked over its shoulder.
-    pub doubt: Option<String>,
+    pub unverified_reason: Option<String>,
 }
 
 /// Bytes of configurations for a search that only explains what another has decided.
@@ -62,8 +66,9 @@ const TO_VERIFY_EACH: usize = 64;
 ///
 /// ```
 /// use checker::{
-///     linear::{Budget, Decision, Interval, decide},
-///     model::register::{Operation::{Read, Write}, Register},
+///     budget::Budget,
+///     linear::{Decision, decide},
+///     model::{Interval, register::{Operation::{Read, Write}, Register}},
 /// };
 /// use std::time::{Duration, Instant};
 ///
@@ -100,8 +105,8 @@ pub(super) fn decide_with<M: Model>(
     let mut search = Search::new(model, *budget).with_order();
     match search.run(intervals) {
         Ok(None) => accept(model, intervals, search.order()),
-        Ok(Some(stuck)) => {
-            let reason = Reason { stuck, possible: search.possible(), hint: &[] };
+        Ok(Some(failed_at)) => {
+            let reason = Reason { failed_at, possible: search.possible(), hint: &[] };
             refute(model, intervals, reason, budget, search, quick)
         }
         Err((stop, time)) => Decision::Undecided { reason: search.reason(stop, time) },
@@ -124,7 +129,7 @@ pub(super) fn accept<M: Model>(
 /// Why a decider says that a history is illegal.
 pub(super) struct Reason<'a, S> {
     /// An operation at whose return no order was left.
-    pub(super) stuck: usize,
+    pub(super) failed_at: usize,
     /// The states that were possible until then, if the decider knows.
     pub(super) possible: Vec<S>,
     /// Operations that are likely to show it.
@@ -145,7 +150,7 @@ pub(super) fn refute<'a, M: Model>(
     let illegal = |search: &mut Search<'a, M>, few: &[Interval<M::Operation>]| match quick(few) {
         Some(linearizable) => !linearizable,
         None => match search.run(few) {
-            // The room that it took for other operations counts as its memory: it begins anew.
+            // Buffers kept from earlier operations count as its memory: retry with an empty search.
             Err((Stop::Memory(_), _)) => {
                 *search = Search::new(model, brief).with_order();
                 search.is_illegal(few)
@@ -153,22 +158,23 @@ pub(super) fn refute<'a, M: Model>(
             found => matches!(found, Ok(Some(_))),
         },
     };
-    let Reason { mut stuck, possible, hint } = reason;
+    let Reason { mut failed_at, possible, hint } = reason;
     let mut hint = hint.to_vec();
     let mut possible = Some(possible);
     loop {
-        let until = intervals[stuck].ret.map_or(u64::MAX, |ret| ret.max(intervals[stuck].call));
+        let until =
+            intervals[failed_at].ret.map_or(u64::MAX, |ret| ret.max(intervals[failed_at].call));
         search.set_budget(brief);
-        let cut = Cut::new(model, intervals, until, budget.deadline);
-        let operations = cut.core(stuck, &hint, |few| illegal(&mut search, few));
+        let cut = Minimizer::new(model, intervals, until, budget.deadline);
+        let operations = cut.core(failed_at, &hint, |few| illegal(&mut search, few));
         let few: Vec<_> = operations.iter().map(|&at| cut.interval(intervals, at)).collect();
         let mut core = Core {
             operations,
             until,
-            stuck,
+            failed_at,
             tried: Vec::new(),
             possible: possible.take().unwrap_or_default(),
-            doubt: None,
+            unverified_reason: None,
         };
         // Even out of time there is a moment to look at a few operations.
         let deadline = brief.deadline.max(Instant::now() + TO_LOOK);
@@ -182,12 +188,12 @@ pub(super) fn refute<'a, M: Model>(
         match found {
             Found::Illegal(found) => {
                 let at = core.operations[found.at];
-                if few[found.at].ret < intervals[stuck].ret {
+                if few[found.at].ret < intervals[failed_at].ret {
                     // It shows already earlier, so less is needed.
-                    (stuck, hint) = (at, core.operations);
+                    (failed_at, hint) = (at, core.operations);
                     continue;
                 }
-                core.stuck = at;
+                core.failed_at = at;
                 core.tried = found.tried.into_iter().map(|at| core.operations[at]).collect();
             }
             Found::Undecided { .. } => {}
@@ -201,7 +207,9 @@ pub(super) fn refute<'a, M: Model>(
         let steps = TO_VERIFY + TO_VERIFY_EACH * intervals.len();
         match certificate::refutes(model, intervals, &core.operations, until, steps) {
             Ok(()) => {}
-            Err(flaw @ Flaw::TooLarge) => core.doubt = Some(not_verified(&core.operations, flaw)),
+            Err(flaw @ Flaw::TooLarge) => {
+                core.unverified_reason = Some(not_verified(&core.operations, flaw))
+            }
             Err(flaw) => {
                 return bug(format!("operations {:?} are no core: {flaw}", core.operations));
             }
@@ -212,7 +220,8 @@ pub(super) fn refute<'a, M: Model>(
 
 /// The core that shows that a part of an object has no order: `part` says what is left of an
 /// operation, as in [`certificate::refutes_part`], which has checked the core unless there is a
-/// [doubt](Core::doubt). Of operations that only observe, it has none but those of `needed`.
+/// [reason not to be](Core::unverified_reason). Of operations that only observe, it has none but
+/// those of `needed`.
 ///
 /// # Errors
 /// The part has an order, or what was left out could not be.
@@ -243,20 +252,27 @@ pub fn refute_part<M: Model>(
     let mut core = match search.decide(&few) {
         Found::Illegal(found) => Core {
             until: few[found.at].ret.unwrap_or(u64::MAX).max(few[found.at].call),
-            stuck: operations[found.at],
+            failed_at: operations[found.at],
             tried: found.tried.into_iter().map(|at| operations[at]).collect(),
             possible: found.possible,
             operations: Vec::new(),
-            doubt: None,
+            unverified_reason: None,
         },
         Found::Linearizable(_) => {
             return Err(format!("a bug of the checker: operations {operations:?} have an order"));
         }
         Found::Undecided { .. } => {
             let last = needed.iter().copied().max_by_key(|&at| (intervals[at].ret, at));
-            let (until, stuck) = (u64::MAX, last.unwrap_or_default());
+            let (until, failed_at) = (u64::MAX, last.unwrap_or_default());
             let (tried, possible) = (Vec::new(), Vec::new());
-            Core { until, stuck, tried, possible, operations: Vec::new(), doubt: None }
+            Core {
+                until,
+                failed_at,
+                tried,
+                possible,
+                operations: Vec::new(),
+                unverified_reason: None,
+            }
         }
     };
     operations.retain(|&at| intervals[at].call <= core.until);
@@ -264,7 +280,9 @@ pub fn refute_part<M: Model>(
     core.operations = operations;
     match certificate::refutes_part(model, intervals, part, &core.operations, core.until, steps) {
         Ok(()) => {}
-        Err(flaw @ Flaw::TooLarge) => core.doubt = Some(not_verified(&core.operations, flaw)),
+        Err(flaw @ Flaw::TooLarge) => {
+            core.unverified_reason = Some(not_verified(&core.operations, flaw))
+        }
         Err(flaw) => {
             return Err(format!(
                 "a bug of the checker: operations {:?} are no core: {flaw}",

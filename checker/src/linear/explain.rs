@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{decide::Core, search::Interval};
+use super::decide::Core;
 use crate::{
     history::{self, Clock, Function, Value, operation},
-    model::register::Operation,
+    model::{Interval, register::Operation},
     verdict::{Refutation, Violation},
 };
 
@@ -27,10 +27,10 @@ impl<S> Core<S> {
         Refutation {
             core: events(&self.operations),
             until: self.until,
-            stuck: event(self.stuck),
+            failed_at: event(self.failed_at),
             tried: events(&self.tried),
             possible: self.possible.iter().map(name).collect(),
-            doubt: self.doubt.clone(),
+            unverified_reason: self.unverified_reason.clone(),
             part: None,
         }
     }
@@ -53,7 +53,7 @@ impl Case<'_> {
     /// every value that nobody looked for.
     pub(super) fn violation(&self, core: &Core<Option<i64>>, unseen: Option<i64>) -> Violation {
         let (reason, beside) = self.reason(core);
-        let mut summary = self.say(core.stuck);
+        let mut summary = self.say(core.failed_at);
         summary += &match (reason, core.possible.is_empty()) {
             (Some(reason), true) => format!(" although {reason}"),
             (Some(reason), false) => format!(
@@ -101,12 +101,12 @@ impl Case<'_> {
     /// A simple reason, where the core has one, and an operation beside the core that helps to
     /// understand it: the one that wrote what was found.
     fn reason(&self, core: &Core<Option<i64>>) -> (Option<String>, Option<usize>) {
-        let stuck = &self.intervals[core.stuck];
+        let stuck = &self.intervals[core.failed_at];
         let (Operation::Read(value) | Operation::Cas(value, _)) = stuck.operation else {
             return (None, None);
         };
         let mut writers = (0..self.intervals.len()).filter(|&at| {
-            at != core.stuck && self.intervals[at].operation.written() == Some(value)
+            at != core.failed_at && self.intervals[at].operation.written() == Some(value)
         });
         let writer = writers.next();
         let beside = if writers.next().is_some() { None } else { writer };
@@ -123,7 +123,7 @@ impl Case<'_> {
         let mut since = Some(0);
         for &at in &core.operations {
             let other = &self.intervals[at];
-            if at != core.stuck && other.operation.written() == Some(value) {
+            if at != core.failed_at && other.operation.written() == Some(value) {
                 since = since.zip(other.ret).map(|(since, ret)| since.max(ret));
             }
         }
@@ -134,7 +134,8 @@ impl Case<'_> {
                 let other = &self.intervals[at];
                 let by = other.operation.written().filter(|by| *by != value)?;
                 let ret = other.ret.filter(|ret| *ret < stuck.call)?;
-                (at != core.stuck && (since? == 0 || since? < other.call)).then_some((ret, at, by))
+                (at != core.failed_at && (since? == 0 || since? < other.call))
+                    .then_some((ret, at, by))
             })
             .max();
         let reason = over.map(|(ret, at, by)| {

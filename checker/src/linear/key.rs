@@ -1,6 +1,6 @@
 //! Decides one key of the store.
 
-use std::{collections::hash_map::Entry, time::Instant};
+use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -8,13 +8,17 @@ use super::{
     certificate,
     decide::{Decision, Reason, TO_EXPLAIN, accept, decide_with, refute},
     explain::Case,
-    search::{self, Budget, Found, Interval, Search, Stuck},
-    turns::{self, Ends, Turns},
+    process_order::{self, Ends, ProcessOrder},
+    search::{self, Found, Search, Stuck},
     witness, zones,
 };
 use crate::{
+    budget::Budget,
     history::{Clock, Operation, Outcome},
-    model::register::{self, Register},
+    model::{
+        Interval,
+        register::{self, Register},
+    },
     verdict::Violation,
 };
 
@@ -76,10 +80,12 @@ impl<'a> Subject<'a> {
     fn decision(&self, touch: bool, budget: &Budget) -> (Decision<Option<i64>>, Option<i64>) {
         let Self { intervals, sources, revisions, .. } = self;
         let processes = sources.iter().map(|source| source.process);
-        let turns = if touch { Turns::of(intervals, processes) } else { Turns::default() };
+        let turns =
+            if touch { ProcessOrder::of(intervals, processes) } else { ProcessOrder::default() };
         if !turns.is_empty() {
-            let by_lines = turns::by_lines(intervals, sources.iter().map(|source| source.events()));
-            let found = decide(&by_lines, revisions, &budget.half());
+            let by_lines =
+                process_order::by_lines(intervals, sources.iter().map(|source| source.events()));
+            let found = decide(&by_lines, revisions, &budget.share(2));
             if let (Decision::Linearizable { .. }, _) = found {
                 return found;
             }
@@ -129,13 +135,12 @@ pub fn decide(
     // but half of the time is left to find a core.
     let explain = || {
         let memory = budget.memory.min(TO_EXPLAIN);
-        let left = budget.deadline.saturating_duration_since(Instant::now());
-        let brief = Budget { memory, deadline: budget.deadline - left / 2 };
+        let brief = Budget { memory, ..budget.share(2) };
         search::search(&Register, intervals, &brief)
     };
-    let refute = |stuck, possible, hint: &[usize]| {
+    let refute = |failed_at, possible, hint: &[usize]| {
         let search = Search::new(&Register, *budget).with_order();
-        refute(&Register, intervals, Reason { stuck, possible, hint }, budget, search, quick)
+        refute(&Register, intervals, Reason { failed_at, possible, hint }, budget, search, quick)
     };
     if let Some(conflict) = conflict {
         let hint = conflict.operations();

@@ -2,9 +2,9 @@
 //!
 //! [`Online`] takes the events of a history one after the other and says when an answer fits no
 //! order of what was seen before. What it holds grows with the operations that are open, not with
-//! time. It never accuses what [`check`](super::check) would not, as far as the search is right, which
-//! nobody verifies here; and it may miss what only `check` sees. The verdict is that of `check`: this is
-//! for ending a run that has failed already.
+//! time. It never accuses what [`check`](super::check) would not, as far as the search is right,
+//! which nobody verifies here; and it may miss what only `check` sees. The verdict is that of
+//! `check`: this is for ending a run that has failed already.
 //!
 //! The search must know how an operation ended when it is opened: what a read saw, whether a
 //! compare-and-set was refused. So the events of a key wait until the first operation among them
@@ -23,9 +23,10 @@ use rustc_hash::FxHashMap;
 
 use super::{
     explain::{list, say},
-    search::{Budget, Ends, Search, Slot},
+    search::{Ends, Search, Slot},
 };
 use crate::{
+    budget::Budget,
     history::{Event, Kind, clock::seconds, operation},
     model::register::{self, Register},
 };

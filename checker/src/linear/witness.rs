@@ -7,8 +7,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::search::Interval;
-use crate::model::{Effect, Model};
+use crate::model::{Effect, Interval, Model};
 
 /// An operation of the presumed order. Sorted, they are that order: by revision, the write before
 /// those who saw it, and those by call.

@@ -4,9 +4,8 @@
 //! one moment between its call and its return.
 //!
 //! A model is a [`Model`]: a state, operations that carry the answer that was given, and whether a
-//! state allows that answer. What turns an operation of a history into one of the model's is a
-//! function beside it, its *front end*. Those that come with the checker, each with a function
-//! `check` that decides whole histories of it:
+//! state allows that answer. Its *front end* turns an operation of a history into one of the
+//! model's: see [`judge::front`](crate::judge::front). The models that come with the checker:
 //!
 //! - [`register`]: one value: read, write, compare-and-set, delete;
 //! - [`kv`]: one text: get, put, append, compare-and-set, delete;
@@ -21,7 +20,8 @@
 //! ```
 //! use checker::{
 //!     history::generic::{self, Event, Operation, Outcome},
-//!     linear::{Limits, objects},
+//!     budget::Limits,
+//!     linear::check_model,
 //!     model::{Model, Unexpected},
 //!     verdict,
 //! };
@@ -82,12 +82,13 @@
 //! .collect();
 //! let operations = generic::pair(&history).unwrap();
 //!
-//! let property = objects::check(&Counter, &operations, step, &Limits::default()).unwrap();
+//! let property = check_model(&Counter, &operations, step, &Limits::default()).unwrap();
 //! assert_eq!(property.outcome, verdict::Outcome::Violated);
 //! ```
 //!
 //! `checker/examples/own_model.rs` is the same for a file.
 
+mod interval;
 pub mod kv;
 pub mod lock;
 pub mod queue;
@@ -98,10 +99,8 @@ use std::{fmt::Debug, hash::Hash};
 
 use rustc_hash::FxHashMap;
 
-use crate::{
-    history::generic::{self, Datum, Outcome},
-    linear::Turn,
-};
+use crate::history::generic::{self, Datum, Outcome};
+pub use interval::{InTurn, Interval, Turn};
 
 /// A sequential specification.
 ///
@@ -153,8 +152,8 @@ pub trait Model {
         0
     }
 
-    /// The place of `operation` among those of its process, where times do not tell it. A model need
-    /// not know that: [`InTurn`](crate::linear::turns::InTurn) does for any.
+    /// The place of `operation` among those of its process, where times do not tell it. A model
+    /// need not know that: [`InTurn`] does for any.
     fn turn(&self, _operation: &Self::Operation) -> Option<Turn> {
         None
     }

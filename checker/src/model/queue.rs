@@ -2,15 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Effect, Model, Numbers, Unexpected};
-use crate::{
-    history::generic::{Datum, Operation as Source, Outcome},
-    linear::{
-        Limits, fifo,
-        objects::{Decision, Objects, Told},
-    },
-    verdict::Property,
-};
+use super::{Effect, Model};
 
 /// A queue of numbers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,59 +56,6 @@ impl Model for Queue {
             Operation::Enqueue(_) | Operation::Dequeue(Some(_)) | Operation::Take => Effect::Update,
         }
     }
-}
-
-/// Decides a history of `enqueue` and `dequeue`, each key on its own. A dequeue that was answered
-/// nil, or that failed with the error `empty`, found the queue empty; any other that failed did
-/// not happen.
-///
-/// # Errors
-/// An event that is none of a queue.
-pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Unexpected> {
-    let mut values = Numbers::default();
-    let objects = Objects::of(operations, |source| read(source, &mut values))?;
-    let words = |state: &VecDeque<usize>| {
-        let names: Vec<String> =
-            state.iter().map(|&value| values.datum(value).to_string()).collect();
-        format!("[{}]", names.join(" "))
-    };
-    Ok(objects.check(limits, |object, budget| {
-        match fifo::decide(&object.intervals) {
-            fifo::Found::Linearizable(order) if object.in_turn(&order) => {
-                return Decision::Linearizable;
-            }
-            fifo::Found::Illegal(conflict) => {
-                let told = Told { summary: conflict.told(object), part: None };
-                let (needed, part) = (conflict.operations(), conflict.part(&object.intervals));
-                return object.refuted(&Queue, told, &needed, part, budget, words);
-            }
-            fifo::Found::Linearizable(_) | fifo::Found::Undecided => {}
-        }
-        object.search(&Queue, budget, words)
-    }))
-}
-
-fn read<'a>(
-    source: &'a Source<'a>,
-    numbers: &mut Numbers<'a>,
-) -> Result<Option<Operation>, Unexpected> {
-    Ok(match (source.f, source.outcome) {
-        ("enqueue", outcome) => match source.argument {
-            Datum::Nil => return Err(Unexpected::argument(source, "the value to enqueue")),
-            value => Some(Operation::Enqueue(numbers.number(value)))
-                .filter(|_| !matches!(outcome, Outcome::Failed { .. })),
-        },
-        ("dequeue", Outcome::Ok { value: Datum::Nil, .. })
-        | ("dequeue", Outcome::Failed { error: Some("empty"), .. }) => {
-            Some(Operation::Dequeue(None))
-        }
-        ("dequeue", Outcome::Ok { value, .. }) => {
-            Some(Operation::Dequeue(Some(numbers.number(value))))
-        }
-        ("dequeue", Outcome::Failed { .. }) => None,
-        ("dequeue", Outcome::Unknown { .. }) => Some(Operation::Take),
-        _ => return Err(Unexpected::function(source, "enqueue or dequeue")),
-    })
 }
 
 #[cfg(test)]

@@ -2,15 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Effect, Model, Numbers, Unexpected};
-use crate::{
-    history::generic::{Datum, Operation as Source, Outcome},
-    linear::{
-        Limits, inclusion,
-        objects::{Decision, Objects, Told},
-    },
-    verdict::Property,
-};
+use super::{Effect, Model};
 
 /// A set of numbers.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,63 +55,6 @@ impl Model for Set {
             Operation::Read(_) => Effect::Observe,
         }
     }
-}
-
-/// Decides a history of `add`, `remove` and `read`, each key on its own. A read is answered with a
-/// list of all members, in any order; one that holds a member twice is the answer of no set.
-///
-/// # Errors
-/// An event that is none of a set.
-pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Unexpected> {
-    let mut members = Numbers::default();
-    let objects = Objects::of(operations, |source| read(source, &mut members))?;
-    let words = |state: &BTreeSet<usize>| {
-        let names: Vec<String> =
-            state.iter().map(|&member| members.datum(member).to_string()).collect();
-        format!("{{{}}}", names.join(" "))
-    };
-    Ok(objects.check(limits, |object, budget| {
-        match inclusion::decide(&object.intervals) {
-            inclusion::Found::Linearizable(order) if object.in_turn(&order) => {
-                return Decision::Linearizable;
-            }
-            inclusion::Found::Illegal(conflict) => {
-                let elements = conflict.elements(&object.intervals).into_iter().collect();
-                let told = Told { summary: conflict.told(object), part: Some(words(&elements)) };
-                let (needed, part) = (conflict.operations(), conflict.part(&object.intervals));
-                return object.refuted(&Set, told, &needed, part, budget, words);
-            }
-            inclusion::Found::Linearizable(_) | inclusion::Found::Undecided => {}
-        }
-        object.search(&Set, budget, words)
-    }))
-}
-
-fn read<'a>(
-    source: &'a Source<'a>,
-    numbers: &mut Numbers<'a>,
-) -> Result<Option<Operation>, Unexpected> {
-    if matches!(source.outcome, Outcome::Failed { .. }) {
-        return Ok(None);
-    }
-    let member = |numbers: &mut Numbers<'a>, expected| match source.argument {
-        Datum::Nil => Err(Unexpected::argument(source, expected)),
-        member => Ok(numbers.number(member)),
-    };
-    Ok(match (source.f, source.outcome) {
-        ("add", _) => Some(Operation::Add(member(numbers, "the element to add")?)),
-        ("remove", _) => Some(Operation::Remove(member(numbers, "the element to remove")?)),
-        ("read", Outcome::Ok { value, .. }) => {
-            let wrong = || Unexpected::answer(source, "a list of all elements");
-            let members = value.list().ok_or_else(wrong)?;
-            let mut members: Box<[usize]> =
-                members.iter().map(|member| numbers.number(member)).collect();
-            members.sort_unstable();
-            Some(Operation::Read(members))
-        }
-        ("read", _) => None,
-        _ => return Err(Unexpected::function(source, "add, remove or read")),
-    })
 }
 
 #[cfg(test)]

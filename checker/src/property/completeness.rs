@@ -5,11 +5,7 @@ use std::collections::BTreeSet;
 use proto::trace::{Event, Record};
 
 use super::{ok, unknown};
-use crate::{
-    evidence::Evidence,
-    history::{self, Function, Kind, operation::Malformed},
-    verdict::{Property, count},
-};
+use crate::{evidence::Evidence, history::operation::Malformed, text::count, verdict::Property};
 
 /// Name of the property.
 pub const NAME: &str = "completeness";
@@ -41,7 +37,7 @@ pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
         }
         // A node notes an answer before it leaves. So traces with fewer leave out what the rules
         // examine, and would pass for having kept them.
-        let (told, answered) = (writes(&evidence.history), answers(&evidence.traces));
+        let (told, answered) = (evidence.history.writes(), answers(&evidence.traces));
         if gaps.is_empty() && answered < told {
             gaps.push(format!(
                 "clients were told of {}, and the traces know of {answered}",
@@ -81,11 +77,6 @@ fn known(traces: &[Vec<Record>]) -> BTreeSet<u64> {
     known
 }
 
-fn writes(history: &[history::Event]) -> usize {
-    let done = |e: &&history::Event| e.kind == Kind::Ok && e.f != Function::Read;
-    history.iter().filter(done).count()
-}
-
 fn answers(traces: &[Vec<Record>]) -> usize {
     let answered = |r: &&Record| matches!(r.event, Event::Answered { .. });
     traces.iter().flatten().filter(answered).count()
@@ -96,7 +87,10 @@ mod tests {
     use proto::trace::Position;
 
     use super::*;
-    use crate::{history::Value, verdict::Outcome};
+    use crate::{
+        history::{self, Function, Kind, Value},
+        verdict::Outcome,
+    };
 
     fn trace(node: u64) -> Vec<Record> {
         vec![Record { node, boot: 1, seq: 0, clock: 1, time: 0, event: Event::Stopped {} }]
@@ -153,7 +147,7 @@ mod tests {
             revision: None,
         };
         let mut evidence =
-            Evidence { traces: vec![trace(1)], history: vec![write], ..Evidence::default() };
+            Evidence { traces: vec![trace(1)], history: vec![write].into(), ..Evidence::default() };
         evidence.run.traced = true;
         evidence.run.nodes = 1;
         let property = check(&evidence, None);

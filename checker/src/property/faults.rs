@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::{ok, unknown};
 use crate::{
     evidence::Run,
-    fault::{Phase, Record},
-    verdict::{Property, count},
+    fault::{Kind, Phase, Record},
+    text::count,
+    verdict::Property,
 };
 
 /// Name of the property.
@@ -59,7 +60,7 @@ pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
             } else if record.detail.is_null() {
                 inert.push(format!("{name} was skipped and nobody said why"));
             } else {
-                skipped.push(first.kind.as_str());
+                skipped.push(first.kind.name());
             }
         } else if let Some((_, what)) = LIFE.iter().find(|(phase, _)| has(*phase).is_none()) {
             inert.push(format!("{name} {what}"));
@@ -72,7 +73,7 @@ pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
         } else if let Some(node) = unproved(life) {
             inert.push(format!("{name} is said to have hit {node}, without proof of that"));
         } else {
-            proved.push(first.kind.as_str());
+            proved.push(first.kind.name());
         }
     }
     let planned = run.expect.faults;
@@ -90,28 +91,21 @@ fn of(planned: usize) -> String {
     format!("{} that {were} planned", count(planned, "fault"))
 }
 
-/// Whether it says that something was seen, and not what.
+/// Whether it says that something was seen, and not where.
 fn lacks_proof(record: &Record) -> bool {
-    let nothing = match &record.detail {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
-    };
-    nothing && matches!(record.phase, Phase::Bitten | Phase::Healed)
+    matches!(record.phase, Phase::Bitten | Phase::Healed) && record.observed.is_empty()
 }
 
-/// The first node that a fault is said to have hit, or to have healed, and that the proof does not
-/// name. Proof of a partition is of links: its nodes are one of the sides, or the bridge between.
+/// The first node that a fault is said to have hit, or to have healed, and that was not observed. A
+/// partition is observed on links: its nodes are one of the sides, or the bridge between.
 fn unproved<'a>(life: &[&'a Record]) -> Option<&'a str> {
     let mut hit = BTreeSet::new();
-    for record in life.iter().filter(|record| record.kind != "partition") {
+    for record in life.iter().filter(|record| record.kind != Kind::Partition) {
         match record.phase {
-            Phase::Bitten => hit = named(&record.detail),
+            Phase::Bitten => hit = record.observed.ends().collect(),
             // More may be hit while it lasts.
-            Phase::HealRequested => hit.extend(named(&record.detail)),
-            Phase::Healed => hit = named(&record.detail),
+            Phase::HealRequested => hit.extend(record.observed.ends()),
+            Phase::Healed => hit = record.observed.ends().collect(),
             Phase::Requested | Phase::Installed | Phase::Failed | Phase::Skipped => continue,
         }
         if let Some(node) = record.nodes.iter().find(|node| !hit.contains(node.as_str())) {
@@ -119,21 +113,6 @@ fn unproved<'a>(life: &[&'a Record]) -> Option<&'a str> {
         }
     }
     None
-}
-
-/// The words of a proof, in its names and texts: `n1` and `n2` of `n1→n2`.
-fn named(proof: &Value) -> BTreeSet<&str> {
-    fn words(text: &str) -> impl Iterator<Item = &str> {
-        text.split(|c: char| !c.is_alphanumeric())
-    }
-    match proof {
-        Value::String(text) => words(text).collect(),
-        Value::Array(list) => list.iter().flat_map(named).collect(),
-        Value::Object(map) => {
-            map.iter().flat_map(|(name, value)| words(name).chain(named(value))).collect()
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => BTreeSet::new(),
-    }
 }
 
 /// Whether every fault of a run proved itself, and any did where there were some.
@@ -172,7 +151,14 @@ fn reason(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Outcome;
+    use crate::{
+        fault::{Link, Observed, Version},
+        verdict::Outcome,
+    };
+
+    fn on(nodes: &[&str]) -> Observed {
+        Observed { nodes: nodes.iter().map(|&node| node.into()).collect(), links: Vec::new() }
+    }
 
     fn life(phases: &[Phase]) -> Vec<Record> {
         phases
@@ -181,14 +167,18 @@ mod tests {
                 fault: 4,
                 time: 0,
                 phase,
-                kind: "partition".into(),
+                version: Version,
+                kind: Kind::Partition,
                 what: "leader alone".into(),
                 nodes: vec!["n2".into()],
+                links: Vec::new(),
                 leader: Some("n2".into()),
-                detail: match phase {
-                    Phase::Bitten | Phase::Healed => "a probe says so".into(),
-                    _ => Value::Null,
+                severs_leader: true,
+                observed: match phase {
+                    Phase::Bitten | Phase::Healed => on(&["n2"]),
+                    _ => Observed::default(),
                 },
+                detail: Value::Null,
             })
             .collect()
     }
@@ -212,55 +202,52 @@ mod tests {
     #[test]
     fn what_is_said_without_proof_is_not_proved() {
         for at in [2, 4] {
-            for nothing in [Value::Null, "".into(), serde_json::json!({})] {
-                let mut records = life(&WHOLE);
-                records[at].detail = nothing;
-                let property = judge(&records);
-                assert_eq!(property.outcome, Outcome::Unknown);
-                assert_eq!(
-                    property.detail,
-                    "fault 4 (partition leader alone, n2) is said to have taken effect and healed, \
-                     without proof"
-                );
-            }
+            let mut records = life(&WHOLE);
+            records[at].observed = Observed::default();
+            let property = judge(&records);
+            assert_eq!(property.outcome, Outcome::Unknown);
+            assert_eq!(
+                property.detail,
+                "fault 4 (partition leader alone, n2) is said to have taken effect and healed, \
+                 without proof"
+            );
         }
     }
 
     #[test]
     fn what_was_not_hit_is_not_proved() {
-        use serde_json::json;
-        let with = |kind: &str, nodes: [&[&str]; 3], details: [Value; 3]| {
+        let with = |kind: Kind, nodes: [&[&str]; 3], seen: [Observed; 3]| {
             let mut records = life(&WHOLE);
-            let last = records[2..].iter_mut().zip(nodes.into_iter().zip(details));
-            for (record, (nodes, detail)) in last {
+            let last = records[2..].iter_mut().zip(nodes.into_iter().zip(seen));
+            for (record, (nodes, observed)) in last {
                 record.nodes = nodes.iter().map(|&node| node.into()).collect();
-                record.detail = detail;
+                record.observed = observed;
             }
-            records.iter_mut().for_each(|record| record.kind = kind.into());
+            records.iter_mut().for_each(|record| record.kind = kind);
             judge(&records)
         };
         let (one, both): (&[&str], &[&str]) = (&["n1"], &["n1", "n12"]);
-        let (n1, n12) = (json!({ "n1": "stopped" }), json!({ "n1": 1, "n12": 1 }));
+        let (n1, n12, none) = (|| on(one), || on(both), Observed::default);
         let refused = |property: Property| {
             assert_eq!(property.outcome, Outcome::Unknown);
             property.detail
         };
-        let more_later = with("disk", [one, both, both], [n1.clone(), n12.clone(), n12.clone()]);
+        let more_later = with(Kind::Disk, [one, both, both], [n1(), n12(), n12()]);
         assert_eq!(more_later.outcome, Outcome::Ok);
-        let details = [n1.clone(), n12.clone(), n12.clone()];
         assert_eq!(
-            refused(with("disk", [both, both, both], details)),
+            refused(with(Kind::Disk, [both, both, both], [n1(), n12(), n12()])),
             "fault 4 (disk leader alone, n2) is said to have hit n12, without proof of that"
         );
-        refused(with("kill", [one, both, both], [n1.clone(), n1.clone(), n12.clone()]));
-        refused(with("pause", [both, both, both], [n12.clone(), Value::Null, n1.clone()]));
-        // A link is named by its ends.
-        let link = json!({ "counters": { "n12→n1": 3 } });
-        let links = [link.clone(), Value::Null, link];
-        assert_eq!(with("network", [both, both, both], links.clone()).outcome, Outcome::Ok);
+        refused(with(Kind::Kill, [one, both, both], [n1(), n1(), n12()]));
+        refused(with(Kind::Pause, [both, both, both], [n12(), none(), n1()]));
+        // A link speaks of its ends.
+        let link = Link { from: "n12".into(), to: "n1".into() };
+        let link = Observed { nodes: Vec::new(), links: vec![link] };
+        let links = [link.clone(), none(), link];
+        assert_eq!(with(Kind::Network, [both, both, both], links.clone()).outcome, Outcome::Ok);
         // The bridge of two sides has part in none of the links that are cut.
         let bridge: &[&str] = &["n3"];
-        assert_eq!(with("partition", [bridge, bridge, bridge], links).outcome, Outcome::Ok);
+        assert_eq!(with(Kind::Partition, [bridge, bridge, bridge], links).outcome, Outcome::Ok);
     }
 
     #[test]

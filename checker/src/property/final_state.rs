@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ok, unknown, violated};
 use crate::{
     evidence::Run,
-    verdict::{Property, Violation, count},
+    text::count,
+    verdict::{Property, Violation},
 };
 
 /// Name of the property.

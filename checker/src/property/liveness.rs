@@ -10,15 +10,16 @@ use super::{ok, open, unknown, violated};
 use crate::{
     evidence::Evidence,
     fault::{Phase, Record},
-    history::{Event, Operation, Outcome, clock::seconds},
-    verdict::{Property, Violation, count},
+    history::{Events, Request, clock::seconds},
+    text::count,
+    verdict::{Property, Violation},
 };
 
 /// Name of the property.
 pub const NAME: &str = "liveness";
 
 /// Looks for a success within `run.expect.recovery` after `run.healed`.
-pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
+pub fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
     let run = &evidence.run;
     let Some(healed) = run.healed else {
         return unknown(NAME, "run.json does not say when every fault was healed");
@@ -29,11 +30,9 @@ pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
     let bound = nanoseconds(run.expect.recovery);
     let deadline = healed.saturating_add(bound);
     let answers = || {
-        operations.iter().filter_map(|operation| match operation.outcome {
-            Outcome::Ok { time, .. } | Outcome::Mismatch { time, .. } if time >= healed => {
-                Some((time, operation.node))
-            }
-            _ => None,
+        operations.iter().filter_map(|operation| {
+            let time = operation.answered().filter(|time| *time >= healed)?;
+            Some((time, operation.node()))
         })
     };
     let first = answers().map(|(time, _)| time).min();
@@ -57,8 +56,8 @@ pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
         }
         Some(_) | None => {}
     }
-    let asked: Vec<&Operation> =
-        operations.iter().filter(|o| o.call >= healed && o.call <= deadline).collect();
+    let asked: Vec<_> =
+        operations.iter().filter(|o| (healed..=deadline).contains(&o.call())).collect();
     let end = run.duration.max(first.unwrap_or(0));
     if asked.is_empty() {
         return unknown(NAME, "nothing was asked of the cluster after the last heal");
@@ -92,10 +91,10 @@ pub fn check(evidence: &Evidence, operations: &[Operation<'_>]) -> Property {
             seconds(time - healed)
         ))
     );
-    let mut nodes: Vec<String> = asked.iter().filter_map(|o| o.node).map(str::to_owned).collect();
+    let mut nodes: Vec<String> = asked.iter().filter_map(|o| o.node()).map(str::to_owned).collect();
     nodes.sort();
     nodes.dedup();
-    let operations = asked.iter().take(10).map(|o| o.index).collect();
+    let operations = asked.iter().take(10).map(|o| o.index()).collect();
     let violation = Violation {
         rule: NAME.into(),
         summary,
@@ -137,7 +136,7 @@ fn still_faulty(faults: &[Record], healed: u64) -> Option<String> {
 }
 
 /// For how much of a time any operation was open.
-fn covered(history: &[Event], from: u64, to: u64) -> u64 {
+fn covered(history: &Events, from: u64, to: u64) -> u64 {
     let mut spans = open(history);
     spans.sort_by_key(|span| span.start);
     let mut covered = 0;
@@ -159,7 +158,8 @@ mod tests {
     use super::*;
     use crate::{
         evidence::Run,
-        history::{Function, Kind, Value, operation::pair},
+        fault::{Kind as FaultKind, Observed, Version},
+        history::{Event, Function, Kind, Value, operation::pair},
         verdict,
     };
 
@@ -203,11 +203,11 @@ mod tests {
             nodes: 3,
             ..Run::default()
         };
-        Evidence { history: history(writes), run, ..Evidence::default() }
+        Evidence { history: history(writes).into(), run, ..Evidence::default() }
     }
 
     fn judge(evidence: &Evidence) -> Property {
-        check(evidence, &pair(&evidence.history).unwrap())
+        check(evidence, &pair(evidence.history.registers()).unwrap())
     }
 
     fn undecided(evidence: &Evidence, text: &str) {
@@ -224,7 +224,9 @@ mod tests {
             property.detail,
             "served 2.000 s after the last heal; 1 of 3 nodes answered within the bound of 10.000 s"
         );
-        evidence.history.iter_mut().for_each(|event| event.node = None);
+        let mut events = evidence.history.registers().to_vec();
+        events.iter_mut().for_each(|event| event.node = None);
+        evidence.history = events.into();
         assert_eq!(
             judge(&evidence).detail,
             "served 2.000 s after the last heal, within the bound of 10.000 s"
@@ -276,10 +278,14 @@ mod tests {
             fault: 3,
             time: seconds * SECOND,
             phase,
-            kind: "pause".into(),
+            version: Version,
+            kind: FaultKind::Pause,
             what: "majority".into(),
             nodes: vec!["n1".into(), "n2".into()],
+            links: Vec::new(),
             leader: None,
+            severs_leader: false,
+            observed: Observed::default(),
             detail: serde_json::Value::Null,
         };
         let mut evidence = evidence(60, &[(11.0, None), ok(14.0, 15.0)]);

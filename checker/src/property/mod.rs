@@ -11,16 +11,16 @@ pub mod liveness;
 use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
-    history::{Event, Kind},
+    history::{Events, Kind},
     verdict::{Outcome, Property, Violation},
 };
 
 /// From when to when each operation was open: until it was answered or given up. One that never
 /// was stays open.
-fn open(history: &[Event]) -> Vec<Range<u64>> {
+fn open(history: &Events) -> Vec<Range<u64>> {
     let mut calls = BTreeMap::new();
     let mut spans = Vec::new();
-    for event in history {
+    for event in history.places() {
         if event.kind == Kind::Invoke {
             calls.insert(event.process, event.time);
         } else if let Some(call) = calls.remove(&event.process) {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use proto::trace::{Event, Position, Record};
 
-use super::rules::counted;
 use crate::{
     evidence::Run,
+    text::counted,
     verdict::{Outcome, Property},
 };
 

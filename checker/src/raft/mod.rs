@@ -26,16 +26,19 @@ mod log;
 mod merge;
 mod rules;
 mod state;
+mod step;
 
 use std::collections::BTreeMap;
 
 use proto::trace::Record;
 
-pub use checker::{Checker, Finding, Line, Passed, VIOLATIONS_PER_RULE};
+pub use checker::{Checker, Passed};
+pub use state::Line;
+pub use step::Finding;
 
 use crate::{
     evidence::Run,
-    verdict::{Outcome, Property, Violation},
+    verdict::{Outcome, Property, VIOLATIONS_MAX, Violation},
 };
 
 /// Checks every rule on the nodes' traces. One property per rule, in a fixed order, the integrity
@@ -116,10 +119,9 @@ fn judge(mut evidence: integrity::Evidence<'_>) -> Vec<Property> {
                 },
             ),
             0 => (Outcome::Ok, examined),
-            VIOLATIONS_PER_RULE => (
-                Outcome::Violated,
-                format!("the first {VIOLATIONS_PER_RULE} violations in {examined}"),
-            ),
+            VIOLATIONS_MAX => {
+                (Outcome::Violated, format!("the first {VIOLATIONS_MAX} violations in {examined}"))
+            }
             1 => (Outcome::Violated, format!("1 violation in {examined}")),
             n => (Outcome::Violated, format!("{n} violations in {examined}")),
         };

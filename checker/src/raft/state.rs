@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::trace::{Event, Position, Record, Role};
 
-use super::{Line, log::Log};
+use super::log::Log;
+
+/// A line's position in the order in which lines were observed, from 0.
+pub type Line = u64;
 
 /// A node's latest account of itself.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    claim::{Claim, Edge, Place, Why},
-    history::{Fate, History, Step},
+    anomaly::{Claim, Edge, Place, Why},
+    history::{History, Step},
+    transaction::Fate,
 };
 use crate::{
     history::{clock::seconds, generic::Datum},
@@ -14,7 +15,7 @@ use crate::{
 /// Elements of a list that are shown; of a longer one, those around the one that matters.
 const SHOWN: usize = 8;
 
-/// Steps of a circle that are told.
+/// Steps of a cycle that are told.
 const STEPS: usize = 12;
 
 /// The violation that a claim is. `node` says which node a transaction was sent to.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::claim::{Anomaly, Claim};
+use super::anomaly::{Anomaly, Claim};
 
 /// Violations that are told; more are counted.
-pub(super) const TOLD: usize = 10;
+pub(super) const VIOLATIONS_MAX: usize = 10;
 
 /// The anomalies that were found.
 #[derive(Debug, Default)]
@@ -14,13 +14,13 @@ pub(super) struct Findings {
     pub(super) counts: BTreeMap<Anomaly, u64>,
     /// Reads that disagree with others and were not kept.
     pub(super) forgotten: u64,
-    /// Knots of transactions in which no more circles were looked for.
-    pub(super) knots: u64,
+    /// Components of transactions in which no more cycles were looked for.
+    pub(super) components: u64,
     /// Claims that could not be made, though the anomaly was seen: a bug of the checker.
     pub(super) lost: u64,
     /// Why not everything was looked into, if so.
     pub(super) cut_short: Option<String>,
-    /// Transactions of claims that are also circles, and need not be found again.
+    /// Transactions of claims that are also cycles, and need not be found again.
     pub(super) entangled: Vec<(u32, u32)>,
 }
 
@@ -28,7 +28,7 @@ impl Findings {
     /// Adds an anomaly of this name. Where enough of them are told already, the claim is not made:
     /// each may take as long as a list is.
     pub(super) fn seen(&mut self, anomaly: Anomaly, claim: impl FnOnce() -> Option<Claim>) {
-        if self.claims.get(&anomaly).is_some_and(|claims| claims.len() >= TOLD) {
+        if self.claims.get(&anomaly).is_some_and(|claims| claims.len() >= VIOLATIONS_MAX) {
             *self.counts.entry(anomaly).or_default() += 1;
         } else {
             self.add(claim());
@@ -44,7 +44,7 @@ impl Findings {
         let anomaly = claim.anomaly();
         *self.counts.entry(anomaly).or_default() += 1;
         let claims = self.claims.entry(anomaly).or_default();
-        if claims.len() < TOLD {
+        if claims.len() < VIOLATIONS_MAX {
             claims.push(claim);
         }
     }
@@ -69,8 +69,9 @@ impl Findings {
         if self.forgotten > 0 {
             summary += &format!("; {} more reads disagree with others", self.forgotten);
         }
-        if self.knots > 0 {
-            summary += &format!("; {} more knots of transactions have circles", self.knots);
+        if self.components > 0 {
+            summary +=
+                &format!("; {} more components of transactions have cycles", self.components);
         }
         if let Some(reason) = &self.cut_short {
             summary += &format!("; the rest is undecided: {reason}");
@@ -86,7 +87,7 @@ impl Findings {
             told.extend(claims.into_iter().enumerate().map(|(at, claim)| (at, anomaly, claim)));
         }
         told.sort_by_key(|(at, anomaly, _)| (*at, *anomaly));
-        told.truncate(TOLD);
+        told.truncate(VIOLATIONS_MAX);
         told.sort_by_key(|(at, anomaly, _)| (*anomaly, *at));
         told.into_iter().map(|(.., claim)| claim).collect()
     }

@@ -12,13 +12,14 @@
 //! With the edges that [`super::observe`] allows for, an order of all transactions that obeys every
 //! edge is a strict serialization: appends that were read stand in the order in which they were
 //! read, a read comes after the last append that it saw and before the next one, and appends that
-//! nobody read come after all reads. So there is one exactly when there is no circle.
+//! nobody read come after all reads. So there is one exactly when there is no cycle.
 
 use rustc_hash::FxHashMap;
 
 use super::{
-    history::{Fate, History, NONE},
+    history::{History, NONE},
     observe::{External, Observations},
+    transaction::Fate,
 };
 use crate::budget::{Budget, Spent};
 
@@ -66,8 +67,8 @@ impl Graph {
             + 2 * observations.reads.len()
             + 2 * observations.unread.len()
             + 2 * keys;
-        // Of each transaction: its end, sorted; what comes after it; its edges; what an order needs,
-        // as of joints and moments too; and what is next of its process.
+        // Of each transaction: its end, sorted; what comes after it; its edges; what an order
+        // needs, as of joints and moments too; and what is next of its process.
         edges * 4
             + history.transactions.len() * (16 + 4 + 4 + 2 * 12 + 2 * 12)
             + keys * (4 + 4 + 12)
@@ -239,7 +240,8 @@ impl Edges<'_> {
     }
 }
 
-/// Of transactions that ended at the very moment at which their process asked for another, that one.
+/// Of transactions that ended at the very moment at which their process asked for another, that
+/// one.
 fn next_of_process(history: &History) -> FxHashMap<u32, u32> {
     let mut next = FxHashMap::default();
     let mut last: FxHashMap<u64, u32> = FxHashMap::default();

@@ -8,7 +8,11 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Unfit, claim::Place, verify};
+use super::{
+    anomaly::Place,
+    transaction::{Fate, Transaction, Unfit},
+    verify,
+};
 use crate::history::generic::Datum;
 
 /// No transaction, no position.
@@ -18,36 +22,9 @@ pub(super) const NONE: u32 = u32::MAX;
 /// bits for the kind of an edge.
 const LARGEST: usize = 1 << 28;
 
-/// Bytes of answers that are no prefixes. More of them are only counted: the first are proof enough.
+/// Bytes of answers that are no prefixes. More of them are only counted: the first are proof
+/// enough.
 const ODD_BYTES: usize = 16 << 20;
-
-/// Whether a transaction took effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It did, and the client knows.
-    Committed,
-    /// It did not and never will.
-    Aborted,
-    /// Nobody knows: it may have taken effect, may do so later, or never.
-    Unknown,
-}
-
-/// A transaction, but for its steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Transaction {
-    /// The logical client.
-    pub process: u64,
-    /// Index of the invocation in the history.
-    pub index: u64,
-    /// Index of the completion, where there is one.
-    pub completion: Option<u64>,
-    /// Time of the invocation.
-    pub call: u64,
-    /// Time of the completion. What [`Fate::Unknown`] says here does not matter.
-    pub ret: u64,
-    /// How it ended.
-    pub fate: Fate,
-}
 
 /// One step of a transaction; keys and elements by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -238,7 +215,7 @@ pub enum Micro<'a> {
 /// ```
 /// use checker::{
 ///     history::generic::Datum,
-///     linear::Limits,
+///     budget::Limits,
 ///     txn::{Builder, Fate, Micro, Transaction},
 /// };
 ///

@@ -6,12 +6,12 @@
 //! whom. Elle (Kingsbury and Alvaro, PVLDB 14, 2020) made of this a check that takes linear time,
 //! and names what is wrong as Adya (1999) did. The way of a history through the files:
 //!
-//! 1. `told` reads the operations, `history` keeps them small.
+//! 1. `parse` reads the operations, `history` keeps them small.
 //! 2. `observe` looks at each read: what is wrong with it by itself, and what it saw.
 //! 3. `graph` says who came before whom, and orders the transactions by that. An order of all of
 //!    them is the proof that the history is legal.
-//! 4. If there is none, `knots` finds where it is stuck and `circles` of each knot a short
-//!    circle, which is the proof that it is not.
+//! 4. If there is none, `scc` finds the components that have no order and `cycles` of each a short
+//!    cycle, which is the proof that it is not.
 //! 5. [`verify`] checks either proof on every run; `explain` puts the second into words.
 //!
 //! # What this sees, and what not
@@ -27,58 +27,43 @@
 //! store that loses the last appends to a key goes unnoticed until somebody reads the key again.
 //! A workload should read every key at its end.
 //!
-//! Names are less than the verdict: of each knot one circle is told, of the first class of G0,
-//! G1c, G-single and G2-item that was found, without time if possible. A knot so large that the
-//! search for a circle with only one unseen append takes too long is told as G2-item.
+//! The anomaly's name is weaker than the verdict. For each strongly connected component we report
+//! one cycle of the strongest class found (G0, then G1c, G-single, G2-item), without real-time
+//! edges if there is one. In a component so large that the search for a cycle with only one unseen
+//! append takes too long, the cycle is reported as G2-item.
 //!
-//! Each element must be appended to a key at most once (a failed attempt may be repeated): otherwise
-//! the history is refused.
+//! Each element must be appended to a key at most once (a failed attempt may be repeated):
+//! otherwise the history is refused.
 
-mod circles;
-pub mod claim;
+pub mod anomaly;
+mod cycles;
 mod explain;
 mod findings;
 mod graph;
 mod history;
-mod knots;
 mod observe;
-mod told;
+mod parse;
+mod scc;
+mod transaction;
 pub mod verify;
 
-use std::fmt;
-
-pub use history::{Builder, Fate, History, Micro, Transaction};
+pub use history::{Builder, History, Micro};
+pub use transaction::{Fate, Transaction, Unfit};
 
 use crate::{
-    budget::{Budget, Spent},
+    budget::{Budget, Limits, Spent},
     history::generic::Operation,
-    linear::Limits,
-    verdict::{Outcome, Property, Violation, count},
+    text::count,
+    verdict::{Outcome, Property, Violation},
 };
-use claim::Claim;
+use anomaly::Claim;
 use findings::Findings;
 use graph::Graph;
 use observe::Observations;
-use told::{Stopped, Told};
+use parse::{Recorded, Stopped};
 
 /// Name of the property.
 const NAME: &str = "strict-serializability";
-
-/// What makes a history none of transactions on lists.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("event {event}: expected {expected}")]
-pub struct Unfit {
-    /// Index of the event.
-    pub event: u64,
-    /// What it should be, and what it is.
-    pub expected: String,
-}
-
-impl Unfit {
-    fn new(event: u64, expected: impl fmt::Display) -> Self {
-        Self { event, expected: expected.to_string() }
-    }
-}
 
 /// Decides whether operations named `txn`, in order of invocation, are strictly serializable. Each
 /// violation's rule is the name of its anomaly.
@@ -87,13 +72,13 @@ impl Unfit {
 /// An operation that is no such transaction.
 pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Result<Property, Unfit> {
     let budget = Budget::of(limits);
-    let history = match told::history(operations, &budget) {
+    let history = match parse::history(operations, &budget) {
         Ok(history) => history,
         Err(Stopped::Unfit(unfit)) => return Err(unfit),
         Err(Stopped::Spent(Spent(reason))) => return Ok(undecided(reason)),
     };
     let node = |transaction: u32| operations[transaction as usize].node;
-    Ok(history.judge(&budget, &Told(operations), node))
+    Ok(history.judge(&budget, &Recorded(operations), node))
 }
 
 impl History {
@@ -171,7 +156,7 @@ impl History {
                 return Ok(Some(order.into_iter().filter(stands).collect()));
             }
             Ok(_) => {}
-            Err(left) => circles::find(self, &graph, &left, findings, budget)?,
+            Err(left) => cycles::find(self, &graph, &left, findings, budget)?,
         }
         Ok(None)
     }

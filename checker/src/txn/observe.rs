@@ -1,4 +1,4 @@
-//! What the reads say, transaction by transaction and key by key: all anomalies that are no circle
+//! What the reads say, transaction by transaction and key by key: all anomalies that are no cycle
 //! of dependencies, and what is left for those.
 //!
 //! - Which transactions of unknown outcome committed: those of which an append was read.
@@ -11,9 +11,10 @@
 use rustc_hash::FxHashMap;
 
 use super::{
-    claim::{Anomaly, Claim, Place},
+    anomaly::{Anomaly, Claim, Place},
     findings::Findings,
-    history::{Fate, History, NONE, Step},
+    history::{History, NONE, Step},
+    transaction::Fate,
 };
 use crate::budget::{Budget, Spent};
 

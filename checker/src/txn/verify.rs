@@ -1,15 +1,15 @@
 //! The check of what the checker claims: of an order by carrying it out, of an anomaly by looking
 //! at the steps that it points at. Shares no code with what found them, and reads the history
 //! through a trait, so that the operations as they were told can be asked instead of the tables
-//! that the checker made of them (`super::told`).
+//! that the checker made of them (`super::parse`).
 
 use std::hash::Hash;
 
 use rustc_hash::FxHashMap;
 
 use super::{
-    claim::{Claim, Edge, Place, Why},
-    history::Fate,
+    anomaly::{Claim, Edge, Place, Why},
+    transaction::Fate,
 };
 
 /// A history of transactions.

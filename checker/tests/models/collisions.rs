@@ -2,13 +2,10 @@
 
 use std::hash::{Hash, Hasher};
 
-use checker::{
-    linear::Interval,
-    model::{
-        Effect, Model,
-        lock::Lock,
-        register::{Operation, Register},
-    },
+use checker::model::{
+    Effect, Interval, Model,
+    lock::Lock,
+    register::{Operation, Register},
 };
 use rand::RngExt;
 

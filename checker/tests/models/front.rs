@@ -1,9 +1,10 @@
 //! What operations of a history are to each model, read from lines of JSON.
 
 use checker::{
+    budget::Limits,
     history::generic::{self, Event, Operation},
-    linear::Limits,
-    model::{Unexpected, kv, lock, queue, set},
+    judge::front::{kv, lock, queue, set},
+    model::Unexpected,
     verdict::{Outcome, Property, Refutation},
 };
 
@@ -49,7 +50,7 @@ fn violation(of: Check, lines: &str) -> String {
 fn proof(of: Check, lines: &str) -> Refutation {
     let property = check(of, lines).unwrap();
     let refutation = property.violations[0].refutation.clone().unwrap();
-    assert_eq!(refutation.doubt, None, "{property:#?}");
+    assert_eq!(refutation.unverified_reason, None, "{property:#?}");
     refutation
 }
 

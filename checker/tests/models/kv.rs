@@ -1,18 +1,17 @@
 //! Stores of texts.
 
 use checker::{
+    budget::Limits,
     history::generic,
+    judge::front,
     linear::{
-        Limits,
-        appends::{Conflict, Found, decide},
-        certificate,
-        search::Interval,
-        witness,
+        append_text::{Conflict, Found, decide},
+        certificate, witness,
     },
     model::{
-        Model,
+        Interval, Model,
         kv::{
-            self, Kv,
+            Kv,
             Operation::{self, Append, Cas, Delete, Get, Mismatch, Put},
             Seen,
         },
@@ -209,7 +208,7 @@ fn public_histories_get_their_known_verdicts() {
         }
         let events = porcupine::events(&std::fs::read_to_string(&file).unwrap());
         let operations = generic::pair(&events).unwrap();
-        let property = kv::check(&operations, &Limits::default()).unwrap();
+        let property = front::kv::check(&operations, &Limits::default()).unwrap();
         let expected = if name.ends_with("-ok") { Outcome::Ok } else { Outcome::Violated };
         println!("{name}: {property:#?}");
         assert_eq!(property.outcome, expected, "{name}");

@@ -1,13 +1,10 @@
 //! Locks.
 
-use checker::{
-    linear::search::Interval,
-    model::{
-        Model,
-        lock::{
-            Lock,
-            Operation::{self, Acquire, Held, Release},
-        },
+use checker::model::{
+    Interval, Model,
+    lock::{
+        Lock,
+        Operation::{self, Acquire, Held, Release},
     },
 };
 use rand::RngExt;

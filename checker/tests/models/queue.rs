@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use checker::{
     linear::{
         certificate,
-        fifo::{Conflict, Found, decide},
-        search::Interval,
+        queue::{Conflict, Found, decide},
     },
-    model::queue::{
-        Operation::{self, Dequeue, Enqueue, Take},
-        Queue,
+    model::{
+        Interval,
+        queue::{
+            Operation::{self, Dequeue, Enqueue, Take},
+            Queue,
+        },
     },
 };
 use rand::RngExt;

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use checker::{
     linear::{
         certificate,
-        inclusion::{Conflict, Found, decide},
-        search::Interval,
+        grow_only_set::{Conflict, Found, decide},
     },
-    model::set::{
-        Operation::{self, Add, Read, Remove},
-        Set,
+    model::{
+        Interval,
+        set::{
+            Operation::{self, Add, Read, Remove},
+            Set,
+        },
     },
 };
 use rand::{Rng, RngExt};

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use checker::{
-    linear::{Budget, Decision, Interval, certificate, decide, refute_part},
-    model::{Effect, Model},
+    budget::Budget,
+    linear::{Decision, certificate, decide, refute_part},
+    model::{Effect, Interval, Model},
 };
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -131,8 +132,8 @@ pub(crate) fn is_proved<M: Model>(
     let budget = Budget { memory: 1 << 26, deadline: Instant::now() + Duration::from_secs(60) };
     let core = refute_part(model, intervals, &part, conflict, &budget);
     let core = core.unwrap_or_else(|why| panic!("{why}: {conflict:?} of {intervals:#?}"));
-    assert_eq!(core.doubt, None, "{conflict:?} of {intervals:#?}");
-    assert!(core.operations.contains(&core.stuck), "{core:?} of {intervals:#?}");
+    assert_eq!(core.unverified_reason, None, "{conflict:?} of {intervals:#?}");
+    assert!(core.operations.contains(&core.failed_at), "{core:?} of {intervals:#?}");
     let few: Vec<_> = core
         .operations
         .iter()

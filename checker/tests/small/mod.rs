@@ -1,11 +1,8 @@
 //! The decider that all others are held against.
 
-use checker::{
-    linear::search::Interval,
-    model::{
-        Model,
-        register::{Operation, Register},
-    },
+use checker::model::{
+    Interval, Model,
+    register::{Operation, Register},
 };
 
 /// Tries every order: takes any operation next that no other, still missing one must precede.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use checker::linear::{Interval, Turn};
+use checker::model::{Interval, Turn};
 use rand::{Rng, RngExt, seq::SliceRandom};
 
 /// Of each operation, its place among those of its process, at random. Where they can, processes

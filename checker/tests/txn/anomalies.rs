@@ -1,6 +1,6 @@
 //! Each anomaly by a history that has it and no other, and what is almost one.
 
-use checker::{history::generic::pair, linear::Limits, txn, verdict::Outcome};
+use checker::{budget::Limits, history::generic::pair, txn, verdict::Outcome};
 
 use crate::{
     brute_force::serializable,

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use checker::{
+    budget::Limits,
     history::{
         Kind,
         generic::{Datum, Event, Operation, pair},
     },
-    linear::{Interval, Limits},
+    model::Interval,
     txn,
     verdict::Outcome,
 };

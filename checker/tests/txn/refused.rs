@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use checker::{
+    budget::Limits,
     history::generic::pair,
-    linear::Limits,
     txn,
     verdict::{Outcome, Property},
 };
@@ -57,7 +57,7 @@ fn an_answer_that_is_no_list() {
 fn no_time_is_no_verdict() {
     let property = within(&Limits { timeout: Duration::ZERO, ..Limits::default() });
     assert_eq!(property.outcome, Outcome::Unknown);
-    assert_eq!(property.detail, "the time budget of 0ns was used up");
+    assert_eq!(property.detail, "the time budget was used up");
     assert!(property.violations.is_empty());
 }
 

@@ -2,11 +2,11 @@
 //! is from when to when it was open, how it ended, and what it did.
 
 use checker::{
+    budget::Limits,
     history::{
         Kind,
         generic::{Datum, Event},
     },
-    linear::Limits,
     txn,
     verdict::Property,
 };

@@ -32,7 +32,7 @@ impl FaultTally {
         let idle = fates.proved.is_empty() && fates.inert.is_empty() && !fates.skipped.is_empty();
         self.idle += u64::from(idle);
         let asked = records.iter().filter(|record| record.phase == Phase::Requested);
-        let asked: Vec<&str> = asked.map(|record| record.kind.as_str()).collect();
+        let asked: Vec<&str> = asked.map(|record| record.kind.name()).collect();
         for (kind, sum) in KINDS.into_iter().zip(&mut self.kinds) {
             let count =
                 |kinds: &[&str]| kinds.iter().filter(|other| **other == kind).count() as u64;
@@ -61,19 +61,24 @@ impl FaultTally {
 
 #[cfg(test)]
 mod tests {
+    use checker::fault::{Kind, Observed, Version};
     use serde_json::Value;
 
     use super::*;
 
-    fn asked(kind: &str) -> Record {
+    fn asked(kind: Kind) -> Record {
         Record {
             fault: 0,
             time: 0,
             phase: Phase::Requested,
-            kind: kind.to_owned(),
+            version: Version,
+            kind,
             what: String::new(),
             nodes: Vec::new(),
+            links: Vec::new(),
             leader: None,
+            severs_leader: false,
+            observed: Observed::default(),
             detail: Value::Null,
         }
     }
@@ -83,13 +88,16 @@ mod tests {
         let mut tally = FaultTally::default();
         assert!(!tally.all_in_vain(), "no fault was asked for");
         let skipped = Fates { skipped: vec!["disk", "disk"], ..Fates::default() };
-        tally.add(&[asked("disk"), asked("disk")], &skipped);
+        tally.add(&[asked(Kind::Disk), asked(Kind::Disk)], &skipped);
         assert!(tally.all_in_vain());
         assert_eq!(tally.idle(), 1);
         let inert = vec!["fault 4 was never seen healed".to_owned()];
         let proved = Fates { proved: vec!["kill", "disk", "kill"], inert, ..Fates::default() };
-        let later = Record { phase: Phase::Bitten, ..asked("kill") };
-        tally.add(&[asked("kill"), asked("disk"), later, asked("kill"), asked("clock")], &proved);
+        let later = Record { phase: Phase::Bitten, ..asked(Kind::Kill) };
+        tally.add(
+            &[asked(Kind::Kill), asked(Kind::Disk), later, asked(Kind::Kill), asked(Kind::Clock)],
+            &proved,
+        );
         assert!(!tally.all_in_vain());
         assert_eq!(tally.idle(), 1, "the second seed had others");
         let of = |kind| tally.kinds().find(|(other, _)| *other == kind).unwrap().1;

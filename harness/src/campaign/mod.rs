@@ -16,10 +16,11 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use checker::{
+    budget::Limits,
     history::Kind,
-    linear::Limits,
+    judge,
     property::faults::{self, Fates},
-    verdict::{self, Outcome, Verdict},
+    verdict::{Outcome, Verdict},
 };
 
 use crate::{
@@ -126,7 +127,7 @@ pub struct Failure {
 /// Judges a simulated run.
 fn verdict_of(simulation: &Simulation) -> Verdict {
     let passed = simulation.passed.as_ref();
-    verdict::check_after(&simulation.evidence, passed, &Limits::default())
+    judge::run_after(&simulation.evidence, passed, &Limits::default())
 }
 
 /// A simulated run as one seed of many.
@@ -212,7 +213,7 @@ pub fn run(
                 .map_err(|error| format!("{error:#}")),
         });
         let sum = {
-            let begun = evidence.history.iter().filter(|event| event.kind == Kind::Invoke);
+            let begun = evidence.history.places().filter(|place| place.kind == Kind::Invoke);
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             total.seeds += 1;
             total.violated += u64::from(outcome == Outcome::Violated);

@@ -7,11 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow};
-use checker::{
-    evidence::Evidence,
-    linear::Limits,
-    verdict::{self, Outcome},
-};
+use checker::{budget::Limits, evidence::Evidence, judge, verdict::Outcome};
 
 use super::{
     exit::{Exit, Usage},
@@ -103,7 +99,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             }
             judgement.verdict
         }
-        None => verdict::check(&simulation.evidence, &Limits::default()),
+        None => judge::run(&simulation.evidence, &Limits::default()),
     };
     if args.verbose {
         let shown = Shown { window, heartbeats: args.heartbeats };

@@ -26,6 +26,7 @@ pub mod trouble;
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
+use checker::fault;
 use serde::{Deserialize, Serialize};
 
 pub use shape::{Cut, Link, Shape};
@@ -107,17 +108,56 @@ fn is_one(target: &Target) -> bool {
 }
 
 impl Fault {
+    /// What it does, as evidence has it.
+    pub fn class(&self) -> fault::Kind {
+        match self {
+            Self::Kill { .. } => fault::Kind::Kill,
+            Self::Restart { .. } => fault::Kind::Restart,
+            Self::Pause { .. } => fault::Kind::Pause,
+            Self::Partition { .. } => fault::Kind::Partition,
+            Self::Network { .. } => fault::Kind::Network,
+            Self::Disk { .. } => fault::Kind::Disk,
+            Self::Clock { .. } => fault::Kind::Clock,
+        }
+    }
+
     /// One of [`KINDS`].
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Kill { .. } => "kill",
-            Self::Restart { .. } => "restart",
-            Self::Pause { .. } => "pause",
-            Self::Partition { .. } => "partition",
-            Self::Network { .. } => NetworkTrouble::KIND,
-            Self::Disk { .. } => DiskTrouble::KIND,
-            Self::Clock { .. } => ClockTrouble::KIND,
-        }
+        self.class().name()
+    }
+
+    /// Whether it takes the leader from the others of a cluster of so many, if it acts on these
+    /// nodes, and leaves a majority that can elect another.
+    ///
+    /// A killed leader comes back as a follower. One that is frozen or cut off is replaced only where
+    /// a majority is left. One that is deaf goes on sending heartbeats, and in a bridge or a ring it
+    /// sees a majority.
+    pub fn severs_leader(
+        &self,
+        leader: Option<NodeId>,
+        nodes: &BTreeSet<NodeId>,
+        cluster: u64,
+    ) -> bool {
+        let is_hit = leader.is_some_and(|leader| nodes.contains(&leader));
+        let minority = 2 * (nodes.len() as u64) < cluster;
+        is_hit
+            && match self {
+                Self::Kill { .. } | Self::Restart { .. } => true,
+                Self::Pause { .. } => minority,
+                Self::Partition { shape, .. } => {
+                    minority
+                        && match shape {
+                            Shape::One
+                            | Shape::Halves
+                            | Shape::Minority
+                            | Shape::LeaderMinority
+                            | Shape::LeaderAlone
+                            | Shape::Mute => true,
+                            Shape::MajoritiesRing | Shape::Bridge | Shape::Deaf => false,
+                        }
+                }
+                Self::Network { .. } | Self::Disk { .. } | Self::Clock { .. } => false,
+            }
     }
 
     /// What narrows its kind, if anything does.
@@ -234,6 +274,12 @@ impl Fault {
     }
 }
 
+/// Links as evidence names them.
+pub(crate) fn named_links(links: &BTreeSet<Link>) -> Vec<fault::Link> {
+    let name = |node: NodeId| format!("n{node}");
+    links.iter().map(|link| fault::Link { from: name(link.from), to: name(link.to) }).collect()
+}
+
 fn count(nodes: u64) -> String {
     if nodes == 1 { "is 1".to_owned() } else { format!("are {nodes}") }
 }
@@ -280,41 +326,23 @@ pub enum Unresolved {
 
 #[cfg(test)]
 mod tests {
-    use checker::property::coverage;
-
     use super::*;
 
-    /// Names of faults cross into the checker as text: it must know each.
     #[test]
-    fn the_checker_knows_which_faults_depose_a_leader() {
-        use checker::fault::{Phase, Record};
-        let faults = KINDS.join(",").parse::<Menu>().unwrap();
-        for fault in faults.items.into_iter().flatten() {
-            let record = Record {
-                fault: 0,
-                time: 0,
-                phase: Phase::Bitten,
-                kind: fault.kind().to_owned(),
-                what: fault.what(),
-                nodes: vec!["n2".to_owned()],
-                leader: Some("n2".to_owned()),
-                detail: serde_json::Value::Null,
-            };
-            let deposes = match fault {
-                Fault::Kill { .. } | Fault::Restart { .. } | Fault::Pause { .. } => true,
-                Fault::Partition { shape, .. } => match shape {
-                    Shape::One
-                    | Shape::Halves
-                    | Shape::Minority
-                    | Shape::LeaderMinority
-                    | Shape::LeaderAlone
-                    | Shape::Mute => true,
-                    Shape::MajoritiesRing | Shape::Bridge | Shape::Deaf => false,
-                },
-                Fault::Network { .. } | Fault::Disk { .. } | Fault::Clock { .. } => false,
-            };
-            assert_eq!(coverage::deposes(&record, 5), deposes, "{fault}");
+    fn a_leader_is_severed_where_a_majority_is_left_that_can_elect_another() {
+        let severs = |fault: &str, leader, nodes: &[NodeId]| {
+            let fault = fault.parse::<Menu>().unwrap().items[0][0];
+            fault.severs_leader(leader, &nodes.iter().copied().collect(), 5)
+        };
+        for fault in ["kill", "restart", "pause", "partition:leader-alone", "partition:mute"] {
+            assert!(severs(fault, Some(2), &[2]), "{fault}");
+            assert!(!severs(fault, Some(1), &[2]) && !severs(fault, None, &[2]), "{fault}");
         }
+        for fault in ["partition:deaf", "partition:bridge", "network:slow", "disk:slow"] {
+            assert!(!severs(fault, Some(2), &[2]), "{fault}");
+        }
+        assert!(severs("kill:majority", Some(2), &[1, 2, 3]));
+        assert!(!severs("pause:majority", Some(2), &[1, 2, 3]), "nobody is left to elect");
     }
 
     #[test]

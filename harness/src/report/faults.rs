@@ -8,7 +8,7 @@ use checker::fault::{Phase, Record};
 #[derive(Clone, Debug)]
 pub(super) struct Fault {
     pub(super) number: usize,
-    pub(super) kind: String,
+    pub(super) kind: &'static str,
     pub(super) what: String,
     pub(super) nodes: Vec<String>,
     pub(super) leader: Option<String>,
@@ -68,9 +68,9 @@ impl Fault {
 
     /// Kind, shape and nodes: `partition leader alone · n3`.
     pub(super) fn label(&self) -> String {
-        let mut label = self.kind.clone();
+        let mut label = self.kind.to_owned();
         if !self.what.is_empty() && self.what != self.kind {
-            let what = self.what.strip_prefix(self.kind.as_str()).unwrap_or(&self.what).trim();
+            let what = self.what.strip_prefix(self.kind).unwrap_or(&self.what).trim();
             label = format!("{label} {what}");
         }
         if !self.nodes.is_empty() {
@@ -84,7 +84,7 @@ impl Fault {
 pub(super) fn take(faults: &mut BTreeMap<usize, Fault>, record: Record) {
     let fault = faults.entry(record.fault).or_insert_with(|| Fault {
         number: record.fault,
-        kind: record.kind.clone(),
+        kind: record.kind.name(),
         what: record.what.clone(),
         nodes: Vec::new(),
         leader: None,

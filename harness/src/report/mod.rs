@@ -10,11 +10,11 @@
 //!
 //! - `read`: files to lines, problems to notes;
 //! - `operations`, `faults`, `nodes`: what each kind of line adds up to;
-//! - `timeline`: the picture; `interleaving`: a violation's operations; `page`: the words;
-//!   `proof`: what shows that a fault took effect.
+//! - `timeline`: the picture; `page`: the words; `proof`: what shows that a fault took effect.
+//!
+//! A violation's operations are drawn by [`checker::explanation`].
 
 mod faults;
-mod interleaving;
 mod nodes;
 mod operations;
 mod page;
@@ -34,7 +34,7 @@ use std::{
 };
 
 use anyhow::Context;
-use checker::{evidence::Run, verdict::Verdict};
+use checker::{evidence::Run, history::lines::Line, verdict::Verdict};
 
 use self::{faults::Fault, nodes::Lane, operations::Operations, read::Notes};
 
@@ -106,7 +106,7 @@ impl Account {
             .collect();
         let mut operations = Operations::new(named);
         read::lines(dir, "history.jsonl", &mut notes, |line| {
-            operations.take(serde_json::from_slice(line)?);
+            operations.take(Line::of(line)?);
             Ok(())
         });
         operations.finish(run.as_ref().map(|run| run.duration));

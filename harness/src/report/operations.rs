@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use checker::history::{Event, Function, Kind};
+use checker::history::{Kind, Place, generic::Event, lines::Line};
 use hdrhistogram::Histogram;
 
 /// Gaps shorter than this are not called unavailability, in nanoseconds.
@@ -20,7 +20,7 @@ const ERRORS_MAX: usize = 100;
 pub(super) enum Ending {
     /// It took effect.
     Ok,
-    /// A compare-and-set found another value: answered, with no effect.
+    /// It was refused for what it observed, as a compare-and-set: answered, with no effect.
     Mismatch,
     /// It certainly did not take effect.
     Fail,
@@ -31,16 +31,11 @@ pub(super) enum Ending {
 impl Ending {
     pub(super) const ALL: [Self; 4] = [Self::Ok, Self::Mismatch, Self::Fail, Self::Info];
 
-    fn of(event: &Event) -> Option<Self> {
-        match event.kind {
+    fn of(line: &Line) -> Option<Self> {
+        match line.place().kind {
             Kind::Invoke => None,
             Kind::Ok => Some(Self::Ok),
-            Kind::Fail
-                if event.f == Function::Cas
-                    && event.error.as_deref().is_some_and(|e| e.starts_with("mismatch")) =>
-            {
-                Some(Self::Mismatch)
-            }
+            Kind::Fail if line.is_refusal() => Some(Self::Mismatch),
             Kind::Fail => Some(Self::Fail),
             Kind::Info => Some(Self::Info),
         }
@@ -88,7 +83,7 @@ pub(super) struct Operations {
     pub(super) errors: BTreeMap<String, u64>,
     /// Time of the last event, in nanoseconds.
     pub(super) end: u64,
-    open: BTreeMap<u64, Event>,
+    open: BTreeMap<u64, Line>,
     wanted: BTreeSet<u64>,
     /// The first invocation since the last success.
     waiting_since: Option<u64>,
@@ -118,22 +113,24 @@ impl Operations {
     }
 
     /// Takes the next event of the history.
-    pub(super) fn take(&mut self, event: Event) {
-        self.end = self.end.max(event.time);
-        let Some(ending) = Ending::of(&event) else {
+    pub(super) fn take(&mut self, line: impl Into<Line>) {
+        let line = line.into();
+        let Place { index, time, process, .. } = line.place();
+        self.end = self.end.max(time);
+        let Some(ending) = Ending::of(&line) else {
             self.invoked += 1;
-            self.waiting_since.get_or_insert(event.time);
-            if self.wanted.contains(&event.index) {
-                self.named.insert(event.index, event.clone());
+            self.waiting_since.get_or_insert(time);
+            if self.wanted.contains(&index) {
+                self.named.insert(index, line.clone().into());
             }
-            self.open.insert(event.process, event);
+            self.open.insert(process, line);
             return;
         };
-        let invocation = self.open.remove(&event.process);
+        let invocation = self.open.remove(&process);
         self.ended[ending as usize] += 1;
         let latency_us =
-            invocation.as_ref().map(|start| event.time.saturating_sub(start.time) / 1000);
-        let slice = self.slice_at(event.time);
+            invocation.as_ref().map(|start| time.saturating_sub(start.place().time) / 1000);
+        let slice = self.slice_at(time);
         slice.ended[ending as usize] += 1;
         if ending.answered() {
             if let Some(us) = latency_us {
@@ -141,8 +138,8 @@ impl Operations {
                 let _ = slice.latency.record(us.max(1));
                 let _ = self.latency.record(us.max(1));
             }
-            self.served(event.time);
-        } else if let Some(error) = &event.error {
+            self.served(time);
+        } else if let Some(error) = line.error() {
             let text = super::text::shortened(error, 120);
             if self.errors.len() < ERRORS_MAX || self.errors.contains_key(&text) {
                 *self.errors.entry(text).or_default() += 1;
@@ -151,10 +148,10 @@ impl Operations {
             }
         }
         // Both halves of an operation are shown when either is named.
-        let named = |e: &Event| self.wanted.contains(&e.index);
-        if named(&event) || invocation.as_ref().is_some_and(named) {
-            for event in invocation.into_iter().chain([event]) {
-                self.named.insert(event.index, event);
+        let named = |line: &Line| self.wanted.contains(&line.place().index);
+        if named(&line) || invocation.as_ref().is_some_and(named) {
+            for line in invocation.into_iter().chain([line]) {
+                self.named.insert(line.place().index, line.into());
             }
         }
     }
@@ -206,7 +203,7 @@ impl Operations {
 
 #[cfg(test)]
 mod tests {
-    use checker::history::Value;
+    use checker::history::{Event, Function, Value};
 
     use super::*;
 

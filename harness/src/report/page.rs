@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Context;
 use checker::{
+    explanation::{self, drawing},
     fault::Phase,
-    history::{Event, Function, Kind, Value},
     verdict::{Outcome, Violation},
 };
 use minijinja::{Environment, Value as View, context, syntax::SyntaxConfig, value::Serde};
@@ -14,7 +14,6 @@ use serde::Serialize;
 use super::{
     Account,
     faults::{End, Fault},
-    interleaving,
     operations::UNAVAILABLE_MIN,
     proof, text,
     timeline::Timeline,
@@ -50,7 +49,7 @@ pub(super) fn render(account: &Account, timeline: &Timeline, dir: &Path) -> anyh
         .ok()
         .and_then(|path| path.file_name().map(|name| name.to_string_lossy().into_owned()));
     let page = template.render(context! {
-        style => View::from_safe_string(STYLE.into()),
+        style => View::from_safe_string(format!("{STYLE}{}", explanation::STYLE)),
         timeline => View::from_safe_string(timeline.inline()),
         name => name.unwrap_or_else(|| "run".into()),
         started => Serde(account.run.as_ref().map(|run| utc(run.started))),
@@ -256,9 +255,8 @@ struct ViolationSection {
     rule: String,
     summary: String,
     nodes: String,
-    events: Vec<Row>,
-    /// A finished picture.
-    picture: Option<View>,
+    /// The operations, and the order that was tried.
+    drawing: Option<View>,
     trace: Vec<String>,
     left: usize,
 }
@@ -276,81 +274,26 @@ fn violations(account: &Account) -> Violations {
         .flat_map(|verdict| &verdict.properties)
         .flat_map(|property| &property.violations)
         .collect();
-    let sections = all.iter().take(VIOLATIONS_MAX).map(|violation| {
-        let named = involved(account, violation);
-        ViolationSection {
-            rule: violation.rule.clone(),
-            summary: violation.summary.clone(),
-            nodes: violation.nodes.join(" "),
-            events: named.iter().map(|event| Row { cells: event_cells(event) }).collect(),
-            picture: interleaving::draw(&named).map(View::from_safe_string),
-            trace: violation
-                .trace
-                .iter()
-                .take(TRACE_MAX)
-                .map(|record| serde_json::to_string(record).unwrap_or_else(|e| e.to_string()))
-                .map(|line| text::shortened(&line, DETAIL_MAX))
-                .collect(),
-            left: violation.operations.len().saturating_sub(EVENTS_MAX)
-                + violation.trace.len().saturating_sub(TRACE_MAX),
-        }
+    let shown = || all.iter().copied().take(VIOLATIONS_MAX);
+    let named: Vec<_> = account.operations.named.values().cloned().collect();
+    let explanations = explanation::of(shown(), &named.into());
+    let sections = shown().zip(explanations).map(|(violation, explanation)| ViolationSection {
+        rule: explanation.as_ref().map_or(&violation.rule, |why| &why.title).clone(),
+        summary: violation.summary.clone(),
+        nodes: violation.nodes.join(" "),
+        drawing: explanation
+            .map(|explanation| View::from_safe_string(drawing(&explanation, |index| index))),
+        trace: violation
+            .trace
+            .iter()
+            .take(TRACE_MAX)
+            .map(|record| serde_json::to_string(record).unwrap_or_else(|e| e.to_string()))
+            .map(|line| text::shortened(&line, DETAIL_MAX))
+            .collect(),
+        left: violation.operations.len().saturating_sub(EVENTS_MAX)
+            + violation.trace.len().saturating_sub(TRACE_MAX),
     });
     Violations { sections: sections.collect(), left: all.len().saturating_sub(VIOLATIONS_MAX) }
-}
-
-/// The history events of a violation: those that it names and their other halves, in order.
-fn involved<'a>(account: &'a Account, violation: &Violation) -> Vec<&'a Event> {
-    let named = &account.operations.named;
-    let mut indices = Vec::new();
-    for index in violation.operations.iter().take(EVENTS_MAX) {
-        let Some(event) = named.get(index) else { continue };
-        let half = if event.kind == Kind::Invoke {
-            named.range(index + 1..).find(|(_, e)| e.process == event.process)
-        } else {
-            named.range(..index).rev().find(|(_, e)| e.process == event.process)
-        };
-        indices.push(*index);
-        // The neighbour is the other half unless both are invocations or both completions.
-        if let Some((other, half)) = half
-            && (half.kind == Kind::Invoke) != (event.kind == Kind::Invoke)
-        {
-            indices.push(*other);
-        }
-    }
-    indices.sort_unstable();
-    indices.dedup();
-    indices.iter().filter_map(|index| named.get(index)).collect()
-}
-
-fn event_cells(event: &Event) -> Vec<String> {
-    let kind = match event.kind {
-        Kind::Invoke => "invoke",
-        Kind::Ok => "ok",
-        Kind::Fail => "fail",
-        Kind::Info => "unknown",
-    };
-    let function = match event.f {
-        Function::Read => "read",
-        Function::Write => "write",
-        Function::Cas => "compare-and-set",
-        Function::Delete => "delete",
-    };
-    let value = match &event.value {
-        Value::Nil if event.f == Function::Read && event.kind == Kind::Invoke => String::new(),
-        Value::Nil if event.f == Function::Delete => String::new(),
-        value => value.to_string(),
-    };
-    vec![
-        event.index.to_string(),
-        format!("{:.6} s", event.time as f64 / 1e9),
-        event.process.to_string(),
-        kind.into(),
-        function.into(),
-        event.key.clone(),
-        value,
-        event.node.clone().unwrap_or_default(),
-        text::shortened(event.error.as_deref().unwrap_or_default(), 160),
-    ]
 }
 
 /// The faults that were active within an interval, in words.
@@ -414,7 +357,7 @@ fn faults(account: &Account) -> Vec<FaultRow> {
         rows.push(FaultRow {
             number: fault.number,
             label: fault.label(),
-            kind: match fault.kind.as_str() {
+            kind: match fault.kind {
                 kind @ ("kill" | "pause" | "partition") => kind.into(),
                 _ => "other".into(),
             },

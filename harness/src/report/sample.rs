@@ -4,7 +4,7 @@ use std::{fmt::Write, fs, path::Path};
 
 use checker::{
     evidence::Run,
-    fault::{Phase, Record},
+    fault::{self, Observed, Phase, Record, Version},
     history::{Event, Function, Kind, Value},
     verdict::{Outcome, Property, Verdict, Violation},
 };
@@ -71,12 +71,12 @@ pub(super) fn write(dir: &Path, seconds: u64, rate: u64, found: Found) {
 
 fn faults(seconds: u64, rng: &mut StdRng) -> Vec<Record> {
     let shapes = [
-        ("partition", "leader alone", 1),
-        ("kill", "one", 1),
-        ("pause", "minority", 2),
-        ("partition", "majorities-ring", 5),
-        ("kill", "leader", 1),
-        ("partition", "halves", 2),
+        (fault::Kind::Partition, "leader alone", 1),
+        (fault::Kind::Kill, "one", 1),
+        (fault::Kind::Pause, "minority", 2),
+        (fault::Kind::Partition, "majorities-ring", 5),
+        (fault::Kind::Kill, "leader", 1),
+        (fault::Kind::Partition, "halves", 2),
     ];
     let mut records = Vec::new();
     for number in 0..(seconds / 5).saturating_sub(1) {
@@ -95,10 +95,10 @@ fn faults(seconds: u64, rng: &mut StdRng) -> Vec<Record> {
             (Phase::Healed, heal + rng.random_range(40..900) * MS),
         ] {
             let detail = match (phase, kind) {
-                (Phase::Bitten, "partition") => {
+                (Phase::Bitten, fault::Kind::Partition) => {
                     serde_json::json!({"packets_dropped": 118, "probe": "n1 to n3: no answer within 300 ms"})
                 }
-                (Phase::Installed, "partition") => {
+                (Phase::Installed, fault::Kind::Partition) => {
                     serde_json::json!({"rules": ["-A RAFT-IN -s 198.18.0.4 -j DROP", "-A RAFT-OUT -d 198.18.0.4 -j DROP"]})
                 }
                 (Phase::Bitten, _) => serde_json::json!({"container": "exited (137)"}),
@@ -108,10 +108,14 @@ fn faults(seconds: u64, rng: &mut StdRng) -> Vec<Record> {
                 fault: number as usize,
                 time: time.min(seconds * S),
                 phase,
-                kind: kind.into(),
+                version: Version,
+                kind,
                 what: what.into(),
                 nodes: nodes.clone(),
+                links: Vec::new(),
                 leader: Some("n1".into()),
+                severs_leader: false,
+                observed: Observed::default(),
                 detail,
             });
         }
@@ -224,7 +228,7 @@ fn traces(dir: &Path, seconds: u64, faults: &[Record], outages: &[(u64, u64)]) {
             }
         }
         for record in faults {
-            if record.kind == "kill"
+            if record.kind == fault::Kind::Kill
                 && record.phase == Phase::HealRequested
                 && record.nodes.contains(&format!("n{node}"))
             {

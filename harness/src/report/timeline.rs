@@ -205,7 +205,7 @@ impl<'a> Bar<'a> {
         let (start, end) = fault.active(axis.end).unwrap_or_else(|| fault.span());
         let x0 = axis.x(start);
         let x1 = axis.x(end).max(x0 + 2.0);
-        let mut label = match fault.label().strip_prefix(fault.kind.as_str()) {
+        let mut label = match fault.label().strip_prefix(fault.kind) {
             Some(rest) => rest.trim_start_matches([' ', '·']).to_owned(),
             None => fault.label(),
         };
@@ -252,7 +252,7 @@ fn pack<'a>(faults: &[&'a Fault], axis: &Axis, labelled: bool) -> Vec<Vec<Bar<'a
 }
 
 fn fault_panel(svg: &mut Svg, account: &Account, axis: &Axis, y: f64) -> f64 {
-    let mut kinds: Vec<&str> = account.faults.iter().map(|f| f.kind.as_str()).collect();
+    let mut kinds: Vec<&str> = account.faults.iter().map(|f| f.kind).collect();
     kinds.sort_unstable();
     kinds.dedup();
     let legend: &[(&str, &str)] = if kinds.is_empty() {
@@ -286,7 +286,7 @@ fn fault_panel(svg: &mut Svg, account: &Account, axis: &Axis, y: f64) -> f64 {
 fn draw_fault(svg: &mut Svg, bar: &Bar<'_>, axis: &Axis, y: f64) {
     let fault = bar.fault;
     let height = FAULT_LANE - 3.0;
-    let class = kind_class(&fault.kind);
+    let class = kind_class(fault.kind);
     let (start, end) = fault.active(axis.end).unwrap_or_else(|| fault.span());
     let hint = format!(
         "fault {}: {}, {} to {}",
@@ -350,7 +350,7 @@ fn node_panel(svg: &mut Svg, account: &Account, axis: &Axis, y: f64) -> f64 {
         for fault in account.faults.iter().filter(|f| f.nodes.contains(&name)) {
             let Some((start, healed)) = fault.active(axis.end) else { continue };
             let hint = format!("{name}: {}", fault.label());
-            match fault.kind.as_str() {
+            match fault.kind {
                 "kill" => {
                     let back = lane.starts.iter().copied().find(|at| *at > start);
                     let (x0, x1) = (axis.x(start), axis.x(back.unwrap_or(healed)));

@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context;
 use checker::{
+    budget::Limits,
     evidence::{self, Evidence},
     fault::Phase,
     history::Kind,
-    linear::Limits,
-    verdict::{self, Outcome, Verdict},
+    judge,
+    verdict::{Outcome, Verdict},
 };
 use proto::trace::{Event, Role};
 
@@ -34,7 +35,7 @@ pub struct Judgement {
 /// [`save`].
 pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
     let evidence = evidence::load(dir)?;
-    let verdict = verdict::check(&evidence, &Limits::default());
+    let verdict = judge::run(&evidence, &Limits::default());
     save(dir, &verdict)?;
     Ok(Judgement::of(verdict, &evidence))
 }
@@ -72,8 +73,8 @@ pub(crate) fn save(dir: &Path, verdict: &Verdict) -> anyhow::Result<()> {
 
 fn counts(evidence: &Evidence) -> Counts {
     let mut counts = Counts::default();
-    for event in &evidence.history {
-        match event.kind {
+    for place in evidence.history.places() {
+        match place.kind {
             Kind::Invoke => {}
             Kind::Ok => counts.ok += 1,
             Kind::Fail => counts.fail += 1,

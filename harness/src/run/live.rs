@@ -3,13 +3,14 @@
 //! What is found here only ends the run. The verdict is made from the whole evidence, as always;
 //! should it see no violation, the run is undecided, since one of the two must be wrong.
 
-use checker::{history::Event, linear::online::Online};
+use checker::{history::Event, judge, linear::online::Online};
 use tokio::sync::watch;
 
 /// The history so far.
 #[derive(Debug)]
 pub(super) struct Live {
-    online: Online,
+    /// What looks at the history of this model, if anything does.
+    online: Option<Online>,
     violation: watch::Sender<Option<String>>,
 }
 
@@ -17,10 +18,10 @@ pub(super) struct Live {
 pub(super) type Violation = watch::Receiver<Option<String>>;
 
 impl Live {
-    /// Nothing so far.
-    pub(super) fn new() -> (Self, Violation) {
+    /// Nothing so far, of a history of this model.
+    pub(super) fn new(model: &str) -> (Self, Violation) {
         let (violation, found) = watch::channel(None);
-        (Self { online: Online::default(), violation }, found)
+        (Self { online: judge::online(model), violation }, found)
     }
 
     /// Takes in the next event.
@@ -28,7 +29,7 @@ impl Live {
         if self.violation.borrow().is_some() {
             return;
         }
-        if let Some(found) = self.online.event(event) {
+        if let Some(found) = self.online.as_mut().and_then(|online| online.event(event)) {
             self.violation.send_replace(Some(found.summary.clone()));
         }
     }

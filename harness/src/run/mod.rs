@@ -193,8 +193,9 @@ async fn on_cluster(
     stop: &Stop,
 ) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
     let plan = &settings.plan;
-    let (live, violation) = Live::new();
+    let (live, violation) = Live::new(plan.workload.model());
     let run = Run {
+        model: plan.workload.model().into(),
         nodes: usize::try_from(plan.nodes)?,
         traced: plan.system.traced(),
         expect: expect(plan),

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn events_are_numbered_counted_and_written_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let mut history = History::create(dir.path(), Live::new().0).unwrap();
+        let mut history = History::create(dir.path(), Live::new("register").0).unwrap();
         for kind in [Kind::Invoke, Kind::Ok, Kind::Invoke, Kind::Fail, Kind::Invoke, Kind::Info] {
             history.record(event(kind));
         }
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn what_was_recorded_reaches_the_file_before_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let mut history = History::create(dir.path(), Live::new().0).unwrap();
+        let mut history = History::create(dir.path(), Live::new("register").0).unwrap();
         history.record(event(Kind::Invoke));
         let path = dir.path().join("history.jsonl");
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
@@ -263,6 +263,6 @@ mod tests {
         }
         let (sender, receiver) = mpsc::channel();
         sender.send(event(Kind::Invoke)).unwrap();
-        assert!(write(Full, &receiver, Live::new().0).is_err());
+        assert!(write(Full, &receiver, Live::new("register").0).is_err());
     }
 }

@@ -11,9 +11,9 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use checker::{
+    budget::Limits,
     evidence::{self, Evidence, Run},
-    linear::Limits,
-    verdict::{self, Outcome},
+    verdict::Outcome,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -109,7 +109,7 @@ pub fn keep_or_tell(
     command: &[String],
 ) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
     keep(dir, plan, simulation, command).or_else(|error| {
-        let verdict = verdict::check(&simulation.evidence, &Limits::default());
+        let verdict = checker::judge::run(&simulation.evidence, &Limits::default());
         if verdict.outcome != Outcome::Violated {
             return Err(error);
         }
@@ -130,7 +130,7 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
 /// Something has no form in JSON.
 pub fn files(evidence: &Evidence) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut files = vec![
-        ("history.jsonl".to_owned(), lines(&evidence.history)?),
+        ("history.jsonl".to_owned(), lines(evidence.history.registers())?),
         ("faults.jsonl".to_owned(), lines(&evidence.faults)?),
     ];
     for (number, trace) in (1..).zip(&evidence.traces) {

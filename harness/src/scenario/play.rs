@@ -293,10 +293,19 @@ fn crashes(steps: &[StepAccount]) -> Vec<fault::Record> {
             fault: number,
             time,
             phase,
-            kind: "kill".into(),
+            version: fault::Version,
+            kind: fault::Kind::Kill,
             what: format!("in step {}", crash.number),
             nodes: vec![format!("n{}", crash.node)],
+            links: Vec::new(),
             leader: None,
+            severs_leader: false,
+            observed: match phase {
+                Bitten | Healed => {
+                    fault::Observed { nodes: vec![format!("n{}", crash.node)], links: Vec::new() }
+                }
+                _ => fault::Observed::default(),
+            },
             detail: match phase {
                 Bitten => "the container is seen down".into(),
                 _ => serde_json::Value::Null,

@@ -13,11 +13,10 @@ mod words;
 
 use std::{sync::atomic::AtomicBool, time::Duration};
 
-use checker::{linear::Limits, verdict};
+use checker::{budget::Limits, judge};
 
 pub use spacetime::{Extent, Spacetime};
 pub use tell::{Shown, Teller};
-pub(crate) use words::links;
 
 use crate::{cluster::sim::simulate_observed, plan::Plan};
 
@@ -25,7 +24,7 @@ use crate::{cluster::sim::simulate_observed, plan::Plan};
 pub fn story(plan: &Plan) -> String {
     let mut teller = Teller::new(plan);
     let simulation = simulate_observed(plan, &AtomicBool::new(false), &mut teller);
-    let verdict = verdict::check(&simulation.evidence, &Limits::default());
+    let verdict = judge::run(&simulation.evidence, &Limits::default());
     teller.tell(&verdict, &Shown::default())
 }
 
@@ -34,7 +33,7 @@ pub fn story(plan: &Plan) -> String {
 pub fn diagram(plan: &Plan) -> String {
     let mut picture = Spacetime::new(plan);
     let simulation = simulate_observed(plan, &AtomicBool::new(false), &mut picture);
-    let verdict = verdict::check(&simulation.evidence, &Limits::default());
+    let verdict = judge::run(&simulation.evidence, &Limits::default());
     picture.draw(&verdict, &simulation.evidence, &Extent::default(), None)
 }
 

@@ -1,7 +1,7 @@
 //! How a story says what clients, faults, processes and the network do. What nodes say and do has
 //! its words where it is defined.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use checker::{
     fault::{self, Phase},
@@ -53,14 +53,14 @@ pub(super) fn client(event: &history::Event) -> String {
 
 /// A phase of a fault: `fault 3, kill of leader: in force on n2`.
 pub(super) fn fault(record: &fault::Record) -> String {
-    let fault::Record { fault, kind, what, nodes, detail, .. } = record;
+    let fault::Record { fault, kind, what, nodes, links, detail, .. } = record;
     let on = match nodes.as_slice() {
         [] => String::new(),
         nodes => format!(" on {}", nodes.join(" ")),
     };
     let phase = match record.phase {
         Phase::Requested => "is due".to_owned(),
-        Phase::Installed => format!("is in force{on}{}", cut(detail)),
+        Phase::Installed => format!("is in force{on}{}", cut(links)),
         Phase::Bitten => "was seen to bite".to_owned(),
         Phase::HealRequested => "is to end".to_owned(),
         Phase::Healed => "is healed".to_owned(),
@@ -70,27 +70,17 @@ pub(super) fn fault(record: &fault::Record) -> String {
     format!("fault {fault} ({kind} {what}) {phase}")
 }
 
-/// The links that a partition's rules drop: `: no message n1↔n2 n3→n1`.
-fn cut(detail: &serde_json::Value) -> String {
-    let links = links(detail);
+/// The links that a partition cuts: `: no message n1↔n2 n3→n1`.
+fn cut(links: &[fault::Link]) -> String {
+    let goes = |from: &str, to: &str| links.iter().any(|link| link.from == from && link.to == to);
     let links: Vec<String> = links
         .iter()
-        .filter_map(|&(from, to)| match links.contains(&(to, from)) {
+        .filter_map(|fault::Link { from, to }| match goes(to, from) {
             true => (from < to).then(|| format!("{from}↔{to}")),
             false => Some(format!("{from}→{to}")),
         })
         .collect();
     if links.is_empty() { String::new() } else { format!(": no message {}", links.join(" ")) }
-}
-
-/// The links of which a fault's account says that it drops what is sent: from, to.
-pub(crate) fn links(detail: &serde_json::Value) -> BTreeSet<(&str, &str)> {
-    let rules = detail.get("rules").and_then(serde_json::Value::as_array);
-    rules
-        .into_iter()
-        .flatten()
-        .filter_map(|rule| rule.as_str()?.strip_prefix("drop ")?.split_once('→'))
-        .collect()
 }
 
 fn text(detail: &serde_json::Value) -> String {

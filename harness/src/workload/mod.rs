@@ -34,6 +34,13 @@ impl Workload {
         }
     }
 
+    /// The model that its history is judged by, by its name in [`checker::judge`].
+    pub fn model(&self) -> &'static str {
+        match self {
+            Self::Register(_) | Self::Script(_) => "register",
+        }
+    }
+
     /// The generator of a run.
     pub fn generator(&self, seed: u64) -> Generator {
         match self {

@@ -10,10 +10,11 @@ use std::{
 };
 
 use checker::{
+    budget::Limits,
     fault::Phase,
     history::{Event, Function, Kind, Value},
-    linear::Limits,
-    verdict::{self, Outcome, Verdict},
+    judge,
+    verdict::{Outcome, Verdict},
 };
 use harness::{
     campaign::swarm::{self, Given},
@@ -66,9 +67,9 @@ fn run(plan: &Plan) -> Simulation {
 /// The verdict on the evidence alone; that which takes over what was checked on the way is the same.
 fn judge(simulation: &Simulation) -> Verdict {
     let Simulation { evidence, violation, passed, .. } = simulation;
-    let verdict = verdict::check(evidence, &Limits::default());
+    let verdict = judge::run(evidence, &Limits::default());
     assert!(passed.is_some() != violation.is_some());
-    let after = verdict::check_after(evidence, passed.as_ref(), &Limits::default());
+    let after = judge::run_after(evidence, passed.as_ref(), &Limits::default());
     assert_eq!((after.outcome, &after.summary), (verdict.outcome, &verdict.summary));
     assert_eq!(after.properties.len(), verdict.properties.len());
     for (after, alone) in after.properties.iter().zip(&verdict.properties) {
@@ -105,12 +106,12 @@ fn a_correct_cluster_survives_every_fault() {
         let simulation = run(&plan(seed));
         assert_ok(seed, &simulation);
         for record in &simulation.evidence.faults {
-            *phases.entry((record.kind.clone(), record.phase)).or_insert(0) += 1;
+            *phases.entry((record.kind.name(), record.phase)).or_insert(0) += 1;
         }
     }
     for kind in ["kill", "pause", "partition"] {
-        assert!(phases[&(kind.to_owned(), Phase::Bitten)] >= seeds / 2, "{phases:?}");
-        assert!(phases[&(kind.to_owned(), Phase::Healed)] >= seeds / 2, "{phases:?}");
+        assert!(phases[&(kind, Phase::Bitten)] >= seeds / 2, "{phases:?}");
+        assert!(phases[&(kind, Phase::Healed)] >= seeds / 2, "{phases:?}");
     }
 }
 
@@ -208,7 +209,7 @@ fn faults_that_do_nothing_prove_nothing() {
         assert!(!faults.is_empty());
         let bitten = faults.iter().find(|record| record.phase == Phase::Bitten);
         assert_eq!(bitten, None, "{fault}");
-        let verdict = verdict::check(&simulation.evidence, &Limits::default());
+        let verdict = judge::run(&simulation.evidence, &Limits::default());
         let faults = verdict.properties.iter().find(|property| property.name == "faults").unwrap();
         assert_eq!(faults.outcome, Outcome::Unknown, "{fault}: {}", faults.detail);
     }
@@ -434,7 +435,7 @@ fn a_script_is_performed_step_by_step() {
     let simulation = run(&plan);
     assert_ok(1, &simulation);
     // Behind the script one client for each node asks whether it serves, and one reads at the end.
-    let history = &simulation.evidence.history;
+    let history = simulation.evidence.history.registers();
     let of = |client: u64| -> Vec<&Event> {
         history.iter().filter(|event| event.process == client).collect()
     };

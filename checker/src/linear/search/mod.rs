@@ -4,8 +4,8 @@
 //! *configurations* that explain the history so far: a state of the model, and for each open
 //! operation whether it has been put in its place. An operation is put in its place as late as
 //! possible: only when one returns do configurations branch, over the orders of open operations
-//! that end with it (Lowe, "Testing for linearizability", 2017). So the cost is linear in the length of the
-//! history and exponential in concurrency alone, and these keep the exponent small:
+//! that end with it (Lowe, "Testing for linearizability", 2017). So the cost is linear in the
+//! length of the history and exponential in concurrency alone, and these keep the exponent small:
 //!
 //! - An operation that only observes takes its place the first time it can.
 //! - An operation without a return need not take place. An overwrite that another one follows need
@@ -19,19 +19,20 @@
 //!   returns unless somebody looks at the state that it leaves: an operation that must still take
 //!   place, or an update through which one may be served.
 //!
-//! An operation with a [turn](super::turns) waits for those of its process that are open and come
-//! before it. So it is like no other, and where it is an overwrite it is taken for an update, which
-//! takes its place for all to see. Of two configurations of one state, the one that must do less has
-//! less to wait for, too. At one time, calls are taken in their turns.
+//! An operation with a [turn](super::process_order) waits for those of its process that are open
+//! and come before it. So it is like no other, and where it is an overwrite it is taken for an
+//! update, which takes its place for all to see. Of two configurations of one state, the one that
+//! must do less has less to wait for, too. At one time, calls are taken in their turns.
 //!
 //! Sets are compared member by member, so a hash collision costs time and never a wrong verdict.
 //!
 //! # Layout
 //! [`Search`] takes one call or return after the other; [`search`] feeds it a whole history. What
-//! is `open` it keeps by slots, its set of configurations is a `frontier`, and `trail` remembers how
-//! each came to be: that is the order it hands out as a proof.
+//! is `open` it keeps by slots, its set of configurations is a `frontier`, and `trail` remembers
+//! how each came to be: that is the order it hands out as a proof.
 
 mod bits;
+mod cost;
 mod frontier;
 mod open;
 mod trail;
@@ -40,40 +41,16 @@ use std::time::Instant;
 
 use rustc_hash::FxHashSet;
 
-use crate::model::{Effect, Model};
+use crate::{
+    budget::Budget,
+    model::{Effect, Interval, Model},
+};
 use bits::Bits;
+use cost::{A_STEP, size};
 use frontier::{Config, Frontier};
 use open::Open;
+pub use open::{Ends, Slot};
 use trail::{How, START, Trails};
-
-/// An operation with the time in which it must have taken place.
-#[derive(Clone, Debug)]
-pub struct Interval<O> {
-    /// The operation and its answer.
-    pub operation: O,
-    /// When it was asked for.
-    pub call: u64,
-    /// When it was answered; `None` where the outcome is unknown: it may take place at any time
-    /// after its call, or never. An operation that only observes must have one, or it says nothing.
-    pub ret: Option<u64>,
-}
-
-/// What a search may use.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    /// Bytes of configurations held at any time.
-    pub memory: usize,
-    /// When to give up.
-    pub deadline: Instant,
-}
-
-impl Budget {
-    /// Half of the time that is left, for what may be needless.
-    pub(super) fn half(&self) -> Self {
-        let now = Instant::now();
-        Self { deadline: now + self.deadline.saturating_duration_since(now) / 2, ..*self }
-    }
-}
 
 /// What a search found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,20 +87,6 @@ pub fn search<M: Model>(
     Search::new(model, *budget).with_order().decide(intervals)
 }
 
-/// When an open operation will return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ends {
-    /// At this time.
-    At(u64),
-    /// Never: its outcome is unknown for good.
-    Never,
-    /// Nobody knows yet.
-    Later,
-}
-
-/// The place of an open operation in a search.
-pub type Slot = usize;
-
 /// Why a search stopped early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -146,8 +109,8 @@ pub struct Search<'a, M: Model> {
     trails: Option<Trails>,
     /// Operations between their calls and their returns.
     open: Open<'a, M>,
-    /// Room for the work of one return; taken while that goes on.
-    room: Option<Box<Room<M::State>>>,
+    /// Buffers for the work of one return; taken while that goes on.
+    scratch: Option<Box<Scratch<M::State>>>,
     seen: Vec<Slot>,
     events: Events,
     /// Work done, and how much of it when the clock is looked at again.
@@ -184,7 +147,7 @@ impl Events {
 
 /// What becomes of the configurations as an operation returns.
 #[derive(Debug)]
-struct Room<S> {
+struct Scratch<S> {
     /// Those in which it has not been settled yet.
     before: Frontier<S>,
     /// Those in which it has.
@@ -197,14 +160,6 @@ const MAX_EXPLORED: usize = 10_000;
 /// Steps between two looks at the clock.
 const LOOK: u64 = 1 << 12;
 
-/// What is copied or moved of larger things counts as a step for so many bytes.
-const A_STEP: usize = 64;
-
-/// Steps to copy a state.
-fn size<M: Model>(model: &M, state: &M::State) -> u64 {
-    1 + (model.heap(state) / A_STEP) as u64
-}
-
 impl<'a, M: Model> Search<'a, M> {
     /// Begins with the model's first state and nothing open.
     pub fn new(model: &'a M, budget: Budget) -> Self {
@@ -214,7 +169,7 @@ impl<'a, M: Model> Search<'a, M> {
             heap: 0,
             trails: None,
             open: Open::new(model),
-            room: None,
+            scratch: None,
             seen: Vec::new(),
             events: Events::default(),
             steps: 0,
@@ -224,7 +179,7 @@ impl<'a, M: Model> Search<'a, M> {
         search
     }
 
-    /// Begins again, in the room that it has.
+    /// Begins again, in the buffers that it has.
     fn restart(&mut self) {
         let (can, must) = (Bits::default(), Bits::default());
         let state = self.open.model.initial();
@@ -235,7 +190,7 @@ impl<'a, M: Model> Search<'a, M> {
         self.open.clear();
     }
 
-    /// Decides a whole history, in the room that an earlier one took.
+    /// Decides a whole history, in the buffers that an earlier one took.
     pub(super) fn decide(&mut self, intervals: &[Interval<M::Operation>]) -> Found<M::State> {
         match self.run(intervals) {
             Ok(None) => Found::Linearizable(self.order()),
@@ -350,13 +305,13 @@ impl<'a, M: Model> Search<'a, M> {
         self.check_time()?;
         let concerns = |c: &Config<_>| c.must.contains(slot) || c.can.contains(slot);
         if self.configs.iter().any(concerns) {
-            let mut room = self.room.take().unwrap_or_default();
-            let explained = self.settle(slot, &mut room);
+            let mut scratch = self.scratch.take().unwrap_or_default();
+            let explained = self.settle(slot, &mut scratch);
             if explained == Ok(true) {
-                room.after.move_to(&mut self.configs);
+                scratch.after.move_to(&mut self.configs);
                 self.heap = self.configs.iter().map(|config| config.heap(self.open.model)).sum();
             }
-            self.room = Some(room);
+            self.scratch = Some(scratch);
             if explained != Ok(true) {
                 return explained;
             }
@@ -368,11 +323,11 @@ impl<'a, M: Model> Search<'a, M> {
         Ok(true)
     }
 
-    /// Fills the room with the configurations before and after the return of the operation in
+    /// Fills the buffers with the configurations before and after the return of the operation in
     /// `slot`.
-    fn settle(&mut self, slot: Slot, room: &mut Room<M::State>) -> Result<bool, Stop> {
-        room.before.clear();
-        room.after.clear();
+    fn settle(&mut self, slot: Slot, scratch: &mut Scratch<M::State>) -> Result<bool, Stop> {
+        scratch.before.clear();
+        scratch.after.clear();
         let Some(position) = self.open.position(slot) else { return Ok(true) };
         for config in &self.configs {
             if !config.must.contains(slot) {
@@ -380,28 +335,28 @@ impl<'a, M: Model> Search<'a, M> {
                 without.can.remove(slot);
                 let hidden = config.can.contains(slot);
                 let heap = self.open.model.heap(&without.state);
-                if let Some(place) = room.after.insert(without, heap)
+                if let Some(place) = scratch.after.insert(without, heap)
                     && hidden
                     && let Some(trails) = &mut self.trails
                 {
-                    room.after.configs[place].trail =
+                    scratch.after.configs[place].trail =
                         trails.push(config.trail, How::Hidden, position);
                 }
             }
             if config.must.contains(slot) || config.can.contains(slot) {
-                room.before.insert(config.clone(), self.open.model.heap(&config.state));
+                scratch.before.insert(config.clone(), self.open.model.heap(&config.state));
             }
         }
-        self.check_memory(room)?;
+        self.check_memory(scratch)?;
         let mut at = 0;
-        while at < room.before.configs.len() {
-            if !room.before.dominated[at] {
-                let config = room.before.configs[at].clone();
-                self.expand(&config, Some(slot), room)?;
+        while at < scratch.before.configs.len() {
+            if !scratch.before.dominated[at] {
+                let config = scratch.before.configs[at].clone();
+                self.expand(&config, Some(slot), scratch)?;
             }
             at += 1;
         }
-        Ok(!room.after.configs.is_empty())
+        Ok(!scratch.after.configs.is_empty())
     }
 
     /// Puts each open operation that `config` allows in its place: where that settles the
@@ -410,7 +365,7 @@ impl<'a, M: Model> Search<'a, M> {
         &mut self,
         config: &Config<M::State>,
         until: Option<Slot>,
-        room: &mut Room<M::State>,
+        scratch: &mut Scratch<M::State>,
     ) -> Result<(), Stop> {
         let model = self.open.model;
         let next_turns = self.open.next_turns(&config.must);
@@ -448,7 +403,7 @@ impl<'a, M: Model> Search<'a, M> {
                 let mut next = Config { state, can, must, trail: config.trail };
                 self.steps += self.open.observe(&mut next, &mut seen);
                 let settles = until.is_some_and(|until| settled(config, &next, slot, until));
-                let target = if settles { &mut room.after } else { &mut room.before };
+                let target = if settles { &mut scratch.after } else { &mut scratch.before };
                 let heap = model.heap(&next.state);
                 if let Some(place) = target.insert(next, heap) {
                     if let Some(trails) = &mut self.trails {
@@ -460,18 +415,18 @@ impl<'a, M: Model> Search<'a, M> {
                         }
                         target.configs[place].trail = trail;
                     }
-                    self.check_memory(room)?;
+                    self.check_memory(scratch)?;
                 }
             }
             self.check_time()?;
         }
         self.seen = seen;
-        self.check_memory(room)
+        self.check_memory(scratch)
     }
 
     /// Whether there is memory to go on.
-    fn check_memory(&mut self, room: &mut Room<M::State>) -> Result<(), Stop> {
-        let Room { before, after } = room;
+    fn check_memory(&mut self, scratch: &mut Scratch<M::State>) -> Result<(), Stop> {
+        let Scratch { before, after } = scratch;
         self.steps += std::mem::take(&mut before.compared) + std::mem::take(&mut after.compared);
         let trails = self.trails.as_ref().map_or(0, Trails::bytes);
         let owned = self.heap + self.open.heap;
@@ -495,24 +450,24 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// Every state that the open operations can lead to from here.
     pub fn possible(&mut self) -> Vec<M::State> {
-        let mut room = self.room.take().unwrap_or_default();
-        room.before.clear();
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        scratch.before.clear();
         for config in &self.configs {
-            room.before.insert(config.clone(), self.open.model.heap(&config.state));
+            scratch.before.insert(config.clone(), self.open.model.heap(&config.state));
         }
         let mut at = 0;
-        while at < room.before.configs.len().min(MAX_EXPLORED) {
-            let config = room.before.configs[at].clone();
+        while at < scratch.before.configs.len().min(MAX_EXPLORED) {
+            let config = scratch.before.configs[at].clone();
             // Out of budget the list is merely shorter: the verdict does not depend on it.
-            if self.expand(&config, None, &mut room).is_err() {
+            if self.expand(&config, None, &mut scratch).is_err() {
                 break;
             }
             at += 1;
         }
         let mut known = FxHashSet::default();
-        let states = room.before.configs.iter().map(|config| &config.state);
+        let states = scratch.before.configs.iter().map(|config| &config.state);
         let states = states.filter(|state| known.insert(*state)).cloned().collect();
-        self.room = Some(room);
+        self.scratch = Some(scratch);
         states
     }
 
@@ -539,7 +494,7 @@ impl<'a, M: Model> Search<'a, M> {
     }
 }
 
-impl<S: Clone + Eq + std::hash::Hash> Default for Room<S> {
+impl<S: Clone + Eq + std::hash::Hash> Default for Scratch<S> {
     fn default() -> Self {
         Self { before: Frontier::new(), after: Frontier::new() }
     }

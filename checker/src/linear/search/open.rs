@@ -1,13 +1,56 @@
 //! The operations between their calls and their returns.
 
-use super::{A_STEP, Ends, Slot, bits::Bits, frontier::Config, size};
-use crate::{
-    linear::turns::NextTurns,
-    model::{Effect, Model},
+use rustc_hash::FxHashMap;
+
+use super::{
+    bits::Bits,
+    cost::{A_STEP, size},
+    frontier::Config,
 };
+use crate::model::{Effect, Model, Turn};
+
+/// When an open operation will return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ends {
+    /// At this time.
+    At(u64),
+    /// Never: its outcome is unknown for good.
+    Never,
+    /// Nobody knows yet.
+    Later,
+}
+
+/// The place of an open operation in a search.
+pub type Slot = usize;
 
 /// Rounds in which updates are found that lead to somebody: more would take longer than they save.
 const ROUNDS: usize = 4;
+
+/// Of each process that has turns to take, the number of the next.
+#[derive(Default)]
+pub(super) struct NextTurns(FxHashMap<u64, usize>);
+
+impl NextTurns {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of these comes before the turn.
+    pub(super) fn precede(&self, turn: Turn) -> bool {
+        self.0.get(&turn.process).is_some_and(|&next| next < turn.number)
+    }
+}
+
+impl FromIterator<Turn> for NextTurns {
+    fn from_iter<T: IntoIterator<Item = Turn>>(turns: T) -> Self {
+        let mut next = Self::default();
+        for Turn { process, number } in turns {
+            let next = next.0.entry(process).or_insert(number);
+            *next = number.min(*next);
+        }
+        next
+    }
+}
 
 /// One of them.
 #[derive(Clone, Debug)]

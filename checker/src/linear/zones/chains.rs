@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::Conflict;
-use crate::{linear::search::Interval, model::register::Operation};
+use crate::model::{Interval, register::Operation};
 
 /// No operation.
 pub(super) const NOBODY: usize = usize::MAX;
@@ -116,7 +116,7 @@ impl Chains {
                 _ => {}
             }
         }
-        match chains.circle(intervals, &happened) {
+        match chains.cycle(intervals, &happened) {
             Some(conflict) => Err(conflict),
             None => Ok(Some(chains)),
         }
@@ -160,7 +160,7 @@ impl Chains {
 
     /// A compare-and-set that took place and belongs to no chain: following what each found leads
     /// back to it.
-    fn circle(&self, intervals: &[Interval<Operation>], happened: &[bool]) -> Option<Conflict> {
+    fn cycle(&self, intervals: &[Interval<Operation>], happened: &[bool]) -> Option<Conflict> {
         let writes = |operation| {
             matches!(operation, Operation::Write(Some(_)) | Operation::Cas(None, _))
                 || matches!(operation, Operation::Cas(Some(value), new) if value != new)
@@ -174,7 +174,7 @@ impl Chains {
         for &writer in &self.writers {
             chained[writer] = true;
         }
-        all.clone().find(|&at| !chained[at]).map(Conflict::Circle)
+        all.clone().find(|&at| !chained[at]).map(Conflict::Cycle)
     }
 }
 

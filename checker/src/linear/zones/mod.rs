@@ -16,15 +16,14 @@
 //!
 //! That is the paper's case. Deletes write the same "absent" again and again, and a compare-and-set
 //! that was refused knows only what the value was not. They are laid in the gaps between forward
-//! zones by `schedule`, which is thrifty with deletes but tries one order only. So its order is
-//! to be believed only once [`certificate::verify`](super::certificate::verify) has checked it; where
+//! zones by `schedule`, which is thrifty with deletes but tries one order only. So its order is to
+//! be believed only once [`certificate::verify`](super::certificate::verify) has checked it; where
 //! that fails, or there is none, the history is passed on.
 
 mod chains;
 mod schedule;
 
-use super::search::Interval;
-use crate::model::register::Operation;
+use crate::model::{Interval, register::Operation};
 
 /// What zones say of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +43,8 @@ pub enum Conflict {
     NeverWritten(usize),
     /// Two compare-and-sets took the same value away, which was written once.
     SetTwice(usize, usize),
-    /// Compare-and-sets that each found what the next one wrote, round in a circle; one of them.
-    Circle(usize),
+    /// Compare-and-sets that each found what the next one wrote, round in a cycle; one of them.
+    Cycle(usize),
     /// The second can only have followed the first, but it had returned when that was called.
     Backwards(usize, usize),
     /// The value cannot have changed hands between the return of `from` and the call of `to`.
@@ -64,7 +63,7 @@ impl Conflict {
     /// The operations that it speaks of, by their positions.
     pub fn operations(&self) -> Vec<usize> {
         match *self {
-            Self::NeverWritten(at) | Self::Circle(at) => vec![at],
+            Self::NeverWritten(at) | Self::Cycle(at) => vec![at],
             Self::SetTwice(one, other) | Self::Backwards(one, other) => vec![one, other],
             Self::Interrupted { from, to, by } => vec![from, by.0, by.1, to],
         }

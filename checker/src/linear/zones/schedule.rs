@@ -15,7 +15,7 @@ use super::{
     Conflict,
     chains::{Chain, Chains, Mark, NOBODY},
 };
-use crate::{linear::search::Interval, model::register::Operation};
+use crate::model::{Interval, register::Operation};
 
 /// A time at which the register has one value.
 #[derive(Clone, Copy, Debug)]

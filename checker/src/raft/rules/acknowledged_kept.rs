@@ -1,7 +1,10 @@
 //! `acknowledged-kept`
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// What a node acknowledged to a leader it keeps for as long as that leader's term lasts: only
 /// entries that conflict with the leader's are removed (paper, figure 2, AppendEntries 3), and what

@@ -2,8 +2,11 @@
 
 use proto::trace::Event;
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// The commit index of a boot only grows, within the log, and what it covers is never removed
 /// (paper, figure 2 and section 5.3).

@@ -2,8 +2,11 @@
 
 use proto::trace::{Event, Hash, Position, Role};
 
-use super::{Kind, Rule, counted, entry, names};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule, entry, names};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// A leader commits an entry of its own term once a majority of the voters stored it, and earlier
 /// entries only with it (paper, figure 2, sections 5.3 and 5.4.2, figure 8). A follower commits

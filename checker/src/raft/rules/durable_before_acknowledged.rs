@@ -3,15 +3,21 @@
 use proto::trace::Event;
 use rustc_hash::FxHashMap;
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Line, Report, Step};
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::{
+        state::Line,
+        step::{Report, Step},
+    },
+    text::counted,
+};
 
 /// Whatever a node says to another or to a client rests on what its disk confirmed: term, vote and
 /// log are updated on stable storage before responding (paper, figure 2 and section 5.6).
 ///
 /// A leader counts its own log only as far as it is durable, and a write is answered only after it
-/// was committed and applied. An entry is one client's write, so it is answered once in the cluster:
-/// a second answer is one to a write that is lost.
+/// was committed and applied. An entry is one client's write, so it is answered once in the
+/// cluster: a second answer is one to a write that is lost.
 #[derive(Default)]
 pub(super) struct DurableBeforeAcknowledged {
     replies: u64,

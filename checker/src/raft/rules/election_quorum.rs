@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use proto::trace::{Event, Role};
 
-use super::{Kind, Rule, counted, names};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule, names};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// A leader got votes of a majority in its own term, each from another voter, its own durable
 /// (paper, section 5.2).

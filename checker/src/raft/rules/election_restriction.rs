@@ -2,8 +2,11 @@
 
 use proto::trace::Event;
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// A voter denies its vote if its own log is more up-to-date than that of the candidate: a later
 /// last term, or the same and a longer log (paper, section 5.4.1).

@@ -2,8 +2,11 @@
 
 use proto::trace::{Event, Role};
 
-use super::{Kind, Rule, counted};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// At most one leader can be elected in a given term (paper, figure 3 and section 5.2).
 ///

@@ -2,8 +2,11 @@
 
 use proto::trace::{Event, Role};
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// A leader never overwrites or deletes entries in its log; it only appends new ones, of its own
 /// term (paper, figure 3 and section 5.3).

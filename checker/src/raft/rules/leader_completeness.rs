@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use proto::trace::{Event, Position, Role};
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::{
-    checker::{Line, Report, Step},
-    log::{Run, term_at},
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::{
+        log::{Run, term_at},
+        state::Line,
+        step::{Report, Step},
+    },
+    text::counted,
 };
 
 /// If an entry is committed in a given term, it is present in the logs of the leaders of all later

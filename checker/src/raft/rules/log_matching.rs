@@ -3,8 +3,14 @@
 use proto::trace::{Event, Hash, Position, Role};
 use rustc_hash::FxHashMap;
 
-use super::{Kind, Rule, counted, entry, hashed};
-use crate::raft::checker::{Line, Report, Step};
+use super::{Kind, Rule, entry, hashed};
+use crate::{
+    raft::{
+        state::Line,
+        step::{Report, Step},
+    },
+    text::counted,
+};
 
 /// If two logs contain an entry with the same index and term, then the logs are identical in all
 /// entries up through it (paper, figure 3 and section 5.3).

@@ -19,8 +19,7 @@ mod term_monotonic;
 
 use proto::trace::{Event, Position};
 
-use super::checker::{Report, Step};
-use crate::verdict::grouped;
+use super::step::{Report, Step};
 
 /// A rule that every line must keep.
 pub(super) trait Rule {
@@ -114,16 +113,6 @@ fn entry(position: Position) -> String {
 fn hashed(position: Position) -> String {
     let Position { index, term, hash } = position;
     format!("index {index} (term {term}, hash {hash})")
-}
-
-/// `12,345 entries`; a noun that ends in `y` or takes an `s`.
-pub(super) fn counted(n: u64, noun: &str) -> String {
-    let number = grouped(n);
-    match (n, noun.strip_suffix("ry")) {
-        (1, _) => format!("{number} {noun}"),
-        (_, Some(stem)) => format!("{number} {stem}ries"),
-        (_, None) => format!("{number} {noun}s"),
-    }
 }
 
 /// `n1 and n3`, `n1, n2 and n3`, `no node`

@@ -2,8 +2,11 @@
 
 use proto::trace::{Event, Role};
 
-use super::{Kind, Rule, counted};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// A node votes for at most one candidate in a term, over all its boots (paper, section 5.2).
 ///

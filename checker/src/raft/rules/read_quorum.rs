@@ -2,8 +2,11 @@
 
 use proto::trace::{Event, Role};
 
-use super::{Kind, Rule, counted, names};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule, names};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// A leader serves reads at an index only after a majority confirmed that it still leads, and only
 /// at an index that an entry of its own term covers (dissertation, section 6.4).

@@ -2,8 +2,14 @@
 
 use proto::trace::{Event, Hash};
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Line, Report, Step};
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::{
+        state::Line,
+        step::{Report, Step},
+    },
+    text::counted,
+};
 
 /// If a node applied an entry at an index, no node ever applies another one there (paper, figure 3
 /// and section 5.4.3), and equal entries make equal states. Nodes apply in order, without a gap,

@@ -2,8 +2,11 @@
 
 use proto::trace::Event;
 
-use super::{Kind, Rule, counted, entry};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule, entry};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// A node comes back with the term, vote and log that its disk confirmed or that it vouched for
 /// (paper, figure 2, persistent state), and with nothing that it never had. The number of its

@@ -2,8 +2,11 @@
 
 use proto::trace::Event;
 
-use super::{Kind, Rule, counted};
-use crate::raft::checker::{Report, Step};
+use super::{Kind, Rule};
+use crate::{
+    raft::step::{Report, Step},
+    text::counted,
+};
 
 /// A node's term only grows, and it acts in its present term (paper, section 5.1). Over restarts,
 /// see `survives-restart`.

@@ -17,7 +17,7 @@ use crate::{
 
 /// What the clients of a plan's load begin in its run.
 pub(super) fn performed(plan: &Plan, stop: &AtomicBool) -> Vec<Step> {
-    begun(plan, &simulate(plan, stop).evidence.history)
+    begun(plan, simulate(plan, stop).evidence.history.registers())
 }
 
 /// What the clients of a plan's load began in a run of it.

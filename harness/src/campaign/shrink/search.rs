@@ -198,6 +198,7 @@ pub(super) fn finding(
 ) -> Option<Finding> {
     let found = violated(verdict).find(|found| found.name == property)?;
     let evidence = &simulation.evidence;
+    let history = evidence.history.registers();
     let end = simulation.virtual_time.saturating_sub(Duration::from_nanos(evidence.run.started));
     // A rule of Raft ends the run when it is broken. What clients saw is known with their last
     // answer that it concerns.
@@ -207,10 +208,10 @@ pub(super) fn finding(
     let operations = found.violations.first().map_or(&[][..], |violation| &violation.operations);
     let answered = operations
         .iter()
-        .filter_map(|index| evidence.history.get(usize::try_from(*index).ok()?))
+        .filter_map(|index| history.get(usize::try_from(*index).ok()?))
         .filter_map(|event| {
             let same = |other: &&checker::history::Event| other.process == event.process;
-            let rest = evidence.history.get(usize::try_from(event.index).ok()?..)?;
+            let rest = history.get(usize::try_from(event.index).ok()?..)?;
             rest.iter().filter(same).nth(1).or(Some(event))
         })
         .map(|event| Duration::from_nanos(event.time))
@@ -223,6 +224,6 @@ pub(super) fn finding(
             nodes.extend::<Vec<NodeId>>(ids.collect());
         }
     }
-    let begun = pieces::begun(plan, &evidence.history).len();
+    let begun = pieces::begun(plan, history).len();
     Some(Finding { plan: plan.clone(), property: property.to_owned(), at, ended, begun, hit })
 }

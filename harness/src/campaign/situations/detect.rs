@@ -389,9 +389,10 @@ impl Detector {
         match record.phase {
             Phase::Installed => {
                 let node = |name: &str| name.strip_prefix('n')?.parse().ok();
-                let links: Vec<(NodeId, NodeId)> = crate::story::links(&record.detail)
-                    .into_iter()
-                    .filter_map(|(from, to)| Some((node(from)?, node(to)?)))
+                let links: Vec<(NodeId, NodeId)> = record
+                    .links
+                    .iter()
+                    .filter_map(|link| Some((node(&link.from)?, node(&link.to)?)))
                     .collect();
                 if !links.is_empty() {
                     self.cuts.insert(record.fault, links);

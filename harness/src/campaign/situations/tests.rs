@@ -158,15 +158,23 @@ impl Run {
     }
 
     fn cut(&mut self, fault: usize, phase: Phase, rules: &[&str]) -> &mut Self {
+        let link = |rule: &&str| {
+            let (from, to) = rule.strip_prefix("drop ").unwrap().split_once('→').unwrap();
+            fault::Link { from: from.to_owned(), to: to.to_owned() }
+        };
         let record = fault::Record {
+            version: fault::Version,
             fault,
             time: 0,
             phase,
-            kind: "partition".to_owned(),
+            kind: fault::Kind::Partition,
             what: "one".to_owned(),
             nodes: Vec::new(),
+            links: rules.iter().map(link).collect(),
             leader: None,
-            detail: serde_json::json!({ "rules": rules }),
+            severs_leader: false,
+            observed: fault::Observed::default(),
+            detail: serde_json::Value::Null,
         };
         self.see(SimEvent::Fault(&record))
     }

@@ -1,7 +1,7 @@
 //! The evidence of a simulated run, in memory; Raft's safety is checked on each step as it comes.
 
 use checker::{
-    evidence::{Crash, Evidence},
+    evidence::{Crash, Evidence, Run},
     fault, history,
     raft::{Checker, Passed},
 };
@@ -27,8 +27,9 @@ impl Recorder {
         // copied whenever they have doubled would cost more than what is written to them.
         let room = 2 * operations as usize + operations as usize / 2;
         let traces = plan.node_ids().iter().map(|_| Vec::with_capacity(room)).collect();
-        let history = Vec::with_capacity(room);
-        let evidence = Evidence { history, traces, ..Evidence::default() };
+        let history = Vec::<history::Event>::with_capacity(room).into();
+        let run = Run { model: plan.workload.model().into(), ..Run::default() };
+        let evidence = Evidence { history, traces, run, ..Evidence::default() };
         Self { evidence, checker: Checker::new(), violation: None }
     }
 
@@ -76,7 +77,7 @@ impl Recorder {
     }
 
     /// What `run.json` will say.
-    pub(super) fn run(&mut self) -> &mut checker::evidence::Run {
+    pub(super) fn run(&mut self) -> &mut Run {
         &mut self.evidence.run
     }
 

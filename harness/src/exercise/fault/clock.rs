@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::kind::{Aim, Kind, Miss, Sight, Step, holders, with};
+use super::kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, with};
 use crate::{
     exercise::{ClockChange, ClockReading, Deed, Finding, Seen, Time},
     nemesis::{
@@ -112,7 +112,7 @@ impl Kind for Clock {
             let why = format!("the clock of {} goes as before", right.join(", "));
             return Sight::Never(Miss::Failed(why));
         }
-        Sight::Proof(words(&shown))
+        Sight::Proof(Proof::on_nodes(shown.keys(), words(&shown)))
     }
 
     fn healed(&mut self, seen: &[Seen], _since: Time, _holds: &Holds) -> Sight {
@@ -120,7 +120,7 @@ impl Kind for Clock {
         if shown.len() < self.granted.nodes.len() || !shown.values().all(is_natural) {
             return Sight::NotYet;
         }
-        Sight::Proof(words(&shown))
+        Sight::Proof(Proof::on_nodes(shown.keys(), words(&shown)))
     }
 }
 

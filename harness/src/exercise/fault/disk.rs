@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     alive::{Alive, STARTS_WITHIN},
     ended::running,
-    kind::{Aim, Kind, Miss, Sight, Step, holders, left_alone, milliseconds, names, with},
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, left_alone, milliseconds, names, with},
 };
 use crate::{
     exercise::{Damage, Deed, Finding, Seen, Time},
@@ -95,6 +95,10 @@ impl Disk {
     }
 
     /// For the account, by node.
+    fn proof(&self) -> Proof {
+        Proof::on_nodes(self.damage.keys(), self.shown())
+    }
+
     fn shown(&self) -> Value {
         let shown = |damage: &Damage| match damage {
             Damage::Slow { syncs, longest } => {
@@ -125,7 +129,7 @@ fn alive_again(disk: &Disk, alive: &mut Alive, seen: &[Seen], since: Time) -> Si
         return Sight::Never(miss);
     }
     let proof = alive.proof(&nodes);
-    proof.map_or(Sight::NotYet, |proof| Sight::Proof(proof.into()))
+    proof.map_or(Sight::NotYet, |proof| Sight::Proof(Proof::on_nodes(&nodes, proof.into())))
 }
 
 #[derive(Debug)]
@@ -176,7 +180,7 @@ impl Kind for Slow {
     fn bites(&mut self, seen: &[Seen]) -> Sight {
         self.disk.see(seen);
         match self.disk.damage.is_empty() {
-            false => Sight::Proof(self.disk.shown()),
+            false => Sight::Proof(self.disk.proof()),
             true if self.disk.busy => Sight::Begun,
             true => Sight::NotYet,
         }
@@ -187,9 +191,9 @@ impl Kind for Slow {
         Some(format!("while it lasted, {nodes} synced nothing"))
     }
 
-    fn account(&mut self, seen: &[Seen]) -> Value {
+    fn account(&mut self, seen: &[Seen]) -> Proof {
         self.disk.see(seen);
-        self.disk.shown()
+        self.disk.proof()
     }
 
     fn heals_within(&self) -> Duration {
@@ -198,7 +202,7 @@ impl Kind for Slow {
 
     fn healed(&mut self, seen: &[Seen], _since: Time, _holds: &Holds) -> Sight {
         self.disk.see(seen);
-        if self.disk.busy { Sight::NotYet } else { Sight::Proof(self.disk.shown()) }
+        if self.disk.busy { Sight::NotYet } else { Sight::Proof(self.disk.proof()) }
     }
 }
 
@@ -248,7 +252,7 @@ impl Kind for Failing {
         if self.disk.damage.is_empty() {
             return Sight::NotYet;
         }
-        Sight::Proof(self.disk.shown())
+        Sight::Proof(self.disk.proof())
     }
 
     fn met_nothing(&self) -> Option<String> {
@@ -257,10 +261,10 @@ impl Kind for Failing {
         Some(format!("while it lasted, {nodes} {needs}"))
     }
 
-    fn account(&mut self, seen: &[Seen]) -> Value {
+    fn account(&mut self, seen: &[Seen]) -> Proof {
         self.disk.see(seen);
         self.alive = Alive::new(self.disk.boots());
-        self.disk.shown()
+        self.disk.proof()
     }
 
     fn heals_within(&self) -> Duration {
@@ -337,12 +341,13 @@ impl Kind for Flipped {
     }
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {
-        let mut proof = serde_json::Map::new();
+        let (mut nodes, mut proof) = (Vec::new(), serde_json::Map::new());
         let mut inert = Vec::new();
         for Seen { deed, outcome, .. } in seen {
             let Deed::StartDamaged { node, .. } = deed else { continue };
             match outcome {
                 Ok(Finding::Refusal(words)) => {
+                    nodes.push(*node);
                     proof.insert(format!("n{node}"), json!({ "refused to start": words }));
                 }
                 Ok(_) => {}
@@ -350,13 +355,13 @@ impl Kind for Flipped {
             }
         }
         if inert.is_empty() {
-            return Sight::Proof(proof.into());
+            return Sight::Proof(Proof::on_nodes(&nodes, proof.into()));
         }
         Sight::Never(Miss::Failed(inert.join("; ")))
     }
 
-    fn account(&mut self, _seen: &[Seen]) -> Value {
-        self.disk.shown()
+    fn account(&mut self, _seen: &[Seen]) -> Proof {
+        self.disk.proof()
     }
 
     fn heals_within(&self) -> Duration {

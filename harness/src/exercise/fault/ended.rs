@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     alive::{Alive, STARTS_WITHIN},
-    kind::{Aim, Kind, Miss, Sight, Step, holders, looks_first, with},
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, looks_first, with},
 };
 use crate::{
     exercise::{Deed, Exit, Finding, Process, Seen, Time},
@@ -152,8 +152,9 @@ impl Kind for Ended {
                 _ => {}
             }
         }
+        let nodes: Vec<NodeId> = proof.keys().copied().collect();
         let proof = proof.into_iter().map(|(node, proof)| (format!("n{node}"), proof.into()));
-        Sight::Proof(Value::Object(proof.collect()))
+        Sight::Proof(Proof::on_nodes(&nodes, Value::Object(proof.collect())))
     }
 
     fn heals_within(&self) -> Duration {
@@ -164,8 +165,9 @@ impl Kind for Ended {
         if let Err(miss) = self.alive.see(seen, &self.granted.nodes, since) {
             return Sight::Never(miss);
         }
-        let proof = self.alive.proof(&self.granted.nodes);
-        proof.map_or(Sight::NotYet, |proof| Sight::Proof(proof.into()))
+        let nodes = &self.granted.nodes;
+        let proof = self.alive.proof(nodes);
+        proof.map_or(Sight::NotYet, |it| Sight::Proof(Proof::on_nodes(nodes, it.into())))
     }
 }
 

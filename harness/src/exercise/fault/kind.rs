@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
+use checker::fault::Observed;
 use serde_json::{Value, json};
 
 use crate::{
     exercise::{Deed, Exit, Seen, Time},
     nemesis::{
-        Cut, NodeId,
+        Cut, Link, NodeId, named_links,
         overlap::{FaultId, Holds},
     },
 };
@@ -70,8 +71,8 @@ pub(super) trait Kind: Debug {
     }
 
     /// For the account: what it did until its heal was requested, by what [`Step::Account`] found.
-    fn account(&mut self, _seen: &[Seen]) -> Value {
-        Value::Null
+    fn account(&mut self, _seen: &[Seen]) -> Proof {
+        Proof::default()
     }
 
     /// Within this time after the heal its effect must be seen to be over.
@@ -101,11 +102,40 @@ pub(super) enum Step {
     Undo,
 }
 
+/// Where an effect was seen, or was seen to be over, and how.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    pub(super) nodes: BTreeSet<NodeId>,
+    pub(super) links: BTreeSet<Link>,
+    /// For a reader.
+    pub(super) detail: Value,
+}
+
+impl Proof {
+    /// Seen on nodes.
+    pub(super) fn on_nodes<'a>(nodes: impl IntoIterator<Item = &'a NodeId>, detail: Value) -> Self {
+        Self { nodes: nodes.into_iter().copied().collect(), detail, ..Self::default() }
+    }
+
+    /// Seen on links.
+    pub(super) fn on_links<'a>(links: impl IntoIterator<Item = &'a Link>, detail: Value) -> Self {
+        Self { links: links.into_iter().copied().collect(), detail, ..Self::default() }
+    }
+
+    /// As evidence has it.
+    pub(super) fn observed(&self) -> Observed {
+        Observed {
+            nodes: self.nodes.iter().map(|node| format!("n{node}")).collect(),
+            links: named_links(&self.links),
+        }
+    }
+}
+
 /// What a look showed.
 #[derive(Debug)]
 pub(super) enum Sight {
-    /// It is so; the proof, for the account.
-    Proof(Value),
+    /// It is so.
+    Proof(Proof),
     /// Not yet; look again soon.
     NotYet,
     /// Something has begun; look again soon, even if the fault's end has come.

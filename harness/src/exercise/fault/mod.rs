@@ -34,15 +34,15 @@ use std::{
     time::Duration,
 };
 
-use checker::fault::{Phase, Record};
+use checker::fault::{Phase, Record, Version};
 use serde_json::Value;
 
-use self::kind::{Aim, Kind, Miss, Sight, Step};
+use self::kind::{Aim, Kind, Miss, Proof, Sight, Step};
 use super::{
     Alarm, Deed, Desk, Failure, FaultStep, Finding, Note, Owner, Round, Ticket, Time, View,
 };
 use crate::nemesis::{
-    Fault, Injection, NodeId,
+    Fault, Injection, Link, NodeId, named_links,
     overlap::{FaultId, Holds},
 };
 
@@ -84,6 +84,8 @@ struct Life {
     state: State,
     leader: Option<NodeId>,
     nodes: BTreeSet<NodeId>,
+    /// The links that it cuts.
+    links: BTreeSet<Link>,
     kind: Option<Box<dyn Kind>>,
     /// The deeds of the present step.
     round: Round,
@@ -120,6 +122,7 @@ impl Faults {
             state: State::Scheduled,
             leader: None,
             nodes: BTreeSet::new(),
+            links: BTreeSet::new(),
             kind: None,
             round: Round::default(),
             rounds: 0,
@@ -186,7 +189,7 @@ impl Faults {
                 life.state = State::Seeking;
                 life.since = desk.now;
                 life.leader = view.leader();
-                self.record(id, Phase::Requested, Value::Null, desk);
+                self.record(id, Phase::Requested, Proof::default(), desk);
                 self.seek_leader(id, desk, view);
             }
             (FaultStep::SeekLeader, State::Seeking) => self.seek_leader(id, desk, view),
@@ -270,6 +273,7 @@ impl Faults {
             Err(why) => return self.over(id, Phase::Skipped, why.to_string(), desk),
         };
         life.nodes.clone_from(&cut.nodes);
+        life.links.clone_from(&cut.links);
         let aim = Aim {
             fault: id,
             cut,
@@ -293,8 +297,8 @@ impl Faults {
             life.since = desk.now;
         }
         if step == Step::Heal {
-            let detail = life.kind.as_mut().map(|kind| kind.account(&life.round.seen));
-            self.record(id, Phase::HealRequested, detail.unwrap_or_default(), desk);
+            let done = life.kind.as_mut().map(|kind| kind.account(&life.round.seen));
+            self.record(id, Phase::HealRequested, done.unwrap_or_default(), desk);
         }
         let life = &mut self.lives[id];
         if !matches!(life.state, State::Undoing(..)) {
@@ -341,9 +345,10 @@ impl Faults {
         match step {
             Step::Install => {
                 let detail = kind.installed();
+                let how = Proof { detail, ..Proof::default() };
                 life.nodes = kind.nodes();
                 let waits = kind.met_nothing().is_some();
-                self.record(id, Phase::Installed, detail, desk);
+                self.record(id, Phase::Installed, how, desk);
                 if waits {
                     let end = self.lives[id].end(desk.start);
                     desk.wake(end, Alarm::Fault(id, FaultStep::End));
@@ -451,7 +456,8 @@ impl Faults {
 
     /// The fault did nothing, or nobody can tell what it did.
     fn over(&mut self, id: FaultId, phase: Phase, why: String, desk: &mut Desk<'_>) {
-        self.record(id, phase, Value::String(why), desk);
+        let why = Proof { detail: Value::String(why), ..Proof::default() };
+        self.record(id, phase, why, desk);
         self.end_life(id);
     }
 
@@ -462,8 +468,8 @@ impl Faults {
         self.lives[id].kind = None;
     }
 
-    fn record(&self, id: FaultId, phase: Phase, detail: Value, desk: &mut Desk<'_>) {
-        let Life { injection, leader, nodes, kind, .. } = &self.lives[id];
+    fn record(&self, id: FaultId, phase: Phase, proof: Proof, desk: &mut Desk<'_>) {
+        let Life { injection, leader, nodes, links, kind, .. } = &self.lives[id];
         let hit = match (phase, kind) {
             (Phase::Bitten | Phase::HealRequested | Phase::Healed, Some(kind)) => kind.nodes(),
             _ => nodes.clone(),
@@ -471,12 +477,16 @@ impl Faults {
         let record = Record {
             fault: id,
             time: desk.since_start(),
+            version: Version,
             phase,
-            kind: injection.fault.kind().to_owned(),
+            kind: injection.fault.class(),
             what: injection.fault.what(),
             nodes: hit.iter().map(|node| format!("n{node}")).collect(),
+            links: named_links(links),
             leader: leader.map(|leader| format!("n{leader}")),
-            detail,
+            severs_leader: injection.fault.severs_leader(*leader, &hit, desk.plan.nodes),
+            observed: proof.observed(),
+            detail: proof.detail,
         };
         desk.note(Note::Fault(record));
     }

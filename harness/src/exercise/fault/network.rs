@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::{
-    kind::{Aim, Kind, Miss, Sight, Step, names},
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, names},
     partition::Whole,
 };
 use crate::{
@@ -67,15 +67,17 @@ impl Trouble {
     }
 
     /// What it did to messages and clients.
-    fn done(&self) -> Value {
+    fn done(&self) -> Proof {
         let by_link: Value =
             self.struck.iter().map(|(link, n)| (link.to_string(), Value::from(*n))).collect();
         if !self.is_reset() {
-            return json!({ "counters": by_link });
+            return Proof::on_links(self.struck.keys(), json!({ "counters": by_link }));
         }
         let clients: BTreeMap<String, usize> =
             self.clients.iter().map(|(node, count)| (format!("n{node}"), *count)).collect();
-        json!({ "lost_in_flight": by_link, "clients_reset": clients })
+        let detail = json!({ "lost_in_flight": by_link, "clients_reset": clients });
+        let nodes = self.clients.keys().copied().collect();
+        Proof { nodes, ..Proof::on_links(self.struck.keys(), detail) }
     }
 }
 
@@ -147,7 +149,7 @@ impl Kind for Trouble {
         })
     }
 
-    fn account(&mut self, seen: &[Seen]) -> Value {
+    fn account(&mut self, seen: &[Seen]) -> Proof {
         self.see(seen);
         self.done()
     }

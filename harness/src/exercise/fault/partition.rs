@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::kind::{Aim, Kind, Miss, Sight, Step, milliseconds};
+use super::kind::{Aim, Kind, Miss, Proof, Sight, Step, milliseconds};
 use crate::{
     exercise::{Counter, Deed, Finding, Seen, Time},
     nemesis::{
@@ -84,17 +84,18 @@ impl Kind for Partition {
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {
         match proof(&self.links, seen) {
-            Ok(proof) => Sight::Proof(proof),
+            Ok(proof) => Sight::Proof(Proof::on_links(&self.links, proof)),
             Err(why) => Sight::Never(Miss::Failed(why)),
         }
     }
 
-    fn account(&mut self, seen: &[Seen]) -> Value {
+    fn account(&mut self, seen: &[Seen]) -> Proof {
         let counters = seen.iter().find_map(|seen| match &seen.outcome {
             Ok(Finding::Dropped(counters)) => Some(counted(counters)),
             _ => None,
         });
-        counters.map_or(Value::Null, |counters| json!({ "counters": counters }))
+        let detail = counters.map_or(Value::Null, |counters| json!({ "counters": counters }));
+        Proof::on_links(&self.links, detail)
     }
 
     fn healed(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight {
@@ -179,6 +180,6 @@ impl Whole {
         if let (Some(proof), false) = (proof.as_object_mut(), held.is_empty()) {
             proof.insert("held by other faults".to_owned(), held.into());
         }
-        Sight::Proof(proof)
+        Sight::Proof(Proof::on_links(&self.links, proof))
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     alive::Alive,
-    kind::{Aim, Kind, Miss, Sight, Step, holders, left_alone, looks_first},
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, left_alone, looks_first},
 };
 use crate::{
     exercise::{Deed, Failure, Finding, Process, Seen, Time},
@@ -83,7 +83,7 @@ impl Kind for Pause {
     }
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {
-        let mut proof = Map::new();
+        let (mut nodes, mut proof) = (Vec::new(), Map::new());
         for Seen { deed, outcome, .. } in looks_first(seen) {
             let why = match (deed, outcome) {
                 (Deed::Examine(_), Ok(Finding::Process(Process { paused: true, .. }))) => continue,
@@ -91,6 +91,7 @@ impl Kind for Pause {
                     format!("n{node} was paused and its process is not")
                 }
                 (Deed::Ask { node, .. }, Err(Failure::Hangs(why))) => {
+                    nodes.push(*node);
                     proof.insert(format!("n{node}"), json!({ "state": "paused", "rpc": why }));
                     continue;
                 }
@@ -103,7 +104,7 @@ impl Kind for Pause {
             };
             return Sight::Never(Miss::Failed(why));
         }
-        Sight::Proof(proof.into())
+        Sight::Proof(Proof::on_nodes(&nodes, proof.into()))
     }
 
     fn healed(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight {
@@ -117,6 +118,6 @@ impl Kind for Pause {
         if !killed.is_empty() {
             proof.insert("ended by a kill".to_owned(), killed.into());
         }
-        Sight::Proof(proof.into())
+        Sight::Proof(Proof::on_nodes(&self.granted.nodes, proof.into()))
     }
 }

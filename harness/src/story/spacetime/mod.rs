@@ -280,7 +280,7 @@ impl Spacetime {
         let over = matches!(record.phase, Phase::HealRequested | Phase::Failed);
         match record.phase {
             Phase::Installed => {
-                let links = words::links(&record.detail);
+                let links = &record.links;
                 let label = match links.is_empty() {
                     true => format!("{} {}", record.kind, record.nodes.join(" ")),
                     false => format!("{} {}", record.kind, record.what),
@@ -288,7 +288,7 @@ impl Spacetime {
                 let words = words::fault(record);
                 for node in 1..=self.cluster {
                     let name = format!("n{node}");
-                    if links.iter().any(|(from, to)| *from == name || *to == name) {
+                    if links.iter().any(|link| link.from == name || link.to == name) {
                         let words = words.clone();
                         let cut = Some(record.fault);
                         self.spans.push(Span { node, begin: now, end: None, cut, words });
@@ -464,8 +464,9 @@ impl Guilty {
         };
         let steps: Vec<_> =
             first.trace.iter().map(|line| (line.node, Time::from_nanos(line.time))).collect();
-        let named =
-            |line: &&u64| usize::try_from(**line).ok().and_then(|at| evidence.history.get(at));
+        let named = |line: &&u64| {
+            usize::try_from(**line).ok().and_then(|at| evidence.history.registers().get(at))
+        };
         let times = first
             .operations
             .iter()

@@ -3,8 +3,8 @@
 use proto::trace::Position;
 
 use crate::raft::{
-    checker::{Report, Step},
     rules::entry,
+    step::{Report, Step},
 };
 
 /// A log holds no entry of a later term than the node's (paper, section 5.1).

@@ -5,8 +5,8 @@ use proto::trace::{Hash, Position, Role};
 
 use super::leading;
 use crate::raft::{
-    checker::{Report, Step},
     rules::entry,
+    step::{Report, Step},
 };
 
 /// The leader that the node follows; none, after a report, if it follows nobody.

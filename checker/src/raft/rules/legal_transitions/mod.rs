@@ -35,10 +35,13 @@ mod roles;
 
 use proto::trace::Event;
 
-use super::{Kind, Rule, counted};
-use crate::raft::{
-    checker::{Report, Step},
-    state::Node,
+use super::{Kind, Rule};
+use crate::{
+    raft::{
+        state::Node,
+        step::{Report, Step},
+    },
+    text::counted,
 };
 
 /// Each step is one that the specification allows from the state before it: see the module.

@@ -2,7 +2,7 @@
 
 use proto::trace::Role;
 
-use crate::raft::checker::{Report, Step};
+use crate::raft::step::{Report, Step};
 
 /// A node votes for itself when it enters a term to stand in it.
 pub(super) fn voted(step: &Step<'_>, term: u64, candidate: u64, report: &mut Report<'_>) {

@@ -1,0 +1,87 @@
+//! Judges a whole run: every property, from everything that was recorded.
+
+use super::{
+    clients::{self, Checked},
+    models::{self, Check, Model},
+};
+use crate::{
+    budget::Limits,
+    evidence::Evidence,
+    history::{Events, Operation, Request, generic, operation},
+    linear::online::Online,
+    property::{completeness, coverage, crash_free, faults, final_state, liveness},
+    raft,
+    verdict::{Outcome, Property, Verdict},
+};
+
+/// Name of the property of a history that no decider could read.
+const NAME: &str = "model";
+
+/// Checks every property of a run.
+pub fn run(evidence: &Evidence, limits: &Limits) -> Verdict {
+    run_after(evidence, None, limits)
+}
+
+/// The same, where Raft's safety may have been checked while the run went on: see
+/// [`raft::check_after`].
+pub fn run_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Limits) -> Verdict {
+    let name = &evidence.run.model;
+    let model = Model::named(name);
+    let unknown = || Err(format!("run.json names the model {name}; {}", models::known()));
+    let converted;
+    let events = match model {
+        Some(model) if !clients::is_typed(&evidence.history, model) => {
+            converted = clients::typed(evidence.history.clone(), model);
+            &converted
+        }
+        _ => &evidence.history,
+    };
+    match (events, model) {
+        (Events::Register(events), Some(_)) => {
+            sum_up(evidence, clients::registers(events, limits), passed)
+        }
+        (Events::Generic(events), Some(model)) => {
+            sum_up(evidence, clients::generic(events, model, limits), passed)
+        }
+        (Events::Register(events), None) => {
+            let operations = operation::pair(events);
+            sum_up(evidence, Checked::of(operations, Operation::is_told, |_| unknown()), passed)
+        }
+        (Events::Generic(events), None) => {
+            let operations = generic::pair(events);
+            let is_told = generic::Operation::is_told;
+            sum_up(evidence, Checked::of(operations, is_told, |_| unknown()), passed)
+        }
+    }
+}
+
+/// What looks at a history while it is recorded, to end a run that has failed already; `None` for
+/// models that only whole histories are checked against.
+pub fn online(model: &str) -> Option<Online> {
+    let model = Model::named(model)?;
+    matches!(model.check, Check::Register).then(Online::default)
+}
+
+fn sum_up(
+    evidence: &Evidence,
+    clients: Checked<impl Request>,
+    passed: Option<&raft::Passed>,
+) -> Verdict {
+    let Checked { operations, malformed, properties } = clients;
+    let mut properties = properties.unwrap_or_else(|problem| {
+        let model = &evidence.run.model;
+        let detail = format!("the history was not checked as {model}: {problem}");
+        let violations = Vec::new();
+        vec![Property { name: NAME.into(), outcome: Outcome::Unknown, detail, violations }]
+    });
+    properties.extend(raft::check_after(&evidence.traces, &evidence.run, passed));
+    properties.extend([
+        final_state::check(&evidence.run),
+        crash_free::check(&evidence.run),
+        liveness::check(evidence, &operations),
+        coverage::check(evidence, &operations),
+        faults::check(&evidence.faults, &evidence.run),
+        completeness::check(evidence, malformed.as_ref()),
+    ]);
+    Verdict::of(properties)
+}
