@@ -282,11 +282,14 @@ impl Clients {
             client.progress = Progress::Over;
             return;
         };
-        client.progress = Progress::Chosen(operation);
         let turn = match turn {
             Turn::Paced => self.limiter.turn(desk.now),
             Turn::At(at) => desk.start + at,
         };
+        if turn <= desk.now {
+            return self.begin(id, operation, desk);
+        }
+        client.progress = Progress::Chosen(operation);
         self.wait(id, turn, ClientStep::Begin, desk);
     }
 
@@ -363,18 +366,17 @@ impl Clients {
                 false
             }
         };
-        let mut next = desk.now;
         // A mismatch of a compare-and-set is an orderly answer.
         if ok || saw.is_some() {
             client.errors = 0;
-        } else {
-            if !loyal {
-                client.at = (client.at + 1) % nodes;
-                client.connected = false;
-            }
-            client.errors = (client.errors + 1).min(ERRORS_MAX);
-            next += BACK_OFF * client.errors;
+            return self.choose(id, desk);
         }
+        if !loyal {
+            client.at = (client.at + 1) % nodes;
+            client.connected = false;
+        }
+        client.errors = (client.errors + 1).min(ERRORS_MAX);
+        let next = desk.now + BACK_OFF * client.errors;
         self.wait(id, next, ClientStep::Choose, desk);
         if self.load_ended && matches!(self.clients[id].job, Job::Load) {
             self.clients[id].progress = Progress::Over;

@@ -81,7 +81,7 @@ pub enum Note {
         event: history::Event,
     },
     /// A phase of a fault.
-    Fault(fault::Record),
+    Fault(Box<fault::Record>),
     /// The run enters a stage.
     Stage(Stage),
     /// Revision and hash of each node's store (`n1`), once all have applied the same index.

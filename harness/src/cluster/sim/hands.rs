@@ -81,7 +81,7 @@ impl World<'_> {
                 self.watch.see(self.now, SimEvent::Client { client, event: &event });
                 self.record.event(event);
             }
-            Note::Fault(record) => self.note_fault(record),
+            Note::Fault(record) => self.note_fault(*record),
             Note::Stage(stage) => {
                 match stage {
                     Stage::Load => self.start = self.now,

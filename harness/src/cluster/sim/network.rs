@@ -191,13 +191,15 @@ impl NetworkFaults {
         self.resets.remove(fault);
     }
 
+    /// Whether there is any trouble now. Most of the time there is none.
+    pub(super) fn any_in_force(&self) -> bool {
+        !self.in_force.0.is_empty()
+    }
+
     /// What becomes of a message on this link now. Every trouble that strikes it counts it; of one
     /// that is lost, those that lose it.
     pub(super) fn delivery(&mut self, link: Link, rng: &mut impl Rng) -> Delivery {
         let mut delivery = Delivery::default();
-        if self.in_force.0.is_empty() {
-            return delivery;
-        }
         // Nothing else happens to a message that is lost.
         for lossy in [true, false] {
             for (fault, trouble) in &mut self.in_force.0 {

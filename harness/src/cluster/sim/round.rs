@@ -238,9 +238,11 @@ impl World<'_> {
             // By the network itself, so that no fault can claim it.
             Some(Loss::Chance)
         } else {
-            delivery = self.network_faults.delivery(link, &mut self.rng);
-            for fault in self.network_faults.take_fresh() {
-                self.met(fault);
+            if self.network_faults.any_in_force() {
+                delivery = self.network_faults.delivery(link, &mut self.rng);
+                for fault in self.network_faults.take_fresh() {
+                    self.met(fault);
+                }
             }
             delivery.lost.then_some(Loss::Chance)
         };

@@ -95,18 +95,7 @@ impl<'a> World<'a> {
         while !machine.is_over() {
             let Some((time, event)) = self.queue.pop() else { break };
             self.now = time;
-            let report = match event {
-                Event::Alarm(alarm) => Some(Observation::Alarm(alarm)),
-                Event::Report(what) => {
-                    self.learns(&what);
-                    Some(*what)
-                }
-                event => {
-                    self.happen(event);
-                    None
-                }
-            };
-            if let Some(what) = report {
+            if let Some(what) = self.happen(event) {
                 machine.handle(time, what, &self, &mut orders);
                 for order in orders.drain(..) {
                     self.carry_out(order);
@@ -133,7 +122,8 @@ impl<'a> World<'a> {
         Simulation { evidence, violation, passed, events, virtual_time: self.now }
     }
 
-    fn happen(&mut self, event: Event) {
+    /// Something happens. Returns what the machine must learn.
+    fn happen(&mut self, event: Event) -> Option<Observation> {
         match event {
             Event::Timer(node) => self.timer(node),
             Event::Round(node) => self.round(node),
@@ -144,9 +134,13 @@ impl<'a> World<'a> {
             Event::Arrives { node, incarnation, input } => self.arrives(node, incarnation, input),
             Event::Pinged(ticket, link) => self.pinged(ticket, link),
             Event::Impatient(ticket, patience) => self.impatient(ticket, patience),
-            // The exercise's.
-            Event::Alarm(_) | Event::Report(_) => {}
+            Event::Alarm(alarm) => return Some(Observation::Alarm(alarm)),
+            Event::Report(what) => {
+                self.learns(&what);
+                return Some(*what);
+            }
         }
+        None
     }
 
     /// How long a message takes.

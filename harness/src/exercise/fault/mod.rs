@@ -488,7 +488,7 @@ impl Faults {
             observed: proof.observed(),
             detail: proof.detail,
         };
-        desk.note(Note::Fault(record));
+        desk.note(Note::Fault(Box::new(record)));
     }
 }
 
