@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Serialize};
+
+use crate::version::Version;
 
 /// One line of `faults.jsonl`. What the checker judges by are typed facts; `what` and `detail` are
 /// for a reader.
@@ -39,29 +41,6 @@ pub struct Record {
     /// Proof or reason: rules and their counters, probes, container state; an error's text.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub detail: serde_json::Value,
-}
-
-/// The only version of a line that is read and written: 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Version;
-
-const VERSION: u64 = 1;
-
-impl Serialize for Version {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(VERSION)
-    }
-}
-
-impl<'de> Deserialize<'de> for Version {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u64::deserialize(deserializer)? {
-            VERSION => Ok(Self),
-            other => Err(de::Error::custom(format_args!(
-                "the record has format version {other}, and this build reads version {VERSION}"
-            ))),
-        }
-    }
 }
 
 /// What a fault does.
@@ -138,22 +117,22 @@ impl Observed {
     }
 }
 
-/// The life of a fault, in order. A fault without `Bitten` or without `Healed` is inert: it makes
-/// the run inconclusive.
+/// The life of a fault, in order. A fault without `Confirmed` or without `Healed` is inert: it
+/// makes the run inconclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// The schedule asks for it.
     Requested,
     /// The kernel or the daemon accepted it.
-    Installed,
+    Applied,
     /// It was seen to take effect.
-    Bitten,
+    Confirmed,
     /// The schedule asks for its end.
     HealRequested,
     /// Its effect was seen to be over.
     Healed,
-    /// It could not be installed, proved or healed; `detail` says why.
+    /// It could not be applied, confirmed or healed; `detail` says why.
     Failed,
     /// It had no effect to have: its target is empty now (`leader` without a leader).
     Skipped,

@@ -60,7 +60,8 @@ impl<R: BufRead> Reader<R> {
         Self { input, file: file.into(), expected, line: 0, buffer: Vec::new() }
     }
 
-    /// The next value; `None` at the end. After [`Error::Malformed`] the next line can be asked for.
+    /// The next value; `None` at the end. After [`Error::Malformed`] the next line can be asked
+    /// for.
     pub fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
         self.read_with(|line| serde_json::from_slice(line))
     }

@@ -77,4 +77,5 @@ pub mod raft;
 mod text;
 pub mod txn;
 pub mod verdict;
+pub mod version;
 pub mod watch;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{history::generic, text::count};
+use crate::{history::generic, text::count, version::Version};
 
 /// Violations of one property that are listed; more are only counted.
 pub(crate) const VIOLATIONS_MAX: usize = 10;
@@ -45,6 +45,8 @@ impl std::fmt::Display for Outcome {
 /// `verdict.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
+    /// The format of `verdict.json`.
+    pub version: Version,
     /// The weightiest outcome of all properties.
     pub outcome: Outcome,
     /// The verdict in one sentence.
@@ -74,7 +76,7 @@ impl Verdict {
             }
             (_, None) => "Undecided: no property was checked.".into(),
         };
-        Self { outcome, summary, properties }
+        Self { version: Version, outcome, summary, properties }
     }
 }
 

@@ -47,13 +47,13 @@ fn good() -> Evidence {
         event(20 * SECOND, 2, Kind::Invoke, Read, Value::Nil),
         event(20_120_000_000, 2, Kind::Ok, Read, Value::Int(9)),
     ]);
-    use fault::Phase::{Bitten, HealRequested, Healed, Installed, Requested};
-    let faults = [Requested, Installed, Bitten, HealRequested, Healed]
+    use fault::Phase::{Applied, Confirmed, HealRequested, Healed, Requested};
+    let faults = [Requested, Applied, Confirmed, HealRequested, Healed]
         .map(|phase| fault::Record {
             fault: 0,
             time: 4_010_000_000,
             phase,
-            version: fault::Version,
+            version: checker::version::Version,
             kind: fault::Kind::Kill,
             what: "one".into(),
             nodes: vec!["n3".into()],

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! One thread does what a campaign does for each seed: make the plan, simulate it with every step
-//! checked for Raft's safety and situations counted, judge all properties. Time is this thread's processor time, so that
-//! other programs disturb little. Numbers are medians over batches, the spread beside them. Each
-//! batch has seeds of its own. The parts are then measured alone, on the same evidence. Run without
-//! `--bench`, as `cargo test` does, it is one seed, to see that it works.
+//! checked for Raft's safety and situations counted, judge all properties. Time is this thread's
+//! processor time, so that other programs disturb little. Numbers are medians over batches, the
+//! spread beside them. Each batch has seeds of its own. The parts are then measured alone, on the
+//! same evidence. Run without `--bench`, as `cargo test` does, it is one seed, to see that it
+//! works.
 
 use std::{hint::black_box, sync::atomic::AtomicBool, time::Duration};
 

@@ -1,4 +1,5 @@
-//! What a killed harness left is removed, what a living one has is not, and nothing else is touched.
+//! What a killed harness left is removed, what a living one has is not, and nothing else is
+//! touched.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may, as tests do")]
 

@@ -156,7 +156,7 @@ async fn a_fault_that_does_nothing_makes_the_run_undecided() {
         assert_eq!(property.outcome, Outcome::Unknown);
         assert!(property.detail.contains(says), "{}", property.detail);
         let evidence = evidence::load(&finished.directory).unwrap();
-        assert!(evidence.faults.iter().all(|record| record.phase != Phase::Bitten));
+        assert!(evidence.faults.iter().all(|record| record.phase != Phase::Confirmed));
     }
 }
 

@@ -17,7 +17,7 @@ use harness::cluster::docker::OWNER;
 /// One cluster at a time: several on few cores would test the machine rather than the harness.
 static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-const ELECT_AND_LOSE: &str = r#"{"name": "elect-and-lose", "about": "a test", "nodes": 3, "steps": [
+const ELECT_AND_LOSE: &str = r#"{"version": 1, "name": "elect-and-lose", "about": "a test", "nodes": 3, "steps": [
     {"name": "one stands", "do": {"start": "n1"}, "hold_timeouts": 2,
      "expect": {"leader": "none", "roles": {"n1": "candidate"}}},
     {"name": "two of three elect", "do": {"start": "n2"}, "hold_timeouts": 2,
@@ -25,7 +25,7 @@ const ELECT_AND_LOSE: &str = r#"{"name": "elect-and-lose", "about": "a test", "n
     {"name": "one of them crashes", "do": {"crash": "leader"}, "hold_timeouts": 2,
      "expect": {"leader": "none"}}]}"#;
 
-const IMPOSSIBLE: &str = r#"{"name": "impossible", "about": "a test", "nodes": 3, "steps": [
+const IMPOSSIBLE: &str = r#"{"version": 1, "name": "impossible", "about": "a test", "nodes": 3, "steps": [
     {"name": "one of three elects", "do": {"start": "n1"}, "within_timeouts": 4,
      "expect": {"leader": "some"}}]}"#;
 

@@ -1,5 +1,5 @@
-//! What simulation came down to, on real containers: a minimal plan fails there too, and a script is
-//! performed step by step.
+//! What simulation came down to, on real containers: a minimal plan fails there too, and a script
+//! is performed step by step.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 

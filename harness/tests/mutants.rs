@@ -1,5 +1,5 @@
-//! Known bugs, put back into the node: ordinary plans find them, and what is no bug is not reported.
-//! Compiled with the feature `mutants` alone.
+//! Known bugs, put back into the node: ordinary plans find them, and what is no bug is not
+//! reported. Compiled with the feature `mutants` alone.
 
 #![cfg(feature = "mutants")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]

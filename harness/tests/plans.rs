@@ -1,12 +1,13 @@
-//! The minimal plans of the bugs of the node that campaigns found, kept when the bug was mended: each
-//! must hold from then on. Each bears the name of the [mutant](node::mutants) that has the bug still,
-//! and must find it: a plan whose seed the simulator has come to draw otherwise is found out, and
-//! needs another (`harness mutants --only NAME` looks for one).
+//! The minimal plans of the bugs of the node that campaigns found, kept when the bug was mended:
+//! each must hold from then on. Each bears the name of the [mutant](node::mutants) that has the bug
+//! still, and must find it: a plan whose seed the simulator has come to draw otherwise is found
+//! out, and needs another (`harness mutants --only NAME` looks for one).
 //!
-//! - `echoes-old-rounds`: violated `read-quorum`. A candidate of term 8 whose link was slow refused an
-//!   append of term 7, and the refusal repeated the append's read round. It came when its sender led
-//!   term 8, whose rounds begin anew, and passed for word that it still does. From 49 faults and 178
-//!   operations to 4 and 3. Mended in b158bb1; a script of the core is `core/read_old_refusal.txt`.
+//! - `echoes-old-rounds`: violated `read-quorum`. A candidate of term 8 whose link was slow refused
+//!   an append of term 7, and the refusal repeated the append's read round. It came when its sender
+//!   led term 8, whose rounds begin anew, and passed for word that it still does. From 49 faults
+//!   and 178 operations to 4 and 3. Mended in b158bb1; a script of the core is
+//!   `core/read_old_refusal.txt`.
 
 use std::{fs, path::Path, sync::atomic::AtomicBool};
 

@@ -71,8 +71,8 @@ fn far_apart() -> Plan {
     plan
 }
 
-/// A few runs of it take longer than a second: much load, then the kill. Whether the cluster is back
-/// in time after that is a matter of luck.
+/// A few runs of it take longer than a second: much load, then the kill. Whether the cluster is
+/// back in time after that is a matter of luck.
 fn slow() -> Plan {
     let slow = |seed| {
         let mut slow = Plan { time: Duration::from_secs(60), seed, ..far_apart() };

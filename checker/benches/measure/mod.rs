@@ -12,8 +12,8 @@ use std::{
 
 use cpu_time::ThreadTime;
 
-/// The allocator of the `checker` command, which counts when told to: counting takes as long as many an
-/// allocation.
+/// The allocator of the `checker` command, which counts when told to: counting takes as long as
+/// many an allocation.
 pub(crate) struct Counting;
 
 #[global_allocator]
@@ -74,8 +74,8 @@ pub(crate) struct Cost {
     pub(crate) peak: usize,
 }
 
-/// Does the work so many times, the first time to see how much memory it takes, and not for its time
-/// unless it is the only one; the cost, and what the last round gave.
+/// Does the work so many times, the first time to see how much memory it takes, and not for its
+/// time unless it is the only one; the cost, and what the last round gave.
 pub(crate) fn measure<T>(rounds: usize, mut work: impl FnMut() -> T) -> (Cost, T) {
     HELD.store(0, Relaxed);
     PEAK.store(0, Relaxed);

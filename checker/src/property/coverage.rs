@@ -86,13 +86,13 @@ fn at(life: &[&Record], wanted: &[Phase]) -> Option<u64> {
 /// From when to when a fault may have had an effect.
 fn in_force(life: &[&Record]) -> Option<(u64, u64)> {
     let over = at(life, &[Phase::Healed, Phase::Failed, Phase::Skipped]);
-    Some((at(life, &[Phase::Installed])?, over.unwrap_or(u64::MAX)))
+    Some((at(life, &[Phase::Applied])?, over.unwrap_or(u64::MAX)))
 }
 
 /// Whether some operation was open while a fault was in effect, where any was.
 fn met(evidence: &Evidence, lives: &Lives<'_>) -> bool {
-    let bitten = lives.values().filter(|life| at(life, &[Phase::Bitten]).is_some());
-    let mut faults = bitten.filter_map(|life| in_force(life)).peekable();
+    let confirmed = lives.values().filter(|life| at(life, &[Phase::Confirmed]).is_some());
+    let mut faults = confirmed.filter_map(|life| in_force(life)).peekable();
     if faults.peek().is_none() {
         return true;
     }
@@ -127,13 +127,13 @@ impl Terms {
             .iter()
             .filter(|(fault, _)| alone_for_long(**fault, lives, run.expect.deposing))
             .filter_map(|(_, life)| {
-                let bitten = life.iter().find(|record| record.phase == Phase::Bitten)?;
+                let confirmed = life.iter().find(|record| record.phase == Phase::Confirmed)?;
                 let asked = life.first()?.time;
-                Some((bitten.time, asked, self.deposed(bitten)?))
+                Some((confirmed.time, asked, self.deposed(confirmed)?))
             })
             .collect();
         attacks.sort_unstable();
-        let next = attacks.iter().skip(1).map(|(bitten, ..)| *bitten).chain([u64::MAX]);
+        let next = attacks.iter().skip(1).map(|(confirmed, ..)| *confirmed).chain([u64::MAX]);
         let replaced = attacks.iter().zip(next).filter(|((_, asked, term), next)| {
             let from = i128::from(*asked) - STALE.as_nanos() as i128;
             let later = self.led.range(term + 1..);
@@ -143,12 +143,12 @@ impl Terms {
     }
 
     /// The term of the leader that a fault deposes, if it does.
-    fn deposed(&self, bitten: &Record) -> Option<u64> {
-        if !bitten.severs_leader {
+    fn deposed(&self, confirmed: &Record) -> Option<u64> {
+        if !confirmed.severs_leader {
             return None;
         }
-        let hit = |node: &u64| bitten.nodes.contains(&format!("n{node}"));
-        let until = i128::from(bitten.time);
+        let hit = |node: &u64| confirmed.nodes.contains(&format!("n{node}"));
+        let until = i128::from(confirmed.time);
         let led = self.led.iter().rev().find(|(_, (node, since))| *since <= until && hit(node));
         led.map(|(term, _)| *term)
     }
@@ -158,7 +158,7 @@ impl Terms {
 /// leave nobody who could elect another leader.
 fn alone_for_long(fault: usize, lives: &Lives<'_>, long: Duration) -> bool {
     let Some(life) = lives.get(&fault) else { return false };
-    let (Some(from), Some(to)) = (at(life, &[Phase::Bitten]), at(life, &[Phase::HealRequested]))
+    let (Some(from), Some(to)) = (at(life, &[Phase::Confirmed]), at(life, &[Phase::HealRequested]))
     else {
         return false;
     };
@@ -182,9 +182,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        fault::{Kind as FaultKind, Observed, Version},
+        fault::{Kind as FaultKind, Observed},
         history::{Event as Told, Function, Kind, Value, operation::pair},
         verdict::{self, Outcome::Ok as Held, Outcome::Unknown},
+        version::Version,
     };
 
     const SECOND: u64 = 1_000_000_000;
@@ -213,11 +214,11 @@ mod tests {
         nodes: &[&str],
         seconds: (u64, u64),
     ) -> Vec<Record> {
-        use Phase::{Bitten, HealRequested, Healed, Installed, Requested};
-        [Requested, Installed, Bitten, HealRequested, Healed]
+        use Phase::{Applied, Confirmed, HealRequested, Healed, Requested};
+        [Requested, Applied, Confirmed, HealRequested, Healed]
             .map(|phase| Record {
                 fault: number,
-                time: SECOND * if phase <= Bitten { seconds.0 } else { seconds.1 },
+                time: SECOND * if phase <= Confirmed { seconds.0 } else { seconds.1 },
                 phase,
                 version: Version,
                 kind,

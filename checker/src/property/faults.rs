@@ -18,9 +18,9 @@ pub const NAME: &str = "faults";
 
 /// The phases that a fault which took effect has gone through.
 const LIFE: [(Phase, &str); 5] = [
-    (Phase::Requested, "was never asked for"),
-    (Phase::Installed, "was never installed"),
-    (Phase::Bitten, "was never seen to take effect"),
+    (Phase::Requested, "was never requested"),
+    (Phase::Applied, "was never applied"),
+    (Phase::Confirmed, "was never confirmed"),
     (Phase::HealRequested, "was never asked to heal"),
     (Phase::Healed, "was never seen healed"),
 ];
@@ -55,7 +55,7 @@ pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
             inert.push(format!("{name} failed: {}", reason(failed)));
         } else if let Some(record) = has(Phase::Skipped) {
             // One may wait in vain for what it acts on after it was installed.
-            if has(Phase::Bitten).is_some() {
+            if has(Phase::Confirmed).is_some() {
                 inert.push(format!("{name} took effect and was then skipped"));
             } else if record.detail.is_null() {
                 inert.push(format!("{name} was skipped and nobody said why"));
@@ -93,7 +93,7 @@ fn of(planned: usize) -> String {
 
 /// Whether it says that something was seen, and not where.
 fn lacks_proof(record: &Record) -> bool {
-    matches!(record.phase, Phase::Bitten | Phase::Healed) && record.observed.is_empty()
+    matches!(record.phase, Phase::Confirmed | Phase::Healed) && record.observed.is_empty()
 }
 
 /// The first node that a fault is said to have hit, or to have healed, and that was not observed. A
@@ -102,11 +102,11 @@ fn unproved<'a>(life: &[&'a Record]) -> Option<&'a str> {
     let mut hit = BTreeSet::new();
     for record in life.iter().filter(|record| record.kind != Kind::Partition) {
         match record.phase {
-            Phase::Bitten => hit = record.observed.ends().collect(),
+            Phase::Confirmed => hit = record.observed.ends().collect(),
             // More may be hit while it lasts.
             Phase::HealRequested => hit.extend(record.observed.ends()),
             Phase::Healed => hit = record.observed.ends().collect(),
-            Phase::Requested | Phase::Installed | Phase::Failed | Phase::Skipped => continue,
+            Phase::Requested | Phase::Applied | Phase::Failed | Phase::Skipped => continue,
         }
         if let Some(node) = record.nodes.iter().find(|node| !hit.contains(node.as_str())) {
             return Some(node);
@@ -152,8 +152,9 @@ fn reason(record: &Record) -> String {
 mod tests {
     use super::*;
     use crate::{
-        fault::{Link, Observed, Version},
+        fault::{Link, Observed},
         verdict::Outcome,
+        version::Version,
     };
 
     fn on(nodes: &[&str]) -> Observed {
@@ -175,7 +176,7 @@ mod tests {
                 leader: Some("n2".into()),
                 severs_leader: true,
                 observed: match phase {
-                    Phase::Bitten | Phase::Healed => on(&["n2"]),
+                    Phase::Confirmed | Phase::Healed => on(&["n2"]),
                     _ => Observed::default(),
                 },
                 detail: Value::Null,
@@ -188,7 +189,7 @@ mod tests {
     }
 
     const WHOLE: [Phase; 5] =
-        [Phase::Requested, Phase::Installed, Phase::Bitten, Phase::HealRequested, Phase::Healed];
+        [Phase::Requested, Phase::Applied, Phase::Confirmed, Phase::HealRequested, Phase::Healed];
 
     #[test]
     fn a_whole_life_is_ok() {
@@ -302,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_failed_fault_says_why() {
-        let mut records = life(&[Phase::Requested, Phase::Installed, Phase::Failed]);
+        let mut records = life(&[Phase::Requested, Phase::Applied, Phase::Failed]);
         records[2].detail = "iptables: no such chain".into();
         let property = judge(&records);
         assert_eq!(property.outcome, Outcome::Unknown);
@@ -313,9 +314,10 @@ mod tests {
     fn a_skipped_fault_needs_a_reason_and_company() {
         let mut records = life(&[Phase::Requested, Phase::Skipped]);
         assert!(judge(&records).detail.ends_with("nobody said why"));
-        let mut bitten = life(&[Phase::Requested, Phase::Installed, Phase::Bitten, Phase::Skipped]);
-        bitten[3].detail = "no leader is known".into();
-        let property = judge(&bitten);
+        let mut confirmed =
+            life(&[Phase::Requested, Phase::Applied, Phase::Confirmed, Phase::Skipped]);
+        confirmed[3].detail = "no leader is known".into();
+        let property = judge(&confirmed);
         assert_eq!(property.outcome, Outcome::Unknown);
         assert!(property.detail.ends_with("took effect and was then skipped"));
         records[1].detail = "no leader is known".into();

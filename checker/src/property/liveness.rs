@@ -111,7 +111,7 @@ fn still_faulty(faults: &[Record], healed: u64) -> Option<String> {
     let mut ends: BTreeMap<usize, (&Record, Option<u64>)> = BTreeMap::new();
     for record in faults {
         match record.phase {
-            Phase::Installed => {
+            Phase::Applied => {
                 ends.insert(record.fault, (record, None));
             }
             Phase::Healed | Phase::Skipped => {
@@ -158,9 +158,10 @@ mod tests {
     use super::*;
     use crate::{
         evidence::Run,
-        fault::{Kind as FaultKind, Observed, Version},
+        fault::{Kind as FaultKind, Observed},
         history::{Event, Function, Kind, Value, operation::pair},
         verdict,
+        version::Version,
     };
 
     const SECOND: u64 = 1_000_000_000;
@@ -289,7 +290,7 @@ mod tests {
             detail: serde_json::Value::Null,
         };
         let mut evidence = evidence(60, &[(11.0, None), ok(14.0, 15.0)]);
-        evidence.faults = vec![fault(5, Phase::Installed), fault(35, Phase::Healed)];
+        evidence.faults = vec![fault(5, Phase::Applied), fault(35, Phase::Healed)];
         undecided(
             &evidence,
             "run.json says that every fault was healed at 10.000 s, but fault 3 (pause majority) \

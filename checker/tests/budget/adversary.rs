@@ -221,7 +221,8 @@ pub(crate) fn aborted(count: usize) -> Vec<Event> {
     events.0
 }
 
-/// Watches of all keys, each of which has one change; or of all that begin with `k`, which is the same.
+/// Watches of all keys, each of which has one change; or of all that begin with `k`, which is the
+/// same.
 pub(crate) fn watches(count: usize, asked: fn() -> Datum) -> Vec<Event> {
     let mut events = Events::default();
     (0..count).for_each(|at| events.put(0, key(at), at, Some(at + 2)));

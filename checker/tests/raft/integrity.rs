@@ -47,7 +47,8 @@ fn every_missing_line_is_noticed() {
     let whole = traces(SCRIPT);
     for node in 0..whole.len() {
         for line in 0..whole[node].len() {
-            // Nobody can tell that the last line of a boot is missing, unless someone depends on it.
+            // Nobody can tell that the last line of a boot is missing, unless someone depends on
+            // it.
             let ends = whole[node].get(line + 1).is_none_or(|next| next.seq == 0);
             if ends {
                 continue;

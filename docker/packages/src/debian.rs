@@ -52,15 +52,19 @@ impl Debian {
                 bail!("{program} is not on this machine, which is no Debian or Ubuntu");
             }
         }
-        for part in ["lists/partial", "cache/archives/partial"] {
+        let create = |part: &str| {
             let part = self.directory.join(part);
-            fs::create_dir_all(&part).with_context(|| format!("creating {}", part.display()))?;
-        }
-        // Of two processes that download at once, one updates the lists and the other waits.
+            fs::create_dir_all(&part).with_context(|| format!("creating {}", part.display()))
+        };
+        create("")?;
+        // Of two processes that download at once, one updates the lists and the other waits: nothing
+        // may appear among the lists while they are removed.
         let path = self.directory.join("lists.lock");
         let lock =
             fs::File::create(&path).with_context(|| format!("opening {}", path.display()))?;
         lock.lock().with_context(|| format!("locking {}", path.display()))?;
+        create("lists/partial")?;
+        create("cache/archives/partial")?;
 
         if self.has_lists()?
             && let Ok(downloaded) = self.try_download(packages, present)

@@ -1,5 +1,5 @@
-//! One number for all that many seeds recorded: equal numbers, equal bytes. So two campaigns, or two
-//! builds, are compared without keeping what they recorded.
+//! One number for all that many seeds recorded: equal numbers, equal bytes. So two campaigns, or
+//! two builds, are compared without keeping what they recorded.
 
 use std::{fmt, ops::Add};
 

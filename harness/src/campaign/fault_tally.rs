@@ -61,7 +61,10 @@ impl FaultTally {
 
 #[cfg(test)]
 mod tests {
-    use checker::fault::{Kind, Observed, Version};
+    use checker::{
+        fault::{Kind, Observed},
+        version::Version,
+    };
     use serde_json::Value;
 
     use super::*;
@@ -93,7 +96,7 @@ mod tests {
         assert_eq!(tally.idle(), 1);
         let inert = vec!["fault 4 was never seen healed".to_owned()];
         let proved = Fates { proved: vec!["kill", "disk", "kill"], inert, ..Fates::default() };
-        let later = Record { phase: Phase::Bitten, ..asked(Kind::Kill) };
+        let later = Record { phase: Phase::Confirmed, ..asked(Kind::Kill) };
         tally.add(
             &[asked(Kind::Kill), asked(Kind::Disk), later, asked(Kind::Kill), asked(Kind::Clock)],
             &proved,

@@ -161,8 +161,8 @@ impl Row {
     }
 
     /// Whether these campaigns did what they must: a bug is found by each, as a property that it
-    /// breaks; of other nodes nothing is reported, in as many seeds as were wanted. Where too few were
-    /// judged, or some were undecided, nobody knows.
+    /// breaks; of other nodes nothing is reported, in as many seeds as were wanted. Where too few
+    /// were judged, or some were undecided, nobody knows.
     pub fn outcome(&self) -> Outcome {
         let silent = self.found().count() == 0;
         let caught = self.found().count() == self.hunts.len();

@@ -1,14 +1,14 @@
-//! Draws the plan of each seed of a campaign: which faults, how often and how long, the weather, the
-//! size of the cluster and of the load.
+//! Draws the plan of each seed of a campaign: which faults, how often and how long, the weather,
+//! the size of the cluster and of the load.
 //!
-//! A test that does everything at once does nothing for long: with all faults on, no cluster stays up
-//! long enough for what needs a quiet minute before the blow. So each seed leaves most things out, at
-//! random, and many seeds together see more than one kind of test could (swarm testing: Groce et al.,
-//! ISSTA 2012). Some seeds are quiet, some savage, some have one kind of fault only, and some repeat
-//! one of the patterns that known bugs of Raft need.
+//! A test that does everything at once does nothing for long: with all faults on, no cluster stays
+//! up long enough for what needs a quiet minute before the blow. So each seed leaves most things
+//! out, at random, and many seeds together see more than one kind of test could (swarm testing:
+//! Groce et al., ISSTA 2012). Some seeds are quiet, some savage, some have one kind of fault only,
+//! and some repeat one of the patterns that known bugs of Raft need.
 //!
-//! What the user gave stays as it is given, and what is drawn gives way to it: an option that is possible
-//! for one seed is possible for all.
+//! What the user gave stays as it is given, and what is drawn gives way to it: an option that is
+//! possible for one seed is possible for all.
 
 use std::time::Duration;
 

@@ -42,8 +42,8 @@ enum Command {
     Test(Box<test::Args>),
     /// Simulate many seeds of a test in virtual time, on all processors.
     Sim(sim::Args),
-    /// Put known bugs into the nodes, one at a time, and see whether campaigns find each. Only builds
-    /// with the cargo feature `mutants` have them.
+    /// Put known bugs into the nodes, one at a time, and see whether campaigns find each. Only
+    /// builds with the cargo feature `mutants` have them.
     Mutants(mutants::Args),
     /// Simulate a plan again, and compare with what was recorded: byte by byte the same.
     Replay(replay::Args),
@@ -103,8 +103,8 @@ fn jobs(asked: Option<u16>) -> usize {
     asked.map_or_else(processors, usize::from)
 }
 
-/// Waits for work that ends soon after `over` is true, which the first request to stop makes it. None:
-/// a second one came before it had ended.
+/// Waits for work that ends soon after `over` is true, which the first request to stop makes it.
+/// None: a second one came before it had ended.
 async fn unless_stopped<T>(
     mut work: JoinHandle<T>,
     stop: &Stop,

@@ -29,7 +29,8 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// These alone, by name, separated by commas [default: all that campaigns must find or leave alone]
+    /// These alone, by name, separated by commas [default: all that campaigns must find or leave
+    /// alone]
     #[arg(long, value_delimiter = ',')]
     only: Vec<Mutant>,
 

@@ -41,8 +41,8 @@ pub(super) struct PlanOptions {
     workload: WorkloadName,
 
     /// Faults to choose from, separated by commas: `kill`, `pause`, `partition`; simulated clusters
-    /// also have `network`, `disk`, `clock`; or `none` [default: kill,pause,partition; of a campaign
-    /// all six]
+    /// also have `network`, `disk`, `clock`; or `none` [default: kill,pause,partition; of a
+    /// campaign all six]
     ///
     /// Narrower: kill:TARGET and pause:TARGET with a target of one, minority, majority, all,
     /// leader, followers, random, or a node n1 to n9; partition:SHAPE with a shape of one, halves,

@@ -31,7 +31,8 @@ pub(super) struct Args {
     #[arg(value_name = "DIR|PLAN")]
     from: PathBuf,
 
-    /// Directory for the minimal run; must be empty or not exist [default: `minimal` beside the plan]
+    /// Directory for the minimal run; must be empty or not exist [default: `minimal` beside the
+    /// plan]
     #[arg(long)]
     out: Option<PathBuf>,
 
@@ -118,8 +119,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     Ok(if minimal.cut_short { Exit::Unknown } else { Exit::Ok })
 }
 
-/// The verdict of a recorded run; a plan alone has none. One that cannot be read is refused: it says
-/// which property must still be violated.
+/// The verdict of a recorded run; a plan alone has none. One that cannot be read is refused: it
+/// says which property must still be violated.
 fn recorded(path: &Path) -> anyhow::Result<Option<Verdict>> {
     let read = match fs::read(path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

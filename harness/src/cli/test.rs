@@ -44,8 +44,8 @@ pub(super) struct Args {
     ])]
     plan: Option<PathBuf>,
 
-    /// Go on after a violation of linearizability, which is looked for while the run goes on [default:
-    /// the run ends at the first]
+    /// Go on after a violation of linearizability, which is looked for while the run goes on
+    /// [default: the run ends at the first]
     #[arg(long)]
     keep_going: bool,
 

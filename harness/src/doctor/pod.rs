@@ -6,7 +6,8 @@ use bollard::Docker;
 use super::Line;
 use crate::cluster::docker::Sandbox;
 
-/// `tc` by its path: busybox has a lesser one built into its shell. Each line of the output is `<name> <outcome>`, the outcome `ok` or the reason.
+/// `tc` by its path: busybox has a lesser one built into its shell. Each line of the output is
+/// `<name> <outcome>`, the outcome `ok` or the reason.
 const SCRIPT: &str = r#"
 try() { # name, command...
   name=$1; shift

@@ -21,9 +21,9 @@ const DEPOSING: Duration = Duration::from_secs(3);
 /// or where that is longer, for so many election timeouts: each is drawn between it and its double.
 const DEPOSING_TIMEOUTS: u32 = 6;
 
-/// Every node must serve within this time after the last heal, and must have applied everything within
-/// this time after the last operation. In this time all keys must be read at the end; no key is given
-/// up sooner. Later, each node is asked twice for each key that is left.
+/// Every node must serve within this time after the last heal, and must have applied everything
+/// within this time after the last operation. In this time all keys must be read at the end; no key
+/// is given up sooner. Later, each node is asked twice for each key that is left.
 pub(crate) fn patience(plan: &Plan) -> Duration {
     PATIENCE.max(plan.timings.election_timeout * PATIENCE_TIMEOUTS)
 }

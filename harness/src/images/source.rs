@@ -54,7 +54,8 @@ impl Workspace {
         &self.root
     }
 
-    /// What an image is made of, however it is built, relative to the root: files and whole directories.
+    /// What an image is made of, however it is built, relative to the root: files and whole
+    /// directories.
     pub fn inputs(kind: Kind) -> &'static [&'static str] {
         match kind {
             Kind::Pod => &[

@@ -129,9 +129,9 @@ impl Fault {
     /// Whether it takes the leader from the others of a cluster of so many, if it acts on these
     /// nodes, and leaves a majority that can elect another.
     ///
-    /// A killed leader comes back as a follower. One that is frozen or cut off is replaced only where
-    /// a majority is left. One that is deaf goes on sending heartbeats, and in a bridge or a ring it
-    /// sees a majority.
+    /// A killed leader comes back as a follower. One that is frozen or cut off is replaced only
+    /// where a majority is left. One that is deaf goes on sending heartbeats, and in a bridge or a
+    /// ring it sees a majority.
     pub fn severs_leader(
         &self,
         leader: Option<NodeId>,

@@ -5,8 +5,8 @@
 //!   only on the nodes that are free for it; where none is, it is skipped.
 //! - A kill acts on a paused node too, and thereby ends that pause: a frozen process can be killed,
 //!   and a dead one is not frozen. A pause does not act on a node that is down.
-//! - A fault that makes a node stop by itself (a failing disk) acts on nodes that are neither down nor
-//!   paused, and they count as down from then on: they may stop at any moment.
+//! - A fault that makes a node stop by itself (a failing disk) acts on nodes that are neither down
+//!   nor paused, and they count as down from then on: they may stop at any moment.
 //! - A disk is slowed, and a clock set wrong, by one fault at a time. These last through kills and
 //!   pauses of the node, as the machine is the same.
 //! - Cuts and network troubles add up: a link is whole again when the last fault that holds it is

@@ -22,7 +22,7 @@ pub use world::{Clocks, Disk, Honesty, Limits, Network, World};
 pub(crate) use world::{RARE_MAX, USUAL_MAX};
 
 /// The version of the format that this harness writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// No time in a plan is longer, so that sums of times are times.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);

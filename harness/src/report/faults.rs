@@ -41,7 +41,7 @@ impl Fault {
         let reached = |phase| self.times.contains_key(&phase);
         if reached(Phase::Skipped) {
             End::Skipped
-        } else if !reached(Phase::Bitten) || reached(Phase::Failed) {
+        } else if !reached(Phase::Confirmed) || reached(Phase::Failed) {
             End::Inert
         } else if reached(Phase::Healed) {
             End::Proven
@@ -55,7 +55,7 @@ impl Fault {
     /// The time in which it may have had an effect: from its installation to the moment it was
     /// seen healed or given up for want of an effect, or `end`. `None` if it never was installed.
     pub(super) fn active(&self, end: u64) -> Option<(u64, u64)> {
-        let start = self.at(Phase::Installed).or_else(|| self.at(Phase::Bitten))?;
+        let start = self.at(Phase::Applied).or_else(|| self.at(Phase::Confirmed))?;
         let over = self.at(Phase::Healed).or_else(|| self.at(Phase::Skipped));
         Some((start, over.unwrap_or(end).max(start)))
     }

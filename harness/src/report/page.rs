@@ -198,7 +198,7 @@ fn figures(account: &Account) -> Vec<Figure> {
     let skipped = came_to(End::Skipped);
     let faults = account.faults.len() - skipped;
     let mut label = match (came_to(End::Inert), came_to(End::Lasting)) {
-        (0, 0) => "faults, each proven to have bitten and healed".to_owned(),
+        (0, 0) => "faults, all confirmed and healed, with proof".to_owned(),
         (0, lasting) => format!("faults, each seen to bite; {lasting} were not to heal"),
         (inert, _) => format!("faults, {inert} of them without proof"),
     };
@@ -326,15 +326,15 @@ fn faults(account: &Account) -> Vec<FaultRow> {
         let (class, word) = match fault.end() {
             End::Proven => ("ok", "proven".into()),
             End::Skipped => ("", "skipped".into()),
-            End::Lasting => ("unknown", "bitten, no heal asked".into()),
+            End::Lasting => ("unknown", "confirmed, no heal requested".into()),
             End::Inert if fault.at(Phase::Failed).is_some() => ("violated", "failed".into()),
-            End::Inert if fault.at(Phase::Bitten).is_none() => ("violated", "no proof".into()),
+            End::Inert if fault.at(Phase::Confirmed).is_none() => ("violated", "no proof".into()),
             End::Inert => ("violated", "not seen healed".into()),
         };
         let phases = [
             Phase::Requested,
-            Phase::Installed,
-            Phase::Bitten,
+            Phase::Applied,
+            Phase::Confirmed,
             Phase::HealRequested,
             Phase::Healed,
         ];

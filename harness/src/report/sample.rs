@@ -4,9 +4,10 @@ use std::{fmt::Write, fs, path::Path};
 
 use checker::{
     evidence::Run,
-    fault::{self, Observed, Phase, Record, Version},
+    fault::{self, Observed, Phase, Record},
     history::{Event, Function, Kind, Value},
     verdict::{Outcome, Property, Verdict, Violation},
+    version::Version,
 };
 use proto::trace::{self, Position, Role};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -37,7 +38,7 @@ pub(super) fn write(dir: &Path, seconds: u64, rate: u64, found: Found) {
     // A leader fault every third time costs the service a while.
     let outages: Vec<(u64, u64)> = faults
         .iter()
-        .filter(|r| r.phase == Phase::Bitten && r.fault % 3 == 0)
+        .filter(|r| r.phase == Phase::Confirmed && r.fault % 3 == 0)
         .map(|r| (r.time, r.time + 700 * MS + rng.random_range(0..900) * MS))
         .collect();
     history(dir, seconds, rate, &outages, &mut rng);
@@ -85,23 +86,23 @@ fn faults(seconds: u64, rng: &mut StdRng) -> Vec<Record> {
         let nodes: Vec<String> =
             (0..size).map(|i| format!("n{}", (first + i - 1) % 5 + 1)).collect();
         let asked = (number + 1) * 5 * S - 3 * S;
-        let bitten = asked + rng.random_range(60..400) * MS;
+        let confirmed = asked + rng.random_range(60..400) * MS;
         let heal = asked + rng.random_range(2500..7000) * MS;
         for (phase, time) in [
             (Phase::Requested, asked),
-            (Phase::Installed, asked + 12 * MS),
-            (Phase::Bitten, bitten),
+            (Phase::Applied, asked + 12 * MS),
+            (Phase::Confirmed, confirmed),
             (Phase::HealRequested, heal),
             (Phase::Healed, heal + rng.random_range(40..900) * MS),
         ] {
             let detail = match (phase, kind) {
-                (Phase::Bitten, fault::Kind::Partition) => {
+                (Phase::Confirmed, fault::Kind::Partition) => {
                     serde_json::json!({"packets_dropped": 118, "probe": "n1 to n3: no answer within 300 ms"})
                 }
-                (Phase::Installed, fault::Kind::Partition) => {
+                (Phase::Applied, fault::Kind::Partition) => {
                     serde_json::json!({"rules": ["-A RAFT-IN -s 198.18.0.4 -j DROP", "-A RAFT-OUT -d 198.18.0.4 -j DROP"]})
                 }
-                (Phase::Bitten, _) => serde_json::json!({"container": "exited (137)"}),
+                (Phase::Confirmed, _) => serde_json::json!({"container": "exited (137)"}),
                 _ => serde_json::Value::Null,
             };
             records.push(Record {
@@ -268,6 +269,7 @@ fn verdict(found: Found) -> Verdict {
     ];
     if found == Found::Nothing {
         return Verdict {
+            version: Version,
             outcome: Outcome::Ok,
             summary: "All 6 properties held.".into(),
             properties,
@@ -290,6 +292,7 @@ fn verdict(found: Found) -> Verdict {
         }],
     }];
     Verdict {
+        version: Version,
         outcome: Outcome::Violated,
         summary: "Linearizability was violated: 1 read on key k4 returned a value that had been overwritten.".into(),
         properties,

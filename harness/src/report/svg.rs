@@ -91,7 +91,8 @@ impl Svg {
         self.body.push_str(&over.body);
     }
 
-    /// The picture's element, of a class that its style names. `namespace` is needed in a file of its own and not inside HTML.
+    /// The picture's element, of a class that its style names. `namespace` is needed in a file of
+    /// its own and not inside HTML.
     pub(crate) fn finish(
         &self,
         class: &str,

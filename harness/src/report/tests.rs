@@ -1,3 +1,5 @@
+//! What a page shows, of run directories made by hand.
+
 use std::{fs, path::Path};
 
 use super::{
@@ -147,11 +149,11 @@ fn times_without_service_name_the_faults_active_in_them() {
     fs::write(
         dir.path().join("faults.jsonl"),
         concat!(
-            r#"{"version":1,"fault":0,"time":500000000,"phase":"installed","kind":"kill","what":"leader","nodes":["n2"]}"#,
+            r#"{"version":1,"fault":0,"time":500000000,"phase":"applied","kind":"kill","what":"leader","nodes":["n2"]}"#,
             "\n",
             r#"{"version":1,"fault":0,"time":2000000000,"phase":"healed","kind":"kill","what":"leader","nodes":["n2"]}"#,
             "\n",
-            r#"{"version":1,"fault":1,"time":3600000000,"phase":"installed","kind":"pause","what":"one","nodes":["n4"]}"#,
+            r#"{"version":1,"fault":1,"time":3600000000,"phase":"applied","kind":"pause","what":"one","nodes":["n4"]}"#,
             "\n"
         ),
     )
@@ -178,12 +180,12 @@ fn what_a_fault_came_to_is_told() {
         page(dir)
     };
     let dir = tempfile::tempdir().unwrap();
-    let whole: &[&str] = &["requested", "installed", "bitten", "heal_requested", "healed"];
+    let whole: &[&str] = &["requested", "applied", "confirmed", "heal_requested", "healed"];
     let page = phases(dir.path(), &[whole, &["requested", "skipped"]]);
-    assert!(page.contains("faults, each proven to have bitten and healed; 1 more skipped"));
+    assert!(page.contains("faults, all confirmed and healed, with proof; 1 more skipped"));
     let page = phases(dir.path(), &[whole, &whole[..3]]);
     assert!(page.contains("faults, each seen to bite; 1 were not to heal"));
-    let inert: &[&str] = &["requested", "installed", "heal_requested", "healed"];
+    let inert: &[&str] = &["requested", "applied", "heal_requested", "healed"];
     for (life, word) in [
         (inert, "no proof"),
         (&whole[..4], "not seen healed"),

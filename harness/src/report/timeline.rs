@@ -299,8 +299,8 @@ fn draw_fault(svg: &mut Svg, bar: &Bar<'_>, axis: &Axis, y: f64) {
         svg.rect("skipped", bar.x0, y, 2.0, height, &hint);
     } else {
         svg.rect(&format!("{class} light"), bar.x0, y, bar.x1 - bar.x0, height, &hint);
-        if let Some(bitten) = fault.at(Phase::Bitten) {
-            let from = axis.x(bitten);
+        if let Some(confirmed) = fault.at(Phase::Confirmed) {
+            let from = axis.x(confirmed);
             let to = fault.at(Phase::HealRequested).or(fault.at(Phase::Healed)).unwrap_or(end);
             svg.rect(class, from, y, (axis.x(to) - from).max(2.0), height, &hint);
         }
@@ -312,7 +312,7 @@ fn draw_fault(svg: &mut Svg, bar: &Bar<'_>, axis: &Axis, y: f64) {
     match bar.beside {
         Some(x) => svg.text("small", Anchor::Start, (x, baseline), &bar.label),
         None if !bar.label.is_empty() => {
-            let from = fault.at(Phase::Bitten).map_or(bar.x0, |time| axis.x(time));
+            let from = fault.at(Phase::Confirmed).map_or(bar.x0, |time| axis.x(time));
             // A label too long for the solid part still starts inside the bar.
             let x = if from + text_width(&bar.label) + 4.0 < bar.x1 { from } else { bar.x0 };
             svg.text("inside", Anchor::Start, (x + 4.0, baseline), &bar.label);

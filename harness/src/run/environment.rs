@@ -30,6 +30,7 @@ pub(crate) async fn write(
         hashes.insert(name.to_owned(), json!({ "name": image, "id": id }));
     }
     let environment = json!({
+        "version": 1,
         "harness": {
             "version": env!("CARGO_PKG_VERSION"),
             "build": if cfg!(debug_assertions) { "debug" } else { "release" },

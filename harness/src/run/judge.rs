@@ -46,7 +46,7 @@ impl Judgement {
         Self {
             verdict,
             counts: counts(evidence),
-            faults: bitten(evidence),
+            faults: confirmed(evidence),
             leaders: leaders(evidence),
         }
     }
@@ -84,9 +84,9 @@ fn counts(evidence: &Evidence) -> Counts {
     counts
 }
 
-fn bitten(evidence: &Evidence) -> usize {
-    let bitten = evidence.faults.iter().filter(|record| record.phase == Phase::Bitten);
-    bitten.map(|record| record.fault).collect::<BTreeSet<_>>().len()
+fn confirmed(evidence: &Evidence) -> usize {
+    let confirmed = evidence.faults.iter().filter(|record| record.phase == Phase::Confirmed);
+    confirmed.map(|record| record.fault).collect::<BTreeSet<_>>().len()
 }
 
 fn leaders(evidence: &Evidence) -> usize {

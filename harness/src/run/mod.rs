@@ -110,7 +110,8 @@ pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
         Ok(created) => created,
         Err(error) => {
             progress.end();
-            // Nothing was recorded: an empty directory is of no use. One with something in it stays.
+            // Nothing was recorded: an empty directory is of no use. One with something in it
+            // stays.
             let _ = fs::remove_dir(&dir);
             return Err(error);
         }

@@ -76,6 +76,7 @@ pub fn keep(
     let plan = Plan { cluster: ClusterKind::Sim, ..plan.clone() };
     plan.save(dir)?;
     let environment = json!({
+        "version": 1,
         "harness": {
             "version": env!("CARGO_PKG_VERSION"),
             "build": if cfg!(debug_assertions) { "debug" } else { "release" },

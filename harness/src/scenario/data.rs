@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
+use checker::version::Version;
 use serde::{Deserialize, Serialize};
 
 use crate::{exercise::Role, nemesis::NodeId};
@@ -14,6 +15,8 @@ const BUILTIN: [&str; 1] = [include_str!("leader-election.json")];
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
+    /// The format of the file.
+    pub version: Version,
     /// How it is called for, in kebab case.
     pub name: String,
     /// What it shows, in a sentence.
@@ -247,8 +250,9 @@ mod tests {
     #[test]
     fn mistakes_are_refused_with_a_reason() {
         let file = |nodes: u64, steps: &str| {
-            let text =
-                format!(r#"{{"name": "x", "about": "", "nodes": {nodes}, "steps": [{steps}]}}"#);
+            let text = format!(
+                r#"{{"version": 1, "name": "x", "about": "", "nodes": {nodes}, "steps": [{steps}]}}"#
+            );
             format!("{:#}", Scenario::parse(&text).unwrap_err())
         };
         let step = |action: &str, expect: &str| {

@@ -98,8 +98,8 @@ impl Judge {
         self.reached.map(|reached| (reached.at, reached.leader))
     }
 
-    /// Takes what all running nodes said, `at` so long after the step began. `leaders`: every leader
-    /// seen in the scenario so far, by term.
+    /// Takes what all running nodes said, `at` so long after the step began. `leaders`: every
+    /// leader seen in the scenario so far, by term.
     pub fn observe(
         &mut self,
         at: Duration,

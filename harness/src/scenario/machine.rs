@@ -1,4 +1,5 @@
-//! Plays a scenario's steps one after the other: a machine like [`crate::exercise`], for any cluster.
+//! Plays a scenario's steps one after the other: a machine like [`crate::exercise`], for any
+//! cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -283,17 +283,17 @@ pub fn check(dir: &Path) -> Result<Verdict> {
 
 /// The crashes in the words of `faults.jsonl`. A node that a later step starts again is healed.
 fn crashes(steps: &[StepAccount]) -> Vec<fault::Record> {
-    use fault::Phase::{Bitten, HealRequested, Healed, Installed, Requested};
+    use fault::Phase::{Applied, Confirmed, HealRequested, Healed, Requested};
     let mut records = Vec::new();
     for (number, crash) in steps.iter().filter(|step| step.crashed).enumerate() {
         let again = steps[crash.number..].iter().find(|s| !s.crashed && s.node == crash.node);
-        let times = [(Requested, crash.began), (Installed, crash.acted), (Bitten, crash.acted)];
+        let times = [(Requested, crash.began), (Applied, crash.acted), (Confirmed, crash.acted)];
         let heal = again.into_iter().flat_map(|s| [(HealRequested, s.began), (Healed, s.acted)]);
         records.extend(times.into_iter().chain(heal).map(|(phase, time)| fault::Record {
             fault: number,
             time,
             phase,
-            version: fault::Version,
+            version: checker::version::Version,
             kind: fault::Kind::Kill,
             what: format!("in step {}", crash.number),
             nodes: vec![format!("n{}", crash.node)],
@@ -301,13 +301,13 @@ fn crashes(steps: &[StepAccount]) -> Vec<fault::Record> {
             leader: None,
             severs_leader: false,
             observed: match phase {
-                Bitten | Healed => {
+                Confirmed | Healed => {
                     fault::Observed { nodes: vec![format!("n{}", crash.node)], links: Vec::new() }
                 }
                 _ => fault::Observed::default(),
             },
             detail: match phase {
-                Bitten => "the container is seen down".into(),
+                Confirmed => "the container is seen down".into(),
                 _ => serde_json::Value::Null,
             },
         }));
@@ -338,18 +338,18 @@ mod tests {
 
     #[test]
     fn a_crash_lasts_until_the_node_is_started_again() {
-        use fault::Phase::{Bitten, HealRequested, Healed, Installed, Requested};
+        use fault::Phase::{Applied, Confirmed, HealRequested, Healed, Requested};
         let steps = [step(1, 1, false), step(2, 1, true), step(3, 2, true), step(4, 1, false)];
         let phases: Vec<_> = crashes(&steps).iter().map(|r| (r.fault, r.time, r.phase)).collect();
         assert_eq!(
             phases,
             [
                 (0, 200, Requested),
-                (0, 210, Installed),
-                (0, 210, Bitten),
+                (0, 210, Applied),
+                (0, 210, Confirmed),
                 (1, 300, Requested),
-                (1, 310, Installed),
-                (1, 310, Bitten),
+                (1, 310, Applied),
+                (1, 310, Confirmed),
                 (0, 400, HealRequested),
                 (0, 410, Healed),
             ]

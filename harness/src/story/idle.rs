@@ -33,9 +33,9 @@ pub(super) struct Idle {
 }
 
 impl Idle {
-    /// Whether a message that is `taken` in, or else lost, says nothing new by itself: a heartbeat, or
-    /// an answer that acknowledges no more than the one before, and confirms no later round, or the
-    /// same conflict again. What is lost has told the leader nothing.
+    /// Whether a message that is `taken` in, or else lost, says nothing new by itself: a heartbeat,
+    /// or an answer that acknowledges no more than the one before, and confirms no later round, or
+    /// the same conflict again. What is lost has told the leader nothing.
     pub(super) fn says_nothing(&mut self, message: &Message, taken: bool) -> bool {
         match message.body {
             Body::Raft(Raft::Append { ref entries, .. }) => entries.is_empty(),

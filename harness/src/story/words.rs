@@ -60,8 +60,8 @@ pub(super) fn fault(record: &fault::Record) -> String {
     };
     let phase = match record.phase {
         Phase::Requested => "is due".to_owned(),
-        Phase::Installed => format!("is in force{on}{}", cut(links)),
-        Phase::Bitten => "was seen to bite".to_owned(),
+        Phase::Applied => format!("is in force{on}{}", cut(links)),
+        Phase::Confirmed => "was seen to bite".to_owned(),
         Phase::HealRequested => "is to end".to_owned(),
         Phase::Healed => "is healed".to_owned(),
         Phase::Failed => format!("failed: {}", text(detail)),

@@ -1,5 +1,6 @@
 //! What clients do. A workload is a pure generator: from a seed, and what clients have seen so
-//! far, to the next operation of a client. It knows no cluster, so that containers and simulation share it.
+//! far, to the next operation of a client. It knows no cluster, so that containers and simulation
+//! share it.
 //!
 //! To add one: a module with its options and generator, a variant of [`Workload`].
 

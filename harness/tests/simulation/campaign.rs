@@ -144,7 +144,8 @@ fn a_panic_of_the_harness_costs_one_seed_and_is_told() {
     assert_eq!((total.seeds, total.panicked), (1, 1), "it stops at the first");
 }
 
-/// The disk is full for some time, and the log of none of these few operations needs another segment.
+/// The disk is full for some time, and the log of none of these few operations needs another
+/// segment.
 fn in_vain(seed: u64) -> Plan {
     let load = Load { rate: 5, ..options(0).load };
     let menu = "disk:full".parse().unwrap();

@@ -64,7 +64,8 @@ fn run(plan: &Plan) -> Simulation {
     simulate(plan, &AtomicBool::new(false))
 }
 
-/// The verdict on the evidence alone; that which takes over what was checked on the way is the same.
+/// The verdict on the evidence alone; that which takes over what was checked on the way is the
+/// same.
 fn judge(simulation: &Simulation) -> Verdict {
     let Simulation { evidence, violation, passed, .. } = simulation;
     let verdict = judge::run(evidence, &Limits::default());
@@ -110,7 +111,7 @@ fn a_correct_cluster_survives_every_fault() {
         }
     }
     for kind in ["kill", "pause", "partition"] {
-        assert!(phases[&(kind, Phase::Bitten)] >= seeds / 2, "{phases:?}");
+        assert!(phases[&(kind, Phase::Confirmed)] >= seeds / 2, "{phases:?}");
         assert!(phases[&(kind, Phase::Healed)] >= seeds / 2, "{phases:?}");
     }
 }
@@ -135,7 +136,7 @@ const TROUBLES: [&str; 12] = [
 fn every_simulated_fault_bites_and_is_survived() {
     let seeds = if cfg!(debug_assertions) { 6 } else { 60 };
     for text in TROUBLES {
-        let (mut bitten, mut skipped) = (0, Vec::new());
+        let (mut confirmed, mut skipped) = (0, Vec::new());
         for seed in 0..seeds {
             let mut options = options(seed);
             options.nodes = [3, 5][seed as usize % 2];
@@ -147,7 +148,7 @@ fn every_simulated_fault_bites_and_is_survived() {
             assert_ok(seed, &simulation);
             for record in &simulation.evidence.faults {
                 match record.phase {
-                    Phase::Bitten => bitten += 1,
+                    Phase::Confirmed => confirmed += 1,
                     Phase::Skipped => skipped.push(record.detail.clone()),
                     _ => {}
                 }
@@ -155,7 +156,7 @@ fn every_simulated_fault_bites_and_is_survived() {
         }
         // A segment is not begun in every second, and nothing else notices a full disk.
         let least = if text == "disk:full" { seeds } else { 3 * seeds };
-        assert!(bitten >= least, "{text}: {bitten} of {seeds} seeds, skipped: {skipped:?}");
+        assert!(confirmed >= least, "{text}: {confirmed} of {seeds} seeds, skipped: {skipped:?}");
     }
 }
 
@@ -176,22 +177,22 @@ fn first(proofs: &[(Phase, serde_json::Value)], phase: Phase) -> String {
 #[test]
 fn faults_are_proved_by_what_happened() {
     let flip = proofs("disk:flip:one", 0);
-    assert!(first(&flip, Phase::Bitten).contains("is damaged at offset"), "{flip:?}");
+    assert!(first(&flip, Phase::Confirmed).contains("is damaged at offset"), "{flip:?}");
     assert!(first(&flip, Phase::Healed).contains("answered_after_ms"), "{flip:?}");
     let failed = proofs("disk:fail-sync:leader", 0);
-    assert!(first(&failed, Phase::Bitten).contains("input/output error"), "{failed:?}");
+    assert!(first(&failed, Phase::Confirmed).contains("input/output error"), "{failed:?}");
     assert!(first(&failed, Phase::Healed).contains("\"boot\":[1,2]"), "{failed:?}");
     let full = proofs("disk:full:all", 0);
-    assert!(first(&full, Phase::Bitten).contains("the disk is full"), "{full:?}");
+    assert!(first(&full, Phase::Confirmed).contains("the disk is full"), "{full:?}");
     let slow = proofs("disk:slow:all", 0);
     assert!(first(&slow, Phase::HealRequested).contains("longest_ms"), "{slow:?}");
     let lossy = proofs("network:lossy:all", 0);
-    assert!(first(&lossy, Phase::Bitten).contains("n3→n1"), "{lossy:?}");
+    assert!(first(&lossy, Phase::Confirmed).contains("n3→n1"), "{lossy:?}");
     let reset = proofs("network:reset:leader", 0);
-    assert!(first(&reset, Phase::Bitten).contains("lost_in_flight"), "{reset:?}");
+    assert!(first(&reset, Phase::Confirmed).contains("lost_in_flight"), "{reset:?}");
     let fast = proofs("clock:fast:one", 0);
-    assert!(first(&fast, Phase::Installed).contains("rate_percent"), "{fast:?}");
-    assert!(first(&fast, Phase::Bitten).contains("by_itself_ms\":50.0"), "{fast:?}");
+    assert!(first(&fast, Phase::Applied).contains("rate_percent"), "{fast:?}");
+    assert!(first(&fast, Phase::Confirmed).contains("by_itself_ms\":50.0"), "{fast:?}");
 }
 
 /// A nemesis that does nothing must not look like one that works.
@@ -207,8 +208,8 @@ fn faults_that_do_nothing_prove_nothing() {
         let simulation = simulate_inert(&plan, &AtomicBool::new(false));
         let faults = &simulation.evidence.faults;
         assert!(!faults.is_empty());
-        let bitten = faults.iter().find(|record| record.phase == Phase::Bitten);
-        assert_eq!(bitten, None, "{fault}");
+        let confirmed = faults.iter().find(|record| record.phase == Phase::Confirmed);
+        assert_eq!(confirmed, None, "{fault}");
         let verdict = judge::run(&simulation.evidence, &Limits::default());
         let faults = verdict.properties.iter().find(|property| property.name == "faults").unwrap();
         assert_eq!(faults.outcome, Outcome::Unknown, "{fault}: {}", faults.detail);
@@ -229,8 +230,8 @@ fn a_fault_of_the_disk_counts_for_the_nodes_that_it_hit() {
         for record in &faults {
             let aimed = faults
                 .iter()
-                .find(|other| other.fault == record.fault && other.phase == Phase::Installed);
-            if matches!(record.phase, Phase::Bitten | Phase::HealRequested | Phase::Healed) {
+                .find(|other| other.fault == record.fault && other.phase == Phase::Applied);
+            if matches!(record.phase, Phase::Confirmed | Phase::HealRequested | Phase::Healed) {
                 let proof = record.detail.as_object().unwrap();
                 assert!(!record.nodes.is_empty() && proof.keys().eq(&record.nodes), "{record:?}");
                 partly += u64::from(record.nodes.len() < aimed.unwrap().nodes.len());
@@ -244,7 +245,7 @@ fn a_fault_of_the_disk_counts_for_the_nodes_that_it_hit() {
 /// nodes that it was seen at.
 #[test]
 fn a_fault_of_the_network_is_proved_by_traffic() {
-    let mut bitten = 0;
+    let mut confirmed = 0;
     for how in ["slow", "lossy", "duplicating", "reordering", "reset"] {
         for seed in 0..4 {
             let mut options = options(seed);
@@ -254,10 +255,10 @@ fn a_fault_of_the_network_is_proved_by_traffic() {
             let mut traffic = Traffic::default();
             let simulation = simulate_observed(&plan, &AtomicBool::new(false), &mut traffic);
             for record in &simulation.evidence.faults {
-                if record.phase != Phase::Bitten {
+                if record.phase != Phase::Confirmed {
                     continue;
                 }
-                bitten += 1;
+                confirmed += 1;
                 let links = record.detail.get("counters").or(record.detail.get("lost_in_flight"));
                 let links = links.unwrap().as_object().unwrap();
                 let clients = record.detail.get("clients_reset").and_then(|it| it.as_object());
@@ -274,7 +275,7 @@ fn a_fault_of_the_network_is_proved_by_traffic() {
             }
         }
     }
-    assert!(bitten >= 40, "{bitten}");
+    assert!(confirmed >= 40, "{confirmed}");
 }
 
 /// Between nodes that say nothing to each other nothing is struck.
@@ -373,7 +374,8 @@ fn violated(honesty: Honesty, storage: Storage) -> BTreeMap<String, u64> {
         let plan = Plan::generate(options).unwrap();
         let simulation = run(&plan);
         let verdict = judge(&simulation);
-        // A node may also refuse to start with what its disk has left, and the cluster not come back.
+        // A node may also refuse to start with what its disk has left, and the cluster not come
+        // back.
         if simulation.violation.is_some() {
             found += 1;
             assert_eq!(verdict.outcome, Outcome::Violated, "seed {seed}: {}", verdict.summary);

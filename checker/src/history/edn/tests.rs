@@ -1,3 +1,5 @@
+//! Golden values of EDN text.
+
 use super::*;
 
 fn read(text: &str) -> Result<Vec<String>, String> {

@@ -16,9 +16,9 @@
 //! - `times`: the same events sooner, and at rounder times;
 //! - [`page`]: what came out, for a person.
 //!
-//! The minimal plan is a pure function of the plan. Only a budget of time, or a stop, makes it depend
-//! on the machine, and then it says so. How many runs that takes depends on how many go on side by
-//! side.
+//! The minimal plan is a pure function of the plan. Only a budget of time, or a stop, makes it
+//! depend on the machine, and then it says so. How many runs that takes depends on how many go on
+//! side by side.
 
 pub mod page;
 mod pieces;
@@ -190,8 +190,8 @@ pub enum Refused {
 }
 
 /// Shrinks a plan for the first property that its run violates of those that were `recorded`, of
-/// all where none was. `watch` is told how far it is. When `stop` becomes true, the smallest plan so
-/// far is the result.
+/// all where none was. `watch` is told how far it is. When `stop` becomes true, the smallest plan
+/// so far is the result.
 ///
 /// # Errors
 /// The plan does not fail in simulation, or not as it was recorded.

@@ -98,8 +98,8 @@ impl<'a> Search<'a> {
         is_over(self.stop) || Instant::now() >= self.deadline
     }
 
-    /// The first run of the plan that violates the property: with the plan's own seed, else with the
-    /// smallest of so many.
+    /// The first run of the plan that violates the property: with the plan's own seed, else with
+    /// the smallest of so many.
     pub(super) fn hunt(&self, plan: &Plan, seeds: u64) -> Option<Finding> {
         if let Some(found) = self.run(plan, plan.seed) {
             return Some(found);

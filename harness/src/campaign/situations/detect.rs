@@ -39,7 +39,8 @@ struct Node {
     up: bool,
     term: u64,
     /// The latest term of a message that it took in. A node takes in several at a time, and traces
-    /// what follows from all of them behind the last: until then this is ahead of what is known of it.
+    /// what follows from all of them behind the last: until then this is ahead of what is known of
+    /// it.
     told: u64,
     leads: bool,
     stands: bool,
@@ -174,8 +175,8 @@ impl Detector {
         }
     }
 
-    /// A voter's refusal leaves it. All that came before is traced, and within a term a vote is never
-    /// free again nor a leader forgotten: neither was in the way when it was decided.
+    /// A voter's refusal leaves it. All that came before is traced, and within a term a vote is
+    /// never free again nor a leader forgotten: neither was in the way when it was decided.
     fn refused(&mut self, reply: &Message) {
         let voter = self.node(reply.from);
         let answered =
@@ -360,8 +361,8 @@ impl Detector {
         }
     }
 
-    /// Whether a node could be elected that does not hold this entry, with a log that ends in a term
-    /// between the entry's and the present leader's.
+    /// Whether a node could be elected that does not hold this entry, with a log that ends in a
+    /// term between the entry's and the present leader's.
     fn is_in_danger(&self, index: u64, term: u64) -> bool {
         let nodes = &self.nodes[1..=self.size as usize];
         let end = |node: &Node| (node.last.term, node.last.index);
@@ -387,7 +388,7 @@ impl Detector {
 
     fn fault(&mut self, record: &fault::Record) {
         match record.phase {
-            Phase::Installed => {
+            Phase::Applied => {
                 let node = |name: &str| name.strip_prefix('n')?.parse().ok();
                 let links: Vec<(NodeId, NodeId)> = record
                     .links
@@ -403,7 +404,7 @@ impl Detector {
                 self.cuts.remove(&record.fault);
                 self.look_for_minorities();
             }
-            Phase::Requested | Phase::Bitten | Phase::Healed | Phase::Skipped => {}
+            Phase::Requested | Phase::Confirmed | Phase::Healed | Phase::Skipped => {}
         }
     }
 

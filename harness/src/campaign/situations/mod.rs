@@ -41,8 +41,8 @@ situations! {
     TwoCandidates: "two candidates in one term",
     /// A majority votes in a term, for different candidates, so that none of them has a majority.
     SplitVote: "a split vote: a majority votes, and no candidate gets one",
-    /// A voter refuses a candidate for nothing but that its log is behind the voter's (paper, section
-    /// 5.4.1): its vote is free, and it knows no leader of the term.
+    /// A voter refuses a candidate for nothing but that its log is behind the voter's (paper,
+    /// section 5.4.1): its vote is free, and it knows no leader of the term.
     VoteRefusedForLog: "a vote refused for an out-of-date log",
     /// A node decides its vote and dies before that is on disk, and has forgotten it afterwards.
     VoteLost: "a vote lost by a crash before it was durable",
@@ -56,11 +56,12 @@ situations! {
     StaleLeaderAsked: "a stale leader deposed after it was asked for a read",
     /// A leader is paused for longer than the shortest election timeout.
     LeaderPaused: "a leader paused for longer than an election timeout",
-    /// A majority holds an entry of an earlier term before the leader commits one of its own term, and
-    /// nobody knows whether it is committed. Often it is: a majority acknowledged it in its own term.
+    /// A majority holds an entry of an earlier term before the leader commits one of its own term,
+    /// and nobody knows whether it is committed. Often it is: a majority acknowledged it in its own
+    /// term.
     OldOnMajority: "an earlier term's entry on a majority, not known to be committed",
-    /// The window of the paper's figure 8, (c): of those, an entry that is not committed, and that a
-    /// node whose log ends in a term between could be elected to overwrite.
+    /// The window of the paper's figure 8, (c): of those, an entry that is not committed, and that
+    /// a node whose log ends in a term between could be elected to overwrite.
     Figure8: "figure 8: an entry on a majority that a later leader could still overwrite",
     /// A leader commits entries of earlier terms by committing one of its own (section 5.4.2).
     CommittedThroughNoOp: "entries of earlier terms committed through a leader's no-op",

@@ -1,8 +1,8 @@
 //! Who led which term, with which log: enough to know what could still be overwritten.
 //!
 //! Two logs that hold an entry of the same index and term are equal up to it (Log Matching), and a
-//! leader alone makes the entries of its term. So a log that ends in an entry of term `t` is that of
-//! `t`'s leader as far as it goes: what that one had when it was elected, then entries of `t`.
+//! leader alone makes the entries of its term. So a log that ends in an entry of term `t` is that
+//! of `t`'s leader as far as it goes: what that one had when it was elected, then entries of `t`.
 
 use proto::trace::Position;
 
@@ -71,8 +71,8 @@ impl Reigns {
         self.0.get(before).map(|reign| reign.leader)
     }
 
-    /// The term of the entry at an index, in a log that ends behind it or there, in an entry of term
-    /// `last`.
+    /// The term of the entry at an index, in a log that ends behind it or there, in an entry of
+    /// term `last`.
     pub(super) fn term_at(&self, index: u64, mut last: u64) -> Option<u64> {
         for reign in self.0.iter().rev() {
             if reign.term == last {
@@ -85,8 +85,9 @@ impl Reigns {
         None
     }
 
-    /// Whether the entry at an index is committed, though perhaps no node knows: a leader's entry of
-    /// its own term, there or behind, was on a majority of so many nodes in that term (section 5.4.2).
+    /// Whether the entry at an index is committed, though perhaps no node knows: a leader's entry
+    /// of its own term, there or behind, was on a majority of so many nodes in that term (section
+    /// 5.4.2).
     pub(super) fn is_committed(&self, index: u64, size: u64) -> bool {
         self.0.iter().any(|reign| {
             let on_majority = reign.on_majority(size);

@@ -163,7 +163,7 @@ impl Run {
             fault::Link { from: from.to_owned(), to: to.to_owned() }
         };
         let record = fault::Record {
-            version: fault::Version,
+            version: checker::version::Version,
             fault,
             time: 0,
             phase,
@@ -245,7 +245,7 @@ fn leader_in_minority() {
     let cut = |rules: &[&str], leader| {
         met(Situation::LeaderInMinority, |run| {
             run.lead(leader, 1, at(0, 0)).cut(1, Phase::Requested, rules);
-            run.cut(1, Phase::Installed, rules).cut(1, Phase::HealRequested, &[]);
+            run.cut(1, Phase::Applied, rules).cut(1, Phase::HealRequested, &[]);
         })
     };
     assert_eq!(cut(&OFF, 1), 1, "it is left with n2");
@@ -253,13 +253,13 @@ fn leader_in_minority() {
     assert_eq!(cut(&OFF[..4], 1), 0, "it is left with n2 and n5");
     assert_eq!(cut(&OFF, 2), 0, "it is left with n3, n4 and n5");
     let two = met(Situation::LeaderInMinority, |run| {
-        run.lead(1, 1, at(0, 0)).cut(1, Phase::Installed, &OFF[..4]);
-        run.cut(2, Phase::Installed, &OFF[4..]).cut(1, Phase::HealRequested, &[]);
-        run.cut(1, Phase::Installed, &OFF[..4]);
+        run.lead(1, 1, at(0, 0)).cut(1, Phase::Applied, &OFF[..4]);
+        run.cut(2, Phase::Applied, &OFF[4..]).cut(1, Phase::HealRequested, &[]);
+        run.cut(1, Phase::Applied, &OFF[..4]);
     });
     assert_eq!(two, 2, "two cuts add up, and once more");
     let healed = met(Situation::LeaderInMinority, |run| {
-        run.cut(1, Phase::Installed, &OFF).cut(1, Phase::HealRequested, &[]);
+        run.cut(1, Phase::Applied, &OFF).cut(1, Phase::HealRequested, &[]);
         run.lead(1, 1, at(0, 0));
     });
     assert_eq!(healed, 0, "it leads when the cut is over");

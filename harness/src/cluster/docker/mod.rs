@@ -23,6 +23,8 @@ mod guard;
 pub mod hands;
 mod label;
 mod network;
+mod node;
+mod options;
 mod pod;
 mod rules;
 mod sandbox;
@@ -32,18 +34,16 @@ mod watch;
 use std::{
     collections::BTreeMap,
     fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::Path,
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use bollard::{
     Docker,
-    models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType},
     query_parameters::{
-        CreateContainerOptionsBuilder, InspectContainerOptions, KillContainerOptions,
-        StartContainerOptions, StopContainerOptions,
+        InspectContainerOptions, KillContainerOptions, StartContainerOptions, StopContainerOptions,
     },
 };
 use futures::future::{join_all, try_join_all};
@@ -52,50 +52,22 @@ use tokio::sync::Mutex;
 pub use gc::{Removed, abandoned, gc, gc_all};
 pub use guard::interrupted;
 pub use label::{OWNER, RUN};
+pub use options::Options;
 pub use rules::Counter;
 
 pub(crate) use sandbox::Sandbox;
 
-use self::{guard::Guard, network::Subnet, pod::Pod};
+use self::{
+    guard::Guard,
+    network::Subnet,
+    node::{PEER_PORT, TRACE},
+    pod::Pod,
+};
 use crate::{
     daemon,
-    images::{self, Images},
+    images::Images,
     nemesis::{Link, NodeId},
-    plan::{NODES_MAX, Storage},
 };
-
-/// Port of the etcd API inside a node's network namespace.
-const CLIENT_PORT: u16 = 2379;
-/// Port for peers.
-const PEER_PORT: u16 = 2380;
-/// Where the volume is mounted.
-const VOLUME: &str = "/data";
-/// Where memory is mounted, for nodes that are to forget.
-const MEMORY: &str = "/memory";
-/// The trace outlives a kill.
-const TRACE: &str = "/data/trace.jsonl";
-
-/// What a cluster is to be.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Names the run in labels and names: letters, digits, `-`, `_`, `.`; at most 60 characters.
-    pub run_id: String,
-    /// Number of nodes, 1 to [`NODES_MAX`].
-    pub nodes: usize,
-    /// Node n is reached by clients at port `base_port + n - 1` of 127.0.0.1; without it, at a
-    /// free port that the daemon chooses. Either way it stays the same as long as the cluster.
-    pub base_port: Option<u16>,
-    /// Shortest election timeout.
-    pub election_timeout: Duration,
-    /// Time between a leader's heartbeats.
-    pub heartbeat_interval: Duration,
-    /// Seed of the nodes' election timeouts.
-    pub seed: u64,
-    /// Where nodes keep their data. The trace outlives a kill in any case.
-    pub storage: Storage,
-    /// The names of the known bugs that a node has: it then runs [`Images::mutant`].
-    pub mutants: BTreeMap<NodeId, Vec<String>>,
-}
 
 /// A node's container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +164,7 @@ impl Cluster {
             let client_address = pod::start(docker, &name, port).await?;
             let (pod, created) = tokio::join!(
                 Pod::open(docker, &name, address, client_address),
-                create_node(docker, images, options, subnet, node, client_address),
+                node::create(docker, images, options, subnet, node, client_address),
             );
             created?;
             anyhow::Ok((node, pod?))
@@ -511,130 +483,5 @@ impl Cluster {
     fn container(&self, node: NodeId) -> Result<String> {
         self.pod(node)?;
         Ok(self.options.node(node))
-    }
-}
-
-/// Creates a node's volume and container.
-async fn create_node(
-    docker: &Docker,
-    images: &Images,
-    options: &Options,
-    subnet: Subnet,
-    node: NodeId,
-    client_address: SocketAddr,
-) -> Result<()> {
-    let members: Vec<String> = (1..=options.nodes as NodeId)
-        .map(|peer| format!("{peer}={}:{PEER_PORT}", subnet.node(peer)))
-        .collect();
-    let (data, memory) = match options.storage {
-        Storage::Durable => (VOLUME, None),
-        // The mode would be lost at the second start; the owner is not.
-        Storage::Memory => {
-            let owner = format!("uid={0},gid={0},mode=0700", images::USER);
-            (MEMORY, Some([(MEMORY.to_owned(), owner)].into()))
-        }
-    };
-    let mut flags = vec![
-        ("id", node.to_string()),
-        ("initial-cluster", members.join(",")),
-        ("cluster-token", options.run_id.clone()),
-        ("data-dir", format!("{data}/raft")),
-        ("trace", TRACE.to_owned()),
-        ("listen-peer", format!("0.0.0.0:{PEER_PORT}")),
-        ("listen-client", format!("0.0.0.0:{CLIENT_PORT}")),
-        ("advertise-client", client_address.to_string()),
-        ("election-timeout", humantime::format_duration(options.election_timeout).to_string()),
-        ("heartbeat-interval", humantime::format_duration(options.heartbeat_interval).to_string()),
-        ("seed", options.seed.to_string()),
-    ];
-    let bugs = options.mutants.get(&node).map_or(&[][..], Vec::as_slice);
-    let image = match &images.mutant {
-        _ if bugs.is_empty() => &images.node,
-        Some(mutant) => mutant,
-        None => bail!("there is no image for the mutant n{node}"),
-    };
-    flags.extend(bugs.iter().map(|bug| ("mutant", bug.clone())));
-    let name = options.node(node);
-    let labels = label::labels(&options.run_id);
-    let volume = bollard::models::VolumeCreateRequest {
-        name: Some(name.clone()),
-        labels: Some(labels.clone()),
-        ..Default::default()
-    };
-    docker.create_volume(volume).await.with_context(|| format!("creating a volume for n{node}"))?;
-    let body = ContainerCreateBody {
-        image: Some(image.clone()),
-        cmd: Some(flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()),
-        labels: Some(labels),
-        host_config: Some(HostConfig {
-            network_mode: Some(format!("container:{}", options.pod(node))),
-            cap_drop: Some(vec!["ALL".into()]),
-            security_opt: Some(vec!["no-new-privileges".into()]),
-            readonly_rootfs: Some(true),
-            mounts: Some(vec![Mount {
-                typ: Some(MountType::VOLUME),
-                source: Some(name.clone()),
-                target: Some(VOLUME.into()),
-                ..Default::default()
-            }]),
-            tmpfs: memory,
-            log_config: Some(HostConfigLogConfig {
-                typ: Some("json-file".into()),
-                config: Some([("max-size".to_owned(), "256m".to_owned())].into()),
-            }),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    docker
-        .create_container(Some(CreateContainerOptionsBuilder::new().name(&name).build()), body)
-        .await
-        .with_context(|| format!("creating the container of n{node}"))?;
-    Ok(())
-}
-
-impl Options {
-    fn check(&self) -> Result<()> {
-        ensure!(
-            (1..=NODES_MAX).contains(&(self.nodes as u64)),
-            "a cluster has 1 to {NODES_MAX} nodes, not {}",
-            self.nodes
-        );
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        ensure!(
-            (1..=60).contains(&self.run_id.len())
-                && self.run_id.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && self.run_id.chars().all(allowed),
-            "the run id {:?} cannot name containers: use up to 60 letters, digits, `-`, `_` and \
-             `.`, with a letter or digit first",
-            self.run_id
-        );
-        for node in 1..=self.nodes as NodeId {
-            let Some(base) = self.base_port else { break };
-            let Some(port) = self.client_port(node) else {
-                bail!("{} ports from {base} on pass 65535; choose a smaller base port", self.nodes);
-            };
-            // Asking the system first gives a sentence that is the same on every daemon.
-            if let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-                return Err(pod::port_taken(port, &error.to_string()));
-            }
-        }
-        Ok(())
-    }
-
-    fn client_port(&self, node: NodeId) -> Option<u16> {
-        self.base_port?.checked_add(u16::try_from(node - 1).ok()?)
-    }
-
-    fn network(&self) -> String {
-        format!("raft-{}", self.run_id)
-    }
-
-    fn node(&self, node: NodeId) -> String {
-        format!("raft-{}-n{node}", self.run_id)
-    }
-
-    fn pod(&self, node: NodeId) -> String {
-        format!("raft-{}-n{node}-pod", self.run_id)
     }
 }

@@ -19,7 +19,8 @@ use bollard::{
 };
 
 use super::{
-    CLIENT_PORT, label,
+    label,
+    node::CLIENT_PORT,
     rules::{self, Flavour},
     shell::{Prober, Shell},
 };

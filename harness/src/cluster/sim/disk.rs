@@ -8,8 +8,8 @@
 //! - a sync that fails, or a disk that is full, stops the node before it acknowledges anything that
 //!   the disk did not keep;
 //! - a bit flips only in a record that was synced before a later one was written
-//!   ([`node::storage::guarded`]), never in what could be taken for a torn tail: the node must refuse
-//!   to start, and the heal puts the bit back, so that all copies are as they were.
+//!   ([`node::storage::guarded`]), never in what could be taken for a torn tail: the node must
+//!   refuse to start, and the heal puts the bit back, so that all copies are as they were.
 
 use std::{io, mem};
 

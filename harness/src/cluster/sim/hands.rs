@@ -29,8 +29,8 @@ use crate::{
 
 /// A node that does not answer for this long hangs: far more than a question's way and a round.
 pub(super) const HANG: Duration = Duration::from_millis(50);
-/// How long a question or a ping is on its way. It is the harness's own, so faults of the network do
-/// not touch it, but for cuts.
+/// How long a question or a ping is on its way. It is the harness's own, so faults of the network
+/// do not touch it, but for cuts.
 const WAY: Duration = Duration::from_millis(1);
 /// How long a process takes to start.
 const START: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(300));

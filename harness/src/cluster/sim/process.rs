@@ -176,7 +176,8 @@ impl Process {
         }
     }
 
-    /// Whether the disk is at work with a sync that a fault slows. One of a paused process ends unseen.
+    /// Whether the disk is at work with a sync that a fault slows. One of a paused process ends
+    /// unseen.
     pub(super) fn is_slowed_by(&self, fault: FaultId) -> bool {
         let syncing = self.running.as_ref().and_then(|running| running.syncing);
         !self.paused && syncing.is_some_and(|syncing| syncing.slowed == Some(fault))
@@ -281,8 +282,8 @@ impl World<'_> {
         Ok(())
     }
 
-    /// The process ends at once, and the machine with it: of what was not synced, the disk keeps any
-    /// part. Returns how many sectors were at stake.
+    /// The process ends at once, and the machine with it: of what was not synced, the disk keeps
+    /// any part. Returns how many sectors were at stake.
     pub(super) fn crash(&mut self, id: NodeId) -> Option<usize> {
         let up = self.process(id).is_up();
         let unsynced = self.end(id, Ending::Killed, true);
@@ -390,8 +391,8 @@ impl World<'_> {
         }
     }
 
-    /// A process stopped as its log cannot go on. Where a fault of its disk is the cause, that is on
-    /// record there; else nobody has done it.
+    /// A process stopped as its log cannot go on. Where a fault of its disk is the cause, that is
+    /// on record there; else nobody has done it.
     fn stopped(&mut self, id: NodeId, why: &storage::Error) {
         let by = match (self.process(id).pending_disk_fault, why) {
             (Some((fault, false)), storage::Error::Io { .. })

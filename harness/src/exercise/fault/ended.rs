@@ -1,8 +1,8 @@
 //! Nodes that a signal ends and that are started again: what kill and restart have in common.
 //!
-//! Takes effect when the process is seen gone, by this signal and nothing else, and does not answer:
-//! a node that had ended by itself was not ended by the fault, and starting it again would hide
-//! that. Is healed when the node answers after it was started again.
+//! Takes effect when the process is seen gone, by this signal and nothing else, and does not
+//! answer: a node that had ended by itself was not ended by the fault, and starting it again would
+//! hide that. Is healed when the node answers after it was started again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -34,7 +34,10 @@ use std::{
     time::Duration,
 };
 
-use checker::fault::{Phase, Record, Version};
+use checker::{
+    fault::{Phase, Record},
+    version::Version,
+};
 use serde_json::Value;
 
 use self::kind::{Aim, Kind, Miss, Proof, Sight, Step};
@@ -348,7 +351,7 @@ impl Faults {
                 let how = Proof { detail, ..Proof::default() };
                 life.nodes = kind.nodes();
                 let waits = kind.met_nothing().is_some();
-                self.record(id, Phase::Installed, how, desk);
+                self.record(id, Phase::Applied, how, desk);
                 if waits {
                     let end = self.lives[id].end(desk.start);
                     desk.wake(end, Alarm::Fault(id, FaultStep::End));
@@ -359,7 +362,7 @@ impl Faults {
             Step::Look => match kind.bites(&life.round.seen) {
                 Sight::Proof(proof) => {
                     let waited = kind.met_nothing().is_some();
-                    self.record(id, Phase::Bitten, proof, desk);
+                    self.record(id, Phase::Confirmed, proof, desk);
                     self.end_turn(id);
                     let life = &mut self.lives[id];
                     life.state = State::InForce;
@@ -471,7 +474,7 @@ impl Faults {
     fn record(&self, id: FaultId, phase: Phase, proof: Proof, desk: &mut Desk<'_>) {
         let Life { injection, leader, nodes, links, kind, .. } = &self.lives[id];
         let hit = match (phase, kind) {
-            (Phase::Bitten | Phase::HealRequested | Phase::Healed, Some(kind)) => kind.nodes(),
+            (Phase::Confirmed | Phase::HealRequested | Phase::Healed, Some(kind)) => kind.nodes(),
             _ => nodes.clone(),
         };
         let record = Record {

@@ -1,8 +1,8 @@
 //! Links that misbehave, and connections that break.
 //!
-//! A trouble takes effect when it has struck a message, by link: many links are idle, since followers
-//! say nothing to each other between elections. A reset takes effect when something was lost in
-//! flight or a client lost its connection. Both are healed when probes pass on every link.
+//! A trouble takes effect when it has struck a message, by link: many links are idle, since
+//! followers say nothing to each other between elections. A reset takes effect when something was
+//! lost in flight or a client lost its connection. Both are healed when probes pass on every link.
 
 use std::collections::{BTreeMap, BTreeSet};
 

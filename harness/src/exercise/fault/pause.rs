@@ -1,7 +1,8 @@
 //! Pause: the freezer stops every process of the node; its kernel side stays alive.
 //!
 //! Takes effect when the process is seen frozen and a question to it hangs. Is healed when it is
-//! seen running and answers. A node that another fault kills meanwhile is not this fault's any more.
+//! seen running and answers. A node that another fault kills meanwhile is not this fault's any
+//! more.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,4 +1,5 @@
-//! The space-time diagram of a run's end: time runs downwards, nodes are lines, messages are arrows.
+//! The space-time diagram of a run's end: time runs downwards, nodes are lines, messages are
+//! arrows.
 //!
 //! [`Spacetime`] gathers while the run goes on; [`Spacetime::draw`] picks the part to be drawn,
 //! gives every moment a height (`layout`) and draws (`draw`). Time is not to scale: what happens
@@ -279,7 +280,7 @@ impl Spacetime {
     fn fault(&mut self, now: Time, record: &checker::fault::Record) {
         let over = matches!(record.phase, Phase::HealRequested | Phase::Failed);
         match record.phase {
-            Phase::Installed => {
+            Phase::Applied => {
                 let links = &record.links;
                 let label = match links.is_empty() {
                     true => format!("{} {}", record.kind, record.nodes.join(" ")),
@@ -307,7 +308,7 @@ impl Spacetime {
                     }
                 }
             }
-            Phase::Requested | Phase::Bitten => {}
+            Phase::Requested | Phase::Confirmed => {}
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The paper's figure 8: n1 led term 2, and n2 alone has its entry 2@2; n5 led term 3, and its 2@3 is
-/// on its own disk alone. n1 leads term 4, and its no-op is 3@4. All began with 1@1.
+/// The paper's figure 8: n1 led term 2, and n2 alone has its entry 2@2; n5 led term 3, and its 2@3
+/// is on its own disk alone. n1 leads term 4, and its no-op is 3@4. All began with 1@1.
 fn before_figure_8(run: &mut Run) {
     run.lead(1, 1, at(0, 0)).append(1, 1, 1);
     for node in 2..=5 {
