@@ -36,8 +36,7 @@
 //!      the chain, which goes through unanswered writes.
 //!
 //!    What an unanswered one may have seen is thus no more than what the answered ones may have
-//! seen
-//!    that can be reached from it; where there are none, it matters to nobody what it saw.
+//!    seen that can be reached from it; where there are none, it matters to nobody what it saw.
 //!
 //! A whole *part* of an object may be left out too, where what is left of an order of the whole is
 //! an order of the part: [`refutes_part`]. A queue without some of its values is still a queue of

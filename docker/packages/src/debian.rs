@@ -57,8 +57,8 @@ impl Debian {
             fs::create_dir_all(&part).with_context(|| format!("creating {}", part.display()))
         };
         create("")?;
-        // Of two processes that download at once, one updates the lists and the other waits: nothing
-        // may appear among the lists while they are removed.
+        // Of two processes that download at once, one updates the lists and the other waits:
+        // nothing may appear among the lists while they are removed.
         let path = self.directory.join("lists.lock");
         let lock =
             fs::File::create(&path).with_context(|| format!("opening {}", path.display()))?;
