@@ -51,7 +51,6 @@ struct ClockSetting {
 }
 
 /// Simulated clusters can suffer every fault.
-#[expect(clippy::unnecessary_wraps, reason = "as for every kind of cluster")]
 pub fn supports(_fault: &Fault) -> Result<(), String> {
     Ok(())
 }
