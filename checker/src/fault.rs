@@ -64,8 +64,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Kill,
+        Self::Restart,
+        Self::Pause,
+        Self::Partition,
+        Self::Network,
+        Self::Disk,
+        Self::Clock,
+    ];
+
     /// Its name: `kill`.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
             Self::Restart => "restart",
@@ -136,4 +147,25 @@ pub enum Phase {
     Failed,
     /// It had no effect to have: its target is empty now (`leader` without a leader).
     Skipped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_kind_is_missing_from_the_list_of_all() {
+        // The compiler asks for a new kind here; then it belongs into the list too.
+        let last = match Kind::Kill {
+            Kind::Kill
+            | Kind::Restart
+            | Kind::Pause
+            | Kind::Partition
+            | Kind::Network
+            | Kind::Disk
+            | Kind::Clock => Kind::Clock,
+        };
+        assert_eq!(Kind::ALL.len(), last as usize + 1);
+        assert!(Kind::ALL.is_sorted());
+    }
 }

@@ -41,7 +41,7 @@ fn plan(nodes: u64, seed: u64) -> Plan {
         seed,
         time: Duration::from_secs(10),
         interval: Some(Duration::from_millis(1500)),
-        menu: "kill,pause,partition,network,disk,clock".parse().unwrap(),
+        menu: "kill,restart,pause,partition,network,disk,clock".parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
         load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
         timings: Timings {

@@ -40,14 +40,14 @@ pub(super) struct PlanOptions {
     #[arg(long, value_enum, default_value_t = WorkloadName::Register)]
     workload: WorkloadName,
 
-    /// Faults to choose from, separated by commas: `kill`, `pause`, `partition`; simulated clusters
-    /// also have `network`, `disk`, `clock`; or `none` [default: kill,pause,partition; of a
-    /// campaign all six]
+    /// Faults to choose from, separated by commas: `kill`, `restart`, `pause`, `partition`;
+    /// simulated clusters also have `network`, `disk`, `clock`; or `none` [default:
+    /// kill,pause,partition; of a campaign all]
     ///
-    /// Narrower: kill:TARGET and pause:TARGET with a target of one, minority, majority, all,
-    /// leader, followers, random, or a node n1 to n9; partition:SHAPE with a shape of one, halves,
-    /// minority, leader-minority, leader-alone, majorities-ring, bridge, deaf, mute; and
-    /// partition:SHAPE:TARGET for one, deaf and mute.
+    /// Narrower: kill:TARGET, restart:TARGET and pause:TARGET with a target of one, minority,
+    /// majority, all, leader, followers, random, or a node n1 to n9; partition:SHAPE with a shape
+    /// of one, halves, minority, leader-minority, leader-alone, majorities-ring, bridge, deaf,
+    /// mute; and partition:SHAPE:TARGET for one, deaf and mute.
     ///
     /// Simulated only: network:slow, lossy, duplicating, reordering or reset; disk:slow, fail-sync,
     /// full or flip; clock:fast, slow or jump; each also with a target, as disk:flip:leader.

@@ -29,7 +29,8 @@ use crate::{
 
 /// Of a campaign whose seeds are all alike. The rate is enough to see what happens, and low enough
 /// for many seeds.
-const ALIKE: Defaults = Defaults { faults: "kill,pause,partition,network,disk,clock", rate: 20 };
+const ALIKE: Defaults =
+    Defaults { faults: "kill,restart,pause,partition,network,disk,clock", rate: 20 };
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -21,6 +21,8 @@ pub(crate) mod limits;
 pub mod order;
 mod rate_limiter;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -152,8 +154,8 @@ struct Desk<'a> {
     orders: Vec<Order>,
     last_ticket: Ticket,
     owners: BTreeMap<Ticket, Owner>,
-    /// Nodes that a fault still holds down or paused when the run ends.
-    disturbed: BTreeSet<NodeId>,
+    /// Nodes of which it was said how they ended.
+    ended: BTreeSet<NodeId>,
 }
 
 impl<'a> Desk<'a> {
@@ -167,7 +169,7 @@ impl<'a> Desk<'a> {
             orders: Vec::new(),
             last_ticket: 0,
             owners: BTreeMap::new(),
-            disturbed: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -194,7 +196,8 @@ impl<'a> Desk<'a> {
     /// by a defect of the node.
     fn exited(&mut self, node: NodeId, exit: &Exit) -> String {
         let how = format!("n{node} {exit}");
-        if exit.defect && !exit.out_of_memory && !exit.on_record {
+        let first = self.ended.insert(node);
+        if first && exit.defect && !exit.out_of_memory && !exit.on_record {
             self.note(Note::Crash(Crash { node, how: how.clone() }));
         }
         how
@@ -225,11 +228,14 @@ impl Round {
     /// Orders more deeds; what earlier ones found is kept.
     fn order(&mut self, owner: Owner, deeds: Vec<Deed>, desk: &mut Desk<'_>) {
         for deed in deeds {
-            if desk.settings.inert
+            if let (true, Owner::Fault(_)) = (desk.settings.inert, owner)
                 && let Some(finding) = fault::inert(&deed)
             {
                 self.seen.push(Seen { deed, outcome: Ok(finding), at: desk.now });
                 continue;
+            }
+            if let Deed::Start(node) = deed {
+                desk.ended.remove(&node);
             }
             let ticket = desk.perform(owner, deed.clone());
             self.pending.insert(ticket, deed);

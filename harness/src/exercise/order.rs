@@ -190,7 +190,7 @@ pub enum Deed {
         /// The links.
         links: BTreeSet<Link>,
     },
-    /// End a fault's cut.
+    /// End a fault's cut; nothing if none is in force.
     Uncut(FaultId),
     /// What a fault's cut has dropped: [`Finding::Dropped`].
     Counters(FaultId),

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, mem, time::Duration};
 
 use super::{
-    Alarm, Deed, Desk, Exercise, Failure, Finding, Note, Owner, Process, Round, Seen, Stage,
+    Alarm, Deed, Desk, Exercise, Exit, Failure, Finding, Note, Owner, Process, Round, Seen, Stage,
     Status, Ticket, Time, View,
     limits::{GRACE, patience},
 };
@@ -190,34 +190,48 @@ impl Stages {
         self.order(0, desk.nodes.iter().map(|&node| Deed::Examine(node)).collect(), desk);
     }
 
-    /// Looks whether nodes ended by themselves; then ends the others. One that a fault still holds,
-    /// as it could not be healed, is killed: that is on record.
+    /// Looks whether nodes ended by themselves; then stops the others, and looks how they ended: a
+    /// node may find a defect in itself while it stops.
     fn stop(&mut self, desk: &mut Desk<'_>) {
         let seen = mem::take(&mut self.round.seen);
-        if self.step > 0 {
-            for why in seen.iter().filter_map(|seen| seen.outcome.as_ref().err()) {
-                desk.incomplete(why.to_string());
-            }
-            self.done = true;
-            return;
-        }
         let mut deeds = Vec::new();
         for Seen { deed, outcome, .. } in &seen {
-            let Deed::Examine(node) = *deed else { continue };
-            match outcome {
-                _ if desk.disturbed.contains(&node) => deeds.push(Deed::Kill(node)),
-                Ok(Finding::Process(Process { running: true, .. })) => deeds.push(Deed::Stop(node)),
-                Ok(Finding::Process(Process { exit: Some(exit), .. })) if !exit.on_record => {
-                    let how = desk.exited(node, exit);
-                    if !exit.defect {
-                        desk.incomplete(how);
+            match (deed, outcome) {
+                (Deed::Examine(node), Ok(Finding::Process(process))) => {
+                    if process.running {
+                        deeds.push(Deed::Stop(*node));
+                    }
+                    if let Some(exit) = &process.exit {
+                        self.ended(*node, exit, desk);
                     }
                 }
-                Ok(_) => {}
-                Err(why) => desk.incomplete(why.to_string()),
+                (Deed::Stop(node), _) => deeds.push(Deed::Examine(*node)),
+                _ => {}
+            }
+            if let Err(why) = outcome {
+                desk.incomplete(why.to_string());
+                // A trace that still grows must not be taken for a whole one.
+                if let (0, Deed::Examine(node)) = (self.step, deed) {
+                    deeds.push(Deed::Stop(*node));
+                }
             }
         }
-        self.order(1, deeds, desk);
+        match self.step {
+            0 | 1 if !deeds.is_empty() => self.order(self.step + 1, deeds, desk),
+            _ => self.done = true,
+        }
+    }
+
+    /// Says how a node ended, unless it was said already or is as it should be.
+    fn ended(&self, node: NodeId, exit: &Exit, desk: &mut Desk<'_>) {
+        let orderly = self.step > 0 && exit.code == Some(0);
+        if orderly || exit.on_record || desk.ended.contains(&node) {
+            return;
+        }
+        let how = desk.exited(node, exit);
+        if !exit.defect {
+            desk.incomplete(how);
+        }
     }
 }
 
@@ -244,6 +258,7 @@ impl Exercise<'_> {
                     faults.end(desk, view);
                 }
                 Stage::Healing if faults.are_over() && early => {
+                    clients.end_load();
                     stages.enter(Stage::Draining, desk);
                 }
                 Stage::Healing if faults.are_over() => {
@@ -255,6 +270,7 @@ impl Exercise<'_> {
                         if !early {
                             return;
                         }
+                        clients.end_load();
                         stages.enter(Stage::Draining, desk);
                         continue;
                     };
@@ -284,10 +300,7 @@ impl Exercise<'_> {
                     stages.enter(Stage::Comparing, desk);
                     stages.alarm(Stage::Comparing, desk);
                 }
-                Stage::Comparing if stages.done || early => {
-                    desk.disturbed = faults.disturbed();
-                    stages.begin_stopping(desk);
-                }
+                Stage::Comparing if stages.done || early => stages.begin_stopping(desk),
                 Stage::Stopping if stages.done => stages.enter(Stage::Over, desk),
                 _ => return,
             }

@@ -13,9 +13,12 @@
 //!
 //! Each kind of cluster says which faults it can suffer: see `cluster::supports`.
 //!
-//! To add a fault: a variant of [`Fault`] with its arms in `kind`, `variant` and `target_mut`, its
-//! name in [`spec`], and its file in [`crate::exercise`], which says what it orders and what proves
-//! it.
+//! To add a kind of fault, in this order:
+//! - [`checker::fault::Kind`], its name and the list of all, which is the list of kinds here too;
+//! - a variant of [`Fault`], with the arms that the compiler asks for, and its name in [`spec`];
+//! - what it may do while others are active: a method of [`overlap::Holds`];
+//! - a file in `exercise/fault`, which says what it orders and what proves it, listed there. If no
+//!   deed fits, a new one in `exercise::order`; the compiler shows where deeds are carried out.
 
 pub mod overlap;
 pub mod schedule;
@@ -36,15 +39,15 @@ use trouble::Variants;
 pub use trouble::{ClockTrouble, DiskTrouble, NetworkTrouble};
 
 /// The kinds of faults.
-pub const KINDS: [&str; 7] = [
-    "kill",
-    "restart",
-    "pause",
-    "partition",
-    NetworkTrouble::KIND,
-    DiskTrouble::KIND,
-    ClockTrouble::KIND,
-];
+pub const KINDS: [&str; fault::Kind::ALL.len()] = {
+    let mut names = [""; fault::Kind::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = fault::Kind::ALL[at].name();
+        at += 1;
+    }
+    names
+};
 
 /// Names a node, from 1.
 pub type NodeId = u64;

@@ -143,11 +143,6 @@ impl Holds {
         held_by(&self.paused, fault)
     }
 
-    /// The nodes that are down or paused.
-    pub fn disturbed(&self) -> BTreeSet<NodeId> {
-        self.down.keys().chain(self.paused.keys()).copied().collect()
-    }
-
     /// Ends all that `fault` holds.
     pub fn release(&mut self, fault: FaultId) {
         self.down.retain(|_, by| *by != fault);
@@ -182,7 +177,7 @@ mod tests {
         assert_eq!(second.nodes, nodes([3]));
         assert_eq!(second.taken, [(2, 0)].into());
         holds.release(0);
-        assert_eq!(holds.disturbed(), nodes([3]));
+        assert_eq!(holds.down, [(3, 1)].into());
         assert_eq!(holds.kill(2, &nodes([2])).nodes, nodes([2]));
     }
 

@@ -18,7 +18,7 @@ pub struct Menu {
     text: String,
 }
 
-/// Targets of a kill or pause that names none. The leader and single nodes weigh more: that is
+/// Targets of a fault of [`PLAIN`] that names none. The leader and single nodes weigh more: that is
 /// where elections and catching up happen while the cluster still serves.
 const TARGETS: [Target; 10] = [
     Target::Leader,
@@ -31,6 +31,13 @@ const TARGETS: [Target; 10] = [
     Target::Followers,
     Target::Random,
     Target::All,
+];
+
+/// The kinds of faults that have a target and nothing more.
+const PLAIN: [(&str, fn(Target) -> Fault); 3] = [
+    ("kill", |target| Fault::Kill { target }),
+    ("restart", |target| Fault::Restart { target }),
+    ("pause", |target| Fault::Pause { target }),
 ];
 
 /// Targets of a fault of the network, of disks or of clocks that names none.
@@ -85,13 +92,14 @@ fn item(text: &str) -> Result<Vec<Fault>, String> {
     if parts.next().is_some() {
         return Err(format!("`{text}` has too many parts; write kind:target or partition:shape"));
     }
-    let faults = match (kind, first, second) {
-        ("kill" | "restart" | "pause", Some(_), Some(extra)) => {
+    if let Some((_, fault)) = PLAIN.iter().find(|(name, _)| *name == kind) {
+        if let Some(extra) = second {
             return Err(format!("`{text}`: a {kind} has a target and nothing more, not `{extra}`"));
         }
-        ("kill", target, _) => plain(target, |target| Fault::Kill { target })?,
-        ("restart", target, _) => plain(target, |target| Fault::Restart { target })?,
-        ("pause", target, _) => plain(target, |target| Fault::Pause { target })?,
+        let targets = first.map_or(Ok(TARGETS.to_vec()), |target| Ok(vec![target.parse()?]));
+        return targets.map(|targets: Vec<Target>| targets.into_iter().map(fault).collect());
+    }
+    let faults = match (kind, first, second) {
         ("partition", None, _) => any_partition(),
         ("partition", Some(shape), target) => {
             let shape: Shape = shape.parse()?;
@@ -120,14 +128,6 @@ fn item(text: &str) -> Result<Vec<Fault>, String> {
         }
     };
     Ok(faults)
-}
-
-fn plain(target: Option<&str>, fault: impl Fn(Target) -> Fault) -> Result<Vec<Fault>, String> {
-    let targets = match target {
-        Some(target) => vec![target.parse()?],
-        None => TARGETS.to_vec(),
-    };
-    Ok(targets.into_iter().map(fault).collect())
 }
 
 fn troubles<T: Variants>(
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_fault_reads_back_from_how_it_is_shown() {
-        for item in menu("kill,pause,partition,network,disk,clock").items {
+        for item in menu(&super::super::KINDS.join(",")).items {
             for fault in item {
                 assert_eq!(menu(&fault.to_string()).items, [[fault]]);
             }

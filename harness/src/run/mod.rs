@@ -223,6 +223,13 @@ async fn on_cluster(
     let mut run = recorder.finish();
     if let Err(panic) = led {
         run.incomplete.push(format!("the harness panicked: {}", words(&*panic)));
+        // Traces that were copied while their nodes go on contradict each other.
+        for node in cluster.nodes() {
+            let _ = cluster.unpause(node).await;
+            if let Err(error) = cluster.stop(node).await {
+                run.incomplete.push(format!("{error:#}"));
+            }
+        }
     }
     if let Some(found) = &*violation.borrow() {
         run.incomplete.push(format!("found while the run went on: {found}"));

@@ -119,7 +119,16 @@ impl Hands {
 
     /// Does something to the cluster.
     fn perform(&mut self, ticket: Ticket, deed: Deed) {
-        while self.tasks.try_join_next().is_some() {}
+        while let Some(ended) = self.tasks.try_join_next() {
+            // A client that is gone would look like a node that never answers.
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                let panic = error.into_panic();
+                let why = format!("a panic of the harness: {}", crate::panics::words(&*panic));
+                let _ = self.reports.send(Observation::EndEarly(why));
+            }
+        }
         let (cluster, watch) = (Arc::clone(&self.cluster), Arc::clone(&self.watch));
         let (reports, system) = (self.reports.clone(), self.system);
         self.tasks.spawn(async move {

@@ -374,15 +374,15 @@ impl Cluster {
         Ok(counters.into_iter().flatten().collect())
     }
 
-    /// Ends a cut, on all nodes at once. Others stay in force.
+    /// Ends a cut, on all nodes at once; nothing if it is not in force. Others stay in force.
     ///
     /// # Errors
     ///
-    /// The cut is not in force, or a pod does not answer; the cut may then be in force in part, and
-    /// removing it can be tried again.
+    /// A pod does not answer; the cut may then be in force in part, and removing it can be tried
+    /// again.
     pub async fn remove(&self, cut: u64) -> Result<()> {
         let mut cuts = self.cuts.lock().await;
-        let links = cuts.get(&cut).with_context(|| format!("cut {cut} is not in force"))?;
+        let Some(links) = cuts.get(&cut) else { return Ok(()) };
         let outcome: Result<Vec<_>> = self
             .at_receivers(links, |pod, sources| pod.heal(cut, sources))
             .await

@@ -93,7 +93,10 @@ impl<'a> World<'a> {
         self.report(Time::ZERO, Observation::Begin);
         let mut events = 0;
         while !machine.is_over() {
-            let Some((time, event)) = self.queue.pop() else { break };
+            let Some((time, event)) = self.queue.pop() else {
+                self.record.incomplete("the run came to a standstill: nothing is to happen".into());
+                break;
+            };
             self.now = time;
             if let Some(what) = self.happen(event) {
                 machine.handle(time, what, &self, &mut orders);

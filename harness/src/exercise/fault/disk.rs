@@ -237,7 +237,10 @@ impl Kind for Failing {
             }
             (Step::Look | Step::Account, 0) => vec![Deed::Damage(self.disk.fault)],
             (Step::Heal | Step::Undo, 0) => self.disk.mend(),
-            (Step::Heal, 1) => self.disk.damage.keys().map(|&node| Deed::Start(node)).collect(),
+            // Also where a start failed: none may stay down.
+            (Step::Heal | Step::Undo, 1) => {
+                self.disk.damage.keys().map(|&node| Deed::Start(node)).collect()
+            }
             (Step::Check, _) => self.alive.deeds(round, &self.disk.nodes(), seen),
             _ => Vec::new(),
         })

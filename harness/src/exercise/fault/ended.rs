@@ -111,8 +111,13 @@ impl Kind for Ended {
                 deeds.extend(self.each(|node| Deed::Ask { node, patience: ANSWER }));
                 deeds
             }
-            // Also where it was not proved: none may stay down.
-            (Step::Heal | Step::Undo, 0) => self.each(Deed::Start),
+            (Step::Heal, 0) => self.each(Deed::Start),
+            // Also where it was not proved: none may stay down, nor frozen where the pause is not its
+            // fault's any more.
+            (Step::Undo, 0) => {
+                let thawed = self.granted.ends.keys().map(|&node| Deed::Resume(node));
+                thawed.chain(self.each(Deed::Start)).collect()
+            }
             (Step::Check, _) => self.alive.deeds(round, &self.granted.nodes, seen),
             _ => Vec::new(),
         })
@@ -137,7 +142,14 @@ impl Kind for Ended {
                                 proof.insert("unsynced_sectors".to_owned(), (*unsynced).into());
                             }
                         }
-                        Err(why) => return Sight::Never(Miss::Failed(why)),
+                        Err(why) => match &process.exit {
+                            Some(exit) if exit.defect && !exit.out_of_memory => {
+                                let miss =
+                                    Miss::Exited(*node, exit.clone(), "instead of by the signal");
+                                return Sight::Never(miss);
+                            }
+                            _ => return Sight::Never(Miss::Failed(why)),
+                        },
                     }
                 }
                 (Deed::Ask { node, .. }, Err(why)) => {

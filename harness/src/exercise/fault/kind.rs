@@ -10,7 +10,7 @@ use checker::fault::Observed;
 use serde_json::{Value, json};
 
 use crate::{
-    exercise::{Deed, Exit, Seen, Time},
+    exercise::{Deed, Exit, Finding, Seen, Time},
     nemesis::{
         Cut, Link, NodeId, named_links,
         overlap::{FaultId, Holds},
@@ -189,4 +189,17 @@ pub(super) fn with(mut object: Value, key: &str, text: String) -> Value {
 /// Milliseconds, as the account has them.
 pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What looks at nodes and links did not find.
+pub(super) fn missing(seen: &[Seen]) -> String {
+    let missing = seen.iter().filter_map(|seen| match (&seen.deed, &seen.outcome) {
+        (Deed::Ask { node, .. }, Err(why)) => Some(format!("n{node} does not answer ({why})")),
+        (Deed::Ping(link), Ok(Finding::Reached(false))) => {
+            Some(format!("no probe passes on {link}"))
+        }
+        (_, Err(why)) => Some(why.to_string()),
+        _ => None,
+    });
+    missing.collect::<Vec<_>>().join(", ")
 }

@@ -167,11 +167,6 @@ impl Faults {
         self.lives.iter().all(|life| matches!(life.state, State::Over))
     }
 
-    /// The nodes that are down or paused by a fault.
-    pub(super) fn disturbed(&self) -> BTreeSet<NodeId> {
-        self.holds.disturbed()
-    }
-
     /// The faults between their request and their end, as `--faults` takes them.
     pub(super) fn active(&self) -> Vec<String> {
         let active = self.lives.iter().filter(|life| life.kind.is_some());
@@ -393,7 +388,9 @@ impl Faults {
                 Sight::NotYet | Sight::Begun => {
                     let within = kind.heals_within();
                     if desk.now.saturating_sub(life.since) > within {
-                        let why = format!("the effect was not seen to be over within {within:?}");
+                        let left = kind::missing(&life.round.seen);
+                        let why =
+                            format!("the effect was not seen to be over within {within:?}: {left}");
                         return self.miss(id, Step::Check, Miss::Failed(why), desk);
                     }
                     self.look_again(id, Step::Check, desk);
@@ -517,6 +514,20 @@ pub(super) fn inert(deed: &Deed) -> Option<Finding> {
         | Deed::SlowDisk { .. }
         | Deed::FailDisk { .. }
         | Deed::SetClock { .. } => Some(Finding::Nothing),
-        _ => None,
+        // To look does nothing, and what ends a fault has nothing to end.
+        Deed::Start(_)
+        | Deed::Resume(_)
+        | Deed::Examine(_)
+        | Deed::Ask { .. }
+        | Deed::Hash(_)
+        | Deed::Uncut(_)
+        | Deed::Counters(_)
+        | Deed::Ping(_)
+        | Deed::Struck(_)
+        | Deed::Calm(_)
+        | Deed::StartDamaged { .. }
+        | Deed::Damage(_)
+        | Deed::MendDisk { .. }
+        | Deed::ReadClocks(_) => None,
     }
 }
