@@ -33,8 +33,11 @@ const TARGETS: [Target; 10] = [
     Target::All,
 ];
 
+/// A fault, once its target is known.
+type Aimed = fn(Target) -> Fault;
+
 /// The kinds of faults that have a target and nothing more.
-const PLAIN: [(&str, fn(Target) -> Fault); 3] = [
+const PLAIN: [(&str, Aimed); 3] = [
     ("kill", |target| Fault::Kill { target }),
     ("restart", |target| Fault::Restart { target }),
     ("pause", |target| Fault::Pause { target }),

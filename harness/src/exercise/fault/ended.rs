@@ -112,8 +112,7 @@ impl Kind for Ended {
                 deeds
             }
             (Step::Heal, 0) => self.each(Deed::Start),
-            // Also where it was not proved: none may stay down, nor frozen where the pause is not its
-            // fault's any more.
+            // Also if it was not proved: none may stay down, nor frozen by a pause that this ended.
             (Step::Undo, 0) => {
                 let thawed = self.granted.ends.keys().map(|&node| Deed::Resume(node));
                 thawed.chain(self.each(Deed::Start)).collect()
