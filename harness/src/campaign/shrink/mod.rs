@@ -20,6 +20,7 @@
 //! depend on the machine, and then it says so. How many runs that takes depends on how many go on
 //! side by side.
 
+mod finding;
 pub mod page;
 mod pieces;
 mod search;
@@ -40,10 +41,7 @@ use std::{
 
 use checker::verdict::Outcome;
 
-use self::{
-    search::{Finding, Search},
-    size::Size,
-};
+use self::{finding::Finding, search::Search, size::Size};
 use super::verdict_of;
 use crate::{
     cluster::sim::simulate,

@@ -12,30 +12,13 @@ use std::{
 
 use checker::verdict::{Outcome, Property, Verdict};
 
-use super::pieces;
+use super::{finding::Finding, pieces};
 use crate::{
     campaign::verdict_of,
     cluster::sim::{Simulation, simulate},
     nemesis::NodeId,
     plan::Plan,
 };
-
-/// A run that violates the property.
-#[derive(Clone, Debug)]
-pub(super) struct Finding {
-    /// Its plan.
-    pub(super) plan: Plan,
-    /// What it violates.
-    pub(super) property: String,
-    /// When it was violated, since the start of the load; no later than the end of the run.
-    pub(super) at: Duration,
-    /// Whether the run ended with it, as it does with a rule of Raft's safety.
-    pub(super) ended: bool,
-    /// Operations that the clients of the load began.
-    pub(super) begun: usize,
-    /// The nodes that each fault hit, by number of the fault.
-    pub(super) hit: Vec<BTreeSet<NodeId>>,
-}
 
 /// Looks for runs that violate a property.
 pub(super) struct Search<'a> {

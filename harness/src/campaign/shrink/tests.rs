@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use checker::history::{Function, Value};
 
-use super::{page, pieces, search::Finding, size::Size, times, variants, *};
+use super::{finding::Finding, page, pieces, size::Size, times, variants, *};
 use crate::{
     nemesis::{DiskTrouble, Fault, Injection, Shape, Target},
     plan::{self, Load, Storage, Timings, World},

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::search::Finding;
+use super::finding::Finding;
 use crate::{
     nemesis::schedule::SHORTEST,
     plan::Plan,

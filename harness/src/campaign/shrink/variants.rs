@@ -7,7 +7,7 @@ use checker::history::{Function, Value};
 use serde_json::Value as Json;
 
 use super::{
-    search::Finding,
+    finding::Finding,
     size::{leaves, shape_rank, target_rank},
 };
 use crate::{

@@ -9,6 +9,7 @@ use node::{
 use tonic::Status;
 
 use super::{
+    kept::{Awaited, Connection},
     observe::{Loss, SimEvent},
     process::Process,
     queue::{Event, NodeInput},
@@ -20,29 +21,6 @@ use crate::{
     nemesis::{Link, NodeId},
     workload::Operation,
 };
-
-/// A client's connection.
-#[derive(Debug, Default)]
-pub(super) struct Connection {
-    node: NodeId,
-    /// The start of the node that it leads to; none: it does not stand.
-    incarnation: Option<u64>,
-    /// What the client waits for.
-    awaited: Option<Awaited>,
-}
-
-#[derive(Debug)]
-struct Awaited {
-    token: u64,
-    /// The operation that was sent; none: the connection itself.
-    sent: Option<Operation>,
-}
-
-impl Connection {
-    fn awaits(&self, token: u64) -> Option<&Awaited> {
-        self.awaited.as_ref().filter(|awaited| awaited.token == token)
-    }
-}
 
 impl World<'_> {
     fn connection(&mut self, client: ClientId) -> &mut Connection {

@@ -1,10 +1,7 @@
 //! What faults do to disks. What keeps them from destroying the last good copy of anything: see
 //! [`super::disk`].
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use node::storage::{self, Place, guarded};
 use rand::{RngExt, SeedableRng};
@@ -18,9 +15,6 @@ use crate::{
     exercise::{Damage, Finding},
     nemesis::{NodeId, overlap::FaultId},
 };
-
-/// What disks show for faults, by fault and node.
-pub(super) type Damages = BTreeMap<FaultId, BTreeMap<NodeId, Damage>>;
 
 impl World<'_> {
     /// What the disks show for a fault.

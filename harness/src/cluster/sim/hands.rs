@@ -4,15 +4,13 @@
 //! to take it in, a ping for its way. What a fault does later (a sync that it slows, a message that
 //! it strikes) is counted where it happens, and the first time the exercise is told.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use checker::fault;
 use node::raft;
 
 use super::{
+    kept::ClockSetting,
     network::between,
     observe::SimEvent,
     process::by_node,
@@ -34,21 +32,6 @@ pub(super) const HANG: Duration = Duration::from_millis(50);
 const WAY: Duration = Duration::from_millis(1);
 /// How long a process takes to start.
 const START: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(300));
-
-/// What is kept for orders that are not done yet, and for faults that are looked at later.
-#[derive(Debug, Default)]
-pub(super) struct Hands {
-    /// Questions without an answer.
-    asked: BTreeSet<Ticket>,
-    /// What clocks showed when faults changed them.
-    clocks: BTreeMap<(FaultId, NodeId), ClockSetting>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct ClockSetting {
-    at: Time,
-    reading: Time,
-}
 
 /// Simulated clusters can suffer every fault.
 pub fn supports(_fault: &Fault) -> Result<(), String> {
@@ -211,7 +194,7 @@ impl World<'_> {
             return self.report(self.now + WAY, Observation::Done { ticket, outcome });
         }
         let incarnation = process.incarnation;
-        self.hands.asked.insert(ticket);
+        self.pending.asked.insert(ticket);
         let input = NodeInput::Question(ticket);
         self.queue.push(self.now + WAY, Event::Arrives { node, incarnation, input });
         self.queue.push(self.now + patience, Event::Impatient(ticket, patience));
@@ -219,7 +202,7 @@ impl World<'_> {
 
     /// A node takes in a question.
     pub(super) fn answer(&mut self, ticket: Ticket, status: &node::replica::Status) {
-        if self.hands.asked.remove(&ticket) {
+        if self.pending.asked.remove(&ticket) {
             let status = Status {
                 boot: status.boot,
                 role: match status.role {
@@ -239,7 +222,7 @@ impl World<'_> {
 
     /// A question waits no longer for its answer.
     pub(super) fn impatient(&mut self, ticket: Ticket, patience: Duration) {
-        if self.hands.asked.remove(&ticket) {
+        if self.pending.asked.remove(&ticket) {
             self.done(ticket, Err(Failure::Hangs(format!("no answer within {patience:?}"))));
         }
     }
@@ -285,14 +268,14 @@ impl World<'_> {
             ClockChange::Back(by) => clock.jump_back(now, by),
         }
         let reading = if after { clock.read(now) } else { before };
-        self.hands.clocks.insert((fault, node), ClockSetting { at: now, reading });
+        self.pending.clocks.insert((fault, node), ClockSetting { at: now, reading });
         self.rearm_timer(node);
     }
 
     /// What each clock gained since a fault changed it. One that was set back has perhaps gained
     /// nothing.
     fn read_clocks(&self, fault: FaultId) -> BTreeMap<NodeId, ClockReading> {
-        let settings = self.hands.clocks.iter().filter(|((by, _), _)| *by == fault);
+        let settings = self.pending.clocks.iter().filter(|((by, _), _)| *by == fault);
         let read = |(&(_, node), setting): (&(FaultId, NodeId), &ClockSetting)| {
             let clock = &self.processes[node as usize - 1].time;
             let gained = clock.read(self.now).saturating_sub(setting.reading);

@@ -6,10 +6,10 @@
 //! everything is kept in ordered collections.
 //!
 //! - `world`, `queue`: time, and what happens in it;
-//! - `process`, `round`: a replica, driven as the server drives it; `disk`, `network`, `clock`:
+//! - `process`, `lifecycle`, `round`: a replica, driven as the server drives it; `disk`, `network`, `clock`:
 //!   what it lives on;
 //! - `hands`: carries out the orders of [`crate::exercise`], which leads the run; `connections`: of
-//!   clients to nodes; `damage`: what faults do to disks;
+//!   clients to nodes; `damage`: what faults do to disks; `kept`: what these must remember;
 //! - `record`: the evidence, checked for Raft's safety step by step;
 //! - [`Observer`]: is told of all that happens.
 //!
@@ -26,6 +26,8 @@ mod connections;
 mod damage;
 mod disk;
 mod hands;
+mod kept;
+mod lifecycle;
 mod network;
 mod observe;
 mod process;
