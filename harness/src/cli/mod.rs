@@ -47,7 +47,7 @@ enum Command {
     Mutants(mutants::Args),
     /// Simulate a plan again, and compare with what was recorded: byte by byte the same.
     Replay(replay::Args),
-    /// Take away from a failing run what it does not need to fail, until a person understands it.
+    /// Minimise a failing run: drop faults, operations and nodes while it still fails.
     Shrink(shrink::Args),
     /// Play a short script of starts and crashes, and see the cluster do as expected.
     Scenario(scenario::Args),

@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long)]
     seeds: Option<Seeds>,
 
-    /// Begin no seed after so many minutes; 0.5 is half a minute.
+    /// Stop starting new seeds after this many minutes; 0.5 is half a minute.
     #[arg(long, value_parser = minutes)]
     minutes: Option<Duration>,
 

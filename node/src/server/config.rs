@@ -41,8 +41,8 @@ pub struct Flags {
     #[arg(long, env = "RAFT_NAME", value_name = "NAME")]
     name: Option<String>,
 
-    /// A word that keeps clusters apart: nodes that were started with different tokens, or with
-    /// different sets of ids, refuse each other.
+    /// Name shared by the cluster; nodes with different tokens, or with other members, refuse each
+    /// other. Not a secret.
     #[arg(long, env = "RAFT_CLUSTER_TOKEN", value_name = "WORD", default_value = "raft-cluster")]
     cluster_token: String,
 
