@@ -199,7 +199,7 @@ fn figures(account: &Account) -> Vec<Figure> {
     let faults = account.faults.len() - skipped;
     let mut label = match (came_to(End::Inert), came_to(End::Lasting)) {
         (0, 0) => "faults, all confirmed and healed, with proof".to_owned(),
-        (0, lasting) => format!("faults, each seen to bite; {lasting} were not to heal"),
+        (0, lasting) => format!("faults, all confirmed; {lasting} were not to heal"),
         (inert, _) => format!("faults, {inert} of them without proof"),
     };
     if skipped > 0 {
@@ -358,6 +358,7 @@ fn faults(account: &Account) -> Vec<FaultRow> {
             number: fault.number,
             label: fault.label(),
             kind: match fault.kind {
+                "restart" => "kill".into(),
                 kind @ ("kill" | "pause" | "partition") => kind.into(),
                 _ => "other".into(),
             },

@@ -154,7 +154,7 @@ fn head(svg: &mut Svg, y: f64, title: &str, legend: &[(&str, &str)]) -> f64 {
 
 fn kind_class(kind: &str) -> &'static str {
     match kind {
-        "kill" => "kill",
+        "kill" | "restart" => "kill",
         "pause" => "pause",
         "partition" => "partition",
         _ => "other",
@@ -258,7 +258,7 @@ fn fault_panel(svg: &mut Svg, account: &Account, axis: &Axis, y: f64) -> f64 {
     let legend: &[(&str, &str)] = if kinds.is_empty() {
         &[]
     } else {
-        &[("other", "seen to bite"), ("other light", "on its way in or out")]
+        &[("other", "confirmed"), ("other light", "on its way in or out")]
     };
     let mut y = head(svg, y, "Faults", legend);
     if kinds.is_empty() {
@@ -351,7 +351,7 @@ fn node_panel(svg: &mut Svg, account: &Account, axis: &Axis, y: f64) -> f64 {
             let Some((start, healed)) = fault.active(axis.end) else { continue };
             let hint = format!("{name}: {}", fault.label());
             match fault.kind {
-                "kill" => {
+                "kill" | "restart" => {
                     let back = lane.starts.iter().copied().find(|at| *at > start);
                     let (x0, x1) = (axis.x(start), axis.x(back.unwrap_or(healed)));
                     svg.rect("down", x0, y - 0.5, x1 - x0, height + 1.0, &hint);
