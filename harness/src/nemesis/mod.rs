@@ -32,6 +32,8 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use checker::fault;
 use serde::{Deserialize, Serialize};
 
+/// Names a node, from 1.
+pub use node::raft::NodeId;
 pub use shape::{Cut, Link, Shape};
 pub use spec::Menu;
 pub use target::Target;
@@ -48,9 +50,6 @@ pub const KINDS: [&str; fault::Kind::ALL.len()] = {
     }
     names
 };
-
-/// Names a node, from 1.
-pub type NodeId = u64;
 
 /// A fault without its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

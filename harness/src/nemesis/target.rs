@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
+use node::raft::VOTERS_MAX;
 use rand::{Rng, RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -112,9 +113,9 @@ impl FromStr for Target {
             return Ok(*target);
         }
         match text.strip_prefix('n').map(str::parse::<NodeId>) {
-            Some(Ok(id)) if (1..=9).contains(&id) => Ok(Self::Node(id)),
+            Some(Ok(id)) if (1..=VOTERS_MAX as NodeId).contains(&id) => Ok(Self::Node(id)),
             _ => Err(format!(
-                "unknown target `{text}`: choose one of {}, or a node, n1 to n9",
+                "unknown target `{text}`: choose one of {}, or a node, n1 to n{VOTERS_MAX}",
                 NAMED.map(|(_, name)| name).join(", ")
             )),
         }

@@ -28,7 +28,7 @@ pub const VERSION: u32 = 2;
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The largest cluster.
-pub const NODES_MAX: u64 = 9;
+pub const NODES_MAX: u64 = node::raft::VOTERS_MAX as u64;
 
 /// A test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

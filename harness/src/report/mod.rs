@@ -41,7 +41,7 @@ use self::{faults::Fault, nodes::Lane, operations::Operations, read::Notes};
 /// Events kept for the tables of violations; more than a person reads.
 const NAMED_MAX: usize = 2_000;
 /// The largest cluster there is.
-const NODES_MAX: u64 = 9;
+const NODES_MAX: u64 = node::raft::VOTERS_MAX as u64;
 
 /// Writes `report.html` and `timeline.svg` into a run directory and returns the page's path.
 ///

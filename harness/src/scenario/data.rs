@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use checker::version::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::{exercise::Role, nemesis::NodeId};
+use crate::{exercise::Role, nemesis::NodeId, plan::NODES_MAX};
 
 /// The scenarios that the harness brings along: one `.json` file each, beside this one.
 const BUILTIN: [&str; 1] = [include_str!("leader-election.json")];
@@ -194,7 +194,11 @@ impl Scenario {
             "the name `{}` is not of 1 to 40 lower-case letters, digits and dashes",
             self.name
         );
-        ensure!((1..=9).contains(&self.nodes), "a cluster has 1 to 9 nodes, not {}", self.nodes);
+        ensure!(
+            (1..=NODES_MAX).contains(&self.nodes),
+            "a cluster has 1 to {NODES_MAX} nodes, not {}",
+            self.nodes
+        );
         ensure!(!self.steps.is_empty(), "a scenario needs at least one step");
         for (i, step) in self.steps.iter().enumerate() {
             let number = i + 1;

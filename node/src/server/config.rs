@@ -10,7 +10,7 @@ use clap::Parser;
 
 use crate::{
     mutants::Mutants,
-    raft::NodeId,
+    raft::{NodeId, VOTERS_MAX},
     replica::{self, Limits},
 };
 
@@ -150,7 +150,6 @@ pub struct Config {
     pub log: tracing::Level,
 }
 
-const NODES_MAX: usize = 9;
 const NAME_BYTES_MAX: usize = 100;
 const HEARTBEAT_MIN: Duration = Duration::from_millis(1);
 const ELECTION_TIMEOUT_MAX: Duration = Duration::from_secs(50);
@@ -282,9 +281,9 @@ fn parse_cluster(text: &str) -> Result<BTreeMap<NodeId, String>, String> {
             return Err(wrong(&format!("names node {id} a second time")));
         }
     }
-    if cluster.len() > NODES_MAX {
+    if cluster.len() > VOTERS_MAX {
         return Err(format!(
-            "--initial-cluster has {} nodes; at most {NODES_MAX} are possible",
+            "--initial-cluster has {} nodes; at most {VOTERS_MAX} are possible",
             cluster.len()
         ));
     }
