@@ -6,8 +6,8 @@
 //! everything is kept in ordered collections.
 //!
 //! - `world`, `queue`: time, and what happens in it;
-//! - `process`, `lifecycle`, `round`: a replica, driven as the server drives it; `disk`, `network`, `clock`:
-//!   what it lives on;
+//! - `process`, `lifecycle`, `round`: a replica, driven as the server drives it; `disk`, `network`,
+//!   `clock`: what it lives on;
 //! - `hands`: carries out the orders of [`crate::exercise`], which leads the run; `connections`: of
 //!   clients to nodes; `damage`: what faults do to disks; `kept`: what these must remember;
 //! - `record`: the evidence, checked for Raft's safety step by step;
