@@ -21,7 +21,7 @@ const LINES_MAX: usize = 600;
 /// Columns of a comment, in characters. A row of a table may be longer.
 const COLUMNS_MAX: usize = 100;
 /// How paths of a private machine begin.
-const PRIVATE: [&str; 4] = ["/home/", "/Users/", "/work/", "/root/"];
+const PRIVATE: [&str; 3] = ["/home/", "/Users/", "/root/"];
 
 /// Which crate may use which, in code that is not a test.
 const CRATES: [(&str, &[&str]); 5] = [

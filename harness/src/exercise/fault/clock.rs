@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, with};
+use super::kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, some, with};
 use crate::{
     exercise::{ClockChange, ClockReading, Deed, Finding, Seen, Time},
     nemesis::{
@@ -51,11 +51,8 @@ impl Clock {
 
 impl Kind for Clock {
     fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
-        self.granted = holds.claim(self.fault, Part::Clock, &self.wanted);
-        if self.granted.nodes.is_empty() {
-            let by = holders(&self.granted.taken);
-            return Err(format!("every clock aimed at is wrong already: {by}"));
-        }
+        let granted = holds.claim(self.fault, Part::Clock, &self.wanted);
+        self.granted = some(granted, "clock aimed at is wrong already")?;
         Ok(())
     }
 

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use super::{
     alive::{Alive, STARTS_WITHIN},
     ended::running,
-    kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, left_alone, milliseconds, names, with},
+    kind::{
+        Aim, Kind, Miss, Proof, Sight, Step, holders, left_alone, milliseconds, names, some, with,
+    },
 };
 use crate::{
     exercise::{Damage, Deed, Finding, Seen, Time},
@@ -61,11 +63,8 @@ struct Disk {
 impl Disk {
     /// Claims nodes that are about to stop by themselves.
     fn stop(&mut self, holds: &mut Holds) -> Result<(), String> {
-        self.granted = holds.stop(self.fault, &self.wanted);
-        if self.granted.nodes.is_empty() {
-            let by = holders(&self.granted.taken);
-            return Err(format!("every node aimed at is down or paused: {by}"));
-        }
+        let granted = holds.stop(self.fault, &self.wanted);
+        self.granted = some(granted, "node aimed at is down or paused")?;
         Ok(())
     }
 
@@ -141,11 +140,8 @@ struct Slow {
 
 impl Kind for Slow {
     fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
-        self.disk.granted = holds.claim(self.disk.fault, Part::Disk, &self.disk.wanted);
-        if self.disk.granted.nodes.is_empty() {
-            let by = holders(&self.disk.granted.taken);
-            return Err(format!("every disk aimed at is slow already: {by}"));
-        }
+        let granted = holds.claim(self.disk.fault, Part::Disk, &self.disk.wanted);
+        self.disk.granted = some(granted, "disk aimed at is slow already")?;
         Ok(())
     }
 

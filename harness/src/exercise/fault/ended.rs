@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     alive::{Alive, STARTS_WITHIN},
-    kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, looks_first, with},
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, looks_first, some, with},
 };
 use crate::{
     exercise::{Deed, Exit, Finding, Process, Seen, Time},
@@ -71,11 +71,8 @@ impl Ended {
 
 impl Kind for Ended {
     fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
-        self.granted = (self.signal.claim)(holds, self.fault, &self.wanted);
-        if self.granted.nodes.is_empty() {
-            let (taken, by) = (self.signal.taken, holders(&self.granted.taken));
-            return Err(format!("every node aimed at is {taken}: {by}"));
-        }
+        let granted = (self.signal.claim)(holds, self.fault, &self.wanted);
+        self.granted = some(granted, &format!("node aimed at is {}", self.signal.taken))?;
         Ok(())
     }
 

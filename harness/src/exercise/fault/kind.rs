@@ -13,7 +13,7 @@ use crate::{
     exercise::{Deed, Exit, Finding, Seen, Time},
     nemesis::{
         Cut, Link, NodeId, named_links,
-        overlap::{FaultId, Holds},
+        overlap::{FaultId, Granted, Holds},
     },
 };
 
@@ -153,6 +153,17 @@ pub(super) enum Miss {
     Failed(String),
     /// A node's process ended although nobody ended it; what it was needed for.
     Exited(NodeId, Exit, &'static str),
+}
+
+/// What a fault was granted.
+///
+/// # Errors
+/// That is nothing: `what` says why, such as `node aimed at is down already`.
+pub(super) fn some(granted: Granted, what: &str) -> Result<Granted, String> {
+    if granted.nodes.is_empty() {
+        return Err(format!("every {what}: {}", holders(&granted.taken)));
+    }
+    Ok(granted)
 }
 
 /// What was found, looks at processes first: they say most plainly what is wrong.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     alive::Alive,
-    kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, left_alone, looks_first},
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, left_alone, looks_first, some},
 };
 use crate::{
     exercise::{Deed, Failure, Finding, Process, Seen, Time},
@@ -46,11 +46,8 @@ impl Pause {
 
 impl Kind for Pause {
     fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
-        self.granted = holds.pause(self.fault, &self.wanted);
-        if self.granted.nodes.is_empty() {
-            let by = holders(&self.granted.taken);
-            return Err(format!("every node aimed at is down or paused already: {by}"));
-        }
+        let granted = holds.pause(self.fault, &self.wanted);
+        self.granted = some(granted, "node aimed at is down or paused already")?;
         Ok(())
     }
 
