@@ -8,10 +8,11 @@
 use std::fmt;
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{self, MapAccess, SeqAccess, Visitor},
 };
 
+pub use super::datum::{from_datum, to_datum};
 use super::{
     Kind,
     operation::MISMATCH,
@@ -21,10 +22,20 @@ use super::{
 /// Errors of operations that failed for what they observed: of a compare-and-set, of a queue, of a
 /// lock.
 const OBSERVED: [&str; 3] = [MISMATCH, "empty", "held"];
+/// Words of etcd's refusals that answer the request. They are not in the errors of a node that
+/// could not serve it: no leader, a timeout, too many requests.
+const ANSWERED: [&str; 6] = [
+    "etcdserver: mvcc: ",
+    "etcdserver: key",
+    "etcdserver: duplicate key",
+    "etcdserver: value is provided",
+    "etcdserver: too many operations",
+    "etcdserver: requested lease not found",
+];
 
 /// Whether an operation that failed with this error says what it observed.
 pub(super) fn is_observation(error: &str) -> bool {
-    OBSERVED.contains(&error)
+    OBSERVED.contains(&error) || ANSWERED.iter().any(|words| error.contains(words))
 }
 
 /// A value of a history: what JSON and EDN can both say.
@@ -46,6 +57,11 @@ pub enum Datum {
 }
 
 impl Datum {
+    /// Whether it is nothing.
+    pub fn is_nil(&self) -> bool {
+        *self == Self::Nil
+    }
+
     /// The integer, if it is one.
     pub fn int(&self) -> Option<i64> {
         match self {
@@ -144,7 +160,7 @@ impl<'de> Deserialize<'de> for Datum {
 /// One event of a history. As a line of JSON: `{"index":0,"time":0,"process":0,"type":"invoke",
 /// "f":"enqueue","key":null,"value":7}`, where `key`, `error`, `node` and `revision` may be
 /// missing.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Position in the history, from 0, without a gap.
     pub index: u64,
@@ -158,19 +174,19 @@ pub struct Event {
     /// The name of the operation.
     pub f: Box<str>,
     /// The key; nil where operations have none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Datum::is_nil")]
     pub key: Datum,
     /// The argument on invocation, the answer on completion.
     #[serde(default)]
     pub value: Datum,
     /// Why the operation did not succeed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Box<str>>,
     /// The node that was asked.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<Box<str>>,
     /// The store's revision in the answer: a hint, never a proof of a violation, but for watches.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
 }
 
@@ -301,7 +317,8 @@ impl Request for Operation<'_> {
 /// # Errors
 /// The first rule of well-formed histories that an event breaks: as [`super::operation::pair`],
 /// but values are the models' concern, except that what a write, an append or a compare-and-set was
-/// asked with may be repeated or left out in its answer, and not be another.
+/// asked with may be repeated or left out in its answer, and not be another. A map is a request,
+/// not a value to write, and has an answer of its own.
 pub fn pair(history: &[Event]) -> Result<Vec<Operation<'_>>, Malformed> {
     pairing::pair(history)
 }
@@ -335,6 +352,7 @@ impl Recorded for Event {
         let error = self.error.as_deref();
         let asked = operation.argument;
         let repeats = matches!(operation.f, "write" | "put" | "set" | "append" | "cas");
+        let repeats = repeats && !matches!(asked, Datum::Map(_));
         let says = *asked != Datum::Nil && *value != Datum::Nil;
         if self.kind == Kind::Ok && repeats && says && value != asked {
             let (asked, found) = (operation.argument.to_string(), value.to_string());

@@ -2,6 +2,8 @@
 
 use std::{io::BufRead, path::Path};
 
+use serde::Serialize;
+
 use super::{
     Event, Function, Kind, Place, generic,
     operation::MISMATCH,
@@ -15,7 +17,8 @@ pub const EXPECTED: &str =
     "an operation event {index, time, process, type, f, key, value, error?, node?, revision?}";
 
 /// A line of either kind. Which, is known once a register cannot say it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Line {
     /// An operation on a register of integers.
     Register(Event),
@@ -52,6 +55,12 @@ pub(super) fn read(input: impl BufRead, file: &Path) -> Result<History, Error> {
 impl From<Event> for Line {
     fn from(event: Event) -> Self {
         Self::Register(event)
+    }
+}
+
+impl From<generic::Event> for Line {
+    fn from(event: generic::Event) -> Self {
+        Self::Generic(event)
     }
 }
 

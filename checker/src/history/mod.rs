@@ -10,6 +10,7 @@
 //! another one begins comes before that if both are of one process, and else is concurrent to it.
 
 pub(crate) mod clock;
+mod datum;
 pub mod edn;
 pub mod generic;
 mod jepsen;

@@ -88,6 +88,7 @@
 //!
 //! `checker/examples/own_model.rs` is the same for a file.
 
+pub mod etcd;
 mod interval;
 pub mod kv;
 pub mod lock;
