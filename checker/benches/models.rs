@@ -3,8 +3,14 @@
 //!
 //! `cargo bench -p checker --bench models`
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
+
+#[path = "../tests/etcd/generate.rs"]
+mod generate;
 #[path = "../tests/generator/models.rs"]
 mod generator;
+#[path = "../tests/etcd/naive.rs"]
+mod naive;
 
 use std::{path::Path, time::Duration};
 
@@ -15,12 +21,14 @@ use checker::{
         generic::{self, Event, Operation},
         read,
     },
-    judge::front::{kv, queue, set},
+    judge::front::{etcd, kv, queue, set},
     model::Unexpected,
     verdict::Property,
 };
 use comfy_table::Table;
 use cpu_time::ProcessTime;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 type Check = fn(&[Operation<'_>], &Limits) -> Result<Property, Unexpected>;
 
@@ -36,8 +44,14 @@ fn public(name: &str) -> Vec<Event> {
     }
 }
 
+fn store(unknown: f64) -> Vec<Event> {
+    let shape =
+        generate::Shape { operations: 100_000, processes: 20, keys: 20, unknown, spread: 1000 };
+    generate::events(&generate::legal(&mut ChaCha8Rng::seed_from_u64(1), shape))
+}
+
 fn main() {
-    let rows: [(&str, Check, Vec<Event>); 11] = [
+    let rows: [(&str, Check, Vec<Event>); 13] = [
         ("c01-ok", kv::check, public("c01-ok.txt")),
         ("c01-bad", kv::check, public("c01-bad.txt")),
         ("c10-ok", kv::check, public("c10-ok.txt")),
@@ -49,6 +63,8 @@ fn main() {
         ("a growing set, 50 clients", set::check, generator::sets(50, 10_000, 1)),
         ("a queue, 5 clients", queue::check, generator::queues(5, 100_000, 1)),
         ("a queue, 50 clients", queue::check, generator::queues(50, 100_000, 1)),
+        ("the whole store, 20 clients", etcd::check, store(0.0)),
+        ("the same, 1 % of unknown outcome", etcd::check, store(0.01)),
     ];
     let mut table = Table::new();
     table.set_header(["history", "operations", "check, ms", "outcome"]);

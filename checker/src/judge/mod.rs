@@ -9,6 +9,7 @@
 mod clients;
 pub mod front;
 pub mod models;
+pub mod online;
 mod run;
 
 use std::{collections::BTreeSet, fmt};

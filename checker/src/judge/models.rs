@@ -1,6 +1,6 @@
 //! The models that a history can be checked against, a line each.
 
-use super::front::{kv, lock, queue, set};
+use super::front::{etcd, kv, lock, queue, set};
 use crate::{
     budget::Limits,
     consistency::{sequential, session},
@@ -57,6 +57,13 @@ pub const MODELS: &[Model] = &[
         functions: &["read", "get", "write", "put", "append", "cas", "delete"],
         told_by: &["append"],
         check: Check::Model(|operations, limits| one(kv::check(operations, limits))),
+    },
+    Model {
+        name: "etcd",
+        about: "the whole store of etcd's KV: ranges, transactions, revisions; linearizable",
+        functions: crate::model::etcd::FUNCTIONS,
+        told_by: &["range", "delete-range"],
+        check: Check::Model(|operations, limits| one(etcd::check(operations, limits))),
     },
     Model {
         name: "set",

@@ -3,12 +3,13 @@
 use super::{
     clients::{self, Checked},
     models::{self, Check, Model},
+    online::{Chunks, Online},
 };
 use crate::{
     budget::Limits,
     evidence::Evidence,
     history::{Events, Operation, Request, generic, operation},
-    linear::online::Online,
+    linear::online::Online as Registers,
     property::{completeness, coverage, crash_free, faults, final_state, liveness},
     raft,
     verdict::{Outcome, Property, Verdict},
@@ -58,8 +59,11 @@ pub fn run_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Li
 /// What looks at a history while it is recorded, to end a run that has failed already; `None` for
 /// models that only whole histories are checked against.
 pub fn online(model: &str) -> Option<Online> {
-    let model = Model::named(model)?;
-    matches!(model.check, Check::Register).then(Online::default)
+    match Model::named(model)? {
+        Model { check: Check::Register, .. } => Some(Online::Registers(Registers::default())),
+        Model { name: "etcd", .. } => Some(Online::Store(Chunks::default())),
+        _ => None,
+    }
 }
 
 fn sum_up(

@@ -261,10 +261,27 @@ impl<O> Object<'_, O> {
         self.sources.iter().map(revision).collect()
     }
 
+    /// The process that asked for an operation.
+    pub(crate) fn process(&self, position: usize) -> u64 {
+        self.sources[position].process
+    }
+
+    /// Who answered an operation, or was asked.
+    pub(crate) fn who(&self, position: usize) -> String {
+        let source = self.sources[position];
+        source.node.map_or_else(|| format!("process {}", source.process), str::to_owned)
+    }
+
+    /// When an operation was answered, or asked for: `at 5.070 s`.
+    pub(crate) fn when(&self, position: usize) -> String {
+        let interval = &self.intervals[position];
+        self.at(interval.ret.unwrap_or(interval.call))
+    }
+
     /// Who did what, when: the operation at `position`, in words.
     pub(crate) fn say(&self, position: usize) -> String {
         let source = self.sources[position];
-        let who = source.node.map_or_else(|| format!("process {}", source.process), str::to_owned);
+        let who = self.who(position);
         let mut what = source.f.to_owned();
         if *source.argument != Datum::Nil {
             what += &format!(" {}", show(source.argument));

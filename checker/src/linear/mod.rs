@@ -14,7 +14,8 @@
 //! - `explain` says why a key is illegal, and [`explanation`](crate::explanation) shows it;
 //! - [`check_model`] decides a generic history, object by object: [`append_text`],
 //!   [`grow_only_set`] and [`queue`] are to stores of texts, growing sets and queues what zones are
-//!   to registers.
+//!   to registers;
+//! - `revisions` decides a store whose answers name the revision that each write made.
 
 pub mod append_text;
 pub mod certificate;
@@ -27,6 +28,7 @@ mod minimize;
 pub mod online;
 pub mod process_order;
 pub mod queue;
+pub(crate) mod revisions;
 pub mod search;
 mod store;
 mod summary;

@@ -3,7 +3,10 @@
 //! What is found here only ends the run. The verdict is made from the whole evidence, as always;
 //! should it see no violation, the run is undecided, since one of the two must be wrong.
 
-use checker::{history::Event, judge, linear::online::Online};
+use checker::{
+    history::{Event, lines::Line},
+    judge::{self, online::Online},
+};
 use tokio::sync::watch;
 
 /// The history so far.
@@ -29,7 +32,9 @@ impl Live {
         if self.violation.borrow().is_some() {
             return;
         }
-        if let Some(found) = self.online.as_mut().and_then(|online| online.event(event)) {
+        if let Some(found) =
+            self.online.as_mut().and_then(|online| online.event(&Line::Register(event.clone())))
+        {
             self.violation.send_replace(Some(found.summary.clone()));
         }
     }

@@ -132,6 +132,12 @@ impl Value {
         }
     }
 
+    /// The bytes by which it is compared with a value that is not recorded whole; none if it is
+    /// so short that it can always be compared.
+    pub fn start(&self) -> Option<&[u8]> {
+        self.known().0.get(..START)
+    }
+
     /// Whether it is the empty value.
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Whole(bytes) if bytes.0.is_empty())

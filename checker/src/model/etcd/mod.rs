@@ -33,12 +33,21 @@
 //!   in the history. Nothing is compacted, and there are no leases.
 
 mod bytes;
+mod check;
 mod error;
+mod keys;
+mod mismatch;
+mod operation;
 mod request;
 mod response;
+mod shown;
+mod store;
 
 pub use bytes::{Bytes, Digest, START, Value, WHOLE_MAX};
 pub use error::Refusal;
+pub use keys::KeyRange;
+pub use mismatch::Mismatch;
+pub use operation::{Answer, Etcd, Operation, Step};
 pub use request::{
     Compare, DeleteRange, Operand, Put, Range, Relation, Request, SortOrder, SortTarget, Target,
     Txn,
@@ -46,6 +55,7 @@ pub use request::{
 pub use response::{
     DeleteRangeResponse, KeyValue, PutResponse, RangeResponse, Response, TxnResponse,
 };
+pub use store::Store;
 
 use serde::de::value::Error;
 

@@ -1,5 +1,7 @@
 //! What clients ask for, as a history records it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -224,6 +226,52 @@ impl Request {
             Self::Range(_) => "range",
             Self::DeleteRange(_) => "delete-range",
             Self::Txn(_) => "txn",
+        }
+    }
+}
+
+/// `k1`, `k1 to k5`, `k1 and later keys`.
+fn keys(key: &Bytes, range_end: &Bytes, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match &*range_end.0 {
+        [] => write!(f, "{key}"),
+        [0] => write!(f, "{key} and later keys"),
+        _ => write!(f, "{key} to {range_end}"),
+    }
+}
+
+fn list(requests: &[Request], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (at, request) in requests.iter().enumerate() {
+        f.write_str(if at > 0 { ", " } else { "" })?;
+        write!(f, "{request}")?;
+    }
+    Ok(())
+}
+
+/// In a few words: `put k1 = "7"`.
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Put(put) if put.ignore_value => write!(f, "put {} as it is", put.key),
+            Self::Put(put) => write!(f, "put {} = \"{}\"", put.key, put.value),
+            Self::Range(range) => {
+                f.write_str("range ")?;
+                keys(&range.key, &range.range_end, f)?;
+                if range.revision > 0 {
+                    write!(f, " at revision {}", range.revision)?;
+                }
+                f.write_str(if range.serializable { " (serializable)" } else { "" })
+            }
+            Self::DeleteRange(delete) => {
+                f.write_str("delete ")?;
+                keys(&delete.key, &delete.range_end, f)
+            }
+            Self::Txn(txn) => {
+                write!(f, "txn ({} compares; ", txn.compare.len())?;
+                list(&txn.success, f)?;
+                f.write_str("; else ")?;
+                list(&txn.failure, f)?;
+                f.write_str(")")
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use super::{
     is_default,
 };
 
-/// An answer. In the answer to a transaction: `{"put":{…}}`. As the completion of an operation its
-/// value is what is in the braces.
+/// An answer. In the answer to a transaction: `{"put":{…}}`. The value of an operation's completion
+/// is what is in the braces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Response {
