@@ -24,7 +24,7 @@ use checker::{
 };
 
 use crate::{
-    cluster::sim::{Simulation, simulate_observed},
+    cluster::{sim::Simulation, simulate_observed},
     panics::words,
     plan::Plan,
     run::simulation,

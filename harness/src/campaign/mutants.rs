@@ -27,7 +27,7 @@ use super::{
     shrink::{self, Refused, Settings},
 };
 use crate::{
-    cluster::sim::simulate,
+    cluster::simulate,
     panics::words,
     plan::{PlacedMutant, Plan},
 };

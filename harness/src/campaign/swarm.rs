@@ -16,6 +16,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
+    cluster,
     nemesis::{KINDS, Menu},
     plan::{
         Clocks, ClusterKind, Disk, Limits, Load, NODES_MAX, Network, Options, Plan, RARE_MAX,
@@ -28,6 +29,8 @@ use crate::{
 /// What the user of a campaign fixed; the rest is drawn for each seed.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
+    /// Where nodes live; not containers.
+    pub cluster: Option<ClusterKind>,
     /// Number of nodes.
     pub nodes: Option<u64>,
     /// How long clients and faults run.
@@ -53,6 +56,17 @@ pub struct Given {
     /// Where nodes keep their data.
     pub storage: Storage,
 }
+
+/// One seed of so many runs the nodes' whole servers. Such a seed takes much longer than others.
+const WITH_SERVERS: u32 = 10;
+/// It is no longer than this.
+const WITH_SERVERS_TIME: Duration = Duration::from_secs(20);
+/// Share of packets that are lost at most.
+const LOSS_MAX: f64 = 0.003;
+/// No fault is shorter.
+const FAULT_MIN: Duration = Duration::from_millis(50);
+/// A lost packet is sent again after 200 ms.
+const ELECTION_MIN: Duration = Duration::from_millis(300);
 
 /// What known bugs need. A seed that has one of these has nothing else.
 const PATTERNS: [&[&str]; 14] = [
@@ -133,11 +147,52 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
         world,
     })?;
     for fault in &mut plan.faults {
-        let lasts = fault.lasts.mul_f64(stretch).max(Duration::from_millis(50));
+        let lasts = fault.lasts.mul_f64(stretch).max(FAULT_MIN);
         fault.lasts = milliseconds(lasts).min(plan.time - fault.at);
+    }
+    // From a stream of its own, so that the other seeds are what they would be without these.
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(2);
+    let drawn = rng.random_range(0..WITH_SERVERS) == 0 && bears_servers(given, &plan);
+    if given.cluster.map_or(drawn, |cluster| cluster == ClusterKind::InProcess) {
+        plan = with_servers(given, plan);
     }
     plan.validate()?;
     Ok(plan)
+}
+
+/// Whether what the user gave is possible for nodes with their whole servers.
+fn bears_servers(given: &Given, plan: &Plan) -> bool {
+    let suffers = |fault| cluster::supports(ClusterKind::InProcess, fault).is_ok();
+    let asked = given.menu.iter().flat_map(|menu| menu.items.iter().flatten());
+    let given_timings = given.election_timeout.is_some() || given.heartbeat_interval.is_some();
+    asked.into_iter().all(suffers)
+        && (!given_timings || plan.timings.election_timeout >= ELECTION_MIN)
+}
+
+/// The plan for nodes with their whole servers: without the faults that they cannot suffer, and in
+/// weather that can be borne over connections, where a lost packet holds up all that follow it.
+fn with_servers(given: &Given, mut plan: Plan) -> Plan {
+    plan.cluster = ClusterKind::InProcess;
+    if given.election_timeout.is_none() && given.heartbeat_interval.is_none() {
+        let election_timeout = plan.timings.election_timeout.max(ELECTION_MIN);
+        let heartbeat_interval = milliseconds(election_timeout / 5);
+        plan.timings = Timings { election_timeout, heartbeat_interval };
+    }
+    let network = &mut plan.world.network;
+    network.loss = network.loss.min(LOSS_MAX);
+    let late_max = network.late_max.min(plan.timings.election_timeout / 2);
+    network.late_max = late_max.max(network.delay_max);
+    if given.time.is_none() {
+        plan.time = plan.time.min(WITH_SERVERS_TIME.max(plan.interval));
+    }
+    let time = plan.time;
+    plan.faults.retain_mut(|fault| {
+        fault.lasts = fault.lasts.min(time.saturating_sub(fault.at));
+        let suffers = cluster::supports(ClusterKind::InProcess, &fault.fault).is_ok();
+        fault.lasts >= FAULT_MIN && (suffers || given.menu.is_some())
+    });
+    plan
 }
 
 /// How many nodes. The faults that the user asked for may need more than are drawn.

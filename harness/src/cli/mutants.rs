@@ -63,7 +63,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
-    args.options.drawn(0).map_err(Usage)?;
+    args.options.drawn(None, 0).map_err(Usage)?;
     if let Some(out) = &args.out {
         fs::create_dir_all(out).with_context(|| out.display().to_string())?;
     }
@@ -81,7 +81,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let work = {
         let (over, options) = (Arc::clone(&over), args.options);
         tokio::task::spawn_blocking(move || {
-            let plan = |seed| options.drawn(seed);
+            let plan = |seed| options.drawn(None, seed);
             let rows = mutants::run(&trial, &chosen, &plan, &screen, &over);
             screen.bar.finish_and_clear();
             rows

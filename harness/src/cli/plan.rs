@@ -229,9 +229,10 @@ impl PlanOptions {
     }
 
     /// The plan of a seed of a campaign. What the user did not ask for is drawn from the seed.
-    pub(super) fn drawn(&self, seed: u64) -> anyhow::Result<Plan> {
+    pub(super) fn drawn(&self, cluster: Option<ClusterKind>, seed: u64) -> anyhow::Result<Plan> {
         let WorkloadName::Register = self.workload;
         let given = Given {
+            cluster,
             nodes: self.nodes,
             time: self.time,
             menu: self.faults.clone(),

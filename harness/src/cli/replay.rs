@@ -15,7 +15,7 @@ use super::{
     test::{line, plural, print_verdict},
 };
 use crate::{
-    cluster::sim::{simulate, simulate_observed},
+    cluster::{simulate, simulate_observed},
     plan::ClusterKind,
     run::{directory, simulation},
     story::{Extent, Shown, Spacetime, Teller, Window},
@@ -65,14 +65,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let window = window(args)?;
     let mut plan = args.mutants.applied_to(plan::load(&args.run)?).map_err(Usage)?;
     let recorded = args.run.is_dir() && args.seed.is_none() && args.mutants.is_empty();
-    let comparable = recorded && plan.cluster == ClusterKind::Sim;
+    let comparable = recorded && plan.cluster != ClusterKind::Docker;
     if recorded && !comparable {
         line(
             "recorded on containers, which have their own timing: what follows is a simulation of \
              the same plan, and another run",
         );
     }
-    plan.cluster = ClusterKind::Sim;
+    plan.cluster = plan.cluster.in_virtual_time();
     plan.seed = args.seed.unwrap_or(plan.seed);
     let out = match &args.out {
         Some(out) => Some(directory::create(Some(out), plan.workload.name(), plan.seed)?),

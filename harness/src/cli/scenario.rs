@@ -71,6 +71,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let place = match settings.cluster {
         ClusterKind::Docker => "",
         ClusterKind::Sim => " --cluster sim",
+        ClusterKind::InProcess => " --cluster in-process",
     };
     line(&format!("again: {program} scenario {name}{place} --seed {}", settings.seed));
     match &finished.page {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     campaign::shrink::{Minimal, Progress, Refused, SEEDS, Settings, page, shrink, violated},
-    cluster::sim::simulate_observed,
+    cluster::simulate_observed,
     plan::Plan,
     run::{Stop, directory, simulation},
     story::{Extent, Shown, Spacetime, Teller},

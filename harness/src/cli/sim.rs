@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use checker::verdict::Outcome;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     campaign::{self, Campaign, Failure, OfKind, Situation, Tally, Total, Watch},
+    cluster,
     plan::{ClusterKind, Plan},
     run::{Stop, directory},
 };
@@ -56,6 +57,11 @@ pub(super) struct Args {
     #[arg(long)]
     digest: bool,
 
+    /// Where the nodes live: `sim`, replicas alone, or `in-process`, with their whole servers
+    /// [default: one seed of ten in-process]
+    #[arg(long, value_enum)]
+    cluster: Option<ClusterKind>,
+
     /// Directory below which the runs of failing seeds are kept; must be empty or not exist
     /// [default: results/<time>-sim-<first seed>, where a seed fails]
     #[arg(long)]
@@ -77,10 +83,15 @@ pub(super) struct Args {
 impl Args {
     fn plan(&self, seed: u64) -> anyhow::Result<Plan> {
         let plan = if self.no_swarm {
-            self.options.plan(ClusterKind::Sim, seed, ALIKE)?
+            self.options.plan(self.cluster.unwrap_or(ClusterKind::Sim), seed, ALIKE)?
         } else {
-            self.options.drawn(seed)?
+            self.options.drawn(self.cluster, seed)?
         };
+        ensure!(
+            plan.cluster != ClusterKind::Docker,
+            "containers have no virtual time: `harness test` runs plans on them"
+        );
+        cluster::check(&plan)?;
         self.mutants.applied_to(plan)
     }
 }

@@ -56,13 +56,20 @@ impl Connection {
         timeout: Duration,
         tells_outcome: bool,
     ) -> Result<Self, String> {
+        Self::over(channel(address), timeout, tells_outcome).await
+    }
+
+    /// The same over any channel; `connect` gives it.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn over(
+        connect: impl Future<Output = Result<Channel, String>>,
+        timeout: Duration,
+        tells_outcome: bool,
+    ) -> Result<Self, String> {
         let opening = async {
-            let channel = Endpoint::from_shared(format!("http://{address}"))
-                .map_err(|error| error.to_string())?
-                .tcp_nodelay(true)
-                .connect()
-                .await
-                .map_err(|error| chain(&error))?;
+            let channel = connect.await?;
             let mut maintenance = MaintenanceClient::new(channel.clone());
             maintenance.status(StatusRequest {}).await.map_err(|status| describe(&status))?;
             Ok(Self { kv: KvClient::new(channel), tells_outcome })
@@ -95,6 +102,19 @@ impl Connection {
     }
 }
 
+/// Connects to an address of this machine.
+///
+/// # Errors
+/// Says what failed.
+pub async fn channel(address: SocketAddr) -> Result<Channel, String> {
+    Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|error| error.to_string())?
+        .tcp_nodelay(true)
+        .connect()
+        .await
+        .map_err(|error| chain(&error))
+}
+
 /// Code and text, for the history.
 fn describe(status: &Status) -> String {
     let name = outcome::name(status.code());
@@ -105,7 +125,7 @@ fn describe(status: &Status) -> String {
 }
 
 /// An error with its causes; transport errors say little without them.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -37,7 +37,7 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
             let (served, possible) = match plan.cluster {
                 ClusterKind::Docker => (plan.time.as_secs(), u64::MAX),
                 // Simulated faults may come so thick that nothing is served while they last.
-                ClusterKind::Sim => {
+                ClusterKind::Sim | ClusterKind::InProcess => {
                     let calm = calm(plan);
                     (calm.as_secs(), performed(plan, calm))
                 }

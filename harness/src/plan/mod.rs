@@ -77,6 +77,18 @@ pub enum ClusterKind {
     Docker,
     /// One process, with simulated time, network and disks.
     Sim,
+    /// The same with the whole server, gRPC and links included, on the simulated network.
+    InProcess,
+}
+
+impl ClusterKind {
+    /// Where a plan runs in virtual time. Containers have none: their plans are simulated.
+    pub fn in_virtual_time(self) -> Self {
+        match self {
+            Self::Docker | Self::Sim => Self::Sim,
+            Self::InProcess => Self::InProcess,
+        }
+    }
 }
 
 /// Where nodes keep their data.
@@ -228,7 +240,7 @@ impl Plan {
     fn fault_min(&self) -> Duration {
         match self.cluster {
             ClusterKind::Docker => schedule::SHORTEST,
-            ClusterKind::Sim => Duration::from_millis(10),
+            ClusterKind::Sim | ClusterKind::InProcess => Duration::from_millis(10),
         }
     }
 

@@ -94,7 +94,7 @@ pub struct Finished {
 pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
     let plan = &settings.plan;
     cluster::check(plan)?;
-    if plan.cluster == ClusterKind::Sim {
+    if plan.cluster != ClusterKind::Docker {
         return simulation::run(settings, stop).await;
     }
     let dir = directory::create(settings.out.as_deref(), plan.workload.name(), plan.seed)?;

@@ -24,8 +24,11 @@ use super::{
     save,
 };
 use crate::{
-    cluster::sim::{STOPPED, Simulation, simulate, simulate_inert},
-    plan::{ClusterKind, Plan},
+    cluster::{
+        sim::{STOPPED, Simulation},
+        simulate, simulate_inert,
+    },
+    plan::Plan,
     report,
 };
 
@@ -73,7 +76,7 @@ pub fn keep(
     simulation: &Simulation,
     command: &[String],
 ) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
-    let plan = Plan { cluster: ClusterKind::Sim, ..plan.clone() };
+    let plan = Plan { cluster: plan.cluster.in_virtual_time(), ..plan.clone() };
     plan.save(dir)?;
     let environment = json!({
         "version": 1,

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     cluster::{
         docker::{self, Cluster, driver::Driver},
-        sim::simulate_led,
+        in_process, sim,
     },
     daemon,
     exercise::Machine,
@@ -114,7 +114,11 @@ async fn uninterrupted(
 ) -> Result<Finished> {
     match settings.cluster {
         ClusterKind::Docker => in_containers(settings, dir, say).await?,
-        ClusterKind::Sim => in_simulation(settings, dir, say)?,
+        // On a thread that belongs to no runtime: whole servers bring their own.
+        ClusterKind::Sim | ClusterKind::InProcess => std::thread::scope(|scope| {
+            let played = scope.spawn(|| in_simulation(settings, dir, say)).join();
+            played.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?,
     }
     let verdict = check(dir)?;
     let record = load(dir)?;
@@ -178,7 +182,7 @@ async fn on_cluster(
 fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let plan = Plan::generate(plan::Options {
         system: System::RaftNode,
-        cluster: ClusterKind::Sim,
+        cluster: settings.cluster,
         nodes: settings.scenario.nodes,
         seed: settings.seed,
         time: Duration::from_secs(1),
@@ -195,7 +199,11 @@ fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -
         world: World::default(),
     })?;
     let mut play = Play::new(&settings.scenario, settings.election_timeout);
-    let simulation = simulate_led(&plan, &mut play, &AtomicBool::new(false));
+    let stop = AtomicBool::new(false);
+    let simulation = match settings.cluster {
+        ClusterKind::InProcess => in_process::simulate_led(&plan, &mut play, &stop),
+        ClusterKind::Sim | ClusterKind::Docker => sim::simulate_led(&plan, &mut play, &stop),
+    };
     play.take_lines().iter().for_each(|line| say(line));
     for (name, bytes) in simulation::files(&simulation.evidence)? {
         let path = dir.join(&name);

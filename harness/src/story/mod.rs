@@ -18,7 +18,7 @@ use checker::{budget::Limits, judge};
 pub use spacetime::{Extent, Spacetime};
 pub use tell::{Shown, Teller};
 
-use crate::{cluster::sim::simulate_observed, plan::Plan};
+use crate::{cluster::simulate_observed, plan::Plan};
 
 /// The whole story of a plan's run, its verdict last: a pure function of the plan.
 pub fn story(plan: &Plan) -> String {

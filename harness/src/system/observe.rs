@@ -46,6 +46,11 @@ impl Node {
         Self { channel: endpoint.connect_lazy() }
     }
 
+    /// A node by a channel to it.
+    pub fn over(channel: Channel) -> Self {
+        Self { channel }
+    }
+
     /// The node's state.
     ///
     /// # Errors

@@ -9,43 +9,41 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, Sender, channel},
     },
-    thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
 use tokio::sync::mpsc;
 
+use super::machine::Machine;
 use crate::{
     replica::WriteId,
-    storage::{Disk, Record, Wal},
+    storage::{Record, Wal},
 };
 
 /// The queue's end on the replica's side.
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Sender<(WriteId, Vec<Record>)>,
+    queue: mpsc::UnboundedSender<(WriteId, Vec<Record>)>,
     durable: mpsc::UnboundedReceiver<Result<WriteId>>,
     size: Arc<AtomicU64>,
 }
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start<D: Disk + Send + 'static>(mut wal: Wal<D>) -> Result<Self> {
-        let (queue, writes) = channel();
+    pub(super) fn start<M: Machine>(machine: &Arc<M>, mut wal: Wal<M::Disk>) -> Result<Self> {
+        let (queue, mut writes) = mpsc::unbounded_channel();
         let (reports, durable) = mpsc::unbounded_channel();
         let size = Arc::new(AtomicU64::new(wal.size()));
         let thread_size = size.clone();
-        thread::Builder::new()
-            .name("disk".into())
-            .spawn(move || {
-                if let Err(why) = write(&mut wal, &writes, &reports, &thread_size) {
-                    let _ = reports.send(Err(why));
-                }
-            })
-            .context("cannot start the disk's thread")?;
+        let disk = Arc::clone(machine);
+        machine.run_disk(async move {
+            let written = write(&*disk, &mut wal, &mut writes, &reports, &thread_size).await;
+            if let Err(why) = written {
+                let _ = reports.send(Err(why));
+            }
+        })?;
         Ok(Self { queue, durable, size })
     }
 
@@ -89,19 +87,20 @@ impl Writer {
     }
 }
 
-fn write<D: Disk>(
-    wal: &mut Wal<D>,
-    writes: &Receiver<(WriteId, Vec<Record>)>,
+async fn write<M: Machine>(
+    machine: &M,
+    wal: &mut Wal<M::Disk>,
+    writes: &mut mpsc::UnboundedReceiver<(WriteId, Vec<Record>)>,
     reports: &mpsc::UnboundedSender<Result<WriteId>>,
     size: &AtomicU64,
 ) -> Result<()> {
-    while let Ok((mut last, records)) = writes.recv() {
+    while let Some((mut last, records)) = writes.recv().await {
         wal.append(&records)?;
-        for (id, records) in writes.try_iter() {
+        while let Ok((id, records)) = writes.try_recv() {
             wal.append(&records)?;
             last = id;
         }
-        wal.sync()?;
+        machine.sync(wal).await?;
         size.store(wal.size(), Ordering::Relaxed);
         let _ = reports.send(Ok(last));
     }
@@ -113,6 +112,7 @@ mod tests {
     use super::*;
     use crate::{
         raft::HardState,
+        server::machine::tests::Memory,
         storage::{Failure, Identity, MemoryDisk},
     };
 
@@ -127,9 +127,9 @@ mod tests {
         Wal::open(MemoryDisk::new(), IDENTITY).unwrap().0
     }
 
-    #[test]
-    fn what_is_queued_shares_a_sync_and_the_last_write_is_reported() {
-        let (queue, writes) = channel();
+    #[tokio::test]
+    async fn what_is_queued_shares_a_sync_and_the_last_write_is_reported() {
+        let (queue, mut writes) = mpsc::unbounded_channel();
         for id in 1..=100 {
             queue.send((id, record(id))).unwrap();
         }
@@ -138,7 +138,7 @@ mod tests {
         let syncs = wal.disk_mut().syncs();
         let (reports, mut durable) = mpsc::unbounded_channel();
         // As the thread does, with a log that the test keeps.
-        write(&mut wal, &writes, &reports, &AtomicU64::new(0)).unwrap();
+        write(&Memory, &mut wal, &mut writes, &reports, &AtomicU64::new(0)).await.unwrap();
         assert_eq!(durable.try_recv().unwrap().unwrap(), 100);
         assert!(durable.try_recv().is_err(), "one report for all");
         assert_eq!(wal.disk_mut().syncs(), syncs + 1);
@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn writes_become_durable_in_order_and_a_stop_finishes_them() {
-        let mut writer = Writer::start(wal()).unwrap();
+        let mut writer = Writer::start(&Arc::new(Memory), wal()).unwrap();
         for id in 1..=100 {
             writer.push(id, record(id));
         }
@@ -161,7 +161,7 @@ mod tests {
     async fn a_failed_sync_is_reported_and_never_tried_again() {
         let mut wal = wal();
         wal.disk_mut().fail(Failure::Sync);
-        let mut writer = Writer::start(wal).unwrap();
+        let mut writer = Writer::start(&Arc::new(Memory), wal).unwrap();
         writer.push(1, record(1));
         writer.push(2, record(2));
         let failure = format!("{:#}", writer.durable().await.unwrap_err());

@@ -13,14 +13,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Config, disk::Writer, links::Links, trace_file::TraceFile};
+use super::{Config, disk::Writer, links::Links, machine::Machine, trace_file::TraceFile};
 use crate::{
     kv::{self, Request, Response},
     replica::{
         self, Host, Input, Message, Notice, Outputs, Replica, RequestId, Status, SubscriptionId,
         WriteId,
     },
-    storage::{Disk, Record, Recovered, Wal},
+    storage::{Record, Recovered, Wal},
 };
 
 /// Inputs taken in one round, so that outputs are not put off for ever.
@@ -72,12 +72,12 @@ pub(super) struct Handle {
 }
 
 /// The replica and all that its outputs act on.
-pub(super) struct Driver {
+pub(super) struct Driver<M> {
     replica: Replica,
     origin: Instant,
     messages: mpsc::Receiver<Message>,
     asks: mpsc::Receiver<Ask>,
-    shell: Shell,
+    shell: Shell<M>,
     last_request: RequestId,
     last_subscription: SubscriptionId,
     status: watch::Sender<Status>,
@@ -87,15 +87,15 @@ pub(super) struct Driver {
 }
 
 /// What outputs act on.
-struct Shell {
+struct Shell<M> {
     writer: Writer,
     links: Links,
-    trace: Option<TraceFile>,
+    trace: Option<TraceFile<M>>,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<Response, replica::Error>>>,
     subscribers: BTreeMap<SubscriptionId, mpsc::Sender<Notice>>,
 }
 
-impl Host for Shell {
+impl<M: Machine> Host for Shell<M> {
     type Error = anyhow::Error;
 
     fn trace(&mut self, lines: impl Iterator<Item = (u64, Event)>) -> Result<()> {
@@ -143,19 +143,20 @@ enum Woken {
     Timer,
 }
 
-impl Driver {
+impl<M: Machine> Driver<M> {
     /// Makes the replica from what the disk holds, and records its start. The trace comes with the
     /// Lamport clock of its last line.
     ///
     /// # Errors
     ///
     /// The trace or the disk's thread cannot be had.
-    pub(super) fn start<D: Disk + Send + 'static>(
+    pub(super) fn start(
+        machine: &Arc<M>,
         config: &Arc<Config>,
-        wal: Wal<D>,
+        wal: Wal<M::Disk>,
         recovered: Recovered,
         links: Links,
-        trace: Option<(TraceFile, u64)>,
+        trace: Option<(TraceFile<M>, u64)>,
     ) -> Result<Self> {
         let origin = Instant::now();
         let (trace, clock) = trace.unzip();
@@ -171,7 +172,7 @@ impl Driver {
             messages,
             asks,
             shell: Shell {
-                writer: Writer::start(wal)?,
+                writer: Writer::start(machine, wal)?,
                 links,
                 trace,
                 replies: BTreeMap::new(),

@@ -15,7 +15,7 @@ use proto::peer::{Empty, Packet, peer_client::PeerClient};
 use tokio::time::{sleep, timeout};
 use tonic::{Request, Streaming, transport::Endpoint};
 
-use super::{Config, handshake, tcp, wire};
+use super::{Config, handshake, machine::Machine, tcp, wire};
 use crate::{
     raft::{self, NodeId},
     replica::{Body, Message},
@@ -39,13 +39,19 @@ pub(super) struct Links(BTreeMap<NodeId, Arc<Outbox>>);
 
 impl Links {
     /// Dials all peers, again and again, for as long as the runtime lives.
-    pub(super) fn dial(config: &Arc<Config>) -> Self {
+    pub(super) fn dial<M: Machine>(machine: &Arc<M>, config: &Arc<Config>) -> Self {
         let peers = config.cluster.iter().filter(|(id, _)| **id != config.id);
         Self(
             peers
                 .map(|(&id, address)| {
                     let outbox = Arc::new(Outbox::default());
-                    tokio::spawn(keep_linked(config.clone(), id, address.clone(), outbox.clone()));
+                    tokio::spawn(keep_linked(
+                        machine.clone(),
+                        config.clone(),
+                        id,
+                        address.clone(),
+                        outbox.clone(),
+                    ));
                     (id, outbox)
                 })
                 .collect(),
@@ -179,12 +185,18 @@ impl Stream for Outgoing {
     }
 }
 
-async fn keep_linked(config: Arc<Config>, peer: NodeId, address: String, outbox: Arc<Outbox>) {
+async fn keep_linked<M: Machine>(
+    machine: Arc<M>,
+    config: Arc<Config>,
+    peer: NodeId,
+    address: String,
+    outbox: Arc<Outbox>,
+) {
     let mut pause = PAUSE_MIN;
     // Each trouble is logged once, however often it is met.
     let mut logged = String::new();
     loop {
-        let trouble = match open(&config, peer, &address, &outbox).await {
+        let trouble = match open(&machine, &config, peer, &address, &outbox).await {
             Ok(mut answers) => {
                 tracing::info!("linked to node {peer} at {address}");
                 outbox.set_open(true);
@@ -208,7 +220,8 @@ async fn keep_linked(config: Arc<Config>, peer: NodeId, address: String, outbox:
     }
 }
 
-async fn open(
+async fn open<M: Machine>(
+    machine: &Arc<M>,
     config: &Config,
     peer: NodeId,
     address: &str,
@@ -220,10 +233,10 @@ async fn open(
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES);
-    let address = address.to_owned();
+    let (machine, address) = (machine.clone(), address.to_owned());
     let connector = tower::service_fn(move |_| {
-        let address = address.clone();
-        async move { tcp::dial(&address).await.map(TokioIo::new) }
+        let (machine, address) = (machine.clone(), address.clone());
+        async move { machine.dial(&address, tcp::PEER_SILENCE_MAX).await.map(TokioIo::new) }
     });
     let channel = timeout(tcp::DIAL_TIMEOUT, endpoint.connect_with_connector(connector))
         .await

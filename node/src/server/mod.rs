@@ -17,6 +17,7 @@
 //! - `trace_file`: trace lines, the kernel's before their effect leaves the node.
 //! - `links`, `peer_service`, `handshake`, `wire`: one stream per direction and pair of nodes.
 //! - `client_service`, `session`, `status`, `members`: etcd's API, and what errors mean.
+//! - [`Machine`]: the seam at which a simulator takes the place of network, disk and trace file.
 //! - `tcp`, [`Log`]: sockets, lines on stderr; `change_log`: what is applied, for level debug.
 //!
 //! What fails for good (disk, trace, an assertion) ends the process: a node that is gone is a
@@ -30,6 +31,7 @@ mod driver;
 mod handshake;
 mod links;
 mod log;
+mod machine;
 mod members;
 mod peer_service;
 mod session;
@@ -49,24 +51,24 @@ use proto::{
     peer::peer_server::PeerServer,
 };
 use tokio::{
-    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::JoinHandle,
 };
-use tonic::transport::Server;
+use tonic::{body::Body, codegen::http::Response, transport::Server};
 use tower::util::MapResponseLayer;
 
 use self::{
-    client_service::ClientService, driver::Driver, links::Links, members::Members,
-    peer_service::PeerService, tcp::Incoming, trace_file::TraceFile,
+    client_service::ClientService, driver::Driver, links::Links, machine::RealMachine,
+    members::Members, peer_service::PeerService, tcp::Incoming, trace_file::TraceFile,
 };
 pub use self::{
     config::{Config, Flags},
     log::Log,
+    machine::{Listener, Machine},
     status::of as status_of,
 };
-use crate::storage::{FileDisk, Identity, Wal};
+use crate::storage::{Identity, Options, Wal};
 
 /// gRPC's own limit stands above that on requests, as in etcd, so that a request that is only a
 /// little too large gets etcd's answer.
@@ -89,27 +91,39 @@ pub fn run(config: Config) -> Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(async {
+        serve(Arc::new(RealMachine), config, Options::default(), stop_signal()?).await
+    });
     // A name that is being resolved must not hold the process up.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: Config) -> Result<()> {
+/// Runs a node on a machine until `stop` completes. Must be called on a current-thread runtime that
+/// ends with the node: the node's tasks live as long as the runtime.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn serve<M: Machine>(
+    machine: Arc<M>,
+    config: Config,
+    segments: Options,
+    asked_to_stop: impl Future<Output = ()>,
+) -> Result<()> {
     let config = Arc::new(config);
-    let asked_to_stop = stop_signal()?;
-    let disk = FileDisk::open(&config.data_dir)?;
-    let peer_listener = tcp::listen(&config.listen_peer, "peers")?;
-    let client_listener = tcp::listen(&config.listen_client, "clients")?;
+    let disk = machine.open_disk(&config.data_dir)?;
+    let peer_listener = machine.listen(&config.listen_peer, "peers")?;
+    let client_listener = machine.listen(&config.listen_client, "clients")?;
     let identity = Identity { cluster: config.cluster_id, node: config.id };
-    let (wal, recovered) = Wal::open(disk, identity)?;
+    let (wal, recovered) = Wal::open_with(disk, identity, segments)?;
     if recovered.cut > 0 {
         tracing::info!("cut {} bytes of a torn tail from the write-ahead log", recovered.cut);
     }
     let trace = config
         .trace
         .as_deref()
-        .map(|path| TraceFile::open(path, config.id, recovered.boot))
+        .map(|path| TraceFile::open(&machine, path, config.id, recovered.boot))
         .transpose()?;
     tracing::info!(
         "node {} ({}), start {}, term {}, {} log entries: clients at {}, peers at {}",
@@ -123,19 +137,21 @@ async fn serve(config: Config) -> Result<()> {
     );
 
     let members = Arc::new(Members::new(&config));
-    let links = Links::dial(&config);
-    let driver = Driver::start(&config, wal, recovered, links.clone(), trace)?;
+    let links = Links::dial(&machine, &config);
+    let driver = Driver::start(&machine, &config, wal, recovered, links.clone(), trace)?;
     if config.log >= tracing::Level::DEBUG {
         tokio::spawn(change_log::run(driver.handle().asks));
     }
     let (stopping, stop) = watch::channel(());
     let peers = serve_peers(
+        &machine,
         peer_listener,
         PeerService::new(config.clone(), members.clone(), driver.handle().messages),
         &config,
         stop.clone(),
     );
     let clients = serve_clients(
+        &machine,
         client_listener,
         ClientService::new(config.clone(), members, links, driver.handle(), driver.writer().size()),
         &config,
@@ -166,19 +182,24 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
-fn serve_peers(
-    listener: TcpListener,
+fn serve_peers<M: Machine>(
+    machine: &Arc<M>,
+    listener: M::Listener,
     service: PeerService,
     config: &Config,
     stop: watch::Receiver<()>,
 ) -> JoinHandle<()> {
     // At least one entry is always sent, whatever its size.
     let packet_max = config.limits.append_bytes + 2 * config.limits.request_bytes;
+    let machine = machine.clone();
     let server = Server::builder()
         .initial_stream_window_size(links::WINDOW_BYTES)
         .initial_connection_window_size(links::WINDOW_BYTES)
         .http2_keepalive_interval(Some(tcp::PEER_PING_INTERVAL))
         .http2_keepalive_timeout(Some(tcp::PEER_SILENCE_MAX - tcp::PEER_PING_INTERVAL))
+        .layer(MapResponseLayer::new(move |response: Response<Body>| {
+            machine::date(&*machine, response)
+        }))
         .add_service(PeerServer::new(service).max_decoding_message_size(packet_max))
         .serve_with_incoming_shutdown(
             Incoming::new(listener, PEER_CONNECTIONS_MAX, tcp::PEER_SILENCE_MAX),
@@ -187,18 +208,22 @@ fn serve_peers(
     tokio::spawn(log_failure("peers", server))
 }
 
-fn serve_clients(
-    listener: TcpListener,
+fn serve_clients<M: Machine>(
+    machine: &Arc<M>,
+    listener: M::Listener,
     service: ClientService,
     config: &Config,
     stop: watch::Receiver<()>,
 ) -> JoinHandle<()> {
     let request_max = config.limits.request_bytes + REQUEST_OVERHEAD_BYTES;
+    let machine = machine.clone();
     let server = Server::builder()
         .max_concurrent_streams(CLIENT_STREAMS_MAX)
         .http2_keepalive_interval(Some(CLIENT_SILENCE_MAX / 2))
         .http2_keepalive_timeout(Some(CLIENT_SILENCE_MAX / 2))
-        .layer(MapResponseLayer::new(status::amend))
+        .layer(MapResponseLayer::new(move |response: Response<Body>| {
+            machine::date(&*machine, status::amend(response))
+        }))
         .add_service(KvServer::new(service.clone()).max_decoding_message_size(request_max))
         .add_service(ClusterServer::new(service.clone()))
         .add_service(MaintenanceServer::new(service.clone()))

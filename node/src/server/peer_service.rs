@@ -80,6 +80,7 @@ impl peer_server::Peer for PeerService {
         // The answer has no items: it is the place where the packets are read, and ends with them.
         let reading = async move {
             tokio::select! {
+                biased;
                 _ = replaced => Ok(()),
                 end = read(request.into_inner(), from, to, messages) => end,
             }

@@ -25,6 +25,8 @@ use tokio::{
 };
 use tonic::transport::server::Connected;
 
+use super::machine::Listener;
+
 /// A peer that acknowledges nothing for this long is taken for gone.
 pub(super) const PEER_SILENCE_MAX: Duration = Duration::from_millis(1500);
 /// How often an HTTP/2 ping asks a peer whether it is there.
@@ -65,11 +67,11 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Dials a peer at `host:port`. Without a time limit of its own: the caller's is
-/// [`DIAL_TIMEOUT`], name resolution included.
-pub(super) async fn dial(address: &str) -> io::Result<TcpStream> {
+/// Connects to `host:port`. Without a time limit of its own: the caller's is [`DIAL_TIMEOUT`],
+/// name resolution included.
+pub(super) async fn dial(address: &str, silence_max: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
-    prepare(&stream, PEER_SILENCE_MAX)?;
+    prepare(&stream, silence_max)?;
     Ok(stream)
 }
 
@@ -78,22 +80,36 @@ fn prepare(stream: &TcpStream, silence_max: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_user_timeout(Some(silence_max))
 }
 
+impl Listener for TcpListener {
+    type Connection = TcpStream;
+
+    fn poll_accept(
+        &mut self,
+        silence_max: Duration,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, String)>> {
+        loop {
+            let (stream, from) = ready!(Self::poll_accept(self, cx))?;
+            // An error means that the other side is gone again.
+            if prepare(&stream, silence_max).is_ok() {
+                return Poll::Ready(Ok((stream, from.to_string())));
+            }
+        }
+    }
+}
+
 /// The connections that come in on a listener; never ends.
-pub(super) struct Incoming {
-    listener: TcpListener,
+pub(super) struct Incoming<L> {
+    listener: L,
     places: Arc<Semaphore>,
     silence_max: Duration,
     /// Runs after a failed accept (out of file descriptors, say), so that it is not tried at once.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl Incoming {
+impl<L> Incoming<L> {
     /// Accepts up to `connections_max` connections at a time; more are closed at once.
-    pub(super) fn new(
-        listener: TcpListener,
-        connections_max: usize,
-        silence_max: Duration,
-    ) -> Self {
+    pub(super) fn new(listener: L, connections_max: usize, silence_max: Duration) -> Self {
         Self {
             listener,
             places: Arc::new(Semaphore::new(connections_max)),
@@ -103,8 +119,8 @@ impl Incoming {
     }
 }
 
-impl Stream for Incoming {
-    type Item = io::Result<Connection>;
+impl<L: Listener> Stream for Incoming<L> {
+    type Item = io::Result<Connection<L::Connection>>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
@@ -112,7 +128,8 @@ impl Stream for Incoming {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
-            let (stream, from) = match ready!(self.listener.poll_accept(cx)) {
+            let silence_max = self.silence_max;
+            let (stream, from) = match ready!(self.listener.poll_accept(silence_max, cx)) {
                 Ok(accepted) => accepted,
                 Err(why) => {
                     tracing::warn!("cannot accept a connection: {why}");
@@ -124,30 +141,25 @@ impl Stream for Incoming {
                 tracing::warn!("closed a connection from {from}: too many are open");
                 continue;
             };
-            // An error means that the other side is gone again.
-            if prepare(&stream, self.silence_max).is_ok() {
-                return Poll::Ready(Some(Ok(Connection { stream, _place: place })));
-            }
+            return Poll::Ready(Some(Ok(Connection { stream, _place: place })));
         }
     }
 }
 
 /// A connection that gives its place back when it ends.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
+pub(super) struct Connection<C> {
+    stream: C,
     _place: OwnedSemaphorePermit,
 }
 
-impl Connected for Connection {
-    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
+impl<C> Connected for Connection<C> {
+    type ConnectInfo = ();
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
-    }
+    fn connect_info(&self) {}
 }
 
-impl AsyncRead for Connection {
+impl<C: AsyncRead + Unpin> AsyncRead for Connection<C> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -157,7 +169,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<C: AsyncWrite + Unpin> AsyncWrite for Connection<C> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,22 +1,25 @@
 //! The trace on its way to the kernel: one write for many lines.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result};
 use proto::trace::{Event, Record};
 
+use super::machine::Machine;
+
 /// Appends trace lines to a file.
 ///
 /// Once [`TraceFile::write`] returns, the lines are the kernel's: killing this process loses none.
 /// They are not synced, as the trace is evidence about kills, not about power cuts.
-#[derive(Debug)]
-pub(super) struct TraceFile {
-    file: File,
+pub(super) struct TraceFile<M> {
+    machine: Arc<M>,
+    file: Box<dyn Write + Send>,
     path: PathBuf,
     node: u64,
     boot: u64,
@@ -24,43 +27,50 @@ pub(super) struct TraceFile {
     lines: Vec<u8>,
 }
 
-impl TraceFile {
-    /// Opens or makes the file, and cuts a last line that a kill tore. The second value is the
-    /// Lamport clock of the last line that is left, 0 where there is none.
-    pub(super) fn open(path: &Path, node: u64, boot: u64) -> Result<(Self, u64)> {
-        let context = || {
-            format!("the trace file {} cannot be opened; choose another --trace", path.display())
-        };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(path)
-            .with_context(context)?;
-        let mut clock = 0;
-        if file.metadata().with_context(context)?.is_file() {
-            let (last, cut) = cut_torn_line(&mut file).with_context(context)?;
-            if cut > 0 {
-                tracing::info!("cut {cut} bytes of a torn last line from {}", path.display());
-            }
-            if !last.is_empty() {
-                let last: Record = serde_json::from_slice(&last).with_context(|| {
-                    format!(
-                        "the last line of {} is no trace line; choose another --trace",
-                        path.display()
-                    )
-                })?;
-                clock = last.clock;
-            }
+impl<M> fmt::Debug for TraceFile<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, node, boot, seq, .. } = self;
+        write!(f, "TraceFile({path:?}, node {node}, boot {boot}, line {seq})")
+    }
+}
+
+/// Opens or makes a trace file, and cuts a last line that a kill tore. The second value is the
+/// Lamport clock of the last line that is left, 0 where there is none.
+pub(super) fn open(path: &Path) -> Result<(File, u64)> {
+    let context =
+        || format!("the trace file {} cannot be opened; choose another --trace", path.display());
+    let mut file =
+        OpenOptions::new().read(true).append(true).create(true).open(path).with_context(context)?;
+    let mut clock = 0;
+    if file.metadata().with_context(context)?.is_file() {
+        let (last, cut) = cut_torn_line(&mut file).with_context(context)?;
+        if cut > 0 {
+            tracing::info!("cut {cut} bytes of a torn last line from {}", path.display());
         }
-        let path = path.to_owned();
-        Ok((Self { file, path, node, boot, seq: 0, lines: Vec::new() }, clock))
+        if !last.is_empty() {
+            let last: Record = serde_json::from_slice(&last).with_context(|| {
+                format!(
+                    "the last line of {} is no trace line; choose another --trace",
+                    path.display()
+                )
+            })?;
+            clock = last.clock;
+        }
+    }
+    Ok((file, clock))
+}
+
+impl<M: Machine> TraceFile<M> {
+    /// Opens the file on a machine. The second value is the Lamport clock of its last line.
+    pub(super) fn open(machine: &Arc<M>, path: &Path, node: u64, boot: u64) -> Result<(Self, u64)> {
+        let (file, clock) = machine.open_trace(path)?;
+        let (machine, path) = (Arc::clone(machine), path.to_owned());
+        Ok((Self { machine, file, path, node, boot, seq: 0, lines: Vec::new() }, clock))
     }
 
     /// Hands events, each with its Lamport clock, to the kernel.
     pub(super) fn write(&mut self, events: impl IntoIterator<Item = (u64, Event)>) -> Result<()> {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = time.as_nanos() as u64;
+        let time = self.machine.unix_time().as_nanos() as u64;
         for (clock, event) in events {
             let (node, boot, seq) = (self.node, self.boot, self.seq);
             let record = Record { node, boot, seq, clock, time, event };
@@ -119,6 +129,7 @@ fn cut_torn_line(file: &mut File) -> io::Result<(Vec<u8>, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::machine::RealMachine;
 
     #[test]
     fn a_torn_last_line_is_cut_wherever_it_starts() {
@@ -141,7 +152,7 @@ mod tests {
             (String::new(), &long, 0),
         ] {
             std::fs::write(&path, format!("{kept}{torn}")).unwrap();
-            let (_, found) = TraceFile::open(&path, 1, 1).unwrap();
+            let (_, found) = open(&path).unwrap();
             assert_eq!(found, clock);
             assert!(std::fs::read_to_string(&path).unwrap() == kept);
         }
@@ -152,7 +163,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notes");
         std::fs::write(&path, "a shopping list\n").unwrap();
-        let refusal = format!("{:#}", TraceFile::open(&path, 1, 1).unwrap_err());
+        let refusal = format!("{:#}", open(&path).unwrap_err());
         assert!(refusal.contains("is no trace line"), "{refusal}");
         assert_eq!(std::fs::read(&path).unwrap(), b"a shopping list\n");
     }
@@ -162,7 +173,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("trace");
         for boot in [1, 2] {
-            let (mut trace, _) = TraceFile::open(&path, 3, boot).unwrap();
+            let (mut trace, _) = TraceFile::open(&Arc::new(RealMachine), &path, 3, boot).unwrap();
             trace.write([(5, Event::Term { term: 1 }), (6, Event::Stopped {})]).unwrap();
             trace.write([(7, Event::Answered { index: 9 })]).unwrap();
         }

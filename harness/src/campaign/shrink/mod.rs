@@ -44,7 +44,7 @@ use checker::verdict::Outcome;
 use self::{finding::Finding, search::Search, size::Size};
 use super::verdict_of;
 use crate::{
-    cluster::sim::simulate,
+    cluster::simulate,
     plan::{ClusterKind, Plan},
     workload::Workload,
 };
@@ -225,7 +225,7 @@ fn failing(
     stop: &AtomicBool,
 ) -> Result<Finding, Refused> {
     let cluster = plan.cluster;
-    let plan = Plan { cluster: ClusterKind::Sim, ..plan.clone() };
+    let plan = Plan { cluster: cluster.in_virtual_time(), ..plan.clone() };
     let simulation = simulate(&plan, stop);
     if search::is_over(stop) {
         return Err(Refused::Stopped);

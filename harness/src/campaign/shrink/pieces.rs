@@ -6,7 +6,7 @@ use checker::history::{Event, Kind};
 
 use super::{Reduction, times};
 use crate::{
-    cluster::sim::simulate,
+    cluster::simulate,
     exercise,
     plan::{Load, Plan},
     workload::{

@@ -15,7 +15,7 @@ use checker::verdict::{Outcome, Property, Verdict};
 use super::{finding::Finding, pieces};
 use crate::{
     campaign::verdict_of,
-    cluster::sim::{Simulation, simulate},
+    cluster::{sim::Simulation, simulate},
     nemesis::NodeId,
     plan::Plan,
 };

@@ -1,35 +1,32 @@
 //! Carries out the exercise's orders on containers, and reports what was observed.
 //!
 //! Every deed runs in a task of its own and ends within a time, so that a daemon that does not
-//! answer keeps nothing waiting for ever. Each client is a task with its connection.
+//! answer keeps nothing waiting for ever.
 
 use std::{
     collections::BTreeMap, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration,
 };
 
 use futures::FutureExt;
-use proto::inspect;
 use tokio::{sync::mpsc, task::JoinSet};
-use tonic::Code;
+use tonic::transport::Channel;
 
-use super::{Cluster, collect, watch::Watch};
+use super::{Cluster, collect};
 use crate::{
-    client::{Connection, codec},
-    exercise::{
-        ClientId, Counter, Deed, Exit, Failure, Finding, Observation, Order, Process, Role, Status,
-        Ticket, View,
+    client,
+    cluster::{
+        clients::{Clients, Common, Dialer},
+        watch::Watch,
     },
+    exercise::{Counter, Deed, Exit, Failure, Finding, Observation, Order, Process, Ticket, View},
     nemesis::{Fault, NodeId},
     system::{Node, System},
-    workload::Operation,
 };
 
 /// A node that does not answer for this long hangs: an answer takes far less.
 pub const HANG: Duration = Duration::from_millis(300);
 /// No deed takes longer, on a daemon that is well.
 const DEED_MAX: Duration = Duration::from_secs(30);
-/// A node is asked for the hash of its store, which it must compute.
-const HASH: Duration = Duration::from_secs(2);
 
 /// Whether containers can suffer a fault.
 ///
@@ -53,19 +50,9 @@ pub struct Hands {
     cluster: Arc<Cluster>,
     watch: Arc<Watch>,
     system: System,
-    timeout: Duration,
-    addresses: BTreeMap<NodeId, SocketAddr>,
-    clients: Vec<mpsc::UnboundedSender<ClientOrder>>,
+    clients: Clients<Ports>,
     reports: mpsc::UnboundedSender<Observation>,
     tasks: JoinSet<()>,
-}
-
-/// What a client is to do. A later order ends an earlier one.
-#[derive(Debug)]
-enum ClientOrder {
-    Connect { token: u64, node: NodeId },
-    Send { token: u64, operation: Operation },
-    Disconnect,
 }
 
 impl Hands {
@@ -84,16 +71,13 @@ impl Hands {
         let watch = Arc::new(Watch::new(nodes.collect()));
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&watch).run());
-        let hands = Self {
-            cluster: Arc::clone(cluster),
-            watch,
-            system,
+        let clients = Clients::new(Common {
+            dialer: Ports(addresses),
             timeout,
-            addresses,
-            clients: Vec::new(),
-            reports,
-            tasks,
-        };
+            tells_outcome: system.tells_outcome(),
+            reports: reports.clone(),
+        });
+        let hands = Self { cluster: Arc::clone(cluster), watch, system, clients, reports, tasks };
         (hands, reported)
     }
 
@@ -104,16 +88,12 @@ impl Hands {
 
     /// Carries out an order. To wake the machine and to record something is its driver's.
     pub fn carry_out(&mut self, order: Order) {
-        match order {
-            Order::Connect { client, token, node } => {
-                self.tell(client, ClientOrder::Connect { token, node });
-            }
-            Order::Send { client, token, operation } => {
-                self.tell(client, ClientOrder::Send { token, operation });
-            }
-            Order::Disconnect { client } => self.tell(client, ClientOrder::Disconnect),
-            Order::Perform { ticket, deed } => self.perform(ticket, deed),
-            Order::Wake { .. } | Order::Note(_) => {}
+        let tasks = &mut self.tasks;
+        let order = self.clients.carry_out(order, |work| {
+            tasks.spawn(work);
+        });
+        if let Some(Order::Perform { ticket, deed }) = order {
+            self.perform(ticket, deed);
         }
     }
 
@@ -146,23 +126,6 @@ impl Hands {
             let _ = reports.send(Observation::Done { ticket, outcome });
         });
     }
-
-    fn tell(&mut self, client: ClientId, order: ClientOrder) {
-        while self.clients.len() <= client {
-            let (sender, orders) = mpsc::unbounded_channel();
-            let work = Client {
-                id: self.clients.len(),
-                addresses: self.addresses.clone(),
-                timeout: self.timeout,
-                tells_outcome: self.system.tells_outcome(),
-                reports: self.reports.clone(),
-                connection: None,
-            };
-            self.clients.push(sender);
-            self.tasks.spawn(work.run(orders));
-        }
-        let _ = self.clients[client].send(order);
-    }
 }
 
 impl View for Hands {
@@ -171,60 +134,16 @@ impl View for Hands {
     }
 }
 
-/// A client and its connection.
-struct Client {
-    id: ClientId,
-    addresses: BTreeMap<NodeId, SocketAddr>,
-    timeout: Duration,
-    tells_outcome: bool,
-    reports: mpsc::UnboundedSender<Observation>,
-    connection: Option<Connection>,
-}
+/// Reaches nodes through ports of this machine.
+#[derive(Clone, Debug)]
+struct Ports(BTreeMap<NodeId, SocketAddr>);
 
-impl Client {
-    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<ClientOrder>) {
-        let mut next = orders.recv().await;
-        while let Some(order) = next {
-            next = tokio::select! {
-                biased;
-                newer = orders.recv() => newer,
-                () = self.obey(order) => orders.recv().await,
-            };
+impl Dialer for Ports {
+    async fn connect(&self, node: NodeId) -> Result<Channel, String> {
+        match self.0.get(&node) {
+            Some(&address) => client::channel(address).await,
+            None => Err(format!("there is no n{node}")),
         }
-    }
-
-    async fn obey(&mut self, order: ClientOrder) {
-        // Whatever ends this leaves no connection on which an answer is still to come.
-        let connection = self.connection.take();
-        let client = self.id;
-        let report = match order {
-            ClientOrder::Disconnect => return,
-            ClientOrder::Connect { token, node } => {
-                drop(connection);
-                let result = match self.addresses.get(&node) {
-                    Some(&address) => {
-                        Connection::open(address, self.timeout, self.tells_outcome).await
-                    }
-                    None => Err(format!("not connected: there is no n{node}")),
-                };
-                let result = result.map(|connection| self.connection = Some(connection));
-                Observation::Connected { client, token, result }
-            }
-            ClientOrder::Send { token, operation } => {
-                let completion = match connection {
-                    Some(mut connection) => {
-                        let completion = connection.perform(&operation, self.timeout).await;
-                        if !completion.broken {
-                            self.connection = Some(connection);
-                        }
-                        completion
-                    }
-                    None => codec::unsent(&operation, "not connected".to_owned()),
-                };
-                Observation::Completed { client, token, completion }
-            }
-        };
-        let _ = self.reports.send(report);
     }
 }
 
@@ -246,8 +165,8 @@ async fn perform(
         Deed::Pause(node) => nothing(cluster.pause(node).await),
         Deed::Resume(node) => nothing(cluster.unpause(node).await),
         Deed::Examine(node) => examine(cluster, watch, system, node).await,
-        Deed::Ask { node, patience } => return ask(watch, node, patience).await,
-        Deed::Hash(node) => return hash(watch, node).await,
+        Deed::Ask { node, patience } => return watch.status(node, patience).await,
+        Deed::Hash(node) => return watch.hash(node).await,
         Deed::Cut { fault, links } => {
             let links: Vec<_> = links.into_iter().collect();
             let installed = cluster.install(fault as u64, &links).await;
@@ -292,40 +211,4 @@ async fn examine(
     };
     let boot = watch.boot(node);
     Ok(Finding::Process(Process { running: state.running, paused: state.paused, boot, exit }))
-}
-
-async fn ask(watch: &Watch, node: NodeId, patience: Duration) -> Result<Finding, Failure> {
-    match watch.ask(node, patience).await {
-        Ok(seen) => {
-            let peers = watch.ids().into_iter().filter(|peer| *peer != node);
-            let unconnected = peers.filter(|peer| !seen.connected.contains(peer)).collect();
-            Ok(Finding::Status(Status {
-                boot: seen.boot,
-                role: match seen.role {
-                    inspect::Role::Follower => Role::Follower,
-                    inspect::Role::Candidate => Role::Candidate,
-                    inspect::Role::Leader => Role::Leader,
-                },
-                term: seen.term,
-                leader: seen.leader,
-                applied_index: seen.applied_index,
-                unconnected,
-            }))
-        }
-        Err(status) => Err(failure(&status)),
-    }
-}
-
-async fn hash(watch: &Watch, id: NodeId) -> Result<Finding, Failure> {
-    let node = watch.node(id).ok_or_else(|| Failure::Impossible(format!("there is no n{id}")))?;
-    let (revision, hash) = node.hash(HASH).await.map_err(|status| failure(&status))?;
-    Ok(Finding::Hash { revision, hash })
-}
-
-fn failure(status: &tonic::Status) -> Failure {
-    let words = status.message().to_owned();
-    match status.code() {
-        Code::DeadlineExceeded => Failure::Hangs(words),
-        _ => Failure::Refused(words),
-    }
 }

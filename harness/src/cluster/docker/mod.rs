@@ -29,7 +29,6 @@ mod pod;
 mod rules;
 mod sandbox;
 mod shell;
-mod watch;
 
 use std::{
     collections::BTreeMap,

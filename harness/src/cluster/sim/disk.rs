@@ -21,7 +21,7 @@ use crate::plan::Honesty;
 
 /// The disk.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SimulatedDisk {
+pub(in crate::cluster) struct SimulatedDisk {
     memory: MemoryDisk,
     honesty: Honesty,
     /// The next sync fails.
@@ -30,33 +30,33 @@ pub(super) struct SimulatedDisk {
 
 impl SimulatedDisk {
     /// An empty disk.
-    pub(super) fn new(honesty: Honesty) -> Self {
+    pub(in crate::cluster) fn new(honesty: Honesty) -> Self {
         Self { memory: MemoryDisk::new(), honesty, fails_sync: false }
     }
 
     /// The power fails: any subset of the unsynced sectors is kept, one of the last write may be
     /// torn.
-    pub(super) fn crash(&mut self, rng: &mut impl Rng) {
+    pub(in crate::cluster) fn crash(&mut self, rng: &mut impl Rng) {
         self.memory.crash(rng);
     }
 
     /// Whether the next sync fails.
-    pub(super) fn set_fails_sync(&mut self, fails: bool) {
+    pub(in crate::cluster) fn set_fails_sync(&mut self, fails: bool) {
         self.fails_sync = fails;
     }
 
     /// Whether there is no space for another file.
-    pub(super) fn set_full(&mut self, full: bool) {
+    pub(in crate::cluster) fn set_full(&mut self, full: bool) {
         self.memory.set_capacity(full.then_some(0));
     }
 
     /// Flips a bit. False: there is no such byte.
-    pub(super) fn flip_bit(&mut self, file: &str, offset: usize, bit: u8) -> bool {
+    pub(in crate::cluster) fn flip_bit(&mut self, file: &str, offset: usize, bit: u8) -> bool {
         self.memory.flip_bit(file, offset, bit)
     }
 
     /// Sectors that a crash now may keep or lose.
-    pub(super) fn unsynced_sectors(&self) -> usize {
+    pub(in crate::cluster) fn unsynced_sectors(&self) -> usize {
         self.memory.unsynced_pieces()
     }
 }

@@ -20,19 +20,20 @@
 //! - Messages between nodes are lost, doubled and overtaken a little all the time, as TCP would not
 //!   let them be: Raft must bear it. Those in flight to a process that dies are lost.
 //! - Not simulated is the shell around the replica: gRPC, sockets, files, their errors and limits.
+//!   For that there is [`super::in_process`].
 
 mod clock;
 mod connections;
 mod damage;
-mod disk;
+pub(super) mod disk;
 mod hands;
 mod kept;
 mod lifecycle;
-mod network;
-mod observe;
+pub(super) mod network;
+pub(super) mod observe;
 mod process;
 mod queue;
-mod record;
+pub(super) mod record;
 mod round;
 mod world;
 

@@ -23,9 +23,9 @@ use crate::{
 
 /// What a network does by itself, as it is drawn for each message.
 #[derive(Debug)]
-pub(super) struct BaselineNetwork {
-    pub(super) loss: Bernoulli,
-    pub(super) duplication: Bernoulli,
+pub(in crate::cluster) struct BaselineNetwork {
+    pub(in crate::cluster) loss: Bernoulli,
+    pub(in crate::cluster) duplication: Bernoulli,
     late: Bernoulli,
     /// Nanoseconds, of most messages and of late ones.
     delays: RangeInclusive<u64>,
@@ -34,7 +34,7 @@ pub(super) struct BaselineNetwork {
 
 impl BaselineNetwork {
     /// The network of a valid plan.
-    pub(super) fn new(network: &Network) -> Self {
+    pub(in crate::cluster) fn new(network: &Network) -> Self {
         let share = |share| Bernoulli::new(share).expect("a valid plan's shares are 0 to 1");
         let range = |most| nanoseconds(network.delay_min)..=nanoseconds(most);
         Self {
@@ -47,14 +47,14 @@ impl BaselineNetwork {
     }
 
     /// The delay of a message.
-    pub(super) fn delay(&self, rng: &mut impl Rng) -> Duration {
+    pub(in crate::cluster) fn delay(&self, rng: &mut impl Rng) -> Duration {
         let range = if rng.sample(self.late) { &self.late_delays } else { &self.delays };
         Duration::from_nanos(rng.random_range(range.clone()))
     }
 }
 
 /// A time from between two, evenly.
-pub(super) fn between(rng: &mut impl Rng, least: Duration, most: Duration) -> Duration {
+pub(in crate::cluster) fn between(rng: &mut impl Rng, least: Duration, most: Duration) -> Duration {
     let least = nanoseconds(least);
     Duration::from_nanos(rng.random_range(least..=nanoseconds(most).max(least)))
 }
@@ -92,21 +92,21 @@ impl<T> InForce<T> {
 
 /// The cuts that hold, and how many messages each dropped, by link.
 #[derive(Debug, Default)]
-pub(super) struct Cuts(InForce<BTreeMap<Link, u64>>);
+pub(in crate::cluster) struct Cuts(InForce<BTreeMap<Link, u64>>);
 
 impl Cuts {
     /// Cuts links.
-    pub(super) fn install(&mut self, fault: FaultId, links: &BTreeSet<Link>) {
+    pub(in crate::cluster) fn install(&mut self, fault: FaultId, links: &BTreeSet<Link>) {
         self.0.insert(fault, links.iter().map(|link| (*link, 0)).collect());
     }
 
     /// Ends a cut.
-    pub(super) fn remove(&mut self, fault: FaultId) {
+    pub(in crate::cluster) fn remove(&mut self, fault: FaultId) {
         self.0.remove(fault);
     }
 
     /// Whether a message on this link is dropped now. Every cut of the link counts it.
-    pub(super) fn drops(&mut self, link: Link) -> bool {
+    pub(in crate::cluster) fn drops(&mut self, link: Link) -> bool {
         let mut dropped = false;
         for cut in self.0.iter_mut() {
             if let Some(count) = cut.get_mut(&link) {
@@ -118,20 +118,20 @@ impl Cuts {
     }
 
     /// The messages that a cut dropped so far, by link.
-    pub(super) fn counters(&self, fault: FaultId) -> BTreeMap<Link, u64> {
+    pub(in crate::cluster) fn counters(&self, fault: FaultId) -> BTreeMap<Link, u64> {
         self.0.get(fault).cloned().unwrap_or_default()
     }
 }
 
 /// What faults make of a message, beside what the network does by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Delivery {
+pub(in crate::cluster) struct Delivery {
     /// It is lost.
-    pub(super) lost: bool,
+    pub(in crate::cluster) lost: bool,
     /// It comes so much later.
-    pub(super) delay: Duration,
+    pub(in crate::cluster) delay: Duration,
     /// It comes again, each time so much later than it might.
-    pub(super) again: Vec<Duration>,
+    pub(in crate::cluster) again: Vec<Duration>,
 }
 
 #[derive(Debug)]
@@ -146,7 +146,7 @@ struct Trouble {
 /// The troubles that hold, and how many messages each struck, by link; and the links whose next
 /// message is the last of its connection, by the fault that is to break it.
 #[derive(Debug, Default)]
-pub(super) struct NetworkFaults {
+pub(in crate::cluster) struct NetworkFaults {
     in_force: InForce<Trouble>,
     resets: InForce<BTreeSet<Link>>,
     /// Those that struck their first message and were not asked about since.
@@ -155,7 +155,7 @@ pub(super) struct NetworkFaults {
 
 impl NetworkFaults {
     /// Makes trouble on links.
-    pub(super) fn install(
+    pub(in crate::cluster) fn install(
         &mut self,
         fault: FaultId,
         how: NetworkTrouble,
@@ -167,12 +167,12 @@ impl NetworkFaults {
     }
 
     /// Waits for a message on any of these links.
-    pub(super) fn await_message(&mut self, fault: FaultId, links: &BTreeSet<Link>) {
+    pub(in crate::cluster) fn await_message(&mut self, fault: FaultId, links: &BTreeSet<Link>) {
         self.resets.insert(fault, links.clone());
     }
 
     /// The faults that waited for a message on this link, and do no longer.
-    pub(super) fn awaited(&mut self, link: Link) -> Vec<FaultId> {
+    pub(in crate::cluster) fn awaited(&mut self, link: Link) -> Vec<FaultId> {
         // Most of the time there is none.
         if self.resets.0.is_empty() {
             return Vec::new();
@@ -181,24 +181,24 @@ impl NetworkFaults {
     }
 
     /// The faults that have just struck their first message.
-    pub(super) fn take_fresh(&mut self) -> Vec<FaultId> {
+    pub(in crate::cluster) fn take_fresh(&mut self) -> Vec<FaultId> {
         mem::take(&mut self.fresh)
     }
 
     /// Ends a trouble.
-    pub(super) fn remove(&mut self, fault: FaultId) {
+    pub(in crate::cluster) fn remove(&mut self, fault: FaultId) {
         self.in_force.remove(fault);
         self.resets.remove(fault);
     }
 
     /// Whether there is any trouble now. Most of the time there is none.
-    pub(super) fn any_in_force(&self) -> bool {
+    pub(in crate::cluster) fn any_in_force(&self) -> bool {
         !self.in_force.0.is_empty()
     }
 
     /// What becomes of a message on this link now. Every trouble that strikes it counts it; of one
     /// that is lost, those that lose it.
-    pub(super) fn delivery(&mut self, link: Link, rng: &mut impl Rng) -> Delivery {
+    pub(in crate::cluster) fn delivery(&mut self, link: Link, rng: &mut impl Rng) -> Delivery {
         let mut delivery = Delivery::default();
         // Nothing else happens to a message that is lost.
         for lossy in [true, false] {
@@ -236,7 +236,7 @@ impl NetworkFaults {
     }
 
     /// The messages that a trouble struck so far, by link; none: not on that link.
-    pub(super) fn struck(&self, fault: FaultId) -> BTreeMap<Link, u64> {
+    pub(in crate::cluster) fn struck(&self, fault: FaultId) -> BTreeMap<Link, u64> {
         let struck = self.in_force.get(fault).map(|trouble| &trouble.struck);
         struck.into_iter().flatten().filter(|(_, n)| **n > 0).map(|(link, n)| (*link, *n)).collect()
     }

@@ -175,12 +175,12 @@ impl<O: Observer + ?Sized> Observer for &mut O {
 }
 
 /// The place of an observer, which may be empty.
-pub(super) struct Watch<'a>(pub(super) Option<&'a mut dyn Observer>);
+pub(in crate::cluster) struct Watch<'a>(pub(in crate::cluster) Option<&'a mut dyn Observer>);
 
 impl Watch<'_> {
     /// Tells the observer, where there is one.
     #[inline]
-    pub(super) fn see(&mut self, now: Time, what: SimEvent<'_>) {
+    pub(in crate::cluster) fn see(&mut self, now: Time, what: SimEvent<'_>) {
         if let Some(observer) = &mut self.0 {
             observer.observe(now, what);
         }

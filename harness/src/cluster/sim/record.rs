@@ -13,7 +13,7 @@ use crate::{nemesis::NodeId, plan::Plan};
 const OPERATIONS_MAX: u64 = 10_000;
 
 /// The evidence so far.
-pub(super) struct Recorder {
+pub(in crate::cluster) struct Recorder {
     evidence: Evidence,
     checker: Checker,
     violation: Option<String>,
@@ -21,7 +21,7 @@ pub(super) struct Recorder {
 
 impl Recorder {
     /// Nothing yet, with room for what the plan may bring.
-    pub(super) fn new(plan: &Plan) -> Self {
+    pub(in crate::cluster) fn new(plan: &Plan) -> Self {
         let operations = plan.load.rate.saturating_mul(plan.time.as_secs()).min(OPERATIONS_MAX);
         // An operation begins and ends, and a node takes about two steps for each. Lists that are
         // copied whenever they have doubled would cost more than what is written to them.
@@ -34,19 +34,19 @@ impl Recorder {
     }
 
     /// A client's event; it gets its number here.
-    pub(super) fn event(&mut self, mut event: history::Event) {
+    pub(in crate::cluster) fn event(&mut self, mut event: history::Event) {
         event.index = self.evidence.history.len() as u64;
         self.evidence.run.duration = event.time;
         self.evidence.history.push(event);
     }
 
     /// A phase of a fault.
-    pub(super) fn fault(&mut self, record: fault::Record) {
+    pub(in crate::cluster) fn fault(&mut self, record: fault::Record) {
         self.evidence.faults.push(record);
     }
 
     /// A step of a node. Whether it is the first that violates Raft's safety.
-    pub(super) fn trace(&mut self, record: trace::Record) -> bool {
+    pub(in crate::cluster) fn trace(&mut self, record: trace::Record) -> bool {
         let found = self.checker.observe(&record).first();
         let first = match (found, &self.violation) {
             (Some(found), None) => {
@@ -62,27 +62,27 @@ impl Recorder {
     }
 
     /// Something keeps the evidence from being complete.
-    pub(super) fn incomplete(&mut self, why: String) {
+    pub(in crate::cluster) fn incomplete(&mut self, why: String) {
         self.evidence.run.incomplete.push(why);
     }
 
     /// A node ended by a defect of its own.
-    pub(super) fn crash(&mut self, node: NodeId, how: String) {
+    pub(in crate::cluster) fn crash(&mut self, node: NodeId, how: String) {
         self.evidence.run.crashes.push(Crash { node, how });
     }
 
     /// The first violation of Raft's safety.
-    pub(super) fn violation(&self) -> Option<&str> {
+    pub(in crate::cluster) fn violation(&self) -> Option<&str> {
         self.violation.as_deref()
     }
 
     /// What `run.json` will say.
-    pub(super) fn run(&mut self) -> &mut Run {
+    pub(in crate::cluster) fn run(&mut self) -> &mut Run {
         &mut self.evidence.run
     }
 
     /// All of it, and what was examined where nothing was found.
-    pub(super) fn finish(self) -> (Evidence, Option<Passed>) {
+    pub(in crate::cluster) fn finish(self) -> (Evidence, Option<Passed>) {
         let passed = self.checker.passed();
         (self.evidence, passed)
     }

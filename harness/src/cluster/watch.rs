@@ -3,18 +3,23 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::task::JoinSet;
+use proto::inspect;
+use tokio::{task::JoinSet, time::Instant};
+use tonic::Code;
 
 use crate::{
+    exercise::{Failure, Finding, Role, Status},
     nemesis::NodeId,
     system::{Node, Observation},
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_millis(500);
+/// A node is asked for the hash of its store, which it must compute.
+const HASH: Duration = Duration::from_secs(2);
 /// An older observation says nothing of the present.
 const FRESH: Duration = Duration::from_millis(1000);
 
@@ -65,14 +70,37 @@ impl Watch {
         Ok(observation)
     }
 
-    /// The node itself.
-    pub(super) fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.get(&id)
+    /// A node's status: [`Finding::Status`].
+    ///
+    /// # Errors
+    /// The node did not answer.
+    pub(super) async fn status(&self, id: NodeId, patience: Duration) -> Result<Finding, Failure> {
+        let seen = self.ask(id, patience).await.map_err(|status| failure(&status))?;
+        let peers = self.nodes.keys().copied().filter(|peer| *peer != id);
+        let unconnected = peers.filter(|peer| !seen.connected.contains(peer)).collect();
+        Ok(Finding::Status(Status {
+            boot: seen.boot,
+            role: match seen.role {
+                inspect::Role::Follower => Role::Follower,
+                inspect::Role::Candidate => Role::Candidate,
+                inspect::Role::Leader => Role::Leader,
+            },
+            term: seen.term,
+            leader: seen.leader,
+            applied_index: seen.applied_index,
+            unconnected,
+        }))
     }
 
-    /// Every node's id.
-    pub(super) fn ids(&self) -> Vec<NodeId> {
-        self.nodes.keys().copied().collect()
+    /// Revision and hash of a node's store: [`Finding::Hash`].
+    ///
+    /// # Errors
+    /// The node did not answer.
+    pub(super) async fn hash(&self, id: NodeId) -> Result<Finding, Failure> {
+        let node = self.nodes.get(&id);
+        let node = node.ok_or_else(|| Failure::Impossible(format!("there is no n{id}")))?;
+        let (revision, hash) = node.hash(HASH).await.map_err(|status| failure(&status))?;
+        Ok(Finding::Hash { revision, hash })
     }
 
     /// The leader and its term: of the nodes that lately said that they lead, the one of the
@@ -91,5 +119,13 @@ impl Watch {
     pub(super) fn boot(&self, id: NodeId) -> u64 {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.get(&id).map_or(0, |(_, observation)| observation.boot)
+    }
+}
+
+fn failure(status: &tonic::Status) -> Failure {
+    let words = status.message().to_owned();
+    match status.code() {
+        Code::DeadlineExceeded => Failure::Hangs(words),
+        _ => Failure::Refused(words),
     }
 }

@@ -1,0 +1,84 @@
+//! Whole servers in one process: they survive every fault that exists there, a run is the same every
+//! time, and what only a server can do wrong is found.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
+
+use std::{sync::atomic::AtomicBool, time::Duration};
+
+use checker::{
+    budget::Limits,
+    history::Kind,
+    judge,
+    verdict::{Outcome, Verdict},
+};
+use harness::{
+    cluster::{sim::Simulation, simulate, simulate_inert},
+    plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
+    run::simulation::files,
+    system::System,
+    workload::{Workload, register},
+};
+
+/// A plan that debug builds run in no time.
+fn plan(seed: u64, faults: &str) -> Plan {
+    Plan::generate(plan::Options {
+        system: System::RaftNode,
+        cluster: ClusterKind::InProcess,
+        nodes: 3,
+        seed,
+        time: Duration::from_secs(8),
+        interval: Some(Duration::from_secs(2)),
+        menu: faults.parse().unwrap(),
+        workload: Workload::Register(register::Options { keys: 3, values: None }),
+        load: Load { concurrency: 4, rate: 20, operation_timeout: Duration::from_secs(1) },
+        timings: Timings {
+            election_timeout: Duration::from_millis(400),
+            heartbeat_interval: Duration::from_millis(80),
+        },
+        storage: Storage::Durable,
+        world: World::default(),
+    })
+    .unwrap()
+}
+
+fn run(plan: &Plan) -> (Simulation, Verdict) {
+    let simulation = simulate(plan, &AtomicBool::new(false));
+    let verdict = judge::run(&simulation.evidence, &Limits::default());
+    (simulation, verdict)
+}
+
+#[test]
+fn servers_survive_every_fault_that_exists_here() {
+    for (seed, faults) in
+        (1..).zip(["kill,restart", "pause,kill", "partition", "network:slow,network:reset"])
+    {
+        let (simulation, verdict) = run(&plan(seed, faults));
+        assert_eq!(verdict.outcome, Outcome::Ok, "{faults}: {verdict:#?}");
+        let events = simulation.evidence.history.registers();
+        let served = events.iter().filter(|event| event.kind == Kind::Ok).count();
+        assert!(served > 50, "{faults}: {served}");
+    }
+}
+
+#[test]
+fn a_run_is_the_same_every_time() {
+    let plan = plan(5, "kill,partition,network:reset");
+    let [first, second] = [(); 2].map(|()| files(&run(&plan).0.evidence).unwrap());
+    for ((name, first), (_, second)) in first.iter().zip(&second) {
+        assert!(first == second, "{name} differs");
+    }
+}
+
+#[test]
+fn faults_that_are_not_carried_out_are_not_taken_for_proved() {
+    let simulation = simulate_inert(&plan(6, "partition"), &AtomicBool::new(false));
+    let verdict = judge::run(&simulation.evidence, &Limits::default());
+    assert_eq!(verdict.outcome, Outcome::Unknown, "{verdict:#?}");
+}
+
+#[test]
+fn nodes_that_forget_are_found_out() {
+    let forgetful = |seed| Plan { storage: Storage::Memory, ..plan(seed, "kill:majority") };
+    let found = (1..=3).any(|seed| run(&forgetful(seed)).1.outcome == Outcome::Violated);
+    assert!(found);
+}
