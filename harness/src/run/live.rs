@@ -3,7 +3,11 @@
 //! What is found here only ends the run. The verdict is made from the whole evidence, as always;
 //! should it see no violation, the run is undecided, since one of the two must be wrong.
 
-use checker::{history::Event, judge, linear::online::Online};
+use checker::{
+    history::Event,
+    judge,
+    linear::online::{Offence, Online},
+};
 use tokio::sync::watch;
 
 /// The history so far.
@@ -11,11 +15,11 @@ use tokio::sync::watch;
 pub(super) struct Live {
     /// What looks at the history of this model, if anything does.
     online: Option<Online>,
-    violation: watch::Sender<Option<String>>,
+    violation: watch::Sender<Option<Offence>>,
 }
 
-/// The first violation, once there is one: what happened, in a sentence.
-pub(super) type Violation = watch::Receiver<Option<String>>;
+/// The first violation, once there is one.
+pub(super) type Violation = watch::Receiver<Option<Offence>>;
 
 impl Live {
     /// Nothing so far, of a history of this model.
@@ -30,7 +34,7 @@ impl Live {
             return;
         }
         if let Some(found) = self.online.as_mut().and_then(|online| online.event(event)) {
-            self.violation.send_replace(Some(found.summary.clone()));
+            self.violation.send_replace(Some(found.clone()));
         }
     }
 }

@@ -10,6 +10,7 @@
 //!   `clock`: what it lives on;
 //! - `hands`: carries out the orders of [`crate::exercise`], which leads the run; `connections`: of
 //!   clients to nodes; `damage`: what faults do to disks; `kept`: what these must remember;
+//! - `budget`, `pulse`: no node holds up a run for ever;
 //! - `record`: the evidence, checked for Raft's safety step by step;
 //! - [`Observer`]: is told of all that happens.
 //!
@@ -21,6 +22,7 @@
 //!   let them be: Raft must bear it. Those in flight to a process that dies are lost.
 //! - Not simulated is the shell around the replica: gRPC, sockets, files, their errors and limits.
 
+mod budget;
 mod clock;
 mod connections;
 mod damage;
@@ -31,18 +33,24 @@ mod lifecycle;
 mod network;
 mod observe;
 mod process;
+mod pulse;
 mod queue;
 mod record;
 mod round;
 mod world;
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use checker::{evidence::Evidence, raft::Passed};
 
 use hands::HANG;
 pub use hands::supports;
-pub use observe::{Ending, Loss, MessageId, Observer, SimEvent};
+pub use observe::{Ending, Loss, MessageId, Observer, SimEvent, Unobserved};
+use pulse::Pulse;
+pub use pulse::simulate_guarded;
 
 use crate::{
     exercise::{Exercise, Machine, Settings},
@@ -67,7 +75,8 @@ pub struct Simulation {
     pub virtual_time: Duration,
 }
 
-/// Runs a plan. When `stop` becomes true the run ends early, and says so.
+/// Runs a plan. A node that spins or storms ends the run, and is convicted; one that never returns
+/// hangs it: see [`simulate_guarded`]. When `stop` becomes true the run ends early, and says so.
 pub fn simulate(plan: &Plan, stop: &AtomicBool) -> Simulation {
     run(plan, false, None, stop)
 }
@@ -94,11 +103,22 @@ fn run<'a>(
     observer: Option<&'a mut dyn Observer>,
     stop: &AtomicBool,
 ) -> Simulation {
+    watched(plan, inert, observer, stop, Arc::default())
+}
+
+/// Runs a plan under the eyes of another thread.
+fn watched<'a>(
+    plan: &'a Plan,
+    inert: bool,
+    observer: Option<&'a mut dyn Observer>,
+    stop: &AtomicBool,
+    pulse: Arc<Pulse>,
+) -> Simulation {
     let mut exercise = Exercise::new(plan, Settings { hang: HANG, inert });
-    world::World::new(plan, observer).run(&mut exercise, stop)
+    world::World::new(plan, observer, pulse).run(&mut exercise, stop)
 }
 
 /// Runs a cluster as the plan describes it, led by another machine than the plan's exercise.
 pub fn simulate_led(plan: &Plan, machine: &mut dyn Machine, stop: &AtomicBool) -> Simulation {
-    world::World::new(plan, None).run(machine, stop)
+    world::World::new(plan, None, Arc::default()).run(machine, stop)
 }
