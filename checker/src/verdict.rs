@@ -78,6 +78,16 @@ impl Verdict {
         };
         Self { version: Version, outcome, summary, properties }
     }
+
+    /// The verdict on a simulated run. The summary says so, so that nobody takes it for a verdict
+    /// on containers.
+    pub fn of_simulation(mut self) -> Self {
+        match (self.outcome, self.summary.strip_suffix('.')) {
+            (Outcome::Ok, Some(held)) => self.summary = format!("{held} in simulation."),
+            _ => self.summary += " This was a simulation.",
+        }
+        self
+    }
 }
 
 /// One property and what was found.

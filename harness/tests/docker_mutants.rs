@@ -48,6 +48,7 @@ async fn one_wrong_container_is_convicted_and_the_others_run_the_release_image()
         command: vec!["harness".to_owned()],
         keep_going: true,
         inert: false,
+        panics_at: None,
     };
     let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
     let verdict = &finished.judgement.verdict;

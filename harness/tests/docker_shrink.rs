@@ -53,6 +53,7 @@ async fn on_containers(plan: Plan, dir: &Path) -> Finished {
         command: vec!["harness".to_owned()],
         keep_going: false,
         inert: false,
+        panics_at: None,
     };
     run(&settings, &Stop::listen().unwrap()).await.unwrap()
 }

@@ -66,8 +66,8 @@ const ROOMS: [(&str, &str, &[&str]); 31] = [
     ("node", "replica", &["kv", "mutants", "raft", "storage"]),
     ("node", "server", &["kv", "mutants", "raft", "replica", "storage"]),
     ("node", "storage", &["raft"]),
-    ("packages", "debian", &["machine"]),
-    ("packages", "tool", &["debian", "machine"]),
+    ("packages", "debian", &["machine", "scratch"]),
+    ("packages", "tool", &["debian", "machine", "scratch"]),
 ];
 
 /// A room that stands above all others.

@@ -97,7 +97,9 @@ pub fn load(directory: &Path) -> Result<Evidence, Error> {
             evidence.traces.push(trace(input, &path)?);
         }
     }
-    if present {
+    if evidence.run.unfinished {
+        gaps.insert(0, "the run was killed: what was recorded until then is judged".to_owned());
+    } else if present {
         let sizes = super::sizes(directory)
             .map_err(|source| jsonl::Error::Io { file: directory.into(), source })?;
         let names: BTreeSet<&String> = sizes.keys().chain(evidence.run.files.keys()).collect();

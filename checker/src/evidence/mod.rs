@@ -51,6 +51,12 @@ pub struct Run {
     pub never_started: Vec<u64>,
     /// Whether nodes of this system write a trace; if so, its absence is not green.
     pub traced: bool,
+    /// Whether the run was simulated: the verdict and every report of it say so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub simulated: bool,
+    /// Written when the run began, and not since: the harness was killed, or is still at work.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unfinished: bool,
     /// Time 0 to the moment at which every fault was healed and recovery began, in nanoseconds.
     pub healed: Option<u64>,
     /// Hash of each node's store once all had applied the same index after the last operation:
@@ -69,6 +75,12 @@ pub struct Run {
     /// Nodes that ended by a defect of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crashes: Vec<Crash>,
+    /// What kept the run from going on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<Stuck>,
+    /// How the run differed when its plan was simulated again, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<Differs>,
     /// Anything that keeps the evidence from being complete (a trace that could not be fetched, a
     /// stop by Ctrl-C): the run is then at best undecided.
     pub incomplete: Vec<String>,
@@ -84,15 +96,24 @@ impl Default for Run {
             nodes: 0,
             never_started: Vec::new(),
             traced: false,
+            simulated: false,
+            unfinished: false,
             healed: None,
             final_hashes: Vec::new(),
             expect: Expect::default(),
             files: BTreeMap::new(),
             lost: BTreeSet::new(),
             crashes: Vec::new(),
+            stuck: Vec::new(),
+            differs: None,
             incomplete: Vec::new(),
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A node that found its own state impossible, and ended.
@@ -101,6 +122,26 @@ pub struct Crash {
     /// Which node.
     pub node: u64,
     /// How it ended, and what it last said.
+    pub how: String,
+}
+
+/// Something that kept a run from going on: a node that spins or hangs, or a storm of messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// The node that did, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// What happened again and again, and since when.
+    pub how: String,
+}
+
+/// What differed first when a plan was simulated twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differs {
+    /// The node that did something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// What it did, both times.
     pub how: String,
 }
 

@@ -10,7 +10,7 @@ use crate::{
     evidence::Evidence,
     history::{Events, Operation, Request, generic, operation},
     linear::online::Online as Registers,
-    property::{completeness, coverage, crash_free, faults, final_state, liveness},
+    property::{completeness, coverage, crash_free, determinism, faults, final_state, liveness},
     raft,
     verdict::{Outcome, Property, Verdict},
 };
@@ -20,11 +20,12 @@ const NAME: &str = "model";
 
 /// Checks every property of a run.
 pub fn run(evidence: &Evidence, limits: &Limits) -> Verdict {
-    run_after(evidence, None, limits)
+    let verdict = run_after(evidence, None, limits);
+    if evidence.run.simulated { verdict.of_simulation() } else { verdict }
 }
 
 /// The same, where Raft's safety may have been checked while the run went on: see
-/// [`raft::check_after`].
+/// [`raft::check_after`]. The summary does not repeat that a run was simulated.
 pub fn run_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Limits) -> Verdict {
     let name = &evidence.run.model;
     let model = Model::named(name);
@@ -87,5 +88,6 @@ fn sum_up(
         faults::check(&evidence.faults, &evidence.run),
         completeness::check(evidence, malformed.as_ref()),
     ]);
+    properties.extend(determinism::check(&evidence.run));
     Verdict::of(properties)
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{ok, open, unknown, violated};
 use crate::{
-    evidence::Evidence,
+    evidence::{Evidence, Stuck},
     fault::{Phase, Record},
     history::{Events, Request, clock::seconds},
     text::count,
@@ -21,6 +21,13 @@ pub const NAME: &str = "liveness";
 /// Looks for a success within `run.expect.recovery` after `run.healed`.
 pub fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
     let run = &evidence.run;
+    if !run.stuck.is_empty() {
+        let violations = run.stuck.iter().map(stuck).collect();
+        return violated(NAME, "nodes kept the run from going on", violations);
+    }
+    if run.unfinished {
+        return unknown(NAME, "the run was killed before every fault was healed");
+    }
     let Some(healed) = run.healed else {
         return unknown(NAME, "run.json does not say when every fault was healed");
     };
@@ -104,6 +111,17 @@ pub fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
         refutation: None,
     };
     violated(NAME, "the cluster did not recover in time", vec![violation])
+}
+
+fn stuck(Stuck { node, how }: &Stuck) -> Violation {
+    Violation {
+        rule: NAME.into(),
+        summary: how.clone(),
+        nodes: node.iter().map(|node| format!("n{node}")).collect(),
+        operations: Vec::new(),
+        trace: Vec::new(),
+        refutation: None,
+    }
 }
 
 /// Why faults may have lasted beyond that moment, if so.

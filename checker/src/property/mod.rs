@@ -4,6 +4,7 @@
 pub mod completeness;
 pub mod coverage;
 pub mod crash_free;
+pub mod determinism;
 pub mod faults;
 pub mod final_state;
 pub mod liveness;

@@ -24,7 +24,10 @@ use checker::{
 };
 
 use crate::{
-    cluster::{sim::Simulation, simulate_observed},
+    cluster::{
+        sim::{Simulation, Unobserved},
+        simulate_guarded,
+    },
     panics::words,
     plan::Plan,
     run::simulation,
@@ -74,6 +77,8 @@ pub trait Watch: Sync {
 pub struct Total {
     /// Seeds that were simulated.
     pub seeds: u64,
+    /// Those that were simulated twice, to see whether the nodes do the same again.
+    pub repeated: u64,
     /// Those that violated a property.
     pub violated: u64,
     /// Those that were undecided.
@@ -122,6 +127,20 @@ pub struct Failure {
     pub summary: String,
     /// Its run directory, or why there is none.
     pub kept: Result<PathBuf, String>,
+}
+
+/// One seed of so many is simulated twice, the first one always.
+const REPEATED: u64 = 16;
+
+/// Simulates a plan again, and notes what differs. Whether it came to its end.
+fn repeat(plan: &Plan, simulation: &mut Simulation, over: &AtomicBool) -> bool {
+    let (again, _) = simulate_guarded(plan, false, None::<Unobserved>, over);
+    let whole = !over.load(Ordering::Relaxed);
+    if whole {
+        simulation.evidence.run.differs =
+            simulation::difference(&simulation.evidence, &again.evidence);
+    }
+    whole
 }
 
 /// Judges a simulated run.
@@ -191,8 +210,11 @@ pub fn run(
     };
     let one = |seed| -> anyhow::Result<()> {
         let plan = plan(seed)?;
-        let mut detector = Detector::new(&plan);
-        let simulation = simulate_observed(&plan, over, &mut detector);
+        let detector = Some(Detector::new(&plan));
+        let (mut simulation, detector) = simulate_guarded(&plan, false, detector, over);
+        let repeated = (seed - campaign.first).is_multiple_of(REPEATED)
+            && simulation.evidence.run.stuck.is_empty()
+            && repeat(&plan, &mut simulation, over);
         let evidence = &simulation.evidence;
         let Judged { verdict, fates, outcome } = Judged::of(&simulation);
         if over.load(Ordering::Relaxed) && outcome != Outcome::Violated {
@@ -216,6 +238,7 @@ pub fn run(
             let begun = evidence.history.places().filter(|place| place.kind == Kind::Invoke);
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             total.seeds += 1;
+            total.repeated += u64::from(repeated);
             total.violated += u64::from(outcome == Outcome::Violated);
             total.unknown += u64::from(outcome == Outcome::Unknown);
             total.unkept += u64::from(failure.as_ref().is_some_and(|it| it.kept.is_err()));
@@ -223,7 +246,7 @@ pub fn run(
             total.steps += evidence.traces.iter().map(Vec::len).sum::<usize>() as u64;
             total.events += simulation.events;
             total.faults.add(&evidence.faults, &fates);
-            total.situations += detector.finish();
+            total.situations += detector.map(Detector::finish).unwrap_or_default();
             total.virtual_time += simulation.virtual_time;
             total.digest = total.digest.map(|sum| sum + digest);
             *total

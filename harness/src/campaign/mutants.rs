@@ -27,7 +27,7 @@ use super::{
     shrink::{self, Refused, Settings},
 };
 use crate::{
-    cluster::simulate,
+    cluster::{sim::Unobserved, simulate_guarded},
     panics::words,
     plan::{PlacedMutant, Plan},
 };
@@ -274,7 +274,7 @@ fn hunt(
     let unknown = Mutex::new(Vec::new());
     let one = |seed| -> anyhow::Result<()> {
         let plan = Plan { mutants: everywhere(mutant), ..plan(seed)? };
-        let simulation = simulate(&plan, stop);
+        let (simulation, _) = simulate_guarded(&plan, false, None::<Unobserved>, stop);
         let Judged { verdict, outcome, .. } = Judged::of(&simulation);
         if stop.load(Ordering::Relaxed) && outcome != Outcome::Violated {
             return Ok(());

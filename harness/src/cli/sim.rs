@@ -329,6 +329,11 @@ fn summary(total: &Total, kinds: &[&str], began: Instant) {
         plural(total.steps, "step"),
         humantime::format_duration(Duration::from_secs(total.virtual_time.as_secs())),
     ));
+    // The first of them that did not do the same is a violation.
+    line(&format!(
+        "simulated twice, to see whether nodes are deterministic: {}",
+        plural(total.repeated, "seed")
+    ));
     faults(total, kinds);
     situations(&total.situations);
     if let Some(digest) = total.digest {

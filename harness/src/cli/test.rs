@@ -77,6 +77,7 @@ impl Args {
             command: super::command_line(),
             keep_going,
             inert: false,
+            panics_at: None,
         })
     }
 
@@ -108,14 +109,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let finished = run::run(&settings, &stop).await?;
     print_judgement(&finished.judgement);
     print_end(&settings, &finished);
-    let exit = Exit::from(finished.judgement.verdict.outcome);
-    Ok(if finished.left.is_some() && exit != Exit::Violated { Exit::Failed } else { exit })
+    let Finished { judgement, left, .. } = &finished;
+    Ok(Exit::from(judgement.verdict.outcome).unless_lost(judgement.saved && left.is_none()))
 }
 
-/// Without a daemon the plan is simulated, unless containers were asked for.
+/// Without a daemon the plan is simulated, unless containers were asked for. Not where `CI` is set,
+/// as every CI system does: a job on a runner that has lost its daemon must not stay green.
 async fn fall_back(settings: &mut Settings) -> anyhow::Result<()> {
     match daemon::connect().await {
         Ok(_) => Ok(()),
+        Err(error) if error.downcast_ref::<NoDaemon>().is_some() && in_ci() => Err(error.context(
+            "CI is set, so that the plan is not simulated in place of containers; ask for \
+                 simulation with --cluster sim",
+        )),
         Err(error) if error.downcast_ref::<NoDaemon>().is_some() => {
             let _ = writeln!(
                 std::io::stderr(),
@@ -127,6 +133,12 @@ async fn fall_back(settings: &mut Settings) -> anyhow::Result<()> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether this is a job of a CI system. `CI=false` is how one says that it is not.
+fn in_ci() -> bool {
+    std::env::var_os("CI")
+        .is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
 }
 
 /// What is wrong, then the verdict in one sentence, then the counts.

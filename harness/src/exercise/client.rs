@@ -19,6 +19,8 @@ use crate::{
 /// A client waits so long after an error, times the number of errors in a row: a cluster without a
 /// leader must not be asked thousands of times a second.
 const BACK_OFF: Duration = Duration::from_millis(10);
+/// So long after no key was to be given up, those that are left are given up together.
+const READING: Duration = Duration::from_secs(30);
 /// Errors in a row that count.
 const ERRORS_MAX: u32 = 10;
 
@@ -120,6 +122,11 @@ impl Clients {
                 client.progress = Progress::Over;
             }
         }
+    }
+
+    /// Whether the load begins no more operations.
+    pub(super) fn load_ended(&self) -> bool {
+        self.load_ended
     }
 
     /// Whether the load has nothing left to do.
@@ -362,6 +369,9 @@ impl Clients {
                     if let (Some(key), false) = (left.pop(), ok) {
                         unread.push(key);
                     }
+                }
+                if !ok && desk.now >= *until + READING {
+                    unread.extend(left.drain(..).rev());
                 }
                 false
             }

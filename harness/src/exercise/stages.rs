@@ -12,6 +12,10 @@ use crate::nemesis::NodeId;
 
 /// A cluster must be complete within this time, or within [`patience`] if that is longer.
 const BRING_UP: Duration = Duration::from_secs(30);
+/// Clients go on while faults are healed, to see how the cluster comes back, but no longer.
+const LOAD_TAIL: Duration = Duration::from_secs(5);
+/// All faults that are in force when the load ends must be healed within this time.
+const HEALING: Duration = Duration::from_secs(30);
 /// Between two looks at the nodes.
 const POLL: Duration = Duration::from_millis(20);
 /// A node that comes up or is compared must answer within this time, or is asked again.
@@ -55,7 +59,7 @@ impl Stages {
         }
         let after = Duration::from_millis(desk.since_start() / 1_000_000);
         let after = humantime::format_duration(after);
-        desk.incomplete(format!("the run was ended after {after} by {why}"));
+        desk.incomplete(format!("the run was ended after {after}: {why}"));
     }
 
     fn enter(&mut self, stage: Stage, desk: &mut Desk<'_>) {
@@ -255,7 +259,21 @@ impl Exercise<'_> {
                         clients.end_load();
                     }
                     stages.enter(Stage::Healing, desk);
+                    for at in [LOAD_TAIL, HEALING] {
+                        desk.wake(desk.now + at, Alarm::Stage(Stage::Healing));
+                    }
                     faults.end(desk, view);
+                }
+                Stage::Healing if !faults.are_over() && desk.now >= stages.since + HEALING => {
+                    clients.end_load();
+                    faults.give_up(HEALING, desk);
+                }
+                Stage::Healing
+                    if !faults.are_over()
+                        && desk.now >= stages.since + LOAD_TAIL
+                        && !clients.load_ended() =>
+                {
+                    clients.end_load();
                 }
                 Stage::Healing if faults.are_over() && early => {
                     clients.end_load();

@@ -52,7 +52,11 @@ pub(super) fn render(account: &Account, timeline: &Timeline, dir: &Path) -> anyh
         style => View::from_safe_string(format!("{STYLE}{}", explanation::STYLE)),
         timeline => View::from_safe_string(timeline.inline()),
         name => name.unwrap_or_else(|| "run".into()),
-        started => Serde(account.run.as_ref().map(|run| utc(run.started))),
+        // A simulated world has no calendar.
+        started => Serde(
+            account.run.as_ref().filter(|run| !run.simulated).map(|run| utc(run.started))
+        ),
+        simulated => account.simulated(),
         verdict => Serde(Headline::of(account)),
         figures => Serde(figures(account)),
         notes => Serde(&account.notes),
@@ -127,7 +131,11 @@ impl Headline {
             };
         };
         let (class, word) = outcome(verdict.outcome);
-        let word = if verdict.outcome == Outcome::Ok { "All properties held" } else { word };
+        let word = match (verdict.outcome, account.simulated()) {
+            (Outcome::Ok, true) => "All properties held in simulation",
+            (Outcome::Ok, false) => "All properties held",
+            _ => word,
+        };
         Self { class, word, sentence: verdict.summary.clone(), counts: counts(account) }
     }
 }

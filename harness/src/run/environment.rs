@@ -8,8 +8,17 @@ use serde_json::json;
 
 use crate::images::Images;
 
-/// Writes `environment.json`. What the daemon does not tell is left out. `ignored` says what of the
-/// plan containers cannot follow.
+/// What the harness knows of a run.
+pub(crate) struct Made<'a> {
+    /// The run's id, which its containers carry: what they hold may be copied into the directory
+    /// after the harness was killed.
+    pub(crate) run: Option<&'a str>,
+    pub(crate) command: &'a [String],
+    /// What of the plan containers cannot follow.
+    pub(crate) ignored: Option<&'a str>,
+}
+
+/// Writes `environment.json`. What the daemon does not tell is left out.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -17,8 +26,7 @@ pub(crate) async fn write(
     dir: &Path,
     docker: &Docker,
     images: &Images,
-    command: &[String],
-    ignored: Option<&str>,
+    made: &Made<'_>,
 ) -> anyhow::Result<()> {
     let version = docker.version().await.unwrap_or_default();
     let info = docker.info().await.unwrap_or_default();
@@ -35,8 +43,9 @@ pub(crate) async fn write(
             "version": env!("CARGO_PKG_VERSION"),
             "build": if cfg!(debug_assertions) { "debug" } else { "release" },
         },
-        "command": command,
-        "ignored": ignored,
+        "run": made.run,
+        "command": made.command,
+        "ignored": made.ignored,
         "machine": {
             "kernel": kernel.trim(),
             "architecture": std::env::consts::ARCH,

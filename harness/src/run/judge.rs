@@ -5,11 +5,12 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::Context;
 use checker::{
     budget::Limits,
-    evidence::{self, Evidence},
+    evidence::{self, Evidence, Run},
     fault::Phase,
     history::Kind,
     judge,
-    verdict::{Outcome, Verdict},
+    linear::{self, online::Offence},
+    verdict::{Outcome, Verdict, Violation},
 };
 use proto::trace::{Event, Role};
 
@@ -26,49 +27,110 @@ pub struct Judgement {
     pub faults: usize,
     /// Terms that had a leader.
     pub leaders: usize,
+    /// Whether `verdict.json` was written.
+    pub saved: bool,
 }
 
-/// Checks a run directory, and writes `verdict.json` into it.
+/// Checks a run directory, and writes `verdict.json` into it; see [`save`].
 ///
 /// # Errors
-/// The directory holds no run, its evidence is damaged, or the verdict cannot be written; but see
-/// [`save`].
+/// The directory holds no run, or its evidence is damaged.
 pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
-    let evidence = evidence::load(dir)?;
-    let verdict = judge::run(&evidence, &Limits::default());
-    save(dir, &verdict)?;
-    Ok(Judgement::of(verdict, &evidence))
+    Ok(Judgement::saved(dir, verdict(&evidence::load(dir)?)))
+}
+
+/// What is known of a run that has just ended, and that its directory may lack: its disk was full.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// What `run.json` was to say, if it could not be written.
+    pub(super) run: Option<Run>,
+    /// A violation that was found while the run went on, if the history was cut short.
+    pub(super) found: Option<Offence>,
+}
+
+/// The same, of a run that has just ended.
+///
+/// # Errors
+/// The evidence is damaged, and nothing that is known beside it is a violation.
+pub(super) fn judge_ended(dir: &Path, ended: Ended) -> anyhow::Result<Judgement> {
+    let loaded = evidence::load(dir);
+    let (mut evidence, damaged) = match loaded {
+        Ok(evidence) => (evidence, None),
+        Err(error) => (Evidence::default(), Some(error)),
+    };
+    if let Some(run) = ended.run {
+        let mut incomplete = run.incomplete.clone();
+        incomplete.append(&mut evidence.run.incomplete);
+        evidence.run = Run { incomplete, ..run };
+    }
+    let mut judgement = verdict(&evidence);
+    if let Some(found) = ended.found {
+        judgement.verdict = violated(judgement.verdict, found, evidence.history.len());
+    }
+    match damaged {
+        Some(error) if judgement.verdict.outcome != Outcome::Violated => Err(error.into()),
+        _ => Ok(Judgement::saved(dir, judgement)),
+    }
+}
+
+fn verdict(evidence: &Evidence) -> Judgement {
+    Judgement::of(judge::run(evidence, &Limits::default()), evidence)
+}
+
+/// A verdict with a violation that the recorded part of the history does not show. That part has
+/// `recorded` events.
+fn violated(verdict: Verdict, found: Offence, recorded: usize) -> Verdict {
+    let mut properties = verdict.properties;
+    let property = properties.iter_mut().find(|property| property.name == linear::NAME);
+    if let Some(property) = property
+        && property.outcome != Outcome::Violated
+    {
+        property.outcome = Outcome::Violated;
+        property.detail = "found while the run went on, in what could not be recorded".to_owned();
+        property.violations = vec![Violation {
+            rule: linear::NAME.into(),
+            summary: found.summary,
+            nodes: Vec::new(),
+            operations: Some(found.event)
+                .filter(|event| *event < recorded as u64)
+                .into_iter()
+                .collect(),
+            trace: Vec::new(),
+            refutation: None,
+        }];
+    }
+    Verdict::of(properties)
 }
 
 impl Judgement {
-    /// A verdict, and what it rests on.
+    /// A verdict that is not written, and what it rests on.
     pub(crate) fn of(verdict: Verdict, evidence: &Evidence) -> Self {
         Self {
             verdict,
             counts: counts(evidence),
             faults: confirmed(evidence),
             leaders: leaders(evidence),
+            saved: false,
         }
+    }
+
+    fn saved(dir: &Path, judgement: Self) -> Self {
+        Self { saved: save(dir, &judgement.verdict), ..judgement }
     }
 }
 
-/// Writes `verdict.json`. That a violation cannot be written is only printed: it outranks
-/// everything, a full disk included.
-///
-/// # Errors
-/// Another verdict cannot be written.
-pub(crate) fn save(dir: &Path, verdict: &Verdict) -> anyhow::Result<()> {
+/// Writes `verdict.json`, if the directory lets it: a verdict that cannot be written is one all the
+/// same, and the terminal shows it. Returns whether the file was written.
+pub(crate) fn save(dir: &Path, verdict: &Verdict) -> bool {
     let path = dir.join("verdict.json");
-    let mut text = serde_json::to_string_pretty(verdict).context("verdict.json")?;
-    text.push('\n');
-    let saved = fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()));
-    match saved {
-        Err(error) if verdict.outcome == Outcome::Violated => {
-            progress::print(&format!("{error:#}"));
-            Ok(())
-        }
-        saved => saved,
+    let text = serde_json::to_string_pretty(verdict).context("verdict.json");
+    let saved = text.and_then(|text| {
+        fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+    });
+    if let Err(error) = &saved {
+        progress::print(&format!("warning: {error:#}; the verdict is printed only"));
     }
+    saved.is_ok()
 }
 
 fn counts(evidence: &Evidence) -> Counts {
@@ -102,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_violation_outranks_a_verdict_that_cannot_be_written() {
+    fn a_verdict_that_cannot_be_written_is_one_all_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let event = |index, kind, value| {
             format!(
@@ -114,9 +176,37 @@ mod tests {
         let history = dir.path().join("history.jsonl");
         fs::create_dir(dir.path().join("verdict.json")).unwrap();
         fs::write(&history, read("null")).unwrap();
-        let error = judge(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("cannot write") && error.contains("verdict.json"), "{error}");
+        let judgement = judge(dir.path()).unwrap();
+        assert_eq!((judgement.verdict.outcome, judgement.saved), (Outcome::Unknown, false));
         fs::write(&history, read("7")).unwrap();
         assert_eq!(judge(dir.path()).unwrap().verdict.outcome, Outcome::Violated);
+    }
+
+    fn found() -> Offence {
+        Offence { event: 700, summary: "n1 lost a write".into() }
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_convicts_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("history.jsonl"), "").unwrap();
+        let of = |ended| judge_ended(dir.path(), ended).unwrap().verdict;
+        assert_eq!(of(Ended::default()).outcome, Outcome::Unknown);
+        let lost = of(Ended { found: Some(found()), ..Ended::default() });
+        assert_eq!(lost.outcome, Outcome::Violated);
+        assert!(lost.summary.contains("n1 lost a write"), "{}", lost.summary);
+        let crash = evidence::Crash { node: 2, how: "exited with code 101".into() };
+        let run = Run { crashes: vec![crash], ..Run::default() };
+        let crashed = of(Ended { run: Some(run), ..Ended::default() });
+        assert!(crashed.summary.starts_with("Violated (crash-free)"), "{}", crashed.summary);
+    }
+
+    #[test]
+    fn damaged_evidence_hides_no_violation_that_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("history.jsonl"), "nonsense\n{}\n").unwrap();
+        assert!(judge_ended(dir.path(), Ended::default()).is_err());
+        let known = Ended { found: Some(found()), ..Ended::default() };
+        assert_eq!(judge_ended(dir.path(), known).unwrap().verdict.outcome, Outcome::Violated);
     }
 }

@@ -6,6 +6,7 @@
 use checker::{
     history::{Event, lines::Line},
     judge::{self, online::Online},
+    linear::online::Offence,
 };
 use tokio::sync::watch;
 
@@ -14,11 +15,11 @@ use tokio::sync::watch;
 pub(super) struct Live {
     /// What looks at the history of this model, if anything does.
     online: Option<Online>,
-    violation: watch::Sender<Option<String>>,
+    violation: watch::Sender<Option<Offence>>,
 }
 
-/// The first violation, once there is one: what happened, in a sentence.
-pub(super) type Violation = watch::Receiver<Option<String>>;
+/// The first violation, once there is one.
+pub(super) type Violation = watch::Receiver<Option<Offence>>;
 
 impl Live {
     /// Nothing so far, of a history of this model.
@@ -32,10 +33,9 @@ impl Live {
         if self.violation.borrow().is_some() {
             return;
         }
-        if let Some(found) =
-            self.online.as_mut().and_then(|online| online.event(&Line::Register(event.clone())))
-        {
-            self.violation.send_replace(Some(found.summary.clone()));
+        let line = Line::Register(event.clone());
+        if let Some(found) = self.online.as_mut().and_then(|online| online.event(&line)) {
+            self.violation.send_replace(Some(found));
         }
     }
 }

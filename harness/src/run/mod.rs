@@ -31,14 +31,20 @@ use std::{
 
 use anyhow::{Context, anyhow, bail};
 use checker::evidence::{self, Run};
-use futures::FutureExt;
+use futures::{FutureExt, future::join_all};
 
 pub(crate) use judge::save as save_verdict;
 pub use judge::{Judgement, judge};
 pub use record::Counts;
 pub use stop::Stop;
 
-use self::{lead::Lead, live::Live, progress::Progress, record::Recorder};
+use self::{
+    judge::{Ended, judge_ended},
+    lead::Lead,
+    live::Live,
+    progress::Progress,
+    record::Recorder,
+};
 use crate::{
     cluster::{
         self,
@@ -51,6 +57,11 @@ use crate::{
     plan::{ClusterKind, Plan, World},
     report,
 };
+
+/// Longest wait for the removal of a cluster.
+const CLEAN_UP: Duration = Duration::from_secs(60);
+/// The same, after the second request to stop.
+const HURRY: Duration = Duration::from_secs(3);
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
@@ -71,6 +82,9 @@ pub struct Settings {
     /// that none can prove itself.
     #[doc(hidden)]
     pub inert: bool,
+    /// Only for testing the harness itself: it panics so long after the load began.
+    #[doc(hidden)]
+    pub panics_at: Option<Duration>,
 }
 
 /// What became of a run that was judged.
@@ -122,15 +136,32 @@ pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
         () = stop.second() => Err(anyhow!("stopped at once; the evidence was not collected")),
     };
     progress.step("Cleaning up");
-    let left = cluster.destroy().await.err().map(|error| format!("{error:#}"));
+    let left = clean_up(&cluster, stop).await;
     progress.end();
     match result {
         Ok((judgement, page)) => Ok(Finished { directory: dir, judgement, page, left }),
         Err(error) => Err(match left {
-            Some(left) => error.context(format!("and cleaning up failed: {left}")),
+            Some(left) => error.context(format!("not cleaned up: {left}; run `harness gc`")),
             None => error,
         }),
     }
+}
+
+/// Removes the cluster, if the daemon does so in time; says what is left.
+async fn clean_up(cluster: &Cluster, stop: &Stop) -> Option<String> {
+    let in_a_hurry = async {
+        stop.second().await;
+        tokio::time::sleep(HURRY).await;
+    };
+    let why = tokio::select! {
+        biased;
+        _ = cluster.until_lost() => "the Docker daemon does not answer",
+        removed = cluster.destroy() => return removed.err().map(|error| format!("{error:#}")),
+        () = in_a_hurry => "it took too long after the second signal",
+        () = tokio::time::sleep(CLEAN_UP) => "the Docker daemon takes too long",
+    };
+    cluster.abandon();
+    Some(format!("the containers are left, as {why}"))
 }
 
 /// What of a plan containers cannot follow, in a sentence.
@@ -166,6 +197,7 @@ async fn create(
     let options = docker::Options {
         run_id: run_id(plan.seed),
         storage: plan.storage,
+        directory: Some(fs::canonicalize(dir).with_context(|| dir.display().to_string())?),
         nodes: usize::try_from(plan.nodes)?,
         base_port: settings.base_port,
         election_timeout: plan.timings.election_timeout,
@@ -175,7 +207,12 @@ async fn create(
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
     plan.save(dir)?;
-    environment::write(dir, &docker, &images, &settings.command, ignored(plan)).await?;
+    let made = environment::Made {
+        run: Some(&options.run_id),
+        command: &settings.command,
+        ignored: ignored(plan),
+    };
+    environment::write(dir, &docker, &images, &made).await?;
     Ok(cluster)
 }
 
@@ -203,6 +240,7 @@ async fn on_cluster(
         ..Run::default()
     };
     let mut recorder = Recorder::create(dir, run, live)?;
+    let cut = recorder.cut();
     let how = exercise::Settings { hang: HANG, inert: settings.inert };
     let mut lead = Lead {
         plan,
@@ -212,6 +250,8 @@ async fn on_cluster(
         progress,
         stop,
         violation: (!settings.keep_going).then(|| violation.clone()),
+        cut,
+        panics_at: settings.panics_at,
         start: Duration::ZERO,
         now: Duration::ZERO,
     };
@@ -220,24 +260,25 @@ async fn on_cluster(
 
     progress.step("Collecting the evidence");
     let began = recorder.began;
+    let cut = recorder.cut();
     let mut run = recorder.finish();
+    run.unfinished = false;
     if let Err(panic) = led {
         run.incomplete.push(format!("the harness panicked: {}", words(&*panic)));
         // Traces that were copied while their nodes go on contradict each other.
-        for node in cluster.nodes() {
-            let _ = cluster.unpause(node).await;
-            if let Err(error) = cluster.stop(node).await {
-                run.incomplete.push(format!("{error:#}"));
-            }
-        }
+        run.incomplete.extend(tokio::select! {
+            trouble = halt(cluster) => trouble,
+            lost = cluster.until_lost() => vec![lost.to_string()],
+        });
     }
-    if let Some(found) = &*violation.borrow() {
-        run.incomplete.push(format!("found while the run went on: {found}"));
+    let found = violation.borrow().clone();
+    if let Some(found) = &found {
+        run.incomplete.push(format!("found while the run went on: {}", found.summary));
     }
-    match cluster.collect(dir).await {
-        Ok(missing) => run.incomplete.extend(missing),
-        Err(error) => run.incomplete.push(format!("{error:#}")),
-    }
+    run.incomplete.extend(tokio::select! {
+        collected = cluster.collect(dir) => collected,
+        lost = cluster.until_lost() => vec![format!("traces and logs were not collected: {lost}")],
+    });
     if !began {
         bail!(match stop.asked() {
             Some(signal) => format!("stopped by {signal} before the test began"),
@@ -248,19 +289,31 @@ async fn on_cluster(
         Ok(files) => run.files = files,
         Err(error) => run.incomplete.push(format!("{}: {error}", dir.display())),
     }
-    // Without it the verdict is at best undecided; but a violation outranks a full disk.
-    if let Err(error) = save(dir, &run) {
+    // On a full disk, what is known convicts all the same.
+    let saved = save(dir, &run);
+    let is_cut = cut.borrow().is_some();
+    let ended = Ended { found: found.filter(|_| is_cut), run: saved.is_err().then_some(run) };
+    if let Err(error) = saved {
         progress::print(&format!("{error:#}"));
     }
 
     progress.step("Checking the evidence");
     let owned = dir.to_owned();
     let judged = tokio::task::spawn_blocking(move || {
-        let judgement = judge(&owned)?;
+        let judgement = judge_ended(&owned, ended)?;
         let page = report::write(&owned).map_err(|error| format!("{error:#}"));
         anyhow::Ok((judgement, page))
     });
     judged.await.context("the checker panicked")?
+}
+
+/// Thaws and stops all nodes. Returns a sentence for each that could not be stopped.
+async fn halt(cluster: &Cluster) -> Vec<String> {
+    let stopped = join_all(cluster.nodes().map(|node| async move {
+        let _ = cluster.unpause(node).await;
+        cluster.stop(node).await.err().map(|error| format!("{error:#}"))
+    }));
+    stopped.await.into_iter().flatten().collect()
 }
 
 /// Writes `run.json`, whole or not at all.

@@ -7,13 +7,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
 use checker::{
     budget::Limits,
-    evidence::{self, Evidence, Run},
-    verdict::Outcome,
+    evidence::{self, Differs, Evidence, Run},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     cluster::{
-        sim::{STOPPED, Simulation},
-        simulate, simulate_inert,
+        sim::{STOPPED, Simulation, Unobserved},
+        simulate_guarded,
     },
     plan::Plan,
     report,
@@ -43,8 +43,7 @@ pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Fini
         let (plan, dir, command) = (plan.clone(), dir.clone(), settings.command.clone());
         let (stopped, inert) = (Arc::clone(&stopped), settings.inert);
         tokio::task::spawn_blocking(move || {
-            let simulate = if inert { simulate_inert } else { simulate };
-            let simulation = simulate(&plan, &stopped);
+            let (simulation, _) = simulate_guarded(&plan, inert, None::<Unobserved>, &stopped);
             keep_or_tell(&dir, &plan, &simulation, &command)
         })
     };
@@ -61,7 +60,7 @@ pub(super) async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Fini
         }
     };
     progress.end();
-    let (judgement, page) = kept.context("the simulation panicked")??;
+    let (judgement, page) = kept.context("the simulation panicked")?;
     Ok(Finished { directory: dir, judgement, page, left: None })
 }
 
@@ -98,28 +97,22 @@ pub fn keep(
     let files = evidence::sizes(dir).with_context(|| dir.display().to_string())?;
     save(dir, &Run { files, ..simulation.evidence.run.clone() })?;
     let judgement = judge(dir)?;
+    ensure!(judgement.saved, "cannot write {}", dir.join("verdict.json").display());
     Ok((judgement, report::write(dir).map_err(|error| format!("{error:#}"))))
 }
 
-/// The same, but that a violation cannot be written is only printed: it outranks everything, a full
-/// disk included.
-///
-/// # Errors
-/// The directory cannot be written to, and nothing was violated.
+/// The same, but that the run cannot be written is only printed: there is a verdict all the same.
 pub fn keep_or_tell(
     dir: &Path,
     plan: &Plan,
     simulation: &Simulation,
     command: &[String],
-) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
-    keep(dir, plan, simulation, command).or_else(|error| {
+) -> (Judgement, Result<PathBuf, String>) {
+    keep(dir, plan, simulation, command).unwrap_or_else(|error| {
         let verdict = checker::judge::run(&simulation.evidence, &Limits::default());
-        if verdict.outcome != Outcome::Violated {
-            return Err(error);
-        }
         progress::print(&format!("{error:#}"));
         let none = "the run could not be written".to_owned();
-        Ok((Judgement::of(verdict, &simulation.evidence), Err(none)))
+        (Judgement::of(verdict, &simulation.evidence), Err(none))
     })
 }
 
@@ -150,6 +143,44 @@ fn lines(values: &[impl Serialize]) -> anyhow::Result<Vec<u8>> {
         bytes.push(b'\n');
     }
     Ok(bytes)
+}
+
+/// What differs first in virtual time between two simulations of one plan. All randomness of the
+/// simulated world comes from the plan, so that the cause is the node that did something else.
+pub fn difference(one: &Evidence, two: &Evidence) -> Option<Differs> {
+    let traces = one.traces.iter().zip(&two.traces).zip(1..).filter_map(|((one, two), node)| {
+        let at = place(one, two)?;
+        let (one, two) = (one.get(at), two.get(at));
+        let time = one.iter().chain(&two).map(|record| record.time).min()?;
+        Some((time, Some(node), format!("step {}", at + 1), shown(one), shown(two)))
+    });
+    let (ours, theirs) = (one.history.registers(), two.history.registers());
+    let event = place(ours, theirs).and_then(|at| {
+        let (ours, theirs) = (ours.get(at), theirs.get(at));
+        let first = ours.iter().chain(&theirs).min_by_key(|event| event.time)?;
+        let node = first.node.as_ref().and_then(|name| name.strip_prefix('n')?.parse().ok());
+        let time = first.time.saturating_add(one.run.started);
+        Some((time, node, format!("event {at} of the history"), shown(ours), shown(theirs)))
+    });
+    let first = traces.chain(event).min_by_key(|(time, ..)| *time)?;
+    let (time, node, what, ours, theirs) = first;
+    let who = node.map_or("the cluster".to_owned(), |node: u64| format!("n{node}"));
+    let time = Duration::from_nanos(time);
+    let how = format!(
+        "{who} is not deterministic: simulated twice, {what} at {time:?} was {ours} and then {theirs}"
+    );
+    Some(Differs { node, how })
+}
+
+/// The first place at which two lists differ.
+fn place<T: PartialEq>(one: &[T], two: &[T]) -> Option<usize> {
+    let same = one.iter().zip(two).take_while(|(one, two)| one == two).count();
+    (same < one.len().max(two.len())).then_some(same)
+}
+
+fn shown(value: Option<&impl Serialize>) -> String {
+    let text = value.map(|value| serde_json::to_string(value).unwrap_or_default());
+    text.unwrap_or_else(|| "nothing".to_owned())
 }
 
 /// How far a run that was recorded is the same as one that was simulated again.
@@ -197,14 +228,15 @@ pub fn compare(dir: &Path, evidence: &Evidence) -> anyhow::Result<Same> {
     }
     differing.extend(sizes.into_keys().map(|name| format!("{name}, which the replay has not")));
     // Of a run that was cut short it tells another end.
-    let replayed = Run { files: recorded.files.clone(), ..evidence.run.clone() };
+    let (files, differs) = (recorded.files.clone(), recorded.differs.clone());
+    let replayed = Run { files, differs, ..evidence.run.clone() };
     if !cut_short && serde_json::from_slice::<Value>(&text)? != serde_json::to_value(replayed)? {
         differing.push("run.json".to_owned());
     }
     ensure!(
         differing.is_empty(),
         "the replay differs from what {} has: {}. The run was recorded by another build, or changed \
-         since, or simulation is not deterministic, which would be a bug",
+         since, or a node is not deterministic",
         dir.display(),
         differing.join("; ")
     );

@@ -136,6 +136,7 @@ async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sy
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let options = docker::Options {
         run_id: format!("{:x}-{:x}-scenario", now.as_secs(), std::process::id()),
+        directory: None,
         nodes: usize::try_from(scenario.nodes)?,
         base_port: settings.base_port,
         election_timeout: settings.election_timeout,
@@ -146,7 +147,8 @@ async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sy
     };
     let cluster = Arc::new(Cluster::create(&docker, &images, &options).await?);
     let outcome = async {
-        environment::write(dir, &docker, &images, &settings.command, None).await?;
+        let made = environment::Made { run: None, command: &settings.command, ignored: None };
+        environment::write(dir, &docker, &images, &made).await?;
         on_cluster(settings, dir, &cluster, say).await
     }
     .await;
@@ -174,7 +176,7 @@ async fn on_cluster(
         (duration, _) = driver.take(&mut play, what);
         play.take_lines().iter().for_each(|line| say(line));
     }
-    let incomplete = cluster.collect(dir).await?;
+    let incomplete = cluster.collect(dir).await;
     let started = u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX);
     keep(settings, dir, play, Run { started, duration: nanoseconds(duration), ..begun(incomplete) })
 }
@@ -212,9 +214,9 @@ fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -
         }
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let Run { incomplete, crashes, .. } = simulation.evidence.run;
+    let Run { incomplete, crashes, simulated, .. } = simulation.evidence.run;
     let duration = nanoseconds(simulation.virtual_time);
-    keep(settings, dir, play, Run { duration, crashes, ..begun(incomplete) })
+    keep(settings, dir, play, Run { duration, crashes, simulated, ..begun(incomplete) })
 }
 
 /// A run of a system that writes traces.
@@ -280,12 +282,12 @@ pub fn is_scenario(dir: &Path) -> bool {
 /// Judges the recorded evidence of a scenario (again), and writes `verdict.json`.
 ///
 /// # Errors
-/// The evidence is damaged or the verdict cannot be written.
+/// The evidence is damaged.
 pub fn check(dir: &Path) -> Result<Verdict> {
     let record = load(dir)?;
     let evidence = evidence::load(dir)?;
     let verdict = verdict::of(&record, &evidence);
-    crate::run::save_verdict(dir, &verdict)?;
+    crate::run::save_verdict(dir, &verdict);
     Ok(verdict)
 }
 

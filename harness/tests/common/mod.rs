@@ -86,6 +86,7 @@ pub(crate) async fn images(docker: &Docker, name: &str, script: &str) -> Images 
 pub(crate) fn options(name: &str, nodes: usize) -> Options {
     Options {
         run_id: format!("test-{name}-{}", std::process::id()),
+        directory: None,
         nodes,
         base_port: None,
         election_timeout: Duration::from_millis(1000),

@@ -44,7 +44,7 @@ use checker::verdict::Outcome;
 use self::{finding::Finding, search::Search, size::Size};
 use super::verdict_of;
 use crate::{
-    cluster::simulate,
+    cluster::{sim::Unobserved, simulate_guarded},
     plan::{ClusterKind, Plan},
     workload::Workload,
 };
@@ -226,7 +226,7 @@ fn failing(
 ) -> Result<Finding, Refused> {
     let cluster = plan.cluster;
     let plan = Plan { cluster: cluster.in_virtual_time(), ..plan.clone() };
-    let simulation = simulate(&plan, stop);
+    let (simulation, _) = simulate_guarded(&plan, false, None::<Unobserved>, stop);
     if search::is_over(stop) {
         return Err(Refused::Stopped);
     }

@@ -15,7 +15,10 @@ use checker::verdict::{Outcome, Property, Verdict};
 use super::{finding::Finding, pieces};
 use crate::{
     campaign::verdict_of,
-    cluster::{sim::Simulation, simulate},
+    cluster::{
+        sim::{Simulation, Unobserved},
+        simulate_guarded,
+    },
     nemesis::NodeId,
     plan::Plan,
 };
@@ -137,7 +140,7 @@ impl<'a> Search<'a> {
 
     fn run(&self, plan: &Plan, seed: u64) -> Option<Finding> {
         let plan = Plan { seed, ..plan.clone() };
-        let simulation = simulate(&plan, self.stop);
+        let (simulation, _) = simulate_guarded(&plan, false, None::<Unobserved>, self.stop);
         self.runs.fetch_add(1, Ordering::Relaxed);
         // A run that was cut short is not the plan's.
         if is_over(self.stop) || (self.ends_run && simulation.violation.is_none()) {

@@ -6,6 +6,7 @@ use checker::history::{Function, Value};
 
 use super::{finding::Finding, page, pieces, size::Size, times, variants, *};
 use crate::{
+    cluster::sim::simulate,
     nemesis::{DiskTrouble, Fault, Injection, Shape, Target},
     plan::{self, Load, Storage, Timings, World},
     system::System,

@@ -13,7 +13,30 @@ use bollard::{
 };
 use futures::StreamExt;
 
+use super::{lifeline, node::TRACE};
 use crate::daemon::is_missing;
+
+/// Where what a node left goes.
+pub(super) struct Evidence<'a> {
+    /// The node, as sentences name it.
+    pub(super) name: &'a str,
+    pub(super) trace: &'a Path,
+    pub(super) log: &'a Path,
+}
+
+/// Copies a node's trace and log out of its container. Returns a sentence for each that is missing.
+pub(super) async fn evidence(docker: &Docker, container: &str, to: &Evidence<'_>) -> Vec<String> {
+    let Evidence { name, trace, log: text } = to;
+    let (trace, log) =
+        tokio::join!(file(docker, container, TRACE, trace), log(docker, container, text));
+    let trace = match trace {
+        Ok(true) => None,
+        Ok(false) => Some(format!("{name} wrote no trace")),
+        Err(error) => Some(format!("the trace of {name}: {}", lifeline::in_words(&error))),
+    };
+    let log = log.err().map(|error| format!("the log of {name}: {}", lifeline::in_words(&error)));
+    trace.into_iter().chain(log).collect()
+}
 
 /// Copies one file out of a container, running, paused or stopped. Gives false when the container
 /// has no such file.

@@ -69,16 +69,21 @@ pub(super) async fn create(
     flags.extend(bugs.iter().map(|bug| ("mutant", bug.clone())));
     let name = options.node(node);
     let labels = label::labels(&options.run_id);
+    let mut own = labels.clone();
+    own.insert(label::NODE.into(), format!("n{node}"));
+    if let Some(directory) = &options.directory {
+        own.insert(label::DIRECTORY.into(), directory.display().to_string());
+    }
     let volume = bollard::models::VolumeCreateRequest {
         name: Some(name.clone()),
-        labels: Some(labels.clone()),
+        labels: Some(labels),
         ..Default::default()
     };
     docker.create_volume(volume).await.with_context(|| format!("creating a volume for n{node}"))?;
     let body = ContainerCreateBody {
         image: Some(image.clone()),
         cmd: Some(flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()),
-        labels: Some(labels),
+        labels: Some(own),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", options.pod(node))),
             cap_drop: Some(vec!["ALL".into()]),

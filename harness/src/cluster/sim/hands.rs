@@ -14,6 +14,7 @@ use super::{
     network::between,
     observe::SimEvent,
     process::by_node,
+    pulse::Work,
     queue::{Event, NodeInput},
     world::World,
 };
@@ -248,7 +249,8 @@ impl World<'_> {
     }
 
     fn hash(&mut self, node: NodeId) -> Result<Finding, Failure> {
-        match by_node(|| Ok(self.processes[node as usize - 1].hash())) {
+        let process = &self.processes[node as usize - 1];
+        match by_node((&*self.pulse, node, self.now), Work::Hash, || Ok(process.hash())) {
             Ok(Some((revision, hash))) => Ok(Finding::Hash { revision, hash }),
             Ok(None) => Err(Failure::Refused("it is down or paused".to_owned())),
             Err(fatal) => {

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +18,7 @@ use super::{
     disk::SimulatedDisk,
     observe::{Ending, Loss, SimEvent},
     process::{CLUSTER, Fatal, Process, Running, Timer, by_node, identity},
+    pulse::Work,
     queue::{Event, NodeInput},
     world::World,
 };
@@ -42,6 +44,7 @@ impl World<'_> {
     /// Starts a process, which may refuse to with what its disk holds. The disk is then as before.
     pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), Fatal> {
         let true_now = self.now;
+        let pulse = Arc::clone(&self.pulse);
         let seed = self.rng.random();
         let mutants = self.plan.mutants_of(id);
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
@@ -66,7 +69,7 @@ impl World<'_> {
             mutants,
         };
         // A replica may find its state impossible as soon as it begins.
-        let begun = by_node(|| {
+        let begun = by_node((&*pulse, id, true_now), Work::Start, || {
             let (wal, recovered) = Wal::open_with(disk, identity(id), segments)?;
             let (boot, cut) = (recovered.boot, recovered.cut);
             let mut replica = Replica::new(config, recovered, now);
@@ -180,6 +183,7 @@ impl World<'_> {
         if running.replica.deadline() > time.read(now) {
             return self.arm_timer(id);
         }
+        self.budget.woken(id, now);
         self.watch.see(now, SimEvent::Timer { node: id });
         self.round(id);
     }
@@ -244,8 +248,9 @@ impl World<'_> {
 
     /// Ends a process in order: what is queued is written, and the trace says so.
     pub(super) fn stop(&mut self, id: NodeId) {
+        let (pulse, now) = (Arc::clone(&self.pulse), self.now);
         let Some(running) = &mut self.process(id).running else { return };
-        let finished = by_node(|| {
+        let finished = by_node((&*pulse, id, now), Work::Log, || {
             for (_, records) in running.queued.drain(..) {
                 running.wal.append(&records)?;
             }

@@ -174,6 +174,16 @@ impl<O: Observer + ?Sized> Observer for &mut O {
     }
 }
 
+/// An observer that there is not: what stands where an observer could.
+#[derive(Clone, Copy, Debug)]
+pub enum Unobserved {}
+
+impl Observer for Unobserved {
+    fn observe(&mut self, _: Time, _: SimEvent<'_>) {
+        match *self {}
+    }
+}
+
 /// The place of an observer, which may be empty.
 pub(in crate::cluster) struct Watch<'a>(pub(in crate::cluster) Option<&'a mut dyn Observer>);
 

@@ -4,7 +4,7 @@
 //! process busy for a moment; what comes meanwhile waits for the next one, so that a busy process
 //! gathers. The disk takes everything that is queued, appends it all, and syncs once.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use node::{
     kv::Response,
@@ -19,6 +19,7 @@ use super::{
     network::{Delivery, between},
     observe::{Loss, MessageId, SimEvent},
     process::{Fatal, Running, Syncing, by_node},
+    pulse::Work,
     queue::{Event, NodeInput},
     world::World,
 };
@@ -126,6 +127,7 @@ impl World<'_> {
         }
         // Away from its place while it works, so that the rest of the world is at hand.
         let Some(mut running) = process.running.take() else { return };
+        self.budget.round(id);
         running.awaited = false;
         running.busy_until = free;
         let done = self.work(id, &mut running);
@@ -139,6 +141,8 @@ impl World<'_> {
     fn work(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
         let true_now = self.now;
         let now = self.process(id).time.read(true_now);
+        let pulse = Arc::clone(&self.pulse);
+        let node = (&*pulse, id, true_now);
         // Any input makes a replica look at the time as well.
         let mut looked = false;
         while let Some(item) = running.inbox.pop_front() {
@@ -149,13 +153,14 @@ impl World<'_> {
                 }
                 NodeInput::Request(client, token, request) => {
                     self.watch.see(self.now, SimEvent::Asked { node: id, request: &request });
+                    self.budget.requested(id);
                     running.last_request += 1;
                     let id = running.last_request;
                     running.requests.insert(id, (client, token));
                     Input::Request { id, request, session: None }
                 }
                 NodeInput::Synced => {
-                    by_node(|| running.wal.sync())?;
+                    by_node(node, Work::Log, || running.wal.sync())?;
                     let Some(synced) = running.syncing.take() else { continue };
                     if let Some(fault) = synced.slowed {
                         self.synced_slowly(fault, id, synced.took);
@@ -172,12 +177,13 @@ impl World<'_> {
                     continue;
                 }
             };
-            running.handle(now, input)?;
+            running.handle(node, now, input)?;
             looked = true;
         }
         if !looked && running.replica.deadline() <= now {
-            running.handle(now, Input::Timer)?;
+            running.handle(node, now, Input::Timer)?;
         }
+        let mut echoes = 0;
         // A leader says nothing to most acknowledgements.
         while !running.outputs.is_empty() || !running.queued.is_empty() {
             let Running { outputs, boot, lines, wal, queued, syncing, requests, .. } = running;
@@ -188,8 +194,12 @@ impl World<'_> {
             if inputs.is_empty() {
                 break;
             }
+            echoes += 1;
+            if !self.budget.echoes(id, echoes, true_now) {
+                break;
+            }
             for input in inputs {
-                running.handle(now, input)?;
+                running.handle(node, now, input)?;
             }
         }
         Ok(())
@@ -200,7 +210,7 @@ impl World<'_> {
         let Writing { wal, queued, syncing } = disk;
         let size = wal.size();
         for (_, records) in queued.drain(..) {
-            by_node(|| wal.append(&records))?;
+            by_node((&*self.pulse, id, self.now), Work::Log, || wal.append(&records))?;
         }
         if wal.size() > size {
             self.watch.see(self.now, SimEvent::Rolled { node: id });
@@ -272,6 +282,9 @@ impl World<'_> {
     fn sent(&mut self, message: &Message, copy_of: Option<MessageId>) -> MessageId {
         self.messages += 1;
         let id = self.messages;
+        if copy_of.is_none() {
+            self.budget.sent(message);
+        }
         self.watch.see(self.now, SimEvent::Sent { id, message, copy_of });
         id
     }

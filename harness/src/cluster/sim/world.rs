@@ -1,7 +1,10 @@
 //! The simulated world: one thread, one queue, one generator of random numbers.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,12 +13,14 @@ use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 use super::{
     STOPPED, Simulation,
+    budget::Budget,
     clock::{Clock, TRUE_RATE},
     disk::SimulatedDisk,
     kept::{Connection, Damages, Pending},
     network::{BaselineNetwork, Cuts, NetworkFaults},
     observe::{MessageId, Observer, Watch},
     process::Process,
+    pulse::Pulse,
     queue::{Event, NodeInput, Queue},
     record::Recorder,
 };
@@ -47,11 +52,17 @@ pub(super) struct World<'a> {
     pub(super) watch: Watch<'a>,
     /// Messages sent so far, copies included.
     pub(super) messages: MessageId,
+    pub(super) budget: Budget,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 impl<'a> World<'a> {
     /// The world of a plan, at its beginning.
-    pub(super) fn new(plan: &'a Plan, observer: Option<&'a mut dyn Observer>) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        observer: Option<&'a mut dyn Observer>,
+        pulse: Arc<Pulse>,
+    ) -> Self {
         let ids = plan.node_ids();
         let clock = |rng: &mut Xoshiro256PlusPlus| match plan.world.clocks.rate_error {
             0.0 => Clock::new(TRUE_RATE),
@@ -65,6 +76,7 @@ impl<'a> World<'a> {
         let run = record.run();
         run.nodes = ids.len();
         run.traced = plan.system.traced();
+        run.simulated = true;
         run.expect = limits::expect(plan);
         Self {
             plan,
@@ -82,6 +94,8 @@ impl<'a> World<'a> {
             record,
             watch: Watch(observer),
             messages: 0,
+            budget: Budget::new(ids.len(), plan.time),
+            pulse,
         }
     }
 
@@ -109,6 +123,20 @@ impl<'a> World<'a> {
                 );
                 break;
             }
+            if events % LOOK_EVERY == 0 {
+                self.budget.look(self.entries(), self.now);
+                if let Some(why) = self.budget.overdue(events, self.now) {
+                    self.record.incomplete(why);
+                    break;
+                }
+            }
+            if let Some(stuck) = self.budget.stuck() {
+                self.record.incomplete(
+                    "the simulation ended as its nodes kept it from going on".to_owned(),
+                );
+                self.record.run().stuck.push(stuck);
+                break;
+            }
             if events % LOOK_EVERY == 0 && stop.load(Ordering::Relaxed) {
                 let after = humantime::format_duration(Duration::from_millis(
                     u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX),
@@ -121,6 +149,12 @@ impl<'a> World<'a> {
         let violation = self.record.violation().map(str::to_owned);
         let (evidence, passed) = self.record.finish();
         Simulation { evidence, violation, passed, events, virtual_time: self.now }
+    }
+
+    /// Entries of the longest log.
+    fn entries(&self) -> u64 {
+        let running = self.processes.iter().filter_map(|process| process.running.as_ref());
+        running.map(|running| running.replica.status().last_index).max().unwrap_or(0)
     }
 
     /// Something happens. Returns what the machine must learn.

@@ -162,6 +162,17 @@ impl Faults {
         self.next_turns(desk, view);
     }
 
+    /// Heals have taken too long: what is not over is left as it is.
+    pub(super) fn give_up(&mut self, after: Duration, desk: &mut Desk<'_>) {
+        self.queue.clear();
+        for id in 0..self.lives.len() {
+            if !matches!(self.lives[id].state, State::Over) {
+                let why = format!("not over {after:?} after the end of the load, and given up");
+                self.over(id, Phase::Failed, why, desk);
+            }
+        }
+    }
+
     /// Whether every fault is over.
     pub(super) fn are_over(&self) -> bool {
         self.lives.iter().all(|life| matches!(life.state, State::Over))
