@@ -69,6 +69,9 @@ pub struct Run {
     /// Nodes that ended by a defect of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crashes: Vec<Crash>,
+    /// What was seen of the nodes' limits, where somebody watched what they take in and send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Watched>,
     /// Anything that keeps the evidence from being complete (a trace that could not be fetched, a
     /// stop by Ctrl-C): the run is then at best undecided.
     pub incomplete: Vec<String>,
@@ -90,6 +93,7 @@ impl Default for Run {
             files: BTreeMap::new(),
             lost: BTreeSet::new(),
             crashes: Vec::new(),
+            limits: None,
             incomplete: Vec::new(),
         }
     }
@@ -101,6 +105,24 @@ pub struct Crash {
     /// Which node.
     pub node: u64,
     /// How it ended, and what it last said.
+    pub how: String,
+}
+
+/// What was seen of the nodes' limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Requests that nodes took in.
+    pub requests: u64,
+    /// Limits that they broke; of each kind and node the first time.
+    pub breaches: Vec<Breach>,
+}
+
+/// A limit that a node broke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breach {
+    /// Which node.
+    pub node: u64,
+    /// What it did, and what its limit is.
     pub how: String,
 }
 

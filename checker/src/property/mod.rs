@@ -6,6 +6,7 @@ pub mod coverage;
 pub mod crash_free;
 pub mod faults;
 pub mod final_state;
+pub mod limits;
 pub mod liveness;
 
 use std::{collections::BTreeMap, ops::Range};

@@ -8,8 +8,10 @@
 //! - `world`, `queue`: time, and what happens in it;
 //! - `process`, `lifecycle`, `round`: a replica, driven as the server drives it; `disk`, `network`,
 //!   `clock`: what it lives on;
+//! - `past`: what the nodes have behind them when a run begins;
 //! - `hands`: carries out the orders of [`crate::exercise`], which leads the run; `connections`: of
 //!   clients to nodes; `damage`: what faults do to disks; `kept`: what these must remember;
+//! - `limits`: whether nodes keep theirs;
 //! - `record`: the evidence, checked for Raft's safety step by step;
 //! - [`Observer`]: is told of all that happens.
 //!
@@ -28,8 +30,10 @@ mod disk;
 mod hands;
 mod kept;
 mod lifecycle;
+mod limits;
 mod network;
 mod observe;
+mod past;
 mod process;
 mod queue;
 mod record;

@@ -13,8 +13,10 @@ use super::{
     clock::{Clock, TRUE_RATE},
     disk::SimulatedDisk,
     kept::{Connection, Damages, Pending},
+    limits::LimitsWatch,
     network::{BaselineNetwork, Cuts, NetworkFaults},
     observe::{MessageId, Observer, Watch},
+    past,
     process::Process,
     queue::{Event, NodeInput, Queue},
     record::Recorder,
@@ -44,13 +46,14 @@ pub(super) struct World<'a> {
     pub(super) damages: Damages,
     pub(super) pending: Pending,
     pub(super) record: Recorder,
+    pub(super) limits: LimitsWatch,
     pub(super) watch: Watch<'a>,
     /// Messages sent so far, copies included.
     pub(super) messages: MessageId,
 }
 
 impl<'a> World<'a> {
-    /// The world of a plan, at its beginning.
+    /// The world of a plan, at its beginning or at the end of its nodes' past.
     pub(super) fn new(plan: &'a Plan, observer: Option<&'a mut dyn Observer>) -> Self {
         let ids = plan.node_ids();
         let clock = |rng: &mut Xoshiro256PlusPlus| match plan.world.clocks.rate_error {
@@ -59,19 +62,31 @@ impl<'a> World<'a> {
                 Clock::new((TRUE_RATE as f64 * rng.random_range(1.0 - error..=1.0 + error)) as u64)
             }
         };
-        let disk = || SimulatedDisk::new(plan.world.disk.honesty);
+        let honesty = plan.world.disk.honesty;
+        let past = past::of(plan);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
         let mut record = Recorder::new(plan);
         let run = record.run();
         run.nodes = ids.len();
         run.traced = plan.system.traced();
         run.expect = limits::expect(plan);
+        if let Some(past) = &past {
+            record.begin_with(past);
+        }
+        let left = |id: NodeId| past.as_ref()?.nodes.get(id as usize - 1);
+        let mut process = |id: &NodeId| match left(*id) {
+            Some((disk, traced)) => {
+                let process = Process::new(disk.clone().with(honesty), clock(&mut rng));
+                Process { clock: *traced, ..process }
+            }
+            None => Process::new(SimulatedDisk::new(honesty), clock(&mut rng)),
+        };
         Self {
             plan,
-            now: Time::ZERO,
+            now: past.as_ref().map_or(Time::ZERO, |past| past.time),
             start: Time::ZERO,
             queue: Queue::default(),
-            processes: ids.iter().map(|_| Process::new(disk(), clock(&mut rng))).collect(),
+            processes: ids.iter().map(&mut process).collect(),
             rng,
             network: BaselineNetwork::new(&plan.world.network),
             cuts: Cuts::default(),
@@ -80,6 +95,7 @@ impl<'a> World<'a> {
             damages: Damages::default(),
             pending: Pending::default(),
             record,
+            limits: LimitsWatch::new(plan.world.limits),
             watch: Watch(observer),
             messages: 0,
         }
@@ -88,7 +104,7 @@ impl<'a> World<'a> {
     /// Runs to the end, to the first violation of Raft's safety, or until a stop is asked for.
     pub(super) fn run(mut self, machine: &mut dyn Machine, stop: &AtomicBool) -> Simulation {
         let mut orders = Vec::new();
-        self.report(Time::ZERO, Observation::Begin);
+        self.report(self.now, Observation::Begin);
         let mut events = 0;
         while !machine.is_over() {
             let Some((time, event)) = self.queue.pop() else {
@@ -118,13 +134,14 @@ impl<'a> World<'a> {
             }
         }
         self.record.run().started = self.nanoseconds(self.start);
+        self.record.run().limits = Some(self.limits.into_seen());
         let violation = self.record.violation().map(str::to_owned);
         let (evidence, passed) = self.record.finish();
         Simulation { evidence, violation, passed, events, virtual_time: self.now }
     }
 
     /// Something happens. Returns what the machine must learn.
-    fn happen(&mut self, event: Event) -> Option<Observation> {
+    pub(super) fn happen(&mut self, event: Event) -> Option<Observation> {
         match event {
             Event::Timer(node) => self.timer(node),
             Event::Round(node) => self.round(node),
