@@ -28,7 +28,7 @@ async fn one_wrong_container_is_convicted_and_the_others_run_the_release_image()
         interval: None,
         menu: "none".parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 200, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 200, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),

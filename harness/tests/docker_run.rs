@@ -45,7 +45,7 @@ fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
         interval: None,
         menu: faults.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 200, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 200, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),

@@ -41,7 +41,7 @@ fn plan(storage: Storage, faults: &str, seed: u64) -> Plan {
         interval: Some(Duration::from_millis(1500)),
         menu: faults.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(60),

@@ -43,7 +43,7 @@ fn plan(nodes: u64, seed: u64) -> Plan {
         interval: Some(Duration::from_millis(1500)),
         menu: "kill,restart,pause,partition,network,disk,clock".parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(60),

@@ -81,6 +81,9 @@ pub struct Run {
     /// How the run differed when its plan was simulated again, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differs: Option<Differs>,
+    /// What was seen of the nodes' limits, where somebody watched what they take in and send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Watched>,
     /// Anything that keeps the evidence from being complete (a trace that could not be fetched, a
     /// stop by Ctrl-C): the run is then at best undecided.
     pub incomplete: Vec<String>,
@@ -106,6 +109,7 @@ impl Default for Run {
             crashes: Vec::new(),
             stuck: Vec::new(),
             differs: None,
+            limits: None,
             incomplete: Vec::new(),
         }
     }
@@ -142,6 +146,24 @@ pub struct Differs {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<u64>,
     /// What it did, both times.
+    pub how: String,
+}
+
+/// What was seen of the nodes' limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Requests that nodes took in.
+    pub requests: u64,
+    /// Limits that they broke; of each kind and node the first time.
+    pub breaches: Vec<Breach>,
+}
+
+/// A limit that a node broke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breach {
+    /// Which node.
+    pub node: u64,
+    /// What it did, and what its limit is.
     pub how: String,
 }
 

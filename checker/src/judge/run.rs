@@ -10,7 +10,9 @@ use crate::{
     evidence::Evidence,
     history::{Events, Operation, Request, generic, operation},
     linear::online::Online as Registers,
-    property::{completeness, coverage, crash_free, determinism, faults, final_state, liveness},
+    property::{
+        completeness, coverage, crash_free, determinism, faults, final_state, limits, liveness,
+    },
     raft,
     verdict::{Outcome, Property, Verdict},
 };
@@ -80,6 +82,7 @@ fn sum_up(
         vec![Property { name: NAME.into(), outcome: Outcome::Unknown, detail, violations }]
     });
     properties.extend(raft::check_after(&evidence.traces, &evidence.run, passed));
+    properties.extend(limits::check(&evidence.run));
     properties.extend([
         final_state::check(&evidence.run),
         crash_free::check(&evidence.run),

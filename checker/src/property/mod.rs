@@ -7,6 +7,7 @@ pub mod crash_free;
 pub mod determinism;
 pub mod faults;
 pub mod final_state;
+pub mod limits;
 pub mod liveness;
 
 use std::{collections::BTreeMap, ops::Range};

@@ -455,7 +455,7 @@ mod tests {
             interval: None,
             menu: "none".parse().map_err(|error: String| anyhow!(error))?,
             workload: Workload::Register(register::Options { keys: 1, values: None }),
-            load: Load { concurrency: 1, rate: 5, operation_timeout: Duration::from_secs(1) },
+            load: Load::steady(1, 5, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(300),
                 heartbeat_interval: Duration::from_millis(60),

@@ -7,6 +7,10 @@
 //! Groce et al., ISSTA 2012). Some seeds are quiet, some savage, some have one kind of fault only,
 //! and some repeat one of the patterns that known bugs of Raft need.
 //!
+//! Extremes come rarely but surely: every size of cluster, limits so small that the load reaches
+//! them, a load that stops or swells, faults in bursts, runs of minutes. What is extreme is in
+//! `extremes`.
+//!
 //! What the user gave stays as it is given, and what is drawn gives way to it: an option that is
 //! possible for one seed is possible for all.
 
@@ -19,12 +23,14 @@ use crate::{
     cluster,
     nemesis::{KINDS, Menu},
     plan::{
-        Clocks, ClusterKind, Disk, Limits, Load, NODES_MAX, Network, Options, Plan, RARE_MAX,
-        Storage, Timings, USUAL_MAX, World,
+        Clocks, ClusterKind, Disk, Load, NODES_MAX, Network, Options, Past, Plan, RARE_MAX, Storage,
+        Timings, USUAL_MAX, World,
     },
     system::System,
     workload::{Workload, register},
 };
+
+mod extremes;
 
 /// What the user of a campaign fixed; the rest is drawn for each seed.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +73,8 @@ const LOSS_MAX: f64 = 0.003;
 const FAULT_MIN: Duration = Duration::from_millis(50);
 /// A lost packet is sent again after 200 ms.
 const ELECTION_MIN: Duration = Duration::from_millis(300);
+/// A run has no more faults than about so many.
+const FAULTS_MAX: u32 = 300;
 
 /// What known bugs need. A seed that has one of these has nothing else.
 const PATTERNS: [&[&str]; 14] = [
@@ -108,15 +116,20 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     // Everything is drawn, whatever is given, so that what is given changes nothing else.
     let nodes = nodes(given, rng);
     // The first fault comes within an interval.
-    let time = Duration::from_secs(rng.random_range(10..=60));
+    let time = extremes::time(Duration::from_secs(rng.random_range(10..=60)), rng);
     let time = given.time.unwrap_or(time.max(given.interval.unwrap_or_default()));
     let timings = timings(given, rng);
     let election = timings.election_timeout;
     let menu = menu(given, nodes, rng)?;
-    let interval = given.interval.unwrap_or(interval(election, rng).min(time / 3));
+    // However long a run is, it has no more than so many faults.
+    let past = extremes::past(nodes, rng);
+    let interval = extremes::interval(interval(election, rng), past);
+    let interval = interval.max(time / FAULTS_MAX).min(time / 3);
+    let interval = given.interval.unwrap_or(interval);
     let stretch = one_of(rng, &[0.5, 1.0, 1.0, 1.0, 2.0, 3.0]);
     let mut load = load(given, rng);
-    let workload = workload(given, rng);
+    let shape = extremes::LoadShape::draw(given, rng);
+    let workload = workload(given, shape, rng);
     // Where values repeat, a history with many unknown outcomes for one key can be explained in so
     // many ways that none can be ruled out in time.
     let repeats = |workload: &Workload| match workload {
@@ -130,8 +143,10 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
         network: network(election, rng),
         disk: disk(election, rng),
         clocks: Clocks { rate_error: one_of(rng, &[0.0, 0.0, 0.001, 0.02, 0.1]) },
-        limits: limits(rng),
+        limits: extremes::limits(election, rng),
+        past,
     };
+    let burst = extremes::Burst::draw(election, rng);
     let mut plan = Plan::generate(Options {
         system: System::RaftNode,
         cluster: ClusterKind::Sim,
@@ -150,6 +165,10 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
         let lasts = fault.lasts.mul_f64(stretch).max(FAULT_MIN);
         fault.lasts = milliseconds(lasts).min(plan.time - fault.at);
     }
+    if given.interval.is_none() {
+        burst.gather(&mut plan.faults);
+    }
+    shape.apply(&mut plan, rng);
     // From a stream of its own, so that the other seeds are what they would be without these.
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(2);
@@ -183,6 +202,7 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
     network.loss = network.loss.min(LOSS_MAX);
     let late_max = network.late_max.min(plan.timings.election_timeout / 2);
     network.late_max = late_max.max(network.delay_max);
+    plan.world.past = Past::None;
     if given.time.is_none() {
         plan.time = plan.time.min(WITH_SERVERS_TIME.max(plan.interval));
     }
@@ -197,7 +217,7 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
 
 /// How many nodes. The faults that the user asked for may need more than are drawn.
 fn nodes(given: &Given, rng: &mut impl Rng) -> u64 {
-    let drawn = one_of(rng, &[3, 3, 3, 3, 5, 5, 5, 5, 4, 4, 7]);
+    let drawn = one_of(rng, &[3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5, 5, 4, 4, 7, 1, 2, 6, 8, 9]);
     let suffer = |nodes: &u64| given.menu.as_ref().is_none_or(|it| it.for_nodes(*nodes).is_ok());
     given.nodes.unwrap_or((drawn..=NODES_MAX).find(suffer).unwrap_or(drawn))
 }
@@ -243,9 +263,12 @@ fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
     Timings { election_timeout, heartbeat_interval }
 }
 
-fn workload(given: &Given, rng: &mut impl Rng) -> Workload {
+fn workload(given: &Given, shape: extremes::LoadShape, rng: &mut impl Rng) -> Workload {
     let keys = one_of(rng, &[1, 1, 2, 3, 5, 5, 10, 20]);
-    let values = given.values.unwrap_or(one_of(rng, &[None, None, None, Some(2), Some(5)]));
+    let values = one_of(rng, &[None, None, None, Some(2), Some(5)]);
+    // A load that swells around faults meets on few keys, and names each write.
+    let (keys, values) = if shape.swells() { (keys.min(3), None) } else { (keys, values) };
+    let values = given.values.unwrap_or(values);
     let keys = if values.is_some() { 5.max(keys) } else { keys };
     Workload::Register(register::Options { keys: given.keys.unwrap_or(keys), values })
 }
@@ -253,12 +276,13 @@ fn workload(given: &Given, rng: &mut impl Rng) -> Workload {
 fn load(given: &Given, rng: &mut impl Rng) -> Load {
     let concurrency = one_of(rng, &[1, 2, 3, 5, 5, 5, 8, 10]);
     let rate = one_of(rng, &[5, 10, 20, 20, 30, 50]);
-    let timeout = one_of(rng, &[300, 1000, 1000, 2000]);
-    Load {
-        concurrency: given.concurrency.unwrap_or(concurrency),
-        rate: given.rate.unwrap_or(rate),
-        operation_timeout: given.operation_timeout.unwrap_or(Duration::from_millis(timeout)),
-    }
+    // On both sides of the time after which a node answers at the latest.
+    let timeout = one_of(rng, &[150, 300, 300, 1000, 1000, 1000, 2000, 7000]);
+    Load::steady(
+        given.concurrency.unwrap_or(concurrency),
+        given.rate.unwrap_or(rate),
+        given.operation_timeout.unwrap_or(Duration::from_millis(timeout)),
+    )
 }
 
 /// The weather of the network: bearable, so that a cluster can be asked to serve in it.
@@ -306,16 +330,6 @@ fn disk(election: Duration, rng: &mut impl Rng) -> Disk {
     }
 }
 
-/// How much a leader sends at once: often an entry at a time.
-fn limits(rng: &mut impl Rng) -> Limits {
-    let usual = Limits::default();
-    match rng.random_range(0..10) {
-        0..5 => usual,
-        5..7 => Limits { append_bytes: 1, append_window: one_of(rng, &[8, 64]) },
-        _ => Limits { append_bytes: 300, append_window: one_of(rng, &[2, 8]) },
-    }
-}
-
 /// One of some choices, all alike.
 fn one_of<T: Copy>(rng: &mut impl Rng, choices: &[T]) -> T {
     choices[rng.random_range(0..choices.len())]
@@ -338,7 +352,7 @@ mod tests {
         let plans: Vec<Plan> = (0..500).map(|seed| plan(&given, seed).unwrap()).collect();
         assert_eq!(plans[7], plan(&given, 7).unwrap());
         let nodes: BTreeSet<u64> = plans.iter().map(|plan| plan.nodes).collect();
-        assert_eq!(nodes, [3, 4, 5, 7].into());
+        assert_eq!(nodes, (1..=9).collect());
         let mut kinds: BTreeMap<Vec<&str>, u64> = BTreeMap::new();
         for plan in &plans {
             let set: BTreeSet<&str> = plan.faults.iter().map(|it| it.fault.kind()).collect();

@@ -14,7 +14,7 @@ use super::exit::Usage;
 use crate::{
     campaign::swarm::{self, Given},
     nemesis::{KINDS, Menu},
-    plan::{self, ClusterKind, Load, PlacedMutant, Plan, Storage, Timings, World},
+    plan::{self, ClusterKind, Load, PlacedMutant, Plan, Storage, Stretch, Timings, World},
     system::System,
     workload::{Workload, register},
 };
@@ -55,7 +55,8 @@ pub(super) struct PlanOptions {
     faults: Option<Menu>,
 
     /// Time between two faults, more or less; they last half as long to one and a half times as
-    /// long, so that some overlap [default: 5s, or a fifth of --time where that is shorter]
+    /// long, so that some overlap [default: 2.5s; of a campaign without swarm 5s; or a fifth of
+    /// --time if that is shorter]
     #[arg(long, value_parser = humantime::parse_duration)]
     interval: Option<Duration>,
 
@@ -178,7 +179,28 @@ pub(super) struct Defaults {
     pub(super) faults: &'static str,
     /// Operations per second.
     pub(super) rate: u64,
+    /// Time between two faults, if the test is long enough.
+    pub(super) interval: Duration,
+    /// Whether the test goes to extremes: see [`extreme`].
+    pub(super) extreme: bool,
 }
+
+/// Half of the clients stay with their node, the load stands still for a while, and nodes have
+/// limits that a calm cluster does not reach, and a cut-off leader whose clients keep asking does.
+fn extreme(plan: &mut Plan) {
+    let clients = plan.load.concurrency;
+    plan.load.loyal = clients / 2;
+    let idle = Stretch { at: plan.time * 2 / 5, lasts: plan.time / 15, per_second: 0 };
+    plan.load.stretches = vec![idle];
+    let limits = &mut plan.world.limits;
+    let clients = usize::try_from(clients).unwrap_or(usize::MAX);
+    limits.requests = limits.requests.min(clients.max(8));
+    limits.uncommitted_bytes =
+        limits.uncommitted_bytes.min(clients.saturating_mul(UNCOMMITTED_BYTES));
+}
+
+/// Room for uncommitted entries, for each client: more than one entry of the workload.
+const UNCOMMITTED_BYTES: usize = 200;
 
 impl PlanOptions {
     /// The plan of a seed. What the user did not ask for has its default.
@@ -193,30 +215,36 @@ impl PlanOptions {
             Some(menu) => menu.clone(),
             None => defaults.faults.parse().map_err(anyhow::Error::msg)?,
         };
-        Plan::generate(plan::Options {
+        let time = self.time.unwrap_or(Duration::from_secs(60));
+        let mut plan = Plan::generate(plan::Options {
             system: System::RaftNode,
             cluster,
             nodes: self.nodes.unwrap_or(5),
             seed,
-            time: self.time.unwrap_or(Duration::from_secs(60)),
-            interval: self.interval,
+            time,
+            interval: Some(self.interval.unwrap_or(defaults.interval.min(time / 5))),
             menu,
             workload: Workload::Register(register::Options {
                 keys: self.keys.unwrap_or(20),
                 values: self.values.unwrap_or_default().0,
             }),
-            load: Load {
-                concurrency: self.concurrency.unwrap_or(10),
-                rate: self.rate.unwrap_or(defaults.rate),
-                operation_timeout: self.operation_timeout.unwrap_or(Duration::from_secs(1)),
-            },
+            load: Load::steady(
+                self.concurrency.unwrap_or(10),
+                self.rate.unwrap_or(defaults.rate),
+                self.operation_timeout.unwrap_or(Duration::from_secs(1)),
+            ),
             timings: Timings {
                 election_timeout: self.election_timeout.unwrap_or(Duration::from_millis(500)),
                 heartbeat_interval: self.heartbeat_interval.unwrap_or(Duration::from_millis(100)),
             },
             storage: self.storage,
             world: World::default(),
-        })
+        })?;
+        if defaults.extreme {
+            extreme(&mut plan);
+            plan.validate()?;
+        }
+        Ok(plan)
     }
 
     /// The kinds of faults that a campaign chooses from, in their order.

@@ -30,8 +30,12 @@ use crate::{
 
 /// Of a campaign whose seeds are all alike. The rate is enough to see what happens, and low enough
 /// for many seeds.
-const ALIKE: Defaults =
-    Defaults { faults: "kill,restart,pause,partition,network,disk,clock", rate: 20 };
+const ALIKE: Defaults = Defaults {
+    faults: "kill,restart,pause,partition,network,disk,clock",
+    rate: 20,
+    interval: Duration::from_secs(5),
+    extreme: false,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

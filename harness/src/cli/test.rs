@@ -1,6 +1,6 @@
 //! `harness test`.
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use checker::verdict::{Outcome, Verdict};
@@ -84,7 +84,12 @@ impl Args {
     fn to_plan(&self) -> anyhow::Result<Plan> {
         // Short enough to be typed.
         let seed = self.seed.unwrap_or_else(|| rand::random::<u32>().into());
-        let defaults = Defaults { faults: "kill,pause,partition", rate: 0 };
+        let defaults = Defaults {
+            faults: "kill,pause,partition",
+            rate: 0,
+            interval: Duration::from_millis(2500),
+            extreme: true,
+        };
         self.options.plan(self.cluster.unwrap_or(ClusterKind::Docker), seed, defaults)
     }
 }

@@ -1,5 +1,5 @@
 //! Clients: each performs one operation after another, stays with a node, and moves to the next
-//! node after an error.
+//! node after an error unless it is loyal.
 
 use std::{mem, time::Duration};
 
@@ -98,7 +98,7 @@ impl Clients {
         Self {
             clients: Vec::new(),
             workload: plan.workload.generator(plan.seed),
-            limiter: RateLimiter::new(plan.load.rate),
+            limiter: RateLimiter::new(&plan.load),
             keys: plan.workload.keys(),
             names: plan.node_ids().iter().map(|id| format!("n{id}")).collect(),
             load_ended: false,
@@ -290,7 +290,7 @@ impl Clients {
             return;
         };
         let turn = match turn {
-            Turn::Paced => self.limiter.turn(desk.now),
+            Turn::Paced => desk.start + self.limiter.turn(desk.now.saturating_sub(desk.start)),
             Turn::At(at) => desk.start + at,
         };
         if turn <= desk.now {
@@ -357,7 +357,7 @@ impl Clients {
         }
         let ok = *kind == Kind::Ok;
         let loyal = match &mut client.job {
-            Job::Load => false,
+            Job::Load => (id as u64) < desk.plan.load.loyal,
             Job::Probe { served, .. } => {
                 *served = ok;
                 true

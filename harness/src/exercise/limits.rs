@@ -35,7 +35,9 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
         Workload::Register(_) => {
             let asked = if plan.load.rate == 0 { u64::MAX } else { plan.load.rate };
             let (served, possible) = match plan.cluster {
-                ClusterKind::Docker => (plan.time.as_secs(), u64::MAX),
+                ClusterKind::Docker => {
+                    (plan.time.saturating_sub(plan.load.slack()).as_secs(), u64::MAX)
+                }
                 // Simulated faults may come so thick that nothing is served while they last.
                 ClusterKind::Sim | ClusterKind::InProcess => {
                     let calm = calm(plan);
@@ -69,8 +71,8 @@ fn performed(plan: &Plan, time: Duration) -> u64 {
     (plan.load.concurrency as f64 * time.as_secs_f64() / operation) as u64
 }
 
-/// How much of a run's time no fault holds, nor has held so shortly before that clients may still
-/// wait for what it kept from them.
+/// How much of a run's time clients keep their pace, and no fault holds, nor has held so shortly
+/// before that clients may still wait for what it kept from them.
 fn calm(plan: &Plan) -> Duration {
     let after = 2 * plan.load.operation_timeout + 8 * plan.timings.election_timeout;
     let mut calm = Duration::ZERO;
@@ -80,7 +82,7 @@ fn calm(plan: &Plan) -> Duration {
         calm += fault.at.saturating_sub(from);
         from = from.max(fault.at + fault.lasts + after);
     }
-    calm + plan.time.saturating_sub(from)
+    (calm + plan.time.saturating_sub(from)).saturating_sub(plan.load.slack())
 }
 
 #[cfg(test)]
@@ -105,7 +107,7 @@ mod tests {
                 interval: None,
                 menu: "kill".parse().unwrap(),
                 workload: Workload::Register(register::Options { keys: 1, values: None }),
-                load: Load { concurrency: 1, rate, operation_timeout: Duration::from_secs(1) },
+                load: Load::steady(1, rate, Duration::from_secs(1)),
                 timings: Timings {
                     election_timeout: Duration::from_millis(500),
                     heartbeat_interval: Duration::from_millis(100),

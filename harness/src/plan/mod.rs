@@ -3,6 +3,7 @@
 //! A plan is a pure function of the options of a test and its seed. It is saved with every run, and
 //! running it again runs the same schedule and the same choices.
 
+mod load;
 mod mutants;
 mod world;
 
@@ -17,8 +18,9 @@ use crate::{
     workload::Workload,
 };
 
+pub use load::{Load, Stretch};
 pub use mutants::PlacedMutant;
-pub use world::{Clocks, Disk, Honesty, Limits, Network, World};
+pub use world::{Clocks, Disk, Honesty, Limits, Network, Past, World};
 pub(crate) use world::{RARE_MAX, USUAL_MAX};
 
 /// The version of the format that this harness writes and reads.
@@ -59,7 +61,7 @@ pub struct Plan {
     /// Where nodes keep their data.
     #[serde(default)]
     pub storage: Storage,
-    /// What simulated nodes live on. Containers have it from the machine and ignore this.
+    /// What nodes live on. Containers have all but the limits from the machine, and ignore that.
     #[serde(default)]
     pub world: World,
     /// The known bugs that nodes have, in builds that have some.
@@ -101,20 +103,6 @@ pub enum Storage {
     /// In memory, lost with each kill. Raft's promises then break, and the verdict must say so: a
     /// test of the test.
     Memory,
-}
-
-/// How hard clients work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Load {
-    /// Clients, each with one operation open at most; 1 to 1000.
-    pub concurrency: u64,
-    /// Operations started per second by all clients together; 0: as many as they can. A script
-    /// has its own times.
-    pub rate: u64,
-    /// A client gives up an operation after this time.
-    #[serde(with = "humantime_serde")]
-    pub operation_timeout: Duration,
 }
 
 /// Timings of the system under test.
@@ -278,16 +266,7 @@ impl Plan {
             "there are at least 100ms between faults, not {}",
             humantime::format_duration(self.interval)
         );
-        ensure!(
-            (1..=1000).contains(&self.load.concurrency),
-            "a test has 1 to 1000 clients, not {}",
-            self.load.concurrency
-        );
-        ensure!(
-            self.load.operation_timeout >= Duration::from_millis(10),
-            "clients wait for an operation at least 10ms, not {}",
-            humantime::format_duration(self.load.operation_timeout)
-        );
+        self.load.validate(self.time)?;
         self.validate_mutants()?;
         match &self.workload {
             Workload::Register(register) => {
@@ -356,7 +335,7 @@ mod tests {
             interval: None,
             menu: "kill,pause,partition".parse().unwrap(),
             workload: Workload::Register(register::Options { keys: 20, values: None }),
-            load: Load { concurrency: 10, rate: 0, operation_timeout: Duration::from_secs(1) },
+            load: Load::steady(10, 0, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(500),
                 heartbeat_interval: Duration::from_millis(100),

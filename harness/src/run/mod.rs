@@ -202,6 +202,7 @@ async fn create(
         base_port: settings.base_port,
         election_timeout: plan.timings.election_timeout,
         heartbeat_interval: plan.timings.heartbeat_interval,
+        limits: plan.world.limits,
         seed: plan.seed,
         mutants: plan.node_ids().into_iter().map(|id| (id, plan.mutant_names_of(id))).collect(),
     };

@@ -141,6 +141,7 @@ async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sy
         base_port: settings.base_port,
         election_timeout: settings.election_timeout,
         heartbeat_interval: settings.heartbeat_interval,
+        limits: plan::Limits::default(),
         seed: settings.seed,
         storage: Storage::Durable,
         mutants: BTreeMap::new(),
@@ -192,7 +193,7 @@ fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -
         menu: Menu::default(),
         // No client takes part.
         workload: Workload::Register(register::Options { keys: 1, values: None }),
-        load: Load { concurrency: 1, rate: 0, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(1, 0, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: settings.election_timeout,
             heartbeat_interval: settings.heartbeat_interval,

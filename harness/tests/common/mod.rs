@@ -91,6 +91,7 @@ pub(crate) fn options(name: &str, nodes: usize) -> Options {
         base_port: None,
         election_timeout: Duration::from_millis(1000),
         heartbeat_interval: Duration::from_millis(100),
+        limits: harness::plan::Limits::default(),
         seed: 1,
         storage: Storage::Durable,
         mutants: Default::default(),

@@ -39,7 +39,7 @@ fn options(seed: u64) -> plan::Options {
         interval: Some(Duration::from_millis(1500)),
         menu: if seed % 6 == 4 { "kill,pause" } else { "kill,pause,partition" }.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(60),

@@ -62,7 +62,7 @@ impl Reduction<'_> {
         let in_time = steps.iter().filter(|step| step.at <= plan.time).cloned().collect();
         let written = |steps: Vec<Step>, time: Duration| Plan {
             workload: Workload::Script(Script { steps }),
-            load: Load { rate: 0, ..plan.load.clone() },
+            load: Load { rate: 0, stretches: Vec::new(), ..plan.load.clone() },
             time,
             ..plan.clone()
         };

@@ -43,7 +43,7 @@ fn plan() -> Plan {
                 step(7777, 7, Function::Read, Value::Nil),
             ],
         }),
-        load: Load { concurrency: 9, rate: 0, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(9, 0, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cluster,
     nemesis::{Fault, NodeId, Shape, Target},
-    plan::{ClusterKind, Plan, Storage, World},
+    plan::{ClusterKind, Load, Plan, Storage, World},
     workload::{
         Workload, register,
         script::{Script, Step},
@@ -41,6 +41,9 @@ pub(super) fn calm(finding: &Finding) -> Vec<Plan> {
     let worlds = worlds.into_iter().filter_map(|world| serde_json::from_value::<World>(world).ok());
     let mut variants: Vec<Plan> = worlds.map(|world| Plan { world, ..plan.clone() }).collect();
     variants.push(Plan { storage: Storage::Durable, ..plan.clone() });
+    variants.push(Plan { load: Load { loyal: 0, ..plan.load.clone() }, ..plan.clone() });
+    variants
+        .push(Plan { load: Load { stretches: Vec::new(), ..plan.load.clone() }, ..plan.clone() });
     variants
 }
 

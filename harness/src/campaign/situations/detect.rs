@@ -15,6 +15,7 @@ use proto::trace::{Event, Position, Record, Role};
 
 use super::{
     Counts, Situation,
+    extremes::Extremes,
     reigns::{NODES, Reigns},
 };
 use crate::{
@@ -87,6 +88,7 @@ struct Term {
 #[derive(Debug)]
 pub struct Detector {
     counts: Counts,
+    extremes: Extremes,
     size: u64,
     election_timeout: Time,
     /// Written values name their writes.
@@ -119,8 +121,11 @@ impl Detector {
             Workload::Register(options) => options.values.is_none(),
             Workload::Script(_) => false,
         };
+        let mut counts = Counts::default();
+        let extremes = Extremes::new(plan, &mut counts);
         Self {
-            counts: Counts::default(),
+            counts,
+            extremes,
             size: plan.nodes.min(NODES_MAX),
             election_timeout: plan.timings.election_timeout,
             unique,
@@ -456,6 +461,7 @@ impl Detector {
 
 impl Observer for Detector {
     fn observe(&mut self, now: Time, what: SimEvent<'_>) {
+        self.extremes.observe(now, what, &mut self.counts);
         match what {
             SimEvent::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
             SimEvent::Delivered { id, message } => self.delivered(id, message),
@@ -488,6 +494,7 @@ impl Observer for Detector {
             | SimEvent::Timer { .. }
             | SimEvent::Syncing { .. }
             | SimEvent::Synced { .. }
+            | SimEvent::WindowFull { .. }
             | SimEvent::Stage(_)
             | SimEvent::Violation { .. } => {}
         }

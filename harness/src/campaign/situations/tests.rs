@@ -51,7 +51,7 @@ impl Run {
             interval: None,
             menu: "none".parse().unwrap(),
             workload: Workload::Register(register::Options { keys: 5, values }),
-            load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+            load: Load::steady(5, 20, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(300),
                 heartbeat_interval: Duration::from_millis(60),

@@ -12,7 +12,7 @@ use anyhow::{Result, bail, ensure};
 use super::pod;
 use crate::{
     nemesis::NodeId,
-    plan::{NODES_MAX, Storage},
+    plan::{Limits, NODES_MAX, Storage},
 };
 
 /// What a cluster is to be.
@@ -34,6 +34,8 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// Seed of the nodes' election timeouts.
     pub seed: u64,
+    /// The nodes' limits.
+    pub limits: Limits,
     /// Where nodes keep their data. The trace outlives a kill in any case.
     pub storage: Storage,
     /// The names of the known bugs that a node has: it then runs [`crate::images::Images::mutant`].

@@ -241,7 +241,6 @@ impl Running {
 }
 
 fn config(plan: &Plan, id: NodeId, seed: u64) -> Config {
-    let plan::Limits { append_bytes, append_window } = plan.world.limits;
     let cluster: BTreeMap<_, _> =
         plan.node_ids().into_iter().map(|id| (id, peer_address(id))).collect();
     let mutants: Mutants = plan.mutants_of(id);
@@ -258,7 +257,7 @@ fn config(plan: &Plan, id: NodeId, seed: u64) -> Config {
         heartbeat_interval: plan.timings.heartbeat_interval,
         trace: Some("trace".into()),
         seed,
-        limits: replica::Limits { append_bytes, append_window, ..replica::Limits::default() },
+        limits: plan.world.limits.into(),
         mutants,
         log: tracing::Level::INFO,
     }

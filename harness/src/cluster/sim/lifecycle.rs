@@ -8,7 +8,7 @@ use std::{
 };
 
 use node::{
-    replica::{Config, Input, Limits, Outputs, Replica, Time},
+    replica::{Config, Input, Outputs, Replica, Time},
     storage::{self, Options, Wal},
 };
 use proto::trace;
@@ -22,11 +22,7 @@ use super::{
     queue::{Event, NodeInput},
     world::World,
 };
-use crate::{
-    exercise::SIGKILLED,
-    nemesis::NodeId,
-    plan::{self, Storage},
-};
+use crate::{exercise::SIGKILLED, nemesis::NodeId, plan::Storage};
 
 impl World<'_> {
     /// Starts a process with what its disk holds; nothing if it runs.
@@ -48,8 +44,7 @@ impl World<'_> {
         let seed = self.rng.random();
         let mutants = self.plan.mutants_of(id);
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
-        let plan::Limits { append_bytes, append_window } = self.plan.world.limits;
-        let limits = Limits { append_bytes, append_window, ..Limits::default() };
+        let limits = self.plan.world.limits.into();
         let segment_bytes = self.plan.world.disk.segment_bytes;
         let segments = Options { first_segment_bytes: segment_bytes / 4, segment_bytes };
         let process = self.process(id);
@@ -105,6 +100,7 @@ impl World<'_> {
             syncing: None,
             requests: BTreeMap::new(),
             last_request: 0,
+            latest: now,
         }));
         self.watch.see(true_now, SimEvent::Started { node: id, boot, cut });
         self.round(id);
@@ -152,16 +148,19 @@ impl World<'_> {
     }
 
     pub(super) fn pause(&mut self, id: NodeId) {
-        self.process(id).paused = true;
+        let now = self.now;
+        let process = self.process(id);
+        (process.paused, process.disturbed) = (true, now);
         self.watch.see(self.now, SimEvent::Paused { node: id });
     }
 
     /// What waited is dealt with now.
     pub(super) fn resume(&mut self, id: NodeId) {
+        let now = self.now;
         let process = self.process(id);
-        process.paused = false;
+        (process.paused, process.disturbed) = (false, now);
         let held = mem::take(&mut process.held);
-        self.watch.see(self.now, SimEvent::Resumed { node: id });
+        self.watch.see(now, SimEvent::Resumed { node: id });
         let process = self.process(id);
         if let Some(running) = &mut process.running {
             running.inbox.extend(held);
@@ -203,6 +202,7 @@ impl World<'_> {
 
     /// A node's clock goes otherwise than before, so its timer goes off at another time.
     pub(super) fn rearm_timer(&mut self, id: NodeId) {
+        self.process(id).disturbed = self.now;
         if let Some(running) = &mut self.process(id).running {
             running.timer = None;
             self.arm_timer(id);

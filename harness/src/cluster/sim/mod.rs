@@ -8,9 +8,11 @@
 //! - `world`, `queue`: time, and what happens in it;
 //! - `process`, `lifecycle`, `round`: a replica, driven as the server drives it; `disk`, `network`,
 //!   `clock`: what it lives on;
+//! - `past`: what the nodes have behind them when a run begins;
 //! - `hands`: carries out the orders of [`crate::exercise`], which leads the run; `connections`: of
 //!   clients to nodes; `damage`: what faults do to disks; `kept`: what these must remember;
 //! - `budget`, `pulse`: no node holds up a run for ever;
+//! - `limits`: whether nodes keep theirs;
 //! - `record`: the evidence, checked for Raft's safety step by step;
 //! - [`Observer`]: is told of all that happens.
 //!
@@ -31,8 +33,10 @@ pub(super) mod disk;
 mod hands;
 mod kept;
 mod lifecycle;
+mod limits;
 pub(super) mod network;
 pub(super) mod observe;
+mod past;
 mod process;
 mod pulse;
 mod queue;

@@ -103,6 +103,13 @@ pub enum SimEvent<'a> {
         /// Whose log.
         node: NodeId,
     },
+    /// As many appends to a peer are in flight as may be.
+    WindowFull {
+        /// The leader.
+        from: NodeId,
+        /// The peer.
+        to: NodeId,
+    },
     /// A step of a node.
     Step(&'a trace::Record),
     /// A client begins an operation, or learns how it ended.

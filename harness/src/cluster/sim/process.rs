@@ -46,6 +46,8 @@ pub(super) struct Process {
     /// Lamport clock of the last line traced.
     pub(super) clock: u64,
     pub(super) paused: bool,
+    /// When it was last paused or resumed, or its clock set.
+    pub(super) disturbed: Time,
     /// Exit code of its last end.
     pub(super) exit: Option<i64>,
     /// What reached the process while it was paused.
@@ -69,8 +71,25 @@ pub(super) struct Running {
     pub(super) timer: Option<Timer>,
     pub(super) queued: Vec<(WriteId, Vec<storage::Record>)>,
     pub(super) syncing: Option<Syncing>,
-    pub(super) requests: BTreeMap<RequestId, (ClientId, u64)>,
+    /// Requests without an answer, in the order in which they came.
+    pub(super) requests: BTreeMap<RequestId, Asked>,
     pub(super) last_request: RequestId,
+    /// The latest time that its clock has shown it: for a replica, time never runs backwards.
+    pub(super) latest: Time,
+}
+
+/// A request of a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) client: ClientId,
+    pub(super) token: u64,
+    /// When the process took it in, and the latest time that its clock had shown then.
+    pub(super) arrived: Time,
+    pub(super) shown: Time,
+    /// Its size, encoded.
+    pub(super) bytes: usize,
+    /// Requests in flight before it.
+    pub(super) before: usize,
 }
 
 /// A timer.
@@ -153,6 +172,7 @@ impl Process {
             incarnation: 0,
             clock: 0,
             paused: false,
+            disturbed: Time::ZERO,
             held: VecDeque::new(),
             exit: None,
         }

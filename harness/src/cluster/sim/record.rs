@@ -7,6 +7,7 @@ use checker::{
 };
 use proto::trace;
 
+use super::past::Lived;
 use crate::{nemesis::NodeId, plan::Plan};
 
 /// There is room from the beginning for no more operations than these.
@@ -31,6 +32,16 @@ impl Recorder {
         let run = Run { model: plan.workload.model().into(), ..Run::default() };
         let evidence = Evidence { history, traces, run, ..Evidence::default() };
         Self { evidence, checker: Checker::new(), violation: None }
+    }
+
+    /// What the nodes have behind them comes first, and is judged like the rest.
+    pub(super) fn begin_with(&mut self, past: &Lived) {
+        for line in &past.lines {
+            self.trace(line.clone());
+        }
+        let run = &mut self.evidence.run;
+        run.crashes.extend_from_slice(&past.crashes);
+        run.incomplete.extend_from_slice(&past.incomplete);
     }
 
     /// A client's event; it gets its number here.

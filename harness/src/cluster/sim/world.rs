@@ -17,8 +17,10 @@ use super::{
     clock::{Clock, TRUE_RATE},
     disk::SimulatedDisk,
     kept::{Connection, Damages, Pending},
+    limits::LimitsWatch,
     network::{BaselineNetwork, Cuts, NetworkFaults},
     observe::{MessageId, Observer, Watch},
+    past,
     process::Process,
     pulse::Pulse,
     queue::{Event, NodeInput, Queue},
@@ -49,6 +51,7 @@ pub(super) struct World<'a> {
     pub(super) damages: Damages,
     pub(super) pending: Pending,
     pub(super) record: Recorder,
+    pub(super) limits: LimitsWatch,
     pub(super) watch: Watch<'a>,
     /// Messages sent so far, copies included.
     pub(super) messages: MessageId,
@@ -57,7 +60,7 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// The world of a plan, at its beginning.
+    /// The world of a plan, at its beginning or at the end of its nodes' past.
     pub(super) fn new(
         plan: &'a Plan,
         observer: Option<&'a mut dyn Observer>,
@@ -70,7 +73,8 @@ impl<'a> World<'a> {
                 Clock::new((TRUE_RATE as f64 * rng.random_range(1.0 - error..=1.0 + error)) as u64)
             }
         };
-        let disk = || SimulatedDisk::new(plan.world.disk.honesty);
+        let honesty = plan.world.disk.honesty;
+        let past = past::of(plan);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(plan.seed);
         let mut record = Recorder::new(plan);
         let run = record.run();
@@ -78,12 +82,23 @@ impl<'a> World<'a> {
         run.traced = plan.system.traced();
         run.simulated = true;
         run.expect = limits::expect(plan);
+        if let Some(past) = &past {
+            record.begin_with(past);
+        }
+        let left = |id: NodeId| past.as_ref()?.nodes.get(id as usize - 1);
+        let mut process = |id: &NodeId| match left(*id) {
+            Some((disk, traced)) => {
+                let process = Process::new(disk.clone().with(honesty), clock(&mut rng));
+                Process { clock: *traced, ..process }
+            }
+            None => Process::new(SimulatedDisk::new(honesty), clock(&mut rng)),
+        };
         Self {
             plan,
-            now: Time::ZERO,
+            now: past.as_ref().map_or(Time::ZERO, |past| past.time),
             start: Time::ZERO,
             queue: Queue::default(),
-            processes: ids.iter().map(|_| Process::new(disk(), clock(&mut rng))).collect(),
+            processes: ids.iter().map(&mut process).collect(),
             rng,
             network: BaselineNetwork::new(&plan.world.network),
             cuts: Cuts::default(),
@@ -92,6 +107,7 @@ impl<'a> World<'a> {
             damages: Damages::default(),
             pending: Pending::default(),
             record,
+            limits: LimitsWatch::new(plan.world.limits),
             watch: Watch(observer),
             messages: 0,
             budget: Budget::new(ids.len(), plan.time),
@@ -102,7 +118,7 @@ impl<'a> World<'a> {
     /// Runs to the end, to the first violation of Raft's safety, or until a stop is asked for.
     pub(super) fn run(mut self, machine: &mut dyn Machine, stop: &AtomicBool) -> Simulation {
         let mut orders = Vec::new();
-        self.report(Time::ZERO, Observation::Begin);
+        self.report(self.now, Observation::Begin);
         let mut events = 0;
         while !machine.is_over() {
             let Some((time, event)) = self.queue.pop() else {
@@ -146,6 +162,7 @@ impl<'a> World<'a> {
             }
         }
         self.record.run().started = self.nanoseconds(self.start);
+        self.record.run().limits = Some(self.limits.into_seen());
         let violation = self.record.violation().map(str::to_owned);
         let (evidence, passed) = self.record.finish();
         Simulation { evidence, violation, passed, events, virtual_time: self.now }
@@ -158,7 +175,7 @@ impl<'a> World<'a> {
     }
 
     /// Something happens. Returns what the machine must learn.
-    fn happen(&mut self, event: Event) -> Option<Observation> {
+    pub(super) fn happen(&mut self, event: Event) -> Option<Observation> {
         match event {
             Event::Timer(node) => self.timer(node),
             Event::Round(node) => self.round(node),

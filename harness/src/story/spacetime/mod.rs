@@ -424,6 +424,7 @@ impl Observer for Spacetime {
             | SimEvent::Syncing { .. }
             | SimEvent::Synced { .. }
             | SimEvent::Rolled { .. }
+            | SimEvent::WindowFull { .. }
             | SimEvent::Compared { .. }
             | SimEvent::Stage(_) => {}
         }
