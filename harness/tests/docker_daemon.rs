@@ -207,7 +207,7 @@ fn plan(faults: &str, time: Duration, first: Duration, lasts: Duration) -> Plan 
         interval: None,
         menu: faults.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 100, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 100, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),

@@ -23,8 +23,8 @@ use crate::{
     cluster,
     nemesis::{KINDS, Menu},
     plan::{
-        Clocks, ClusterKind, Disk, Load, NODES_MAX, Network, Options, Past, Plan, RARE_MAX, Storage,
-        Timings, USUAL_MAX, World,
+        Clocks, ClusterKind, Disk, Load, NODES_MAX, Network, Options, Past, Plan, RARE_MAX,
+        Storage, Timings, USUAL_MAX, World,
     },
     system::System,
     workload::{Workload, register},

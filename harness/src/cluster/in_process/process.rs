@@ -14,7 +14,6 @@ use std::{
 
 use node::{
     mutants::Mutants,
-    replica,
     server::{self, Config},
     storage::Options,
 };
@@ -30,7 +29,7 @@ use crate::{
     exercise::{self, Exit, SIGKILLED},
     nemesis::NodeId,
     panics::words,
-    plan::{self, Plan},
+    plan::Plan,
 };
 
 /// Exit codes of the node's binary.
