@@ -1,5 +1,5 @@
-//! Whole servers in one process: they survive every fault that exists there, a run is the same every
-//! time, and what only a server can do wrong is found.
+//! Whole servers in one process: they survive every fault that exists there, a run is the same
+//! every time, and a broken promise is found.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 

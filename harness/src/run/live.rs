@@ -38,4 +38,14 @@ impl Live {
             self.violation.send_replace(Some(found));
         }
     }
+
+    /// The history has ended: looks at what waits still.
+    pub(super) fn finish(&mut self) {
+        if self.violation.borrow().is_some() {
+            return;
+        }
+        if let Some(found) = self.online.as_mut().and_then(Online::finish) {
+            self.violation.send_replace(Some(found));
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! What a server stands on: the network, disk, clock and trace file of its machine.
 //!
-//! [`Machine`] is the seam at which a simulator puts others in their place. [`RealMachine`] is
-//! the real one. Everything above this seam is the same code in production and in simulation; time comes
-//! from tokio, whose clock a simulator can pause.
+//! [`Machine`] is the seam at which a simulator puts others in their place. [`RealMachine`] is the
+//! real one. Everything above this seam is the same code in production and in simulation; time
+//! comes from tokio, whose clock a simulator can pause.
 
 use std::{
     io::{self, Write},

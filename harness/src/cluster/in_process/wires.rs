@@ -465,7 +465,7 @@ impl Wires {
         Poll::Ready(Ok(bytes))
     }
 
-    /// Nobody holds this end any more. What it wrote still arrives, unless it left something unread.
+    /// Nobody holds this end any more. What it wrote still arrives, unless it left some unread.
     pub(super) fn close(&mut self, end: End) {
         let Some(connection) = self.connections.get_mut(&end.connection) else { return };
         let other = End { side: 1 - end.side, ..end };
@@ -493,8 +493,8 @@ impl Wires {
         }
     }
 
-    /// What is due on a pipe arrives, unless it or its acknowledgement is dropped. Then nothing else
-    /// passes before it was sent again.
+    /// What is due on a pipe arrives, unless it or its acknowledgement is dropped. Then nothing
+    /// else passes before it was sent again.
     fn arrive(&mut self, end: End, again: bool) {
         let now = self.now;
         let Some(Connection { sides, pipes }) = self.connections.get(&end.connection) else {

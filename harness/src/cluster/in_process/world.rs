@@ -222,7 +222,7 @@ impl<'a> World<'a> {
                 Some(process) => process.step(self.now),
                 None => {
                     let until = self.origin + self.now;
-                    // Within the runtime: a timer belongs to the clock of the place where it is made.
+                    // Within the runtime: a timer belongs to the clock where it is made.
                     self.runtime.block_on(async { sleep_until(until).await });
                 }
             }
