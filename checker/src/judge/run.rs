@@ -74,7 +74,9 @@ fn sum_up(
         let violations = Vec::new();
         vec![Property { name: NAME.into(), outcome: Outcome::Unknown, detail, violations }]
     });
-    properties.extend(raft::check_after(&evidence.traces, &evidence.run, passed));
+    let rules = raft::check_after(&evidence.traces, &evidence.run, passed);
+    let fold = raft::undecided(&rules, &evidence.traces);
+    properties.extend(rules);
     properties.extend([
         final_state::check(&evidence.run),
         crash_free::check(&evidence.run),
@@ -83,5 +85,5 @@ fn sum_up(
         faults::check(&evidence.faults, &evidence.run),
         completeness::check(evidence, malformed.as_ref()),
     ]);
-    Verdict::of(properties)
+    Verdict::folded(properties, fold)
 }

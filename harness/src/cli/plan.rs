@@ -14,7 +14,7 @@ use super::exit::Usage;
 use crate::{
     campaign::swarm::{self, Given},
     nemesis::{KINDS, Menu},
-    plan::{self, ClusterKind, Load, PlacedMutant, Plan, Storage, Timings, World},
+    plan::{self, ClusterKind, Load, PROBE_INTERVAL, PlacedMutant, Plan, Storage, Timings, World},
     system::System,
     workload::{Workload, register},
 };
@@ -193,7 +193,7 @@ impl PlanOptions {
             Some(menu) => menu.clone(),
             None => defaults.faults.parse().map_err(anyhow::Error::msg)?,
         };
-        Plan::generate(plan::Options {
+        let plan = Plan::generate(plan::Options {
             system: System::RaftNode,
             cluster,
             nodes: self.nodes.unwrap_or(5),
@@ -216,7 +216,8 @@ impl PlanOptions {
             },
             storage: self.storage,
             world: World::default(),
-        })
+        })?;
+        Ok(Plan { probe_interval: PROBE_INTERVAL, ..plan })
     }
 
     /// The kinds of faults that a campaign chooses from, in their order.

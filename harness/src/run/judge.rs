@@ -9,6 +9,7 @@ use checker::{
     fault::Phase,
     history::Kind,
     judge,
+    property::measures,
     verdict::{Outcome, Verdict},
 };
 use proto::trace::{Event, Role};
@@ -37,7 +38,20 @@ pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
     let evidence = evidence::load(dir)?;
     let verdict = judge::run(&evidence, &Limits::default());
     save(dir, &verdict)?;
+    // Whoever compares runs can do without; a verdict that was written is worth more.
+    if let Err(error) = measure(dir, &evidence) {
+        progress::print(&format!("{error:#}"));
+    }
     Ok(Judgement::of(verdict, &evidence))
+}
+
+/// Writes `measures.json`: what the run cost and how well it served.
+fn measure(dir: &Path, evidence: &Evidence) -> anyhow::Result<()> {
+    let path = dir.join("measures.json");
+    let measures = measures::of(evidence);
+    let mut text = serde_json::to_string_pretty(&measures).context("measures.json")?;
+    text.push('\n');
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 impl Judgement {

@@ -56,7 +56,10 @@ impl Size {
         Self {
             generated,
             events: plan.faults.len() + steps.len(),
-            weather: weather(&plan.world) + u64::from(plan.storage != Storage::Durable),
+            weather: weather(&plan.world)
+                + u64::from(plan.storage != Storage::Durable)
+                + u64::from(!plan.probe_interval.is_zero())
+                + u64::from(!plan.quiet.is_zero()),
             clients: clients.len(),
             nodes: plan.nodes,
             keys: keys.len(),

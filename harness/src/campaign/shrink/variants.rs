@@ -1,7 +1,10 @@
 //! The same events in a simpler form: plainer faults and operations, fewer nodes, clients and keys,
 //! calmer weather.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use checker::history::{Function, Value};
 use serde_json::Value as Json;
@@ -41,6 +44,8 @@ pub(super) fn calm(finding: &Finding) -> Vec<Plan> {
     let worlds = worlds.into_iter().filter_map(|world| serde_json::from_value::<World>(world).ok());
     let mut variants: Vec<Plan> = worlds.map(|world| Plan { world, ..plan.clone() }).collect();
     variants.push(Plan { storage: Storage::Durable, ..plan.clone() });
+    variants.push(Plan { probe_interval: Duration::ZERO, ..plan.clone() });
+    variants.push(Plan { quiet: Duration::ZERO, ..plan.clone() });
     variants
 }
 
