@@ -59,9 +59,14 @@ pub struct Run {
     pub unfinished: bool,
     /// Time 0 to the moment at which every fault was healed and recovery began, in nanoseconds.
     pub healed: Option<u64>,
-    /// Hash of each node's store once all had applied the same index after the last operation:
-    /// (`n1`, revision, hash).
-    pub final_hashes: Vec<(String, i64, u32)>,
+    /// Time 0 to the moment from which nodes were stopped, in nanoseconds; 0: unknown.
+    #[serde(default)]
+    pub stopped: u64,
+    /// Messages that nodes sent to each other, where they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
+    /// What each node said of its store after the last operation.
+    pub final_hashes: Vec<FinalHash>,
     /// What the run must reach, else it is undecided or violated.
     pub expect: Expect,
     /// Bytes of each evidence file when the run ended, by its path in the directory; see [`sizes`].
@@ -102,6 +107,8 @@ impl Default for Run {
             simulated: false,
             unfinished: false,
             healed: None,
+            stopped: 0,
+            messages: None,
             final_hashes: Vec::new(),
             expect: Expect::default(),
             files: BTreeMap::new(),
@@ -120,11 +127,27 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// A node that found its own state impossible, and ended.
+/// What a node said of its store after the last operation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FinalHash {
+    /// The node (`n1`).
+    pub node: String,
+    /// The last entry that it had applied, before and after it gave the hash.
+    pub applied: u64,
+    /// The store's revision.
+    pub revision: i64,
+    /// The store's hash at that revision.
+    pub hash: u32,
+}
+
+/// A node that ended, or did not start, for no reason but its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crash {
     /// Which node.
     pub node: u64,
+    /// What happened.
+    #[serde(default)]
+    pub ending: Ending,
     /// How it ended, and what it last said.
     pub how: String,
 }
@@ -167,12 +190,40 @@ pub struct Breach {
     pub how: String,
 }
 
+/// How a node fails for no reason but its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It found its own state impossible.
+    #[default]
+    Defect,
+    /// It refused what its disk held, or stopped over its disk, and no fault had touched the disk.
+    Disk,
+}
+
 /// What a run must reach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expect {
     /// After the last heal the cluster must serve within this time. Milliseconds in JSON.
     #[serde(with = "milliseconds", rename = "recovery_ms")]
     pub recovery: Duration,
+    /// A node must answer and apply what others applied within this time, whenever it is linked to
+    /// a majority and no fault hits any of them. Milliseconds in JSON.
+    #[serde(with = "milliseconds", rename = "service_ms", default = "service")]
+    pub service: Duration,
+    /// After so long a calm of a node and a majority that it is linked to, no election has a cause.
+    /// None: some may have, such as messages that the network loses. Milliseconds in JSON.
+    #[serde(
+        with = "maybe_milliseconds",
+        rename = "stable_ms",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub stable: Option<Duration>,
+    /// The share of requests that a node may leave unanswered in a calm, while it answers others.
+    /// None: any, since the network loses too much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misses: Option<f64>,
     /// Fewer successful operations make the run undecided.
     pub operations: u64,
     /// Faults of the plan, each of which must have its records.
@@ -188,9 +239,22 @@ fn deposing() -> Duration {
     Duration::from_secs(3)
 }
 
+/// As long as recovery takes at most.
+fn service() -> Duration {
+    Duration::from_secs(10)
+}
+
 impl Default for Expect {
     fn default() -> Self {
-        Self { recovery: Duration::from_secs(10), operations: 1, faults: 0, deposing: deposing() }
+        Self {
+            recovery: Duration::from_secs(10),
+            service: service(),
+            stable: None,
+            misses: None,
+            operations: 1,
+            faults: 0,
+            deposing: deposing(),
+        }
     }
 }
 
@@ -205,6 +269,28 @@ pub fn sizes(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
         sizes.insert(name, path.metadata()?.len());
     }
     Ok(sizes)
+}
+
+mod maybe_milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => super::milliseconds::serialize(value, s),
+            None => s.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(d)?.map(Duration::from_millis))
+    }
 }
 
 mod milliseconds {

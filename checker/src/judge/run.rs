@@ -81,7 +81,9 @@ fn sum_up(
         let violations = Vec::new();
         vec![Property { name: NAME.into(), outcome: Outcome::Unknown, detail, violations }]
     });
-    properties.extend(raft::check_after(&evidence.traces, &evidence.run, passed));
+    let rules = raft::check_after(&evidence.traces, &evidence.run, passed);
+    let fold = raft::undecided(&rules, &evidence.traces);
+    properties.extend(rules);
     properties.extend(limits::check(&evidence.run));
     properties.extend([
         final_state::check(&evidence.run),
@@ -92,5 +94,5 @@ fn sum_up(
         completeness::check(evidence, malformed.as_ref()),
     ]);
     properties.extend(determinism::check(&evidence.run));
-    Verdict::of(properties)
+    Verdict::folded(properties, fold)
 }

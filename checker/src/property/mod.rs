@@ -1,6 +1,7 @@
 //! What a run must show beside linearizability and Raft's own rules. Each is a pure function of
 //! evidence; one file a property.
 
+mod calm;
 pub mod completeness;
 pub mod coverage;
 pub mod crash_free;
@@ -9,6 +10,7 @@ pub mod faults;
 pub mod final_state;
 pub mod limits;
 pub mod liveness;
+pub mod measures;
 
 use std::{collections::BTreeMap, ops::Range};
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use checker::evidence::{self, Run};
+use checker::evidence::{self, FinalHash, Run};
 
 /// A model, and a history of two operations, the second of which is answered so; or so, which no
 /// order explains.
@@ -79,7 +79,7 @@ impl Case {
             duration: 3,
             nodes: 1,
             healed: Some(0),
-            final_hashes: vec![("n1".into(), 2, 42)],
+            final_hashes: vec![FinalHash { node: "n1".into(), applied: 2, revision: 2, hash: 42 }],
             files: evidence::sizes(directory).unwrap(),
             ..Run::default()
         };

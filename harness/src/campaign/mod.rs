@@ -4,6 +4,7 @@
 //! that fails is kept as a run directory.
 
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     sync::{
@@ -54,7 +55,8 @@ pub struct Campaign {
     pub end: Option<u64>,
     /// Seeds side by side, from 1.
     pub jobs: usize,
-    /// Whether to go on after a seed that failed.
+    /// Whether to go on after a seed that violated a property. After one that is undecided it goes
+    /// on anyway.
     pub keep_going: bool,
     /// No seed begins after this moment.
     pub deadline: Option<Instant>,
@@ -125,8 +127,30 @@ pub struct Failure {
     pub outcome: Outcome,
     /// The verdict in one sentence.
     pub summary: String,
-    /// Its run directory, or why there is none.
-    pub kept: Result<PathBuf, String>,
+    /// What all seeds have in common that failed like this one.
+    pub reason: String,
+    /// Its run directory; none: earlier seeds that are undecided for the same reason are kept. Or
+    /// why there is none.
+    pub kept: Result<Option<PathBuf>, String>,
+}
+
+/// Seeds that are kept of those that are undecided for one reason.
+const KEPT_MAX: u64 = 3;
+
+/// A sentence without its numbers, so that what happened to other nodes at other times is alike.
+pub fn reason(sentence: &str) -> String {
+    let mut reason = String::new();
+    let mut number = false;
+    for character in sentence.chars() {
+        let goes_on = character.is_ascii_digit() || (number && character == '.');
+        if goes_on && !number {
+            reason.push('#');
+        } else if !goes_on {
+            reason.push(character);
+        }
+        number = goes_on;
+    }
+    reason
 }
 
 /// One seed of so many is simulated twice, the first one always.
@@ -194,6 +218,7 @@ pub fn run(
     let digest = campaign.digest.then(Digest::default);
     let total = Mutex::new(Total { digest, ..Total::default() });
     let root: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let undecided: Mutex<BTreeMap<String, u64>> = Mutex::default();
     let keep = |seed, plan: &Plan, simulation: &Simulation| -> anyhow::Result<PathBuf> {
         let mut root = root.lock().unwrap_or_else(PoisonError::into_inner);
         let below = match root.take() {
@@ -225,14 +250,25 @@ pub fn run(
             true => Digest::of(seed, evidence)?,
             false => Digest::default(),
         };
-        let failure = (outcome != Outcome::Ok).then(|| Failure {
-            seed,
-            outcome,
-            summary: verdict.summary,
+        let failure = (outcome != Outcome::Ok).then(|| {
+            let reason = reason(&verdict.summary);
+            let alike = |reason: &str| {
+                let mut undecided = undecided.lock().unwrap_or_else(PoisonError::into_inner);
+                let alike = undecided.entry(reason.to_owned()).or_default();
+                *alike += 1;
+                *alike
+            };
+            let enough = outcome == Outcome::Unknown && alike(&reason) > KEPT_MAX;
             // What is drawn of a run that went wrong may go wrong too, and must not hide it.
-            kept: catch_unwind(AssertUnwindSafe(|| keep(seed, &plan, &simulation)))
-                .unwrap_or_else(|panic| Err(anyhow!("the harness panicked: {}", words(&*panic))))
-                .map_err(|error| format!("{error:#}")),
+            let kept = || {
+                catch_unwind(AssertUnwindSafe(|| keep(seed, &plan, &simulation).map(Some)))
+                    .unwrap_or_else(|panic| {
+                        Err(anyhow!("the harness panicked: {}", words(&*panic)))
+                    })
+                    .map_err(|error| format!("{error:#}"))
+            };
+            let kept = if enough { Ok(None) } else { kept() };
+            Failure { seed, outcome, summary: verdict.summary, reason, kept }
         });
         let sum = {
             let begun = evidence.history.places().filter(|place| place.kind == Kind::Invoke);
@@ -253,7 +289,7 @@ pub fn run(
         };
         if let Some(failure) = failure {
             watch.failed(&failure);
-            if !campaign.keep_going {
+            if failure.outcome == Outcome::Violated && !campaign.keep_going {
                 over.store(true, Ordering::Relaxed);
             }
         }

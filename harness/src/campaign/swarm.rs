@@ -21,10 +21,11 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     cluster,
-    nemesis::{KINDS, Menu},
+    exercise::limits,
+    nemesis::{Injection, KINDS, Menu},
     plan::{
-        Clocks, ClusterKind, Disk, Load, NODES_MAX, Network, Options, Past, Plan, RARE_MAX,
-        Storage, Timings, USUAL_MAX, World,
+        Clocks, ClusterKind, Disk, Load, NODES_MAX, Network, Options, PROBE_INTERVAL, Past, Plan,
+        RARE_MAX, Storage, Timings, USUAL_MAX, World,
     },
     system::System,
     workload::{Workload, register},
@@ -161,6 +162,9 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
         storage: given.storage,
         world,
     })?;
+    plan.probe_interval = PROBE_INTERVAL;
+    // After all else, so that it changes nothing else.
+    let tail = tail(given, rng);
     for fault in &mut plan.faults {
         let lasts = fault.lasts.mul_f64(stretch).max(FAULT_MIN);
         fault.lasts = milliseconds(lasts).min(plan.time - fault.at);
@@ -175,6 +179,11 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     let drawn = rng.random_range(0..WITH_SERVERS) == 0 && bears_servers(given, &plan);
     if given.cluster.map_or(drawn, |cluster| cluster == ClusterKind::InProcess) {
         plan = with_servers(given, plan);
+    }
+    match tail {
+        Tail::Plain => {}
+        Tail::Quiet(share) => plan.quiet = milliseconds(plan.time.mul_f64(share)),
+        Tail::Core(fault, pick) => core_alone(&mut plan, fault, pick)?,
     }
     plan.validate()?;
     Ok(plan)
@@ -213,6 +222,45 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
         fault.lasts >= FAULT_MIN && (suffers || given.menu.is_some())
     });
     plan
+}
+
+/// How a test ends.
+#[derive(Clone, Copy, Debug)]
+enum Tail {
+    /// All faults are healed, and the load goes on until every node has served again.
+    Plain,
+    /// The load ends before the last heal, by this share of the time.
+    Quiet(f64),
+    /// At last a majority is healed for good while the rest stays broken by this fault, with this
+    /// choice of nodes: the core must serve; then all are healed, and must catch up.
+    Core(&'static str, u64),
+}
+
+/// What breaks the rest of a cluster and leaves the core alone.
+const REST: [&str; 3] = ["kill:minority", "pause:minority", "partition:minority"];
+
+fn tail(given: &Given, rng: &mut impl Rng) -> Tail {
+    let (kind, share) = (rng.random_range(0..100), rng.random_range(0.05..0.4));
+    let (fault, pick) = (one_of(rng, &REST), rng.random());
+    match kind {
+        0..15 => Tail::Quiet(share),
+        // It takes time and brings a fault of its own.
+        15..25 if given.time.is_none() && given.menu.is_none() => Tail::Core(fault, pick),
+        _ => Tail::Plain,
+    }
+}
+
+/// Appends a time in which only the rest of the cluster is broken: longer than the core has to
+/// serve again.
+fn core_alone(plan: &mut Plan, fault: &str, pick: u64) -> anyhow::Result<()> {
+    let menu: Menu = fault.parse().map_err(anyhow::Error::msg)?;
+    let Ok(menu) = menu.for_nodes(plan.nodes) else { return Ok(()) };
+    let lasts = milliseconds(limits::service(plan).mul_f64(1.5));
+    let faults =
+        menu.items.iter().flatten().map(|&fault| Injection { at: plan.time, lasts, fault, pick });
+    plan.faults.extend(faults);
+    plan.time += lasts;
+    Ok(())
 }
 
 /// How many nodes. The faults that the user asked for may need more than are drawn.

@@ -14,7 +14,10 @@ use super::exit::Usage;
 use crate::{
     campaign::swarm::{self, Given},
     nemesis::{KINDS, Menu},
-    plan::{self, ClusterKind, Load, PlacedMutant, Plan, Storage, Stretch, Timings, World},
+    plan::{
+        self, ClusterKind, Load, PROBE_INTERVAL, PlacedMutant, Plan, Storage, Stretch, Timings,
+        World,
+    },
     system::System,
     workload::{Workload, register},
 };
@@ -240,6 +243,7 @@ impl PlanOptions {
             storage: self.storage,
             world: World::default(),
         })?;
+        plan.probe_interval = PROBE_INTERVAL;
         if defaults.extreme {
             extreme(&mut plan);
             plan.validate()?;

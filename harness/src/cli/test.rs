@@ -146,7 +146,7 @@ fn in_ci() -> bool {
         .is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
 }
 
-/// What is wrong, then the verdict in one sentence, then the counts.
+/// The verdict in one sentence, then what is wrong, then the counts.
 pub(super) fn print_judgement(judgement: &Judgement) {
     print_verdict(&judgement.verdict);
     let Counts { ok, fail, info } = judgement.counts;
@@ -165,15 +165,12 @@ pub(super) fn plural(count: u64, what: &str) -> String {
 /// Violations of one property that the terminal shows; the report and `verdict.json` have all.
 const SHOWN: usize = 3;
 
-/// What is wrong, then the verdict in one sentence.
+/// The verdict in one sentence, then what is wrong: what the sentence is about first, and
+/// properties that are undecided for one reason in one line.
 pub(super) fn print_verdict(verdict: &Verdict) {
-    for property in &verdict.properties {
-        let word = match property.outcome {
-            Outcome::Ok => continue,
-            Outcome::Unknown => "unknown",
-            Outcome::Violated => "violated",
-        };
-        line(&format!("{word}: {}: {}", property.name, property.detail));
+    line(&verdict.summary);
+    for property in verdict.doubts() {
+        line(&format!("{}: {}: {}", property.outcome, property.name, property.detail));
         for violation in property.violations.iter().take(SHOWN) {
             line(&format!("  {}", violation.summary));
         }
@@ -181,7 +178,9 @@ pub(super) fn print_verdict(verdict: &Verdict) {
             line(&format!("  and {more} more, see the report"));
         }
     }
-    line(&verdict.summary);
+    if let Some(fold) = &verdict.fold {
+        line(&format!("{}: {} {}: {}", Outcome::Unknown, fold.names.len(), fold.what, fold.detail));
+    }
 }
 
 fn print_end(settings: &Settings, finished: &Finished) {

@@ -1,7 +1,7 @@
 //! Clients: each performs one operation after another, stays with a node, and moves to the next
 //! node after an error unless it is loyal.
 
-use std::{mem, time::Duration};
+use std::{collections::BTreeMap, mem, time::Duration};
 
 use checker::history::{self, Function, Kind, Value};
 
@@ -21,19 +21,27 @@ use crate::{
 const BACK_OFF: Duration = Duration::from_millis(10);
 /// So long after no key was to be given up, those that are left are given up together.
 const READING: Duration = Duration::from_secs(30);
+/// A node that did not answer a probe is probed again after this part of the time between probes.
+const PROBES_AGAIN: u32 = 4;
 /// Errors in a row that count.
 const ERRORS_MAX: u32 = 10;
+
+/// Writes of unknown outcome that the load leaves on one key. Each may have taken effect at any
+/// time since, or never: beyond about a hundred, a history can be explained in too many ways to be
+/// decided. The load then reads the key instead.
+const UNKNOWN_MAX: usize = 64;
 
 /// What a client is for.
 #[derive(Clone, Debug)]
 enum Job {
     /// Load, until the load ends.
     Load,
-    /// Reads through its node until that answers, or patience ends.
+    /// Stays with its node and reads through it: now and then while the load lasts; after the last
+    /// heal until it answers, or patience ends.
     Probe {
-        /// When it gives up.
-        until: Time,
-        /// It has answered.
+        /// After the last heal: when it gives up.
+        until: Option<Time>,
+        /// It has answered since.
         served: bool,
     },
     /// Reads every key once.
@@ -90,6 +98,8 @@ pub(super) struct Clients {
     names: Vec<String>,
     load_ended: bool,
     stride: u64,
+    /// Writes of unknown outcome, by key.
+    unknown: BTreeMap<String, usize>,
 }
 
 impl Clients {
@@ -103,6 +113,7 @@ impl Clients {
             names: plan.node_ids().iter().map(|id| format!("n{id}")).collect(),
             load_ended: false,
             stride: stride(plan.load.concurrency, plan.nodes),
+            unknown: BTreeMap::new(),
         }
     }
 
@@ -111,6 +122,9 @@ impl Clients {
         for number in 0..desk.plan.load.concurrency {
             self.enlist(number, (number % desk.plan.nodes) as usize, Job::Load, desk);
         }
+        if !desk.plan.probe_interval.is_zero() {
+            self.enlist_probes(None, desk);
+        }
     }
 
     /// The load begins no more operations.
@@ -118,7 +132,7 @@ impl Clients {
         self.load_ended = true;
         for client in &mut self.clients {
             let waits = matches!(client.progress, Progress::Idle | Progress::Chosen(_));
-            if waits && matches!(client.job, Job::Load) {
+            if waits && matches!(client.job, Job::Load | Job::Probe { .. }) {
                 client.progress = Progress::Over;
             }
         }
@@ -131,12 +145,35 @@ impl Clients {
 
     /// Whether the load has nothing left to do.
     pub(super) fn is_load_over(&self) -> bool {
-        self.are_over(|job| matches!(job, Job::Load))
+        self.are_over(|job| matches!(job, Job::Load | Job::Probe { .. }))
     }
 
-    /// Reads through each node until each has answered, for so long at most.
-    pub(super) fn begin_probes(&mut self, patience: Duration, desk: &mut Desk<'_>) {
-        let until = desk.now + patience;
+    /// After the last heal: reads through each node until each has answered, for so long at most.
+    /// Begins after `rest`.
+    pub(super) fn begin_probes(&mut self, rest: Duration, patience: Duration, desk: &mut Desk<'_>) {
+        let begin = desk.now + rest;
+        let until = Some(begin + patience);
+        if desk.plan.probe_interval.is_zero() {
+            let first = self.clients.len();
+            self.enlist_probes(until, desk);
+            for id in (first..self.clients.len()).filter(|_| !rest.is_zero()) {
+                self.wait(id, begin, ClientStep::Choose, desk);
+            }
+            return;
+        }
+        for id in 0..self.clients.len() {
+            let client = &mut self.clients[id];
+            if let Job::Probe { .. } = client.job {
+                client.job = Job::Probe { until, served: false };
+                if matches!(client.progress, Progress::Idle | Progress::Chosen(_)) {
+                    client.progress = Progress::Idle;
+                    self.wait(id, begin, ClientStep::Choose, desk);
+                }
+            }
+        }
+    }
+
+    fn enlist_probes(&mut self, until: Option<Time>, desk: &mut Desk<'_>) {
         for at in 0..self.names.len() {
             let number = desk.plan.load.concurrency + at as u64;
             self.enlist(number, at, Job::Probe { until, served: false }, desk);
@@ -279,16 +316,25 @@ impl Clients {
             (operation, Turn::At(Duration::ZERO))
         };
         let next = match &client.job {
-            Job::Load if self.load_ended => None,
+            Job::Load if self.load_ended || desk.is_quiet() => None,
             Job::Load => self.workload.next(id as u64),
-            Job::Probe { until, served } => (!served && desk.now < *until)
-                .then(|| read(self.keys.first().map_or("", String::as_str))),
+            Job::Probe { until, served } => {
+                let goes_on = match until {
+                    Some(until) => !served && desk.now < *until,
+                    None => !self.load_ended,
+                };
+                goes_on.then(|| read(self.keys.first().map_or("", String::as_str)))
+            }
             Job::Read { left, .. } => left.last().map(|key| read(key)),
         };
-        let Some((operation, turn)) = next else {
+        let Some((mut operation, turn)) = next else {
             client.progress = Progress::Over;
             return;
         };
+        let unknown = self.unknown.get(&operation.key).copied().unwrap_or(0);
+        if matches!(turn, Turn::Paced) && unknown >= UNKNOWN_MAX {
+            (operation.f, operation.value) = (Function::Read, Value::Nil);
+        }
         let turn = match turn {
             Turn::Paced => desk.start + self.limiter.turn(desk.now.saturating_sub(desk.start)),
             Turn::At(at) => desk.start + at,
@@ -351,15 +397,20 @@ impl Clients {
         }
         if *kind == Kind::Info {
             client.process += self.stride;
+            if operation.f != Function::Read {
+                *self.unknown.entry(operation.key.clone()).or_default() += 1;
+            }
         }
         if *broken {
             client.connected = false;
         }
         let ok = *kind == Kind::Ok;
+        let mut rests = false;
         let loyal = match &mut client.job {
             Job::Load => (id as u64) < desk.plan.load.loyal,
-            Job::Probe { served, .. } => {
+            Job::Probe { until, served } => {
                 *served = ok;
+                rests = ok && until.is_none();
                 true
             }
             Job::Read { left, attempts, until, unread } => {
@@ -379,6 +430,10 @@ impl Clients {
         // A mismatch of a compare-and-set is an orderly answer.
         if ok || saw.is_some() {
             client.errors = 0;
+            if rests {
+                self.wait(id, desk.now + desk.plan.probe_interval, ClientStep::Choose, desk);
+                return self.unless_over(id);
+            }
             return self.choose(id, desk);
         }
         if !loyal {
@@ -386,10 +441,21 @@ impl Clients {
             client.connected = false;
         }
         client.errors = (client.errors + 1).min(ERRORS_MAX);
-        let next = desk.now + BACK_OFF * client.errors;
+        let back_off = match client.job {
+            // It stays with a node that may be down for long.
+            Job::Probe { until: None, .. } => desk.plan.probe_interval / PROBES_AGAIN,
+            _ => BACK_OFF * client.errors,
+        };
+        let next = desk.now + back_off;
         self.wait(id, next, ClientStep::Choose, desk);
-        if self.load_ended && matches!(self.clients[id].job, Job::Load) {
-            self.clients[id].progress = Progress::Over;
+        self.unless_over(id);
+    }
+
+    /// A client of a load that has ended is done, and does not wait.
+    fn unless_over(&mut self, id: ClientId) {
+        let client = &mut self.clients[id];
+        if self.load_ended && matches!(client.job, Job::Load | Job::Probe { .. }) {
+            client.progress = Progress::Over;
         }
     }
 

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use checker::{evidence::Crash, fault, history};
+use checker::{
+    evidence::{Crash, FinalHash},
+    fault, history,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -84,8 +87,8 @@ pub enum Note {
     Fault(Box<fault::Record>),
     /// The run enters a stage.
     Stage(Stage),
-    /// Revision and hash of each node's store (`n1`), once all have applied the same index.
-    FinalHashes(Vec<(String, i64, u32)>),
+    /// What each node says of its store, once all have applied the same index.
+    FinalHashes(Vec<FinalHash>),
     /// A node ended by a defect of its own.
     Crash(Crash),
     /// Something keeps the evidence from being complete.
@@ -376,6 +379,8 @@ pub struct Exit {
     pub out_of_memory: bool,
     /// The code is the one that its system keeps for defects of its own.
     pub defect: bool,
+    /// The code is the one that its system keeps for a disk that holds what it cannot have written.
+    pub refused: bool,
     /// What it last printed.
     pub said: String,
     /// The cluster has recorded this end already.

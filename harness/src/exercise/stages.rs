@@ -3,10 +3,12 @@
 
 use std::{collections::BTreeSet, mem, time::Duration};
 
+use checker::evidence::FinalHash;
+
 use super::{
     Alarm, Deed, Desk, Exercise, Exit, Failure, Finding, Note, Owner, Process, Round, Seen, Stage,
     Status, Ticket, Time, View,
-    limits::{GRACE, patience},
+    limits::{GRACE, patience, rest, waits},
 };
 use crate::nemesis::NodeId;
 
@@ -182,7 +184,7 @@ impl Stages {
             (_, Err(why)) => why,
             (_, Ok(())) => return,
         };
-        if !self.again_within(patience(desk.plan), desk) {
+        if !self.again_within(waits(desk.plan), desk) {
             desk.incomplete(format!("the stores were not compared: {why}"));
             self.done = true;
         }
@@ -233,7 +235,7 @@ impl Stages {
             return;
         }
         let how = desk.exited(node, exit);
-        if !exit.defect {
+        if !exit.defect && !exit.refused {
             desk.incomplete(how);
         }
     }
@@ -281,7 +283,7 @@ impl Exercise<'_> {
                 }
                 Stage::Healing if faults.are_over() => {
                     stages.enter(Stage::Recovery, desk);
-                    clients.begin_probes(patience(desk.plan) + GRACE, desk);
+                    clients.begin_probes(rest(desk.plan), waits(desk.plan) + GRACE, desk);
                 }
                 Stage::Recovery => {
                     let Some(silent) = clients.silent() else {
@@ -293,7 +295,7 @@ impl Exercise<'_> {
                         continue;
                     };
                     if !silent.is_empty() {
-                        let (names, within) = (silent.join(", "), patience(desk.plan) + GRACE);
+                        let (names, within) = (silent.join(", "), waits(desk.plan) + GRACE);
                         desk.incomplete(format!(
                             "{names} did not serve within {within:?} after the last heal"
                         ));
@@ -389,15 +391,23 @@ fn applied(seen: &[Seen]) -> Result<(), String> {
     }
 }
 
+/// What each node says of its store. All have applied the same index, before and after.
+///
 /// # Errors
 /// A node gave no hash.
-fn hashes(seen: &[Seen]) -> Result<Vec<(String, i64, u32)>, String> {
+fn hashes(seen: &[Seen]) -> Result<Vec<FinalHash>, String> {
+    let applied = seen.iter().find_map(|seen| match &seen.outcome {
+        Ok(Finding::Status(status)) => Some(status.applied_index),
+        _ => None,
+    });
+    let applied = applied.unwrap_or(0);
     let mut hashes = Vec::new();
     for Seen { deed, outcome, .. } in seen {
         let Deed::Hash(node) = deed else { continue };
         match outcome {
             Ok(Finding::Hash { revision, hash }) => {
-                hashes.push((format!("n{node}"), *revision, *hash));
+                let (revision, hash) = (*revision, *hash);
+                hashes.push(FinalHash { node: format!("n{node}"), applied, revision, hash });
             }
             Ok(_) => {}
             Err(why) => return Err(format!("n{node} gave no hash of its store: {why}")),

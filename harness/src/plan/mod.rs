@@ -29,6 +29,9 @@ pub const VERSION: u32 = 2;
 /// No time in a plan is longer, so that sums of times are times.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// How often each node is asked by a client of its own, in tests and campaigns.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The largest cluster.
 pub const NODES_MAX: u64 = node::raft::VOTERS_MAX as u64;
 
@@ -56,6 +59,14 @@ pub struct Plan {
     pub workload: Workload,
     /// How hard they do it.
     pub load: Load,
+    /// How often each node is asked by a client of its own, which stays with it, so that a node
+    /// that stands still is noticed. Zero: only after the last heal.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Duration::is_zero")]
+    pub probe_interval: Duration,
+    /// The last part of `time`, in which clients begin no operation; nor do they for a while after
+    /// the last heal. What traffic alone would repair is seen then.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Duration::is_zero")]
+    pub quiet: Duration,
     /// The system's timings.
     pub timings: Timings,
     /// Where nodes keep their data.
@@ -164,6 +175,8 @@ impl Plan {
             interval,
             workload: options.workload,
             load: options.load,
+            probe_interval: Duration::ZERO,
+            quiet: Duration::ZERO,
             timings: options.timings,
             storage: options.storage,
             world: options.world,
@@ -251,6 +264,7 @@ impl Plan {
             ("a test", self.time),
             ("the time between faults", self.interval),
             ("a client's patience", self.load.operation_timeout),
+            ("the time between probes of a node", self.probe_interval),
             ("an election timeout", self.timings.election_timeout),
             ("the heartbeat interval", self.timings.heartbeat_interval),
         ] {
@@ -267,6 +281,11 @@ impl Plan {
             humantime::format_duration(self.interval)
         );
         self.load.validate(self.time)?;
+        ensure!(
+            self.quiet <= self.time,
+            "the quiet at the end of a test ({}) is no longer than the test",
+            humantime::format_duration(self.quiet)
+        );
         self.validate_mutants()?;
         match &self.workload {
             Workload::Register(register) => {

@@ -273,6 +273,7 @@ fn verdict(found: Found) -> Verdict {
             outcome: Outcome::Ok,
             summary: "All 6 properties held.".into(),
             properties,
+            fold: None,
         };
     }
     properties[0].outcome = Outcome::Violated;
@@ -296,5 +297,6 @@ fn verdict(found: Found) -> Verdict {
         outcome: Outcome::Violated,
         summary: "Linearizability was violated: 1 read on key k4 returned a value that had been overwritten.".into(),
         properties,
+        fold: None,
     }
 }

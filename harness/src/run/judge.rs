@@ -10,6 +10,7 @@ use checker::{
     history::Kind,
     judge,
     linear::{self, online::Offence},
+    property::measures,
     verdict::{Outcome, Verdict, Violation},
 };
 use proto::trace::{Event, Role};
@@ -36,7 +37,8 @@ pub struct Judgement {
 /// # Errors
 /// The directory holds no run, or its evidence is damaged.
 pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
-    Ok(Judgement::saved(dir, verdict(&evidence::load(dir)?)))
+    let evidence = evidence::load(dir)?;
+    Ok(Judgement::saved(dir, &evidence, verdict(&evidence)))
 }
 
 /// What is known of a run that has just ended, and that its directory may lack: its disk was full.
@@ -69,7 +71,7 @@ pub(super) fn judge_ended(dir: &Path, ended: Ended) -> anyhow::Result<Judgement>
     }
     match damaged {
         Some(error) if judgement.verdict.outcome != Outcome::Violated => Err(error.into()),
-        _ => Ok(Judgement::saved(dir, judgement)),
+        _ => Ok(Judgement::saved(dir, &evidence, judgement)),
     }
 }
 
@@ -102,6 +104,15 @@ fn violated(verdict: Verdict, found: Offence, recorded: usize) -> Verdict {
     Verdict::of(properties)
 }
 
+/// Writes `measures.json`: what the run cost and how well it served.
+fn measure(dir: &Path, evidence: &Evidence) -> anyhow::Result<()> {
+    let path = dir.join("measures.json");
+    let measures = measures::of(evidence);
+    let mut text = serde_json::to_string_pretty(&measures).context("measures.json")?;
+    text.push('\n');
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
 impl Judgement {
     /// A verdict that is not written, and what it rests on.
     pub(crate) fn of(verdict: Verdict, evidence: &Evidence) -> Self {
@@ -114,7 +125,11 @@ impl Judgement {
         }
     }
 
-    fn saved(dir: &Path, judgement: Self) -> Self {
+    fn saved(dir: &Path, evidence: &Evidence, judgement: Self) -> Self {
+        // Whoever compares runs can do without.
+        if let Err(error) = measure(dir, evidence) {
+            progress::print(&format!("{error:#}"));
+        }
         Self { saved: save(dir, &judgement.verdict), ..judgement }
     }
 }
@@ -195,7 +210,11 @@ mod tests {
         let lost = of(Ended { found: Some(found()), ..Ended::default() });
         assert_eq!(lost.outcome, Outcome::Violated);
         assert!(lost.summary.contains("n1 lost a write"), "{}", lost.summary);
-        let crash = evidence::Crash { node: 2, how: "exited with code 101".into() };
+        let crash = evidence::Crash {
+            node: 2,
+            ending: evidence::Ending::Defect,
+            how: "exited with code 101".into(),
+        };
         let run = Run { crashes: vec![crash], ..Run::default() };
         let crashed = of(Ended { run: Some(run), ..Ended::default() });
         assert!(crashed.summary.starts_with("Violated (crash-free)"), "{}", crashed.summary);

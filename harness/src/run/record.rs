@@ -82,6 +82,7 @@ impl Recorder {
                 }
             }
             Note::Stage(Stage::Recovery) => self.run.healed = Some(nanoseconds(time)),
+            Note::Stage(Stage::Stopping) => self.run.stopped = nanoseconds(time),
             Note::Stage(_) => {}
             Note::FinalHashes(hashes) => self.run.final_hashes = hashes,
             Note::Crash(crash) => self.run.crashes.push(crash),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
 mod campaign;
+mod service;
 
 use std::{
     collections::BTreeMap, fs, panic::catch_unwind, sync::atomic::AtomicBool, time::Duration,

@@ -14,7 +14,7 @@ use checker::verdict::{Outcome, Property, Verdict};
 
 use super::{finding::Finding, pieces};
 use crate::{
-    campaign::verdict_of,
+    campaign::{self, verdict_of},
     cluster::{
         sim::{Simulation, Unobserved},
         simulate_guarded,
@@ -29,6 +29,8 @@ pub(super) struct Search<'a> {
     wanted: Vec<String>,
     /// The property is a rule of Raft's safety: a run that breaks it ends there.
     ends_run: bool,
+    /// The property is to be undecided, for this reason.
+    undecided: Option<String>,
     /// What runs violated that violate none of those.
     others: Mutex<BTreeSet<String>>,
     jobs: usize,
@@ -42,14 +44,18 @@ pub(super) fn is_over(stop: &AtomicBool) -> bool {
 }
 
 impl<'a> Search<'a> {
-    /// For a property, and whether a run that violates it ends there.
+    /// For what a run shows.
     pub(super) fn new(
-        (property, ends_run): (String, bool),
+        found: &Finding,
         jobs: usize,
         deadline: Instant,
         stop: &'a AtomicBool,
     ) -> Self {
-        Self { ends_run, ..Self::any(vec![property], jobs, deadline, stop) }
+        Self {
+            ends_run: found.ended,
+            undecided: found.undecided.clone(),
+            ..Self::any(vec![found.property.clone()], jobs, deadline, stop)
+        }
     }
 
     /// For any of these properties, or any at all where none is named.
@@ -60,7 +66,8 @@ impl<'a> Search<'a> {
         stop: &'a AtomicBool,
     ) -> Self {
         let (others, runs) = (Mutex::default(), AtomicU64::new(0));
-        Self { wanted, ends_run: false, others, jobs: jobs.max(1), deadline, stop, runs }
+        let jobs = jobs.max(1);
+        Self { wanted, ends_run: false, undecided: None, others, jobs, deadline, stop, runs }
     }
 
     /// The stop that it heeds.
@@ -147,6 +154,11 @@ impl<'a> Search<'a> {
             return None;
         }
         let verdict = verdict_of(&simulation);
+        if self.undecided.is_some() {
+            let found = undecided(&plan, &simulation, &verdict)?;
+            let same = self.wanted.contains(&found.property) && found.undecided == self.undecided;
+            return same.then_some(found);
+        }
         let Some(property) = first_violated(&simulation, &verdict, &self.wanted) else {
             let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
             others.extend(violated(&verdict).map(|property| property.name.clone()));
@@ -175,6 +187,17 @@ pub(in crate::campaign) fn first_violated(
     ended_at.or_else(|| violated().next()).map(|property| property.name.clone())
 }
 
+/// What an undecided run shows: the property that its verdict is about, and why.
+pub(super) fn undecided(
+    plan: &Plan,
+    simulation: &Simulation,
+    verdict: &Verdict,
+) -> Option<Finding> {
+    let headline = verdict.headline().filter(|it| it.outcome == Outcome::Unknown)?;
+    let reason = Some(campaign::reason(&headline.detail));
+    Some(Finding { undecided: reason, ..shown(plan, simulation, headline) })
+}
+
 /// What a run shows of a property, if it violates it.
 pub(super) fn finding(
     plan: &Plan,
@@ -183,6 +206,11 @@ pub(super) fn finding(
     property: &str,
 ) -> Option<Finding> {
     let found = violated(verdict).find(|found| found.name == property)?;
+    Some(shown(plan, simulation, found))
+}
+
+/// What a run shows of a property that is not fine.
+fn shown(plan: &Plan, simulation: &Simulation, found: &Property) -> Finding {
     let evidence = &simulation.evidence;
     let history = evidence.history.registers();
     let end = simulation.virtual_time.saturating_sub(Duration::from_nanos(evidence.run.started));
@@ -211,5 +239,6 @@ pub(super) fn finding(
         }
     }
     let begun = pieces::begun(plan, history).len();
-    Some(Finding { plan: plan.clone(), property: property.to_owned(), at, ended, begun, hit })
+    let (plan, property) = (plan.clone(), found.name.clone());
+    Finding { plan, property, undecided: None, at, ended, begun, hit }
 }

@@ -59,7 +59,9 @@ impl Size {
             weather: weather(&plan.world)
                 + u64::from(plan.storage != Storage::Durable)
                 + u64::from(plan.load.loyal > 0)
-                + plan.load.stretches.len() as u64,
+                + plan.load.stretches.len() as u64
+                + u64::from(!plan.probe_interval.is_zero())
+                + u64::from(!plan.quiet.is_zero()),
             clients: clients.len(),
             nodes: plan.nodes,
             keys: keys.len(),

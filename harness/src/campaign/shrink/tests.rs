@@ -62,7 +62,7 @@ fn plan() -> Plan {
 fn finding(plan: Plan, at: Duration) -> Finding {
     let hit = vec![BTreeSet::from([1, 2, 3, 4, 5]), BTreeSet::from([4])];
     let property = "election-safety".to_owned();
-    Finding { plan, property, at, ended: true, begun: 3, hit }
+    Finding { plan, property, undecided: None, at, ended: true, begun: 3, hit }
 }
 
 fn script(plan: &Plan) -> &[Step] {
@@ -200,6 +200,7 @@ fn the_page_tells_what_happens_in_order() {
         after: Extent::of(&plan()),
         plan: plan(),
         property: "election-safety".to_owned(),
+        undecided: false,
         before: Extent { operations: Some(900), ..Extent::of(&plan()) },
         runs: 77,
         failing: 12,

@@ -1,7 +1,10 @@
 //! The same events in a simpler form: plainer faults and operations, fewer nodes, clients and keys,
 //! calmer weather.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use checker::history::{Function, Value};
 use serde_json::Value as Json;
@@ -44,6 +47,8 @@ pub(super) fn calm(finding: &Finding) -> Vec<Plan> {
     variants.push(Plan { load: Load { loyal: 0, ..plan.load.clone() }, ..plan.clone() });
     variants
         .push(Plan { load: Load { stretches: Vec::new(), ..plan.load.clone() }, ..plan.clone() });
+    variants.push(Plan { probe_interval: Duration::ZERO, ..plan.clone() });
+    variants.push(Plan { quiet: Duration::ZERO, ..plan.clone() });
     variants
 }
 

@@ -240,6 +240,7 @@ async fn examine(
             code: state.exit_code,
             out_of_memory: state.out_of_memory,
             defect: state.exit_code == Some(system.defect_code()),
+            refused: state.exit_code.is_some() && state.exit_code == system.refused_code(),
             said: last_words(cluster, node).await,
             on_record: false,
         })

@@ -40,7 +40,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use bollard::{
     Docker,
     query_parameters::{
@@ -282,13 +282,17 @@ impl Cluster {
     ///
     /// The daemon fails, or the container was removed by someone else.
     pub async fn state(&self, node: NodeId) -> Result<ContainerState> {
-        let state = self
-            .docker
-            .inspect_container(&self.container(node)?, None::<InspectContainerOptions>)
-            .await
-            .with_context(|| format!("asking for the state of n{node}"))?
-            .state
-            .with_context(|| format!("the Docker daemon tells no state of n{node}"))?;
+        let state =
+            self.docker
+                .inspect_container(&self.container(node)?, None::<InspectContainerOptions>)
+                .await
+                .map_err(|error| match daemon::is_missing(&error) {
+                    true => anyhow!("n{node}'s container is gone: something else removed it"),
+                    false => anyhow::Error::new(error)
+                        .context(format!("asking for the state of n{node}")),
+                })?
+                .state
+                .with_context(|| format!("the Docker daemon tells no state of n{node}"))?;
         let running = state.running.unwrap_or(false);
         // The daemon writes year 1 for "never".
         let time = |text: Option<String>| {

@@ -212,7 +212,7 @@ impl World<'_> {
                 self.observer.see(self.now, SimEvent::Stage(stage));
             }
             Note::FinalHashes(hashes) => self.record.run().final_hashes = hashes,
-            Note::Crash(crash) => self.record.crash(crash.node, crash.how),
+            Note::Crash(crash) => self.record.crash(crash.node, crash.ending, crash.how),
             Note::Incomplete(why) => self.record.incomplete(why),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use checker::evidence::Ending;
 use node::storage::{self, Place, guarded};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -88,7 +89,7 @@ impl World<'_> {
             match by_node((&*pulse, node, now), Work::Log, || guarded(&*disk, identity(node))) {
                 Ok(places) if !places.is_empty() => places,
                 Err(fatal @ Fatal::Panic(_)) => {
-                    self.record.crash(node, fatal.to_string());
+                    self.record.crash(node, Ending::Defect, fatal.to_string());
                     return None;
                 }
                 Ok(_) | Err(Fatal::Log(_)) => return None,

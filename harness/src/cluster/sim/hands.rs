@@ -69,6 +69,7 @@ impl World<'_> {
                 match stage {
                     Stage::Load => self.start = self.now,
                     Stage::Recovery => self.record.run().healed = Some(self.since_start()),
+                    Stage::Stopping => self.record.run().stopped = self.since_start(),
                     _ => {}
                 }
                 self.watch.see(self.now, SimEvent::Stage(stage));
@@ -79,7 +80,7 @@ impl World<'_> {
                     self.watch.see(self.now, SimEvent::Compared { store });
                 }
             }
-            Note::Crash(crash) => self.record.crash(crash.node, crash.how),
+            Note::Crash(crash) => self.record.crash(crash.node, crash.ending, crash.how),
             Note::Incomplete(why) => self.record.incomplete(why),
         }
     }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use checker::evidence::Ending;
 use node::{
     replica::{Config, Input, Outputs, Replica, Time},
     storage::{self, Options, Wal},
@@ -16,13 +17,17 @@ use rand::RngExt;
 
 use super::{
     disk::SimulatedDisk,
-    observe::{Ending, Loss, SimEvent},
+    observe::{self, Loss, SimEvent},
     process::{CLUSTER, Fatal, Process, Running, Timer, by_node, identity},
     pulse::Work,
     queue::{Event, NodeInput},
     world::World,
 };
-use crate::{exercise::SIGKILLED, nemesis::NodeId, plan::Storage};
+use crate::{
+    exercise::SIGKILLED,
+    nemesis::NodeId,
+    plan::{Honesty, Storage},
+};
 
 impl World<'_> {
     /// Starts a process with what its disk holds; nothing if it runs.
@@ -30,9 +35,13 @@ impl World<'_> {
     /// # Errors
     /// It refuses, which is on record.
     pub(super) fn start(&mut self, id: NodeId) -> Result<(), String> {
-        self.try_start(id).map_err(|why| {
-            let why = format!("n{id} did not start: {why}");
-            self.record.incomplete(why.clone());
+        self.try_start(id).map_err(|fatal| {
+            let why = format!("n{id} did not start: {fatal}");
+            match fatal {
+                // That is on record.
+                Fatal::Panic(_) => {}
+                Fatal::Log(_) => self.blame(id, why.clone()),
+            }
             why
         })
     }
@@ -77,9 +86,9 @@ impl World<'_> {
             Err(fatal) => {
                 if let Fatal::Panic(_) = fatal {
                     let how = fatal.to_string();
-                    let ending = Ending::Itself(&how);
+                    let ending = observe::Ending::Itself(&how);
                     self.watch.see(true_now, SimEvent::Ended { node: id, ending, unsynced: 0 });
-                    self.record.crash(id, how);
+                    self.record.crash(id, Ending::Defect, how);
                 }
                 return Err(fatal);
             }
@@ -111,12 +120,17 @@ impl World<'_> {
     /// any part. Returns how many sectors were at stake.
     pub(super) fn crash(&mut self, id: NodeId) -> Option<usize> {
         let up = self.process(id).is_up();
-        let unsynced = self.end(id, Ending::Killed, true);
+        let unsynced = self.end(id, observe::Ending::Killed, true);
         up.then_some(unsynced)
     }
 
     /// Ends a process, and where its machine loses power, what its disk was not told to keep.
-    pub(super) fn end(&mut self, id: NodeId, ending: Ending<'_>, power_fails: bool) -> usize {
+    pub(super) fn end(
+        &mut self,
+        id: NodeId,
+        ending: observe::Ending<'_>,
+        power_fails: bool,
+    ) -> usize {
         let now = self.now;
         let honesty = self.plan.world.disk.honesty;
         let forgets = self.plan.storage == Storage::Memory;
@@ -139,9 +153,9 @@ impl World<'_> {
         }
         process.disk = Some(disk);
         process.exit = Some(match ending {
-            Ending::Killed => SIGKILLED,
-            Ending::Itself(_) => 1,
-            Ending::Stopped => 0,
+            observe::Ending::Killed => SIGKILLED,
+            observe::Ending::Itself(_) => 1,
+            observe::Ending::Stopped => 0,
         });
         self.reset_clients(id);
         unsynced
@@ -215,8 +229,8 @@ impl World<'_> {
             Fatal::Log(why) => self.stopped(id, why),
             Fatal::Panic(_) => {
                 let how = of.to_string();
-                self.end(id, Ending::Itself(&how), true);
-                self.record.crash(id, how);
+                self.end(id, observe::Ending::Itself(&how), true);
+                self.record.crash(id, Ending::Defect, how);
             }
         }
     }
@@ -235,14 +249,23 @@ impl World<'_> {
                 // The machine may go on, and keep in memory what the disk did not take.
                 let power_fails = self.rng.random_bool(0.5);
                 let how = format!("stopped: {why}");
-                self.end(id, Ending::Itself(&how), power_fails);
+                self.end(id, observe::Ending::Itself(&how), power_fails);
                 self.stopped_by(fault, id, boot, why.to_string());
             }
             None => {
                 let how = format!("stopped: {why}");
-                self.end(id, Ending::Itself(&how), true);
-                self.record.incomplete(format!("n{id} {how}"));
+                self.end(id, observe::Ending::Itself(&how), true);
+                self.blame(id, how);
             }
+        }
+    }
+
+    /// A node refuses what its disk holds, or stopped over its disk. No fault had touched the disk,
+    /// so the node itself is to blame, unless disks lie.
+    fn blame(&mut self, id: NodeId, how: String) {
+        match self.plan.world.disk.honesty {
+            Honesty::Honest => self.record.crash(id, Ending::Disk, how),
+            Honesty::LiesAboutSync => self.record.incomplete(how),
         }
     }
 
@@ -262,6 +285,6 @@ impl World<'_> {
         let Some(running) = &self.process(id).running else { return };
         let (line, clock) = ((running.boot, running.lines), running.replica.clock() + 1);
         self.trace(id, line, clock, trace::Event::Stopped {});
-        self.end(id, Ending::Stopped, true);
+        self.end(id, observe::Ending::Stopped, true);
     }
 }

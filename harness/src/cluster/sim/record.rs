@@ -1,7 +1,7 @@
 //! The evidence of a simulated run, in memory; Raft's safety is checked on each step as it comes.
 
 use checker::{
-    evidence::{Crash, Evidence, Run},
+    evidence::{Crash, Ending, Evidence, Run},
     fault, history,
     raft::{Checker, Passed},
 };
@@ -77,9 +77,9 @@ impl Recorder {
         self.evidence.run.incomplete.push(why);
     }
 
-    /// A node ended by a defect of its own.
-    pub(in crate::cluster) fn crash(&mut self, node: NodeId, how: String) {
-        self.evidence.run.crashes.push(Crash { node, how });
+    /// A node ended for no reason but its own.
+    pub(in crate::cluster) fn crash(&mut self, node: NodeId, ending: Ending, how: String) {
+        self.evidence.run.crashes.push(Crash { node, ending, how });
     }
 
     /// The first violation of Raft's safety.

@@ -163,6 +163,7 @@ impl<'a> World<'a> {
         }
         self.record.run().started = self.nanoseconds(self.start);
         self.record.run().limits = Some(self.limits.into_seen());
+        self.record.run().messages = Some(self.messages);
         let violation = self.record.violation().map(str::to_owned);
         let (evidence, passed) = self.record.finish();
         Simulation { evidence, violation, passed, events, virtual_time: self.now }

@@ -1,4 +1,7 @@
 //! Nodes that must answer again: what kill, pause and failed disks have in common.
+//!
+//! A process that runs again and does not answer is the fault's effect no longer: after a while it
+//! is taken for healed, so that what the node owes its clients is judged, rather than excused.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,12 +28,14 @@ pub(super) struct Alive {
     /// the node forgot its data, which is for its trace to tell.
     pub(super) boots: BTreeMap<NodeId, u64>,
     answers: BTreeMap<NodeId, Value>,
+    /// Nodes that were seen to run, and did not answer for so long that they have to.
+    silent: BTreeSet<NodeId>,
 }
 
 impl Alive {
     /// Nodes whose starts of these numbers were ended.
     pub(super) fn new(boots: BTreeMap<NodeId, u64>) -> Self {
-        Self { boots, answers: BTreeMap::new() }
+        Self { boots, ..Self::default() }
     }
 
     /// First asks the nodes that have not answered; then looks at the processes of those that did
@@ -54,7 +59,8 @@ impl Alive {
         }
     }
 
-    /// Takes in what the deeds found of these nodes. `since`: when the heal was requested.
+    /// Takes in what the deeds found of these nodes. `since`: when the heal was requested;
+    /// `within`: in which time they have to answer.
     ///
     /// # Errors
     /// A node has ended again by itself.
@@ -63,6 +69,7 @@ impl Alive {
         seen: &[Seen],
         nodes: &BTreeSet<NodeId>,
         since: Time,
+        within: Duration,
     ) -> Result<(), Miss> {
         for Seen { deed, outcome, at } in seen {
             match (deed, outcome) {
@@ -81,15 +88,53 @@ impl Alive {
                     Deed::Examine(node),
                     Ok(Finding::Process(Process { running: false, exit: Some(exit), .. })),
                 ) => return Err(Miss::Exited(*node, exit.clone(), "started again")),
+                (
+                    Deed::Examine(node),
+                    Ok(Finding::Process(Process { running: true, paused: false, .. })),
+                ) if at.saturating_sub(since) > within => {
+                    self.silent.insert(*node);
+                }
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// The proof, once all these nodes have answered.
+    /// The proof, once all these nodes have answered, or run and owe an answer.
     pub(super) fn proof(&self, nodes: &BTreeSet<NodeId>) -> Option<Map<String, Value>> {
-        let proof = |node| Some((format!("n{node}"), self.answers.get(node)?.clone()));
+        let silent =
+            |node| self.silent.contains(node).then(|| json!({ "runs": true, "answers": false }));
+        let proof = |node| {
+            let proof = self.answers.get(node).cloned().or_else(|| silent(node));
+            Some((format!("n{node}"), proof?))
+        };
         nodes.iter().map(proof).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exercise::Failure;
+
+    #[test]
+    fn a_node_that_runs_and_does_not_answer_is_not_excused_for_ever() {
+        let nodes = BTreeSet::from([3]);
+        let mut alive = Alive::default();
+        let mut look = |at| {
+            let ask = Deed::Ask { node: 3, patience: ANSWER };
+            let hangs = Err(Failure::Hangs("no answer".to_owned()));
+            let runs = Process { running: true, paused: false, boot: 2, exit: None };
+            let found = Ok(Finding::Process(runs));
+            let seen = [
+                Seen { deed: ask, outcome: hangs, at },
+                Seen { deed: Deed::Examine(3), outcome: found, at },
+            ];
+            alive.see(&seen, &nodes, Time::from_secs(1), STARTS_WITHIN).unwrap();
+            alive.proof(&nodes)
+        };
+        assert!(look(Time::from_secs(20)).is_none());
+        let proof = look(Time::from_secs(22)).unwrap();
+        assert_eq!(proof["n3"], json!({ "runs": true, "answers": false }));
     }
 }

@@ -124,7 +124,7 @@ impl Disk {
 /// Nodes that were hit and must answer again.
 fn alive_again(disk: &Disk, alive: &mut Alive, seen: &[Seen], since: Time) -> Sight {
     let nodes = disk.nodes();
-    if let Err(miss) = alive.see(seen, &nodes, since) {
+    if let Err(miss) = alive.see(seen, &nodes, since, STARTS_WITHIN) {
         return Sight::Never(miss);
     }
     let proof = alive.proof(&nodes);

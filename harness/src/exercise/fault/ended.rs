@@ -139,7 +139,7 @@ impl Kind for Ended {
                             }
                         }
                         Err(why) => match &process.exit {
-                            Some(exit) if exit.defect && !exit.out_of_memory => {
+                            Some(exit) if (exit.defect || exit.refused) && !exit.out_of_memory => {
                                 let miss =
                                     Miss::Exited(*node, exit.clone(), "instead of by the signal");
                                 return Sight::Never(miss);
@@ -170,7 +170,7 @@ impl Kind for Ended {
     }
 
     fn healed(&mut self, seen: &[Seen], since: Time, _holds: &Holds) -> Sight {
-        if let Err(miss) = self.alive.see(seen, &self.granted.nodes, since) {
+        if let Err(miss) = self.alive.see(seen, &self.granted.nodes, since, STARTS_WITHIN) {
             return Sight::Never(miss);
         }
         let nodes = &self.granted.nodes;

@@ -107,7 +107,7 @@ impl Kind for Pause {
 
     fn healed(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight {
         let paused = holds.paused_by(self.fault);
-        if let Err(miss) = self.alive.see(seen, &paused, since) {
+        if let Err(miss) = self.alive.see(seen, &paused, since, self.heals_within()) {
             return Sight::Never(miss);
         }
         let Some(mut proof) = self.alive.proof(&paused) else { return Sight::NotYet };

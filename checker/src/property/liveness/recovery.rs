@@ -1,12 +1,12 @@
-//! Whether the cluster serves again after the last heal, within the bound the run states.
-//!
-//! Raft promises progress only while a majority can talk to each other, so nothing is asked while
-//! faults last. The property is the cluster's: one operation that succeeds is service. How many
-//! nodes answered is told, not judged.
+//! Whether the cluster serves again after the last heal, within the bound the run states. One
+//! operation that succeeds is service, whoever answered it.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{ok, open, unknown, violated};
+use super::{
+    super::{ok, open, unknown, violated},
+    NAME,
+};
 use crate::{
     evidence::{Evidence, Stuck},
     fault::{Phase, Record},
@@ -15,11 +15,8 @@ use crate::{
     verdict::{Property, Violation},
 };
 
-/// Name of the property.
-pub const NAME: &str = "liveness";
-
 /// Looks for a success within `run.expect.recovery` after `run.healed`.
-pub fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
+pub(super) fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
     let run = &evidence.run;
     if !run.stuck.is_empty() {
         let violations = run.stuck.iter().map(stuck).collect();
@@ -167,7 +164,7 @@ fn covered(history: &Events, from: u64, to: u64) -> u64 {
     covered
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
