@@ -30,7 +30,7 @@ use crate::{
         simulate_guarded,
     },
     panics::words,
-    plan::Plan,
+    plan::{ClusterKind, Plan},
     run::simulation,
 };
 
@@ -239,6 +239,8 @@ pub fn run(
         let (mut simulation, detector) = simulate_guarded(&plan, false, detector, over);
         let repeated = (seed - campaign.first).is_multiple_of(REPEATED)
             && simulation.evidence.run.stuck.is_empty()
+            // Below whole servers are libraries whose choices no seed decides.
+            && plan.cluster != ClusterKind::InProcess
             && repeat(&plan, &mut simulation, over);
         let evidence = &simulation.evidence;
         let Judged { verdict, fates, outcome } = Judged::of(&simulation);

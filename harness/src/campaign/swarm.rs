@@ -65,9 +65,11 @@ pub struct Given {
 }
 
 /// One seed of so many runs the nodes' whole servers. Such a seed takes much longer than others.
-const WITH_SERVERS: u32 = 10;
+const WITH_SERVERS: u32 = 50;
 /// It is no longer than this.
 const WITH_SERVERS_TIME: Duration = Duration::from_secs(20);
+/// Connections take their time: no client gives up sooner.
+const WITH_SERVERS_PATIENCE: Duration = Duration::from_secs(1);
 /// Share of packets that are lost at most.
 const LOSS_MAX: f64 = 0.003;
 /// No fault is shorter.
@@ -172,14 +174,14 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     if given.interval.is_none() {
         burst.gather(&mut plan.faults);
     }
-    shape.apply(&mut plan, rng);
     // From a stream of its own, so that the other seeds are what they would be without these.
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(2);
-    let drawn = rng.random_range(0..WITH_SERVERS) == 0 && bears_servers(given, &plan);
+    let mut servers = ChaCha8Rng::seed_from_u64(seed);
+    servers.set_stream(2);
+    let drawn = servers.random_range(0..WITH_SERVERS) == 0 && bears_servers(given, &plan);
     if given.cluster.map_or(drawn, |cluster| cluster == ClusterKind::InProcess) {
         plan = with_servers(given, plan);
     }
+    shape.apply(&mut plan, rng);
     match tail {
         Tail::Plain => {}
         Tail::Quiet(share) => plan.quiet = milliseconds(plan.time.mul_f64(share)),
@@ -212,6 +214,10 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
     let late_max = network.late_max.min(plan.timings.election_timeout / 2);
     network.late_max = late_max.max(network.delay_max);
     plan.world.past = Past::None;
+    if given.operation_timeout.is_none() {
+        let timeout = &mut plan.load.operation_timeout;
+        *timeout = (*timeout).max(WITH_SERVERS_PATIENCE);
+    }
     if given.time.is_none() {
         plan.time = plan.time.min(WITH_SERVERS_TIME.max(plan.interval));
     }

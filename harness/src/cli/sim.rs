@@ -65,7 +65,7 @@ pub(super) struct Args {
     digest: bool,
 
     /// Where the nodes live: `sim`, replicas alone, or `in-process`, with their whole servers
-    /// [default: one seed of ten in-process]
+    /// [default: one seed of fifty in-process]
     #[arg(long, value_enum)]
     cluster: Option<ClusterKind>,
 

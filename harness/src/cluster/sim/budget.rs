@@ -82,16 +82,19 @@ pub(super) struct Budget {
     accounts: Vec<Account>,
     began: Instant,
     real_time: Duration,
+    resends: u64,
     stuck: Option<Stuck>,
 }
 
 impl Budget {
-    /// Nothing is used; a run of so many nodes that is to take so much virtual time.
-    pub(super) fn new(nodes: usize, time: Duration) -> Self {
+    /// Nothing is used; a run of so many nodes that is to take so much virtual time. An append may
+    /// have to be sent so often.
+    pub(super) fn new(nodes: usize, time: Duration, resends: u64) -> Self {
         Self {
             accounts: vec![Account::default(); nodes],
             began: Instant::now(),
             real_time: REAL_TIME + time,
+            resends,
             stuck: None,
         }
     }
@@ -169,6 +172,7 @@ impl Budget {
         let sent = sum(|it| it.sent.iter().sum());
         let each = MESSAGES_EACH.saturating_mul(requests + timers);
         let all = each.saturating_add(MESSAGES_ENTRY.saturating_mul(entries));
+        let all = all.saturating_mul(self.resends);
         let explained = MESSAGES_FREE + all.saturating_mul(self.accounts.len() as u64);
         if sent <= explained {
             return;
@@ -220,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_heartbeat_a_millisecond_is_not_spinning() {
-        let mut budget = Budget::new(1, Duration::ZERO);
+        let mut budget = Budget::new(1, Duration::ZERO, 1);
         for millisecond in 0..100_000 {
             budget.woken(1, Duration::from_millis(millisecond));
         }
@@ -229,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_deadline_a_nanosecond_away_is_spinning() {
-        let mut budget = Budget::new(3, Duration::ZERO);
+        let mut budget = Budget::new(3, Duration::ZERO, 1);
         let woken = (0..).take_while(|nanosecond| {
             budget.woken(2, Duration::from_secs(5) + Duration::from_nanos(*nanosecond));
             budget.stuck.is_none()
@@ -243,7 +247,7 @@ mod tests {
     #[test]
     fn messages_are_a_storm_unless_requests_timers_or_entries_explain_them() {
         let storm = |requests: u64, entries: u64| {
-            let mut budget = Budget::new(3, Duration::ZERO);
+            let mut budget = Budget::new(3, Duration::ZERO, 1);
             (0..requests).for_each(|_| budget.requested(1));
             (0..50_000).for_each(|_| budget.sent(&append(3)));
             budget.look(entries, Duration::from_secs(1));
@@ -259,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_run_is_given_up_by_the_clock_only_long_after_its_time() {
-        let mut budget = Budget::new(2, Duration::from_secs(5));
+        let mut budget = Budget::new(2, Duration::from_secs(5), 1);
         budget.round(2);
         assert_eq!(budget.overdue(1, Duration::ZERO), None);
         budget.real_time = Duration::ZERO;

@@ -31,6 +31,9 @@ pub(super) struct LimitsWatch {
     limits: Limits,
     /// What nodes send and keep is watched as well.
     small: bool,
+    /// Appends and their answers come in the order in which they were sent, so that the window can
+    /// be followed from outside. Else a late refusal makes a leader begin its window anew.
+    orderly: bool,
     /// Of each kind and node the first breach is told.
     told: BTreeSet<(NodeId, &'static str)>,
     seen: Watched,
@@ -48,7 +51,8 @@ struct Window {
 }
 
 impl LimitsWatch {
-    pub(super) fn new(limits: Limits) -> Self {
+    /// Of nodes with these limits, on a network that is orderly or not.
+    pub(super) fn new(limits: Limits, orderly: bool) -> Self {
         let usual = Limits::default();
         let small = limits.append_bytes < usual.append_bytes
             || limits.append_window < usual.append_window
@@ -56,6 +60,7 @@ impl LimitsWatch {
         Self {
             limits,
             small,
+            orderly,
             told: BTreeSet::new(),
             seen: Watched::default(),
             windows: BTreeMap::new(),
@@ -182,7 +187,7 @@ impl LimitsWatch {
         }
         window.unanswered.push_back(last.index);
         let open = window.unanswered.len();
-        if open > append_window {
+        if open > append_window && self.orderly {
             let to = message.to;
             let how =
                 format!("had {open} appends to n{to} in flight; its limit is {append_window}");
@@ -229,14 +234,17 @@ mod tests {
     use super::*;
 
     fn watch() -> LimitsWatch {
-        LimitsWatch::new(Limits {
-            append_bytes: 10,
-            append_window: 2,
-            uncommitted_bytes: 20,
-            requests: 3,
-            request_bytes: 100,
-            ..Limits::default()
-        })
+        LimitsWatch::new(
+            Limits {
+                append_bytes: 10,
+                append_window: 2,
+                uncommitted_bytes: 20,
+                requests: 3,
+                request_bytes: 100,
+                ..Limits::default()
+            },
+            true,
+        )
     }
 
     fn entry(index: u64, bytes: usize) -> Entry {
