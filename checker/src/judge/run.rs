@@ -12,6 +12,7 @@ use crate::{
     linear::online::Online as Registers,
     property::{
         completeness, coverage, crash_free, determinism, faults, final_state, limits, liveness,
+        revisions,
     },
     raft,
     verdict::{Outcome, Property, Verdict},
@@ -42,7 +43,12 @@ pub fn run_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Li
     };
     match (events, model) {
         (Events::Register(events), Some(_)) => {
-            sum_up(evidence, clients::registers(events, limits), passed)
+            let mut checked = clients::registers(events, limits);
+            let revisions = revisions::check(&checked.operations);
+            if let (Ok(properties), Some(revisions)) = (&mut checked.properties, revisions) {
+                properties.push(revisions);
+            }
+            sum_up(evidence, checked, passed)
         }
         (Events::Generic(events), Some(model)) => {
             sum_up(evidence, clients::generic(events, model, limits), passed)
