@@ -15,6 +15,7 @@ use crate::{
         revisions,
     },
     raft,
+    surface::Tested,
     verdict::{Outcome, Property, Verdict},
 };
 
@@ -100,5 +101,11 @@ fn sum_up(
         completeness::check(evidence, malformed.as_ref()),
     ]);
     properties.extend(determinism::check(&evidence.run));
-    Verdict::folded(properties, fold)
+    // The models of a store that speaks etcd's `KV`.
+    let not_tested = match evidence.run.model.as_str() {
+        "register" | "etcd" => Tested::of(&evidence.history).missing(),
+        _ => Vec::new(),
+    };
+    let not_tested = not_tested.into_iter().map(str::to_owned).collect();
+    Verdict { not_tested, ..Verdict::folded(properties, fold) }
 }
