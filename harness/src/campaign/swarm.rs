@@ -319,15 +319,18 @@ fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
     Timings { election_timeout, heartbeat_interval }
 }
 
-/// Which workload: registers, unless the user asked for the other. Drawn from a stream of its own,
-/// so that a seed has the same cluster and weather with either.
+/// Which workload: each half of the time. Drawn from a stream of its own, so that a seed has the same
+/// cluster and weather with either.
 fn workload(given: &Given, registers: register::Options, seed: u64) -> Workload {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(3);
     let rng = &mut rng;
+    let drawn = one_of(rng, &[Kind::Register, Kind::Etcd]);
     let keys = one_of(rng, &[1, 2, 3, 5, 8, 12]);
     let large = one_of(rng, &[0, 0, 0, 0, 0, 0, 0, 2]);
-    match given.workload.unwrap_or(Kind::Register) {
+    // Only registers have a domain of values.
+    let drawn = given.values.map_or(drawn, |_| Kind::Register);
+    match given.workload.unwrap_or(drawn) {
         Kind::Register => Workload::Register(registers),
         Kind::Etcd => Workload::Etcd(etcd::Options { keys: given.keys.unwrap_or(keys), large }),
     }
@@ -437,6 +440,8 @@ mod tests {
         assert!(kinds[&all] >= 10, "{kinds:?}");
         let worlds = plans.iter().filter(|plan| plan.world != World::default()).count();
         assert!(worlds > 400);
+        let wide = plans.iter().filter(|plan| plan.workload.name() == "etcd").count();
+        assert!((200..300).contains(&wide), "{wide}");
         let operations: u64 =
             plans.iter().map(|plan| plan.load.rate * plan.time.as_secs()).sum::<u64>() / 500;
         assert!((300..1200).contains(&operations), "{operations} operations in the mean");

@@ -44,7 +44,7 @@ pub(super) struct PlanOptions {
     #[arg(long, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
 
-    /// What clients do [default: register]
+    /// What clients do [default: register; of a campaign both]
     #[arg(long, value_enum)]
     workload: Option<WorkloadName>,
 

@@ -21,10 +21,11 @@ fn it_repeats_bit_by_bit() {
 }
 
 #[test]
-fn the_whole_api_is_tested() {
+fn a_correct_cluster_survives_and_the_whole_api_is_tested() {
     let mut tested = Tested::default();
     for seed in 0..24 {
         let simulation = run(&wide(seed, if seed % 6 == 0 { 6 } else { 0 }));
+        assert_ok(seed, &simulation);
         tested |= Tested::of(&simulation.evidence.history);
     }
     assert_eq!(tested.missing(), [""; 0]);
