@@ -64,6 +64,10 @@ impl Fields {
         self
     }
 
+    fn unless_nil(self, name: &str, value: Datum) -> Self {
+        if value.is_nil() { self } else { self.with(name, value) }
+    }
+
     fn bytes(self, name: &str, value: &[u8]) -> Self {
         if value.is_empty() { self } else { self.with(name, bytes(value)) }
     }
@@ -135,7 +139,7 @@ fn range_request(range: &RangeRequest) -> Datum {
         Ok(SortTarget::Value) => Datum::Text("value".into()),
         Err(_) => Datum::Int(range.sort_target.into()),
     };
-    let mut fields = Fields::default()
+    Fields::default()
         .bytes("key", &range.key)
         .bytes("range_end", &range.range_end)
         .int("limit", range.limit)
@@ -146,13 +150,10 @@ fn range_request(range: &RangeRequest) -> Datum {
         .int("min_mod_revision", range.min_mod_revision)
         .int("max_mod_revision", range.max_mod_revision)
         .int("min_create_revision", range.min_create_revision)
-        .int("max_create_revision", range.max_create_revision);
-    for (name, value) in [("sort_order", order), ("sort_target", target)] {
-        if !value.is_nil() {
-            fields = fields.with(name, value);
-        }
-    }
-    fields.map()
+        .int("max_create_revision", range.max_create_revision)
+        .unless_nil("sort_order", order)
+        .unless_nil("sort_target", target)
+        .map()
 }
 
 fn delete_request(delete: &DeleteRangeRequest) -> Datum {
@@ -185,7 +186,7 @@ fn operation(operation: &RequestOp) -> Datum {
 
 fn compare(compare: &Compare) -> Datum {
     let target = match CompareTarget::try_from(compare.target) {
-        Ok(CompareTarget::Version) => Datum::Text("version".into()),
+        Ok(CompareTarget::Version) => Datum::Nil,
         Ok(CompareTarget::Create) => Datum::Text("create".into()),
         Ok(CompareTarget::Mod) => Datum::Text("mod".into()),
         Ok(CompareTarget::Value) => Datum::Text("value".into()),
@@ -193,7 +194,7 @@ fn compare(compare: &Compare) -> Datum {
         Err(_) => Datum::Int(compare.target.into()),
     };
     let result = match CompareResult::try_from(compare.result) {
-        Ok(CompareResult::Equal) => Datum::Text("equal".into()),
+        Ok(CompareResult::Equal) => Datum::Nil,
         Ok(CompareResult::Greater) => Datum::Text("greater".into()),
         Ok(CompareResult::Less) => Datum::Text("less".into()),
         Ok(CompareResult::NotEqual) => Datum::Text("not-equal".into()),
@@ -202,8 +203,8 @@ fn compare(compare: &Compare) -> Datum {
     let fields = Fields::default()
         .bytes("key", &compare.key)
         .bytes("range_end", &compare.range_end)
-        .with("target", target)
-        .with("result", result);
+        .unless_nil("target", target)
+        .unless_nil("result", result);
     let fields = match &compare.target_union {
         Some(TargetUnion::Value(value)) => fields.with("operand", long(value)),
         Some(
