@@ -4,8 +4,8 @@
 //! - *Unique*: no two writes made the same revision.
 //! - *Ascending in real time*: a write that began after an answer that named a revision made a
 //!   later one; a read of a key never goes back behind what was answered for that key.
-//! - *Dense*: below the highest revision that was named, every revision was made by a write. As many
-//!   may lack one as there are writes of unknown outcome.
+//! - *Dense*: below the highest revision that was named, every revision was made by a write. As
+//!   many may lack one as there are writes of unknown outcome.
 //!
 //! A bare history may come from a store that more clients write to, so this is asked of runs only,
 //! and only of those whose answers name revisions.

@@ -323,8 +323,8 @@ fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
     Timings { election_timeout, heartbeat_interval }
 }
 
-/// Which workload: each half of the time. Drawn from a stream of its own, so that a seed has the same
-/// cluster and weather with either.
+/// Which workload: each half of the time. Drawn from a stream of its own, so that a seed has the
+/// same cluster and weather with either.
 fn workload(given: &Given, registers: register::Options, seed: u64) -> Workload {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(3);
