@@ -56,6 +56,9 @@ pub struct Verdict {
     /// Properties that are undecided for one reason, which another property states.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
+    /// What of the store's API no operation of the run tested; see [`crate::surface`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_tested: Vec<String>,
 }
 
 /// Properties that are undecided for one reason only, so that one line says it all.
@@ -81,8 +84,8 @@ impl Verdict {
     /// The same, where some properties are undecided for one reason only.
     pub(crate) fn folded(properties: Vec<Property>, fold: Option<Fold>) -> Self {
         let outcome = properties.iter().map(|p| p.outcome).max().unwrap_or(Outcome::Unknown);
-        let mut verdict =
-            Self { version: Version, outcome, summary: String::new(), properties, fold };
+        let (summary, not_tested) = (String::new(), Vec::new());
+        let mut verdict = Self { version: Version, outcome, summary, properties, fold, not_tested };
         verdict.summary = verdict.sum_up();
         verdict
     }

@@ -98,7 +98,7 @@ fn violates(plan: &Plan, property: &str) -> bool {
 fn steps(plan: &Plan) -> usize {
     match &plan.workload {
         Workload::Script(script) => script.steps.len(),
-        Workload::Register(_) => panic!("the load is still generated"),
+        Workload::Register(_) | Workload::Etcd(_) => panic!("the load is still generated"),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 use checker::{
     budget::Limits,
     fault,
-    history::{self, Function, Kind, Value},
+    history::{Function, Kind, Value, lines::Line},
     judge,
     verdict::{Outcome, Property, Verdict},
 };
@@ -65,7 +65,7 @@ struct Witness {
     started: u64,
     ended: u64,
     steps: usize,
-    client: Vec<history::Event>,
+    client: Vec<Line>,
     faults: Vec<fault::Record>,
     stages: Vec<Stage>,
     now: Duration,
@@ -113,9 +113,10 @@ fn an_observer_changes_nothing_and_sees_everything() {
         let evidence = &seen.evidence;
         assert_eq!(witness.steps, evidence.traces.iter().map(Vec::len).sum::<usize>());
         for (event, index) in witness.client.iter_mut().zip(0..) {
-            event.index = index;
+            event.number(index);
         }
-        assert_eq!(witness.client, evidence.history.registers());
+        let history: Vec<Line> = (0..).map_while(|index| evidence.history.get(index)).collect();
+        assert_eq!(witness.client, history);
         assert_eq!(witness.faults, evidence.faults);
         let losses: u64 = witness.lost.values().sum();
         let left = witness.in_flight.len() as u64;

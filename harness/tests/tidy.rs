@@ -36,7 +36,7 @@ const CRATES: [(&str, &[&str]); 5] = [
 /// that is not listed may use none. In the checker, models know no decider and deciders no other
 /// decider; in the harness, what a test is and how it proceeds know no cluster, and the report
 /// knows only the run directory.
-const ROOMS: [(&str, &str, &[&str]); 31] = [
+const ROOMS: [(&str, &str, &[&str]); 32] = [
     ("checker", "consistency", &["budget", "history", "model", "text", "verdict"]),
     ("checker", "evidence", &["fault", "history", "jsonl"]),
     ("checker", "fault", &["version"]),
@@ -48,6 +48,7 @@ const ROOMS: [(&str, &str, &[&str]); 31] = [
     ("checker", "model", &["history"]),
     ("checker", "property", &["evidence", "fault", "history", "text", "verdict"]),
     ("checker", "raft", &["evidence", "text", "verdict"]),
+    ("checker", "surface", &["history", "model"]),
     ("checker", "txn", &["budget", "history", "text", "verdict"]),
     ("checker", "verdict", &["history", "text", "version"]),
     ("checker", "watch", &["budget", "history", "model", "text", "verdict"]),

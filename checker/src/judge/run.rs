@@ -12,8 +12,10 @@ use crate::{
     linear::online::Online as Registers,
     property::{
         completeness, coverage, crash_free, determinism, faults, final_state, limits, liveness,
+        revisions,
     },
     raft,
+    surface::Tested,
     verdict::{Outcome, Property, Verdict},
 };
 
@@ -42,7 +44,12 @@ pub fn run_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Li
     };
     match (events, model) {
         (Events::Register(events), Some(_)) => {
-            sum_up(evidence, clients::registers(events, limits), passed)
+            let mut checked = clients::registers(events, limits);
+            let revisions = revisions::check(&checked.operations);
+            if let (Ok(properties), Some(revisions)) = (&mut checked.properties, revisions) {
+                properties.push(revisions);
+            }
+            sum_up(evidence, checked, passed)
         }
         (Events::Generic(events), Some(model)) => {
             sum_up(evidence, clients::generic(events, model, limits), passed)
@@ -94,5 +101,11 @@ fn sum_up(
         completeness::check(evidence, malformed.as_ref()),
     ]);
     properties.extend(determinism::check(&evidence.run));
-    Verdict::folded(properties, fold)
+    // The models of a store that speaks etcd's `KV`.
+    let not_tested = match evidence.run.model.as_str() {
+        "register" | "etcd" => Tested::of(&evidence.history).missing(),
+        _ => Vec::new(),
+    };
+    let not_tested = not_tested.into_iter().map(str::to_owned).collect();
+    Verdict { not_tested, ..Verdict::folded(properties, fold) }
 }

@@ -21,6 +21,7 @@ use checker::{
     history::Kind,
     judge,
     property::faults::{self, Fates},
+    surface::Tested,
     verdict::{Outcome, Verdict},
 };
 
@@ -101,6 +102,8 @@ pub struct Total {
     pub faults: FaultTally,
     /// What the seeds met.
     pub situations: Tally,
+    /// What of the API the seeds tested, all together.
+    pub tested: Tested,
     /// Of everything recorded, where asked for.
     pub digest: Option<Digest>,
 }
@@ -252,6 +255,7 @@ pub fn run(
             true => Digest::of(seed, evidence)?,
             false => Digest::default(),
         };
+        let tested = Tested::of(&evidence.history);
         let failure = (outcome != Outcome::Ok).then(|| {
             let reason = reason(&verdict.summary);
             let alike = |reason: &str| {
@@ -285,6 +289,7 @@ pub fn run(
             total.events += simulation.events;
             total.faults.add(&evidence.faults, &fates);
             total.situations += detector.map(Detector::finish).unwrap_or_default();
+            total.tested |= tested;
             total.virtual_time += simulation.virtual_time;
             total.digest = total.digest.map(|sum| sum + digest);
             *total

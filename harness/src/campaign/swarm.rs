@@ -28,7 +28,7 @@ use crate::{
         RARE_MAX, Storage, Timings, USUAL_MAX, World,
     },
     system::System,
-    workload::{Workload, register},
+    workload::{Workload, etcd, register},
 };
 
 mod extremes;
@@ -50,6 +50,8 @@ pub struct Given {
     pub concurrency: Option<u64>,
     /// Operations per second.
     pub rate: Option<u64>,
+    /// What clients do.
+    pub workload: Option<Kind>,
     /// Number of keys.
     pub keys: Option<u32>,
     /// The size of the domain of written values; within, none: unique ones.
@@ -62,6 +64,15 @@ pub struct Given {
     pub heartbeat_interval: Option<Duration>,
     /// Where nodes keep their data.
     pub storage: Storage,
+}
+
+/// What clients may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// See [`register`].
+    Register,
+    /// See [`etcd`].
+    Etcd,
 }
 
 /// One seed of so many runs the nodes' whole servers. Such a seed takes much longer than others.
@@ -132,14 +143,11 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     let stretch = one_of(rng, &[0.5, 1.0, 1.0, 1.0, 2.0, 3.0]);
     let mut load = load(given, rng);
     let shape = extremes::LoadShape::draw(given, rng);
-    let workload = workload(given, shape, rng);
+    let workload = workload(given, registers(given, shape, rng), seed);
     // Where values repeat, a history with many unknown outcomes for one key can be explained in so
     // many ways that none can be ruled out in time.
-    let repeats = |workload: &Workload| match workload {
-        Workload::Register(register) => register.values.is_some(),
-        Workload::Script(_) => false,
-    };
-    if repeats(&workload) && given.rate.is_none() {
+    let repeats = |it: &register::Options| it.values.is_some();
+    if matches!(&workload, Workload::Register(it) if repeats(it)) && given.rate.is_none() {
         load.rate = load.rate.min(10);
     }
     let world = World {
@@ -226,6 +234,10 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
         fault.lasts = fault.lasts.min(time.saturating_sub(fault.at));
         let suffers = cluster::supports(ClusterKind::InProcess, &fault.fault).is_ok();
         fault.lasts >= FAULT_MIN && (suffers || given.menu.is_some())
+    });
+    plan.load.stretches.retain_mut(|stretch| {
+        stretch.lasts = stretch.lasts.min(time.saturating_sub(stretch.at));
+        !stretch.lasts.is_zero()
     });
     plan
 }
@@ -317,14 +329,31 @@ fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
     Timings { election_timeout, heartbeat_interval }
 }
 
-fn workload(given: &Given, shape: extremes::LoadShape, rng: &mut impl Rng) -> Workload {
+/// Which workload: each half of the time. Drawn from a stream of its own, so that a seed has the
+/// same cluster and weather with either.
+fn workload(given: &Given, registers: register::Options, seed: u64) -> Workload {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(3);
+    let rng = &mut rng;
+    let drawn = one_of(rng, &[Kind::Register, Kind::Etcd]);
+    let keys = one_of(rng, &[1, 2, 3, 5, 8, 12]);
+    let large = one_of(rng, &[0, 0, 0, 0, 0, 0, 0, 2]);
+    // Only registers have a domain of values.
+    let drawn = given.values.map_or(drawn, |_| Kind::Register);
+    match given.workload.unwrap_or(drawn) {
+        Kind::Register => Workload::Register(registers),
+        Kind::Etcd => Workload::Etcd(etcd::Options { keys: given.keys.unwrap_or(keys), large }),
+    }
+}
+
+fn registers(given: &Given, shape: extremes::LoadShape, rng: &mut impl Rng) -> register::Options {
     let keys = one_of(rng, &[1, 1, 2, 3, 5, 5, 10, 20]);
     let values = one_of(rng, &[None, None, None, Some(2), Some(5)]);
     // A load that swells around faults meets on few keys, and names each write.
     let (keys, values) = if shape.swells() { (keys.min(3), None) } else { (keys, values) };
     let values = given.values.unwrap_or(values);
     let keys = if values.is_some() { 5.max(keys) } else { keys };
-    Workload::Register(register::Options { keys: given.keys.unwrap_or(keys), values })
+    register::Options { keys: given.keys.unwrap_or(keys), values }
 }
 
 fn load(given: &Given, rng: &mut impl Rng) -> Load {
@@ -421,6 +450,8 @@ mod tests {
         assert!(kinds[&all] >= 10, "{kinds:?}");
         let worlds = plans.iter().filter(|plan| plan.world != World::default()).count();
         assert!(worlds > 400);
+        let wide = plans.iter().filter(|plan| plan.workload.name() == "etcd").count();
+        assert!((200..300).contains(&wide), "{wide}");
         let operations: u64 =
             plans.iter().map(|plan| plan.load.rate * plan.time.as_secs()).sum::<u64>() / 500;
         assert!((300..1200).contains(&operations), "{operations} operations in the mean");
@@ -442,8 +473,8 @@ mod tests {
             let (fixed, drawn) = (plan(&given, seed).unwrap(), plan(&free, seed).unwrap());
             assert_eq!(fixed.time, Duration::from_secs(20));
             assert_eq!((fixed.load.rate, fixed.storage), (7, Storage::Memory));
-            let Workload::Register(register) = &fixed.workload else { panic!() };
-            assert_eq!(register.keys, 3);
+            assert_eq!(fixed.workload.keys(), 3);
+            assert_eq!(fixed.workload.name(), drawn.workload.name());
             assert_eq!((fixed.world, fixed.nodes), (drawn.world, drawn.nodes));
             assert_eq!(fixed.load.concurrency, drawn.load.concurrency);
         }

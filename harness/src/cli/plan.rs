@@ -19,14 +19,19 @@ use crate::{
         World,
     },
     system::System,
-    workload::{Workload, register},
+    workload::{Workload, etcd, register},
 };
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WorkloadName {
     /// Reads, writes and compare-and-sets of single keys.
     Register,
+    /// Everything that etcd's KV serves, with every option, and requests that must be refused.
+    Etcd,
 }
+
+/// Requests about as large as a node takes them, in a test of the workload `etcd`.
+const LARGE: u32 = 8;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PlanOptions {
@@ -39,9 +44,9 @@ pub(super) struct PlanOptions {
     #[arg(long, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
 
-    /// What clients do.
-    #[arg(long, value_enum, default_value_t = WorkloadName::Register)]
-    workload: WorkloadName,
+    /// What clients do [default: register; of a campaign both]
+    #[arg(long, value_enum)]
+    workload: Option<WorkloadName>,
 
     /// Faults to choose from, separated by commas: `kill`, `restart`, `pause`, `partition`;
     /// simulated clusters also have `network`, `disk`, `clock`; or `none` [default:
@@ -206,6 +211,18 @@ fn extreme(plan: &mut Plan) {
 const UNCOMMITTED_BYTES: usize = 200;
 
 impl PlanOptions {
+    /// What clients do, of the kind that was asked for.
+    fn workload(&self) -> Workload {
+        let keys = self.keys.unwrap_or(20);
+        match self.workload.unwrap_or(WorkloadName::Register) {
+            WorkloadName::Register => Workload::Register(register::Options {
+                keys,
+                values: self.values.unwrap_or_default().0,
+            }),
+            WorkloadName::Etcd => Workload::Etcd(etcd::Options { keys, large: LARGE }),
+        }
+    }
+
     /// The plan of a seed. What the user did not ask for has its default.
     pub(super) fn plan(
         &self,
@@ -213,7 +230,6 @@ impl PlanOptions {
         seed: u64,
         defaults: Defaults,
     ) -> anyhow::Result<Plan> {
-        let WorkloadName::Register = self.workload;
         let menu = match &self.faults {
             Some(menu) => menu.clone(),
             None => defaults.faults.parse().map_err(anyhow::Error::msg)?,
@@ -227,10 +243,7 @@ impl PlanOptions {
             time,
             interval: Some(self.interval.unwrap_or(defaults.interval.min(time / 5))),
             menu,
-            workload: Workload::Register(register::Options {
-                keys: self.keys.unwrap_or(20),
-                values: self.values.unwrap_or_default().0,
-            }),
+            workload: self.workload(),
             load: Load::steady(
                 self.concurrency.unwrap_or(10),
                 self.rate.unwrap_or(defaults.rate),
@@ -262,7 +275,6 @@ impl PlanOptions {
 
     /// The plan of a seed of a campaign. What the user did not ask for is drawn from the seed.
     pub(super) fn drawn(&self, cluster: Option<ClusterKind>, seed: u64) -> anyhow::Result<Plan> {
-        let WorkloadName::Register = self.workload;
         let given = Given {
             cluster,
             nodes: self.nodes,
@@ -271,6 +283,10 @@ impl PlanOptions {
             interval: self.interval,
             concurrency: self.concurrency,
             rate: self.rate,
+            workload: self.workload.map(|name| match name {
+                WorkloadName::Register => swarm::Kind::Register,
+                WorkloadName::Etcd => swarm::Kind::Etcd,
+            }),
             keys: self.keys,
             values: self.values.map(|values| values.0),
             operation_timeout: self.operation_timeout,

@@ -369,6 +369,7 @@ fn summary(total: &Total, kinds: &[&str], began: Instant) {
     ));
     faults(total, kinds);
     situations(&total.situations);
+    super::test::print_not_tested(total.tested.missing().into_iter());
     if let Some(digest) = total.digest {
         line(&format!("digest: {digest}"));
     }

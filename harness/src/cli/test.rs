@@ -3,7 +3,10 @@
 use std::{io::Write, path::PathBuf, time::Duration};
 
 use anyhow::ensure;
-use checker::verdict::{Outcome, Verdict};
+use checker::{
+    surface::Tested,
+    verdict::{Outcome, Verdict},
+};
 
 use super::{
     exit::{Exit, Usage},
@@ -156,6 +159,24 @@ pub(super) fn print_judgement(judgement: &Judgement) {
         plural(judgement.faults as u64, "fault"),
         plural(judgement.leaders as u64, "term"),
     ));
+    print_not_tested(judgement.verdict.not_tested.iter().map(String::as_str));
+}
+
+/// Parts of the API that the terminal names when many were not tested.
+const NOT_TESTED_SHOWN: usize = 6;
+
+/// What of the API nothing tested.
+pub(super) fn print_not_tested<'a>(parts: impl ExactSizeIterator<Item = &'a str>) {
+    let (missing, all) = (parts.len(), Tested::count());
+    if missing == 0 {
+        return;
+    }
+    let shown: Vec<&str> = parts.take(NOT_TESTED_SHOWN).collect();
+    let more = match missing - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    line(&format!("not tested: {missing} of {all} parts of the API: {}{more}", shown.join(", ")));
 }
 
 pub(super) fn plural(count: u64, what: &str) -> String {

@@ -73,7 +73,7 @@ pub(crate) fn rest(plan: &Plan) -> Duration {
 pub(crate) fn expect(plan: &Plan) -> Expect {
     // Far below what a healthy cluster does, and more than one that only pretends to.
     let operations = match &plan.workload {
-        Workload::Register(_) => {
+        Workload::Register(_) | Workload::Etcd(_) => {
             let asked = if plan.load.rate == 0 { u64::MAX } else { plan.load.rate };
             let (served, possible) = match plan.cluster {
                 ClusterKind::Docker => {

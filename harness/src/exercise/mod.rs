@@ -8,6 +8,7 @@
 //! - [`order`]: the vocabulary: orders and deeds, observations and findings;
 //! - `stages`: bring-up, load, healing, recovery, draining, reading, comparing, stopping;
 //! - `client`: the load: connect, send, wait, move to another node, back off;
+//! - `session`: what is done to have an operation executed once, however often it is sent;
 //! - `rate_limiter`: spreads operations over time;
 //! - `fault`: the life of each fault, a file for each kind;
 //! - `limits`: what a run must reach, and how long everything may take; `weather`: what the world
@@ -21,6 +22,7 @@ mod fault;
 pub(crate) mod limits;
 pub mod order;
 mod rate_limiter;
+mod session;
 mod stages;
 #[cfg(test)]
 mod tests;
@@ -92,7 +94,7 @@ impl<'a> Exercise<'a> {
                 clients.connected(client, token, result, desk);
             }
             Observation::Completed { client, token, completion } => {
-                clients.completed(client, token, &completion, desk);
+                clients.completed(client, token, completion, desk);
             }
             Observation::Disconnected { client } => clients.disconnected(client),
             Observation::Done { ticket, outcome } => match desk.owners.remove(&ticket) {

@@ -9,8 +9,10 @@ use std::{
 
 use checker::{
     evidence::{Crash, FinalHash},
-    fault, history,
+    fault,
+    history::lines::Line,
 };
+use proto::peer::Session;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -56,6 +58,8 @@ pub enum Order {
         token: u64,
         /// What to perform.
         operation: Operation,
+        /// By which the node knows an operation that is sent again.
+        session: Option<Session>,
     },
     /// Close a client's connection; whatever it waits for is not wanted any more.
     Disconnect {
@@ -81,7 +85,7 @@ pub enum Note {
         /// Which client, whatever its process number is now.
         client: ClientId,
         /// The event.
-        event: history::Event,
+        event: Line,
     },
     /// A phase of a fault.
     Fault(Box<fault::Record>),

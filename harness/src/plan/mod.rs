@@ -287,15 +287,17 @@ impl Plan {
             humantime::format_duration(self.quiet)
         );
         self.validate_mutants()?;
+        let keys = self.workload.keys();
+        ensure!((1..=100_000).contains(&keys), "the workload has 1 to 100000 keys, not {keys}");
         match &self.workload {
             Workload::Register(register) => {
-                ensure!(
-                    (1..=100_000).contains(&register.keys),
-                    "the workload has 1 to 100000 keys, not {}",
-                    register.keys
-                );
                 ensure!(register.values != Some(0), "the domain of written values cannot be empty");
             }
+            Workload::Etcd(etcd) => ensure!(
+                etcd.large <= 1000,
+                "the workload has at most 1000 large requests, not {}",
+                etcd.large
+            ),
             Workload::Script(script) => script.validate(self.load.concurrency, self.time)?,
         }
         let Timings { election_timeout, heartbeat_interval } = self.timings;

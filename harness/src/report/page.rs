@@ -62,6 +62,7 @@ pub(super) fn render(account: &Account, timeline: &Timeline, dir: &Path) -> anyh
         notes => Serde(&account.notes),
         violations => Serde(violations(account)),
         properties => Serde(properties(account)),
+        not_tested => Serde(account.verdict.as_ref().map(|verdict| &verdict.not_tested)),
         windows => Serde(windows.iter().take(WINDOWS_MAX).map(|w| Row {
             cells: vec![
                 text::moment(w.start),

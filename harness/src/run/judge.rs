@@ -101,7 +101,7 @@ fn violated(verdict: Verdict, found: Offence, recorded: usize) -> Verdict {
             refutation: None,
         }];
     }
-    Verdict::of(properties)
+    Verdict { not_tested: verdict.not_tested, ..Verdict::of(properties) }
 }
 
 /// Writes `measures.json`: what the run cost and how well it served.

@@ -4,7 +4,7 @@
 //! should it see no violation, the run is undecided, since one of the two must be wrong.
 
 use checker::{
-    history::{Event, lines::Line},
+    history::lines::Line,
     judge::{self, online::Online},
     linear::online::Offence,
 };
@@ -29,12 +29,11 @@ impl Live {
     }
 
     /// Takes in the next event.
-    pub(super) fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Line) {
         if self.violation.borrow().is_some() {
             return;
         }
-        let line = Line::Register(event.clone());
-        if let Some(found) = self.online.as_mut().and_then(|online| online.event(&line)) {
+        if let Some(found) = self.online.as_mut().and_then(|online| online.event(event)) {
             self.violation.send_replace(Some(found));
         }
     }

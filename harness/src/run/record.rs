@@ -13,7 +13,7 @@ use anyhow::{Context, anyhow};
 use checker::{
     evidence::Run,
     fault,
-    history::{Event, Kind},
+    history::{Kind, lines::Line},
 };
 
 use tokio::sync::watch;
@@ -113,7 +113,7 @@ impl Recorder {
 /// kernel whenever it has caught up, and then has them checked.
 #[derive(Debug)]
 struct History {
-    sender: mpsc::Sender<Event>,
+    sender: mpsc::Sender<Line>,
     writer: JoinHandle<std::io::Result<()>>,
     next: u64,
     /// Time of the last event, in nanoseconds.
@@ -125,7 +125,7 @@ impl History {
     fn create(dir: &Path, live: Live, cut: watch::Sender<Option<String>>) -> anyhow::Result<Self> {
         let path = dir.join("history.jsonl");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        let (sender, receiver) = mpsc::channel::<Event>();
+        let (sender, receiver) = mpsc::channel::<Line>();
         let writer = std::thread::Builder::new()
             .name("history".to_owned())
             .spawn(move || write(BufWriter::with_capacity(1 << 16, file), &receiver, live, &cut))
@@ -134,11 +134,11 @@ impl History {
     }
 
     /// Records an event; its index is filled in.
-    fn record(&mut self, mut event: Event) {
-        event.index = self.next;
+    fn record(&mut self, mut event: Line) {
+        event.number(self.next);
         self.next += 1;
-        self.last = event.time;
-        match event.kind {
+        self.last = event.place().time;
+        match event.place().kind {
             Kind::Invoke => {}
             Kind::Ok => self.counts.ok += 1,
             Kind::Fail => self.counts.fail += 1,
@@ -165,7 +165,7 @@ const BATCH: usize = 1024;
 /// checked all the same.
 fn write(
     mut file: impl Write,
-    events: &mpsc::Receiver<Event>,
+    events: &mpsc::Receiver<Line>,
     mut live: Live,
     cut: &watch::Sender<Option<String>>,
 ) -> std::io::Result<()> {
@@ -245,7 +245,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use checker::history::{Function, Value};
+    use checker::history::{Event, Function, Value};
 
     use super::*;
 
@@ -270,7 +270,7 @@ mod tests {
         let mut history =
             History::create(dir.path(), Live::new("register").0, watch::channel(None).0).unwrap();
         for kind in [Kind::Invoke, Kind::Ok, Kind::Invoke, Kind::Fail, Kind::Invoke, Kind::Info] {
-            history.record(event(kind));
+            history.record(event(kind).into());
         }
         assert_eq!(history.counts, Counts { ok: 1, fail: 1, info: 1 });
         assert_eq!(history.last, 7);
@@ -286,7 +286,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut history =
             History::create(dir.path(), Live::new("register").0, watch::channel(None).0).unwrap();
-        history.record(event(Kind::Invoke));
+        history.record(event(Kind::Invoke).into());
         let path = dir.path().join("history.jsonl");
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
         while std::fs::read_to_string(&path).unwrap().is_empty() {
@@ -307,7 +307,7 @@ mod tests {
         let (live, violation) = Live::new("register");
         let mut recorder = Recorder::create(dir.path(), Run::default(), live).unwrap();
         let cut = recorder.cut();
-        let note = |event| Note::Operation { client: 0, event };
+        let note = |event: Event| Note::Operation { client: 0, event: event.into() };
         recorder.note(note(read(0, Kind::Invoke, Value::Nil)), Duration::ZERO);
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
         while cut.borrow().is_none() {

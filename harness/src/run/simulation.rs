@@ -14,6 +14,7 @@ use anyhow::{Context, bail, ensure};
 use checker::{
     budget::Limits,
     evidence::{self, Differs, Evidence, Run},
+    history::{Events, lines::Line},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -127,7 +128,13 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
 /// Something has no form in JSON.
 pub fn files(evidence: &Evidence) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut files = vec![
-        ("history.jsonl".to_owned(), lines(evidence.history.registers())?),
+        (
+            "history.jsonl".to_owned(),
+            match &evidence.history {
+                Events::Register(events) => lines(events)?,
+                Events::Generic(events) => lines(events)?,
+            },
+        ),
         ("faults.jsonl".to_owned(), lines(&evidence.faults)?),
     ];
     for (number, trace) in (1..).zip(&evidence.traces) {
@@ -154,12 +161,12 @@ pub fn difference(one: &Evidence, two: &Evidence) -> Option<Differs> {
         let time = one.iter().chain(&two).map(|record| record.time).min()?;
         Some((time, Some(node), format!("step {}", at + 1), shown(one), shown(two)))
     });
-    let (ours, theirs) = (one.history.registers(), two.history.registers());
-    let event = place(ours, theirs).and_then(|at| {
+    let (ours, theirs) = (events(&one.history), events(&two.history));
+    let event = place(&ours, &theirs).and_then(|at| {
         let (ours, theirs) = (ours.get(at), theirs.get(at));
-        let first = ours.iter().chain(&theirs).min_by_key(|event| event.time)?;
-        let node = first.node.as_ref().and_then(|name| name.strip_prefix('n')?.parse().ok());
-        let time = first.time.saturating_add(one.run.started);
+        let first = ours.iter().chain(&theirs).min_by_key(|event| event.place().time)?;
+        let node = first.node().and_then(|name| name.strip_prefix('n')?.parse().ok());
+        let time = first.place().time.saturating_add(one.run.started);
         Some((time, node, format!("event {at} of the history"), shown(ours), shown(theirs)))
     });
     let first = traces.chain(event).min_by_key(|(time, ..)| *time)?;
@@ -170,6 +177,11 @@ pub fn difference(one: &Evidence, two: &Evidence) -> Option<Differs> {
         "{who} is not deterministic: simulated twice, {what} at {time:?} was {ours} and then {theirs}"
     );
     Some(Differs { node, how })
+}
+
+/// All events of a history.
+fn events(history: &Events) -> Vec<Line> {
+    (0..).map_while(|index| history.get(index)).collect()
 }
 
 /// The first place at which two lists differ.

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use checker::{
     fault::{self, Phase},
-    history::{self, Function, Kind, Value},
+    history::{
+        self, Function, Kind, Value,
+        generic::{self, Datum},
+        lines::Line,
+    },
 };
 
 use crate::{
@@ -13,8 +17,55 @@ use crate::{
     exercise::Stage,
 };
 
-/// What a client does or learns: `writes k1=7 through n3`, `has written k1=7`.
-pub(super) fn client(event: &history::Event) -> String {
+/// What a client does or learns.
+pub(super) fn client(event: &Line) -> String {
+    match event {
+        Line::Register(event) => register(event),
+        Line::Generic(event) => request(event),
+    }
+}
+
+/// What a client asks etcd's `KV` for or learns: `asks n3 to put {key k1, value v7}`.
+fn request(event: &generic::Event) -> String {
+    let generic::Event { kind, f, value, error, node, .. } = event;
+    let why = error.as_deref().unwrap_or("no reason is known");
+    match kind {
+        Kind::Invoke => {
+            let node = node.as_deref().unwrap_or("no node");
+            format!("asks {node} for {f} {}", readable(value))
+        }
+        Kind::Ok => format!("is answered its {f}: {}", readable(value)),
+        Kind::Fail => format!("is refused its {f}: {why}"),
+        Kind::Info => format!("may or may not have its {f}: {why}"),
+    }
+}
+
+/// A request in a few words: `put a/1`.
+pub(super) fn short(event: &generic::Event) -> String {
+    let key = match &event.value {
+        Datum::Map(fields) => fields.iter().find(|(name, _)| name.text() == Some("key")),
+        _ => None,
+    };
+    match key {
+        Some((_, key)) => format!("{} {}", event.f, readable(key)),
+        None => event.f.to_string(),
+    }
+}
+
+/// Data without control characters.
+fn readable(datum: &Datum) -> String {
+    datum
+        .to_string()
+        .chars()
+        .flat_map(|c| match c {
+            ' '..='~' => vec![c],
+            c => c.escape_default().collect(),
+        })
+        .collect()
+}
+
+/// What a client does to a register or learns: `writes k1=7 through n3`, `has written k1=7`.
+fn register(event: &history::Event) -> String {
     let key = &event.key;
     let (does, done, to_do) = match (event.f, event.value) {
         (Function::Read, _) => ("reads", "read", "read"),

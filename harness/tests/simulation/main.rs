@@ -1,9 +1,11 @@
 //! Whole runs in simulation: they repeat bit by bit, a correct cluster survives every fault, and a
-//! broken world is found out. Campaigns of them are in `campaign`.
+//! broken world is found out. Campaigns of them are in `campaign`, and runs of the workload `etcd`
+//! in `etcd`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
 mod campaign;
+mod etcd;
 mod service;
 
 use std::{

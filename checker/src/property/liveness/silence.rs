@@ -39,7 +39,8 @@ impl Silence {
     }
 }
 
-/// What was asked of each node, n1 first.
+/// What was asked of each node, n1 first. A request that was sent on to another node says only when
+/// that one answered: since when it was asked, nobody knows.
 pub(super) fn asked(history: &Events, operations: &[impl Request], nodes: usize) -> Vec<Asked> {
     let mut asked = vec![Asked::default(); nodes];
     let ends = ends(history);
@@ -47,11 +48,13 @@ pub(super) fn asked(history: &Events, operations: &[impl Request], nodes: usize)
         let id = operation.node().and_then(|name| name.strip_prefix('n')?.parse::<usize>().ok());
         let Some(asked) = id.and_then(|id| asked.get_mut(id.checked_sub(1)?)) else { continue };
         let index = operation.index();
-        let end = ends.get(&index).copied().unwrap_or(u64::MAX);
+        let end = ends.get(&index).copied().unwrap_or(End { time: u64::MAX, elsewhere: false });
         let answer = operation.answered();
-        let span = operation.call()..end;
-        asked.requests.push(Asking { index, span, answered: answer.is_some() });
         asked.answers.extend(answer);
+        if !end.elsewhere {
+            let span = operation.call()..end.time;
+            asked.requests.push(Asking { index, span, answered: answer.is_some() });
+        }
     }
     for asked in &mut asked {
         asked.answers.sort_unstable();
@@ -59,15 +62,24 @@ pub(super) fn asked(history: &Events, operations: &[impl Request], nodes: usize)
     asked
 }
 
-/// When the operation that an event began was over, by the index of that event. One that never was
+/// How an operation was over.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    time: u64,
+    /// With another node than the one where it began.
+    elsewhere: bool,
+}
+
+/// How the operation that an event began was over, by the index of that event. One that never was
 /// is not there.
-fn ends(history: &Events) -> BTreeMap<u64, u64> {
+fn ends(history: &Events) -> BTreeMap<u64, End> {
     let (mut calls, mut ends) = (BTreeMap::new(), BTreeMap::new());
-    for event in history.places() {
+    for (event, node) in history.places().zip(history.nodes()) {
         if event.kind == Kind::Invoke {
-            calls.insert(event.process, event.index);
-        } else if let Some(call) = calls.remove(&event.process) {
-            ends.insert(call, event.time);
+            calls.insert(event.process, (event.index, node));
+        } else if let Some((call, first)) = calls.remove(&event.process) {
+            let elsewhere = node.is_some() && first.is_some() && node != first;
+            ends.insert(call, End { time: event.time, elsewhere });
         }
     }
     ends

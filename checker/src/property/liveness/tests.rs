@@ -235,6 +235,25 @@ fn a_node_that_leaves_every_tenth_request_unanswered_is_convicted() {
 }
 
 #[test]
+fn a_request_that_was_sent_on_convicts_neither_node() {
+    let mut reads = all_answer();
+    reads[1] = [dropping(10), answered(2, 26, 30)].concat();
+    let mut evidence = evidence(&reads, Vec::new());
+    evidence.run.expect.misses = Some(0.01);
+    assert_eq!(judge(&evidence).outcome, Outcome::Violated);
+    let mut events = evidence.history.registers().to_vec();
+    let lost: Vec<u64> =
+        events.iter().filter(|it| it.kind == Kind::Info).map(|it| it.process).collect();
+    for event in &mut events {
+        if event.kind == Kind::Invoke && lost.contains(&event.process) {
+            event.node = Some("n1".into());
+        }
+    }
+    evidence.history = events.into();
+    holds(&evidence, "");
+}
+
+#[test]
 fn an_election_needs_a_cause() {
     let election = |second: u64| {
         let (role, last) = (trace::Role::Candidate, Position::default());

@@ -103,12 +103,12 @@ impl Extent {
         Self {
             faults: plan.faults.len(),
             operations: match &plan.workload {
-                Workload::Register(_) => None,
+                Workload::Register(_) | Workload::Etcd(_) => None,
                 Workload::Script(script) => Some(script.steps.len()),
             },
             clients: plan.load.concurrency,
             nodes: plan.nodes,
-            keys: plan.workload.keys().len(),
+            keys: plan.workload.keys(),
             time: plan.time,
         }
     }

@@ -26,7 +26,7 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
     for (at, what) in &events {
         let _ = writeln!(page, "- {}: {what}", time(*at));
     }
-    let generated = matches!(plan.workload, Workload::Register(_));
+    let generated = plan.workload.is_generated();
     if generated {
         page += "- all the time: the operations of its clients, which the seed generates\n";
     } else if events.is_empty() {

@@ -212,7 +212,7 @@ pub(super) fn finding(
 /// What a run shows of a property that is not fine.
 fn shown(plan: &Plan, simulation: &Simulation, found: &Property) -> Finding {
     let evidence = &simulation.evidence;
-    let history = evidence.history.registers();
+    let history = &evidence.history;
     let end = simulation.virtual_time.saturating_sub(Duration::from_nanos(evidence.run.started));
     // A rule of Raft ends the run when it is broken. What clients saw is known with their last
     // answer that it concerns.
@@ -222,13 +222,12 @@ fn shown(plan: &Plan, simulation: &Simulation, found: &Property) -> Finding {
     let operations = found.violations.first().map_or(&[][..], |violation| &violation.operations);
     let answered = operations
         .iter()
-        .filter_map(|index| history.get(usize::try_from(*index).ok()?))
-        .filter_map(|event| {
-            let same = |other: &&checker::history::Event| other.process == event.process;
-            let rest = history.get(usize::try_from(event.index).ok()?..)?;
-            rest.iter().filter(same).nth(1).or(Some(event))
+        .filter_map(|index| {
+            let mut rest = history.places().skip(usize::try_from(*index).ok()?);
+            let named = rest.next()?;
+            Some(rest.find(|place| place.process == named.process).unwrap_or(named))
         })
-        .map(|event| Duration::from_nanos(event.time))
+        .map(|place| Duration::from_nanos(place.time))
         .max();
     let at = if ended { end } else { answered.unwrap_or(end).min(end) };
     let mut hit = vec![BTreeSet::new(); plan.faults.len()];
@@ -238,7 +237,7 @@ fn shown(plan: &Plan, simulation: &Simulation, found: &Property) -> Finding {
             nodes.extend::<Vec<NodeId>>(ids.collect());
         }
     }
-    let begun = pieces::begun(plan, history).len();
+    let begun = pieces::begun(plan, history.places());
     let (plan, property) = (plan.clone(), found.name.clone());
     Finding { plan, property, undecided: None, at, ended, begun, hit }
 }

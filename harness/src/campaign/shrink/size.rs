@@ -44,7 +44,7 @@ impl Size {
     /// Of a plan.
     pub(super) fn of(plan: &Plan) -> Self {
         let (generated, steps) = match &plan.workload {
-            Workload::Register(_) => (true, &[][..]),
+            Workload::Register(_) | Workload::Etcd(_) => (true, &[][..]),
             Workload::Script(script) => (false, &script.steps[..]),
         };
         let clients: BTreeSet<u64> = steps.iter().map(|step| step.client).collect();

@@ -68,7 +68,7 @@ fn finding(plan: Plan, at: Duration) -> Finding {
 fn script(plan: &Plan) -> &[Step] {
     match &plan.workload {
         Workload::Script(script) => &script.steps,
-        Workload::Register(_) => &[],
+        Workload::Register(_) | Workload::Etcd(_) => &[],
     }
 }
 

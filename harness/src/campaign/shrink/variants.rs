@@ -55,7 +55,7 @@ pub(super) fn calm(finding: &Finding) -> Vec<Plan> {
 fn script(plan: &Plan) -> Option<&Script> {
     match &plan.workload {
         Workload::Script(script) => Some(script),
-        Workload::Register(_) => None,
+        Workload::Register(_) | Workload::Etcd(_) => None,
     }
 }
 

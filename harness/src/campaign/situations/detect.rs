@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use checker::{
     fault::{self, Phase},
-    history::{self, Kind, Value},
+    history::{Kind, Value, lines::Line},
 };
 use node::{
     kv::Store,
@@ -119,7 +119,7 @@ impl Detector {
     pub fn new(plan: &Plan) -> Self {
         let unique = match &plan.workload {
             Workload::Register(options) => options.values.is_none(),
-            Workload::Script(_) => false,
+            Workload::Etcd(_) | Workload::Script(_) => false,
         };
         let mut counts = Counts::default();
         let extremes = Extremes::new(plan, &mut counts);
@@ -438,7 +438,8 @@ impl Detector {
         }
     }
 
-    fn client(&mut self, event: &history::Event) {
+    fn client(&mut self, event: &Line) {
+        let Line::Register(event) = event else { return };
         if let (Kind::Info, Value::Int(value) | Value::Pair(_, value)) = (event.kind, event.value)
             && self.unique
         {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use checker::{
     fault::Phase,
-    history::{self, Kind},
+    history::{Kind, lines::Line},
 };
 use node::replica::Time;
 use proto::trace::Event;
@@ -106,16 +106,17 @@ impl Extremes {
         }
     }
 
-    fn client(&mut self, now: Time, event: &history::Event, counts: &mut Counts) {
-        if event.kind == Kind::Invoke {
+    fn client(&mut self, now: Time, event: &Line, counts: &mut Counts) {
+        let kind = event.place().kind;
+        if kind == Kind::Invoke {
             self.was_idle |= now.saturating_sub(self.asked) > self.idle;
             self.asked = now;
             return;
         }
-        if event.kind == Kind::Ok && std::mem::take(&mut self.was_idle) {
+        if kind == Kind::Ok && std::mem::take(&mut self.was_idle) {
             counts.met(Situation::ServedAfterIdle);
         }
-        let says = |words: &str| event.error.as_ref().is_some_and(|error| error.contains(words));
+        let says = |words: &str| event.error().is_some_and(|error| error.contains(words));
         let usual = Limits::default();
         let few_bytes = self.limits.uncommitted_bytes < usual.uncommitted_bytes;
         if says("too many requests") {

@@ -192,7 +192,7 @@ impl Run {
             node: Some(node.to_owned()),
             revision: None,
         };
-        self.see(SimEvent::Client { client: 1, event: &event })
+        self.see(SimEvent::Client { client: 1, event: &event.into() })
     }
 
     fn wait(&mut self, ms: u64) -> &mut Self {

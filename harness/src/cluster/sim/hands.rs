@@ -50,7 +50,9 @@ impl World<'_> {
         match order {
             Order::Wake { at, alarm } => self.queue.push(at, Event::Alarm(alarm)),
             Order::Connect { client, token, node } => self.connect(client, token, node),
-            Order::Send { client, token, operation } => self.send_request(client, token, operation),
+            Order::Send { client, token, operation, session } => {
+                self.send_request(client, token, operation, session);
+            }
             Order::Disconnect { client } => self.disconnect(client),
             Order::Perform { ticket, deed } => self.perform(ticket, deed),
             Order::Note(note) => self.note(note),

@@ -47,6 +47,8 @@ pub(super) struct LimitsWatch {
 #[derive(Debug, Default)]
 struct Window {
     term: u64,
+    /// The highest index that was answered.
+    matched: u64,
     unanswered: VecDeque<u64>,
 }
 
@@ -178,7 +180,7 @@ impl LimitsWatch {
         }
         let window = self.windows.entry((message.from, message.to)).or_default();
         if window.term != message.term {
-            *window = Window { term: message.term, unanswered: VecDeque::new() };
+            *window = Window { term: message.term, ..Window::default() };
         }
         // It sends again what it sent before.
         let first = last.index + 1 - entries.len() as u64;
@@ -186,6 +188,7 @@ impl LimitsWatch {
             window.unanswered.clear();
         }
         window.unanswered.push_back(last.index);
+        window.free();
         let open = window.unanswered.len();
         if open > append_window && self.orderly {
             let to = message.to;
@@ -199,11 +202,30 @@ impl LimitsWatch {
     /// A message is taken in.
     pub(super) fn takes(&mut self, message: &Message) {
         let Body::Raft(Raft::AppendReply { result, .. }) = &message.body else { return };
-        let Some(window) = self.windows.get_mut(&(message.to, message.from)) else { return };
+        if !self.small {
+            return;
+        }
+        let window = self.windows.entry((message.to, message.from)).or_default();
+        if window.term < message.term {
+            *window = Window { term: message.term, ..Window::default() };
+        }
         match result {
-            Ok(matched) => while window.unanswered.pop_front_if(|at| *at <= *matched).is_some() {},
+            Ok(matched) if window.term == message.term => {
+                window.matched = window.matched.max(*matched);
+                window.free();
+            }
+            // The answer to an earlier term tells its leader nothing.
+            Ok(_) => {}
             Err(_) => window.unanswered.clear(),
         }
+    }
+}
+
+impl Window {
+    /// What was answered is in flight no more. A node that takes in several answers at once sends
+    /// after the last of them: so an answer may be known before what it answers is seen to leave.
+    fn free(&mut self) {
+        while self.unanswered.pop_front_if(|at| *at <= self.matched).is_some() {}
     }
 }
 
@@ -295,6 +317,17 @@ mod tests {
         watched.sends(&append(1, 2, 5));
         watched.sends(&append(1, 2, 6));
         assert_eq!(said(watched), ["n1 sent 12 bytes in one append; its limit is 10"]);
+    }
+
+    #[test]
+    fn answers_that_come_at_once_are_known_before_what_they_answer() {
+        let mut kept = watch();
+        kept.takes(&matched(1));
+        kept.takes(&matched(2));
+        for index in 2..=4 {
+            kept.sends(&append(index, 1, 4));
+        }
+        assert_eq!(said(kept), [""; 0]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use checker::{fault, history};
+use checker::{fault, history::lines::Line};
 use node::{
     kv::{Request, Store},
     replica::{Message, Time},
@@ -117,7 +117,7 @@ pub enum SimEvent<'a> {
         /// The client, from 0; it lives on when its process number changes.
         client: u64,
         /// What it notes.
-        event: &'a history::Event,
+        event: &'a Line,
     },
     /// A phase of a fault.
     Fault(&'a fault::Record),

@@ -181,7 +181,7 @@ impl World<'_> {
         let delete = DeleteRangeRequest { key: "none".into(), ..DeleteRangeRequest::default() };
         for _ in 0..requests {
             let request = Box::new(Request::DeleteRange(delete.clone()));
-            let input = NodeInput::Request(0, 0, request);
+            let input = NodeInput::Request(0, 0, request, None);
             self.queue.push(self.now, Event::Arrives { node, incarnation, input });
         }
     }

@@ -2,7 +2,8 @@
 
 use checker::{
     evidence::{Crash, Ending, Evidence, Run},
-    fault, history,
+    fault,
+    history::{self, lines::Line},
     raft::{Checker, Passed},
 };
 use proto::trace;
@@ -45,9 +46,9 @@ impl Recorder {
     }
 
     /// A client's event; it gets its number here.
-    pub(in crate::cluster) fn event(&mut self, mut event: history::Event) {
-        event.index = self.evidence.history.len() as u64;
-        self.evidence.run.duration = event.time;
+    pub(in crate::cluster) fn event(&mut self, mut event: Line) {
+        event.number(self.evidence.history.len() as u64);
+        self.evidence.run.duration = event.place().time;
         self.evidence.history.push(event);
     }
 

@@ -82,7 +82,7 @@ impl Host for ProcessHost<'_, '_> {
     fn reply(&mut self, request: RequestId, result: Result<Response, replica::Error>) {
         if let Some(asked) = self.requests.remove(&request) {
             self.world.limits.replied(self.node, &asked, &result);
-            self.world.reply(asked.client, asked.token, &result);
+            self.world.reply(asked.client, asked.token, result);
         }
     }
 }
@@ -157,7 +157,7 @@ impl World<'_> {
                     self.limits.takes(&message);
                     Input::Message(message)
                 }
-                NodeInput::Request(client, token, request) => {
+                NodeInput::Request(client, token, request, session) => {
                     self.watch.see(self.now, SimEvent::Asked { node: id, request: &request });
                     self.budget.requested(id);
                     running.last_request += 1;
@@ -167,7 +167,7 @@ impl World<'_> {
                     let (arrived, shown) = (true_now, running.latest);
                     let asked = Asked { client, token, arrived, shown, bytes, before };
                     running.requests.insert(id, asked);
-                    Input::Request { id, request, session: None }
+                    Input::Request { id, request, session }
                 }
                 NodeInput::Synced => {
                     by_node(node, Work::Log, || running.wal.sync())?;
