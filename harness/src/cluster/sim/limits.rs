@@ -356,7 +356,7 @@ mod tests {
             before,
         };
         let mut watched =
-            LimitsWatch::new(Limits { requests: 3, request_bytes: 100, ..Limits::default() });
+            LimitsWatch::new(Limits { requests: 3, request_bytes: 100, ..Limits::default() }, true);
         watched.replied(1, &asked(101, 0), &Err(replica::Error::TooLarge));
         watched.replied(1, &asked(10, 3), &Err(replica::Error::TooManyRequests));
         watched.replied(2, &asked(100, 0), &Err(replica::Error::TooLarge));
