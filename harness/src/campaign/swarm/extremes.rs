@@ -198,7 +198,7 @@ mod tests {
         let extremes: [(&str, &dyn Fn(&Plan) -> bool); 12] = [
             ("few requests", &|plan| plan.world.limits.requests < usual.requests),
             ("few bytes", &|plan| plan.world.limits.uncommitted_bytes < usual.uncommitted_bytes),
-            ("a window of one", &|plan| plan.world.limits.append_window == 1),
+            ("a window of two", &|plan| plan.world.limits.append_window == 2),
             ("a patient client", &|plan| {
                 plan.load.operation_timeout > plan.world.limits.request_timeout
             }),

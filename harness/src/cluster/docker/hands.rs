@@ -255,9 +255,6 @@ async fn last_words(cluster: &Cluster, node: NodeId) -> String {
     let lines: Vec<&str> = said.lines().collect();
     match lines.as_slice() {
         [] | [_] => said,
-        lines => lines.iter().map(|line| format!("n{node}: {line}")).collect::<Vec<_>>().join(
-            "\
-",
-        ),
+        lines => lines.iter().map(|line| format!("n{node}: {line}")).collect::<Vec<_>>().join("\n"),
     }
 }
