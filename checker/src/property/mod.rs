@@ -11,6 +11,7 @@ pub mod final_state;
 pub mod limits;
 pub mod liveness;
 pub mod measures;
+mod proof;
 
 use std::{collections::BTreeMap, ops::Range};
 

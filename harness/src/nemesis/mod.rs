@@ -30,11 +30,12 @@ pub mod trouble;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use checker::fault;
+pub use checker::fault::Link;
 use serde::{Deserialize, Serialize};
 
 /// Names a node, from 1.
 pub use node::raft::NodeId;
-pub use shape::{Cut, Link, Shape};
+pub use shape::{Cut, Shape};
 pub use spec::Menu;
 pub use target::Target;
 use trouble::Variants;
@@ -274,12 +275,6 @@ impl Fault {
             None => too_small(target.least()).or(absent),
         }
     }
-}
-
-/// Links as evidence names them.
-pub(crate) fn named_links(links: &BTreeSet<Link>) -> Vec<fault::Link> {
-    let name = |node: NodeId| format!("n{node}");
-    links.iter().map(|link| fault::Link { from: name(link.from), to: name(link.to) }).collect()
 }
 
 fn count(nodes: u64) -> String {

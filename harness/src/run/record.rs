@@ -341,7 +341,7 @@ mod tests {
             leader: None,
             severs_leader: false,
             observed: fault::Observed::default(),
-            detail: serde_json::Value::Null,
+            detail: None,
         };
         faults.record(&record);
         assert!(cut.borrow().as_ref().is_some_and(|why| why.starts_with("faults.jsonl is cut")));

@@ -317,10 +317,7 @@ fn crashes(steps: &[StepAccount]) -> Vec<fault::Record> {
                 }
                 _ => fault::Observed::default(),
             },
-            detail: match phase {
-                Confirmed => "the container is seen down".into(),
-                _ => serde_json::Value::Null,
-            },
+            detail: None,
         }));
     }
     records.sort_by_key(|record| (record.time, record.phase));
