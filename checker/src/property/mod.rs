@@ -1,6 +1,7 @@
 //! What a run must show beside linearizability and Raft's own rules. Each is a pure function of
 //! evidence; one file a property.
 
+pub mod agreement;
 mod calm;
 pub mod completeness;
 pub mod coverage;

@@ -3,7 +3,10 @@
 use std::{io::Write, path::PathBuf, time::Duration};
 
 use anyhow::ensure;
-use checker::verdict::{Outcome, Verdict};
+use checker::{
+    evidence::sums,
+    verdict::{Outcome, Verdict},
+};
 
 use super::{
     exit::{Exit, Usage},
@@ -193,6 +196,9 @@ fn print_end(settings: &Settings, finished: &Finished) {
         Err(why) => {
             line(&format!("report: none, {why}; what there is of the evidence is in {directory}"))
         }
+    }
+    if let Some(digest) = sums::seal(&finished.directory) {
+        line(&format!("evidence: {}, sha256 {digest}", sums::NAME));
     }
     if let Some(left) = &finished.left {
         line(&format!("not cleaned up: {left}; run `{program} gc`"));

@@ -15,6 +15,7 @@
 //!
 //! To add a kind of fault, in this order:
 //! - [`checker::fault::Kind`], its name and the list of all, which is the list of kinds here too;
+//!   [`checker::fault::Detail`], what it shows, and in `checker::property::proof` what proves it;
 //! - a variant of [`Fault`], with the arms that the compiler asks for, and its name in [`spec`];
 //! - what it may do while others are active: a method of [`overlap::Holds`];
 //! - a file in `exercise/fault`, which says what it orders and what proves it, listed there. If no

@@ -65,7 +65,7 @@ pub(super) fn write(dir: &Path, seconds: u64, rate: u64, found: Found) {
     );
     json(
         "environment.json",
-        serde_json::json!({"kernel": "6.1.0", "docker": {"version": "20.10.24", "api": "1.41"},
+        serde_json::json!({"version": 1, "kernel": "6.1.0", "docker": {"version": "20.10.24", "api": "1.41"},
             "images": {"node": "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"}}),
     );
 }
@@ -117,7 +117,7 @@ fn faults(seconds: u64, rng: &mut StdRng) -> Vec<Record> {
                     let ended = Ended {
                         boot: 1,
                         exit_code: 137,
-                        unanswered: "connection refused".into(),
+                        unanswered: "no answer within 300 ms".into(),
                         unsynced_sectors: None,
                     };
                     Some(Detail::Ended([("n1".to_owned(), ended)].into()))
