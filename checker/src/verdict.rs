@@ -46,7 +46,7 @@ impl std::fmt::Display for Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The format of `verdict.json`.
-    pub version: Version,
+    pub version: Version<1>,
     /// The weightiest outcome of all properties.
     pub outcome: Outcome,
     /// The verdict in one sentence.

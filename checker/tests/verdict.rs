@@ -61,7 +61,7 @@ fn good() -> Evidence {
             leader: Some("n1".into()),
             severs_leader: false,
             observed: fault::Observed { nodes: vec!["n3".into()], links: Vec::new() },
-            detail: "a probe of n3 says so".into(),
+            detail: proof(phase),
         })
         .to_vec();
     let run = Run {
@@ -73,7 +73,24 @@ fn good() -> Evidence {
             .collect(),
         ..Run::default()
     };
-    Evidence { history: history.into(), faults, traces: Vec::new(), run }
+    Evidence { history: history.into(), faults, run, ..Evidence::default() }
+}
+
+fn proof(phase: fault::Phase) -> Option<fault::Detail> {
+    match phase {
+        fault::Phase::Confirmed => {
+            let unanswered = "connection refused".into();
+            let ended =
+                fault::Ended { boot: 1, exit_code: 137, unanswered, unsynced_sectors: None };
+            Some(fault::Detail::Ended([("n3".into(), ended)].into()))
+        }
+        fault::Phase::Healed => {
+            let answered = fault::Answered { after_ms: 30, boots: Some([1, 2]) };
+            let nodes = [("n3".into(), answered)].into();
+            Some(fault::Detail::Answered { nodes, silent: [].into(), killed: Vec::new() })
+        }
+        _ => None,
+    }
 }
 
 fn events(evidence: &mut Evidence) -> &mut Vec<Event> {
@@ -144,6 +161,9 @@ fn other_illegal_answers_are_explained() {
     let says = |spoil: fn(&mut Vec<Event>), text: &str| {
         let verdict = breaks("linearizability", Outcome::Violated, |evidence| {
             spoil(events(evidence));
+            let done = |event: &&Event| event.kind == Kind::Ok && event.f != Function::Read;
+            let writes = events(evidence).iter().filter(done).count() as i64;
+            evidence.run.final_hashes.iter_mut().for_each(|hash| hash.revision = 1 + writes);
         });
         assert_eq!(verdict.properties[0].violations[0].summary, text);
     };

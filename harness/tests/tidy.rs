@@ -38,7 +38,7 @@ const CRATES: [(&str, &[&str]); 5] = [
 /// knows only the run directory.
 const ROOMS: [(&str, &str, &[&str]); 32] = [
     ("checker", "consistency", &["budget", "history", "model", "text", "verdict"]),
-    ("checker", "evidence", &["fault", "history", "jsonl"]),
+    ("checker", "evidence", &["fault", "history", "jsonl", "version"]),
     ("checker", "fault", &["version"]),
     ("checker", "explanation", &["history", "model", "text", "verdict"]),
     ("checker", "history", &["jsonl"]),

@@ -1,17 +1,14 @@
 //! A run directory, as the checker sees it. [`load()`] reads one.
 
 pub mod load;
+pub mod plan;
+pub mod sums;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fault, history::Events};
+use crate::{fault, history::Events, version::Version};
 
 pub use load::{Error, load};
 
@@ -26,18 +23,20 @@ pub struct Evidence {
     pub traces: Vec<Vec<proto::trace::Record>>,
     /// `run.json`.
     pub run: Run,
+    /// `plan.json`, if the run had a plan.
+    pub plan: Option<plan::Plan>,
 }
 
 /// The version of a run directory: of `run.json` and of the files beside it that are evidence.
 /// Another version is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u64 = 2;
 
 /// `run.json`: what the checker must know of a run beside its events. Written by the harness
 /// when the run ends; a run without it was cut short, which the verdict says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// [`VERSION`].
-    pub version: u32,
+    pub version: Version<VERSION>,
     /// The model that clients were promised, by its name in [`judge`](crate::judge): `register`.
     pub model: String,
     /// Wall clock at time 0 of history and faults, nanoseconds since the Unix epoch.
@@ -69,11 +68,7 @@ pub struct Run {
     pub final_hashes: Vec<FinalHash>,
     /// What the run must reach, else it is undecided or violated.
     pub expect: Expect,
-    /// Bytes of each evidence file when the run ended, by its path in the directory; see [`sizes`].
-    /// A file that is shorter now has lost lines, even where it ends with a whole one.
-    #[serde(default)]
-    pub files: BTreeMap<String, u64>,
-    /// Nodes whose trace is not the one that `files` lists: what it does not say proves nothing.
+    /// Nodes whose trace is not the one that was recorded: what it does not say proves nothing.
     /// Found when evidence is loaded, never written.
     #[serde(skip)]
     pub lost: BTreeSet<u64>,
@@ -97,7 +92,7 @@ pub struct Run {
 impl Default for Run {
     fn default() -> Self {
         Self {
-            version: VERSION,
+            version: Version,
             model: "register".into(),
             started: 0,
             duration: 0,
@@ -111,7 +106,6 @@ impl Default for Run {
             messages: None,
             final_hashes: Vec::new(),
             expect: Expect::default(),
-            files: BTreeMap::new(),
             lost: BTreeSet::new(),
             crashes: Vec::new(),
             stuck: Vec::new(),
@@ -256,19 +250,6 @@ impl Default for Expect {
             deposing: deposing(),
         }
     }
-}
-
-/// Bytes of each evidence file of a run directory, for [`Run::files`].
-///
-/// # Errors
-/// The directory cannot be read.
-pub fn sizes(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let mut sizes = BTreeMap::new();
-    for path in load::evidence_files(directory)? {
-        let name = path.strip_prefix(directory).unwrap_or(&path).to_string_lossy().into_owned();
-        sizes.insert(name, path.metadata()?.len());
-    }
-    Ok(sizes)
 }
 
 mod maybe_milliseconds {

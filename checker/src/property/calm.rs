@@ -91,7 +91,7 @@ fn one_in_force(life: &[&Record]) -> Option<InForce> {
     };
     for record in life {
         for link in &record.links {
-            match (number(&link.from), number(&link.to)) {
+            match (position(link.from), position(link.to)) {
                 (Some(from), Some(to)) => it.cut.push((from, to)),
                 _ => it.disturbs = true,
             }
@@ -112,8 +112,12 @@ fn one_in_force(life: &[&Record]) -> Option<InForce> {
 
 /// The position of a node by its name.
 fn number(name: &str) -> Option<u32> {
-    let id: u32 = name.strip_prefix('n')?.parse().ok()?;
-    (1..=NODES_MAX as u32).contains(&id).then(|| id - 1)
+    position(name.strip_prefix('n')?.parse().ok()?)
+}
+
+/// The position of a node by its number.
+fn position(id: u64) -> Option<u32> {
+    (1..=NODES_MAX as u64).contains(&id).then(|| id as u32 - 1)
 }
 
 /// The core while these faults are in force; 0 where there is none.
@@ -176,14 +180,11 @@ mod tests {
             kind,
             what: String::new(),
             nodes: nodes.iter().map(|node| format!("n{node}")).collect(),
-            links: links
-                .iter()
-                .map(|(from, to)| Link { from: format!("n{from}"), to: format!("n{to}") })
-                .collect(),
+            links: links.iter().map(|&(from, to)| Link { from, to }).collect(),
             leader: None,
             severs_leader: false,
             observed: Observed::default(),
-            detail: serde_json::Value::Null,
+            detail: None,
         }
     }
 

@@ -235,6 +235,10 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
         let suffers = cluster::supports(ClusterKind::InProcess, &fault.fault).is_ok();
         fault.lasts >= FAULT_MIN && (suffers || given.menu.is_some())
     });
+    plan.load.stretches.retain_mut(|stretch| {
+        stretch.lasts = stretch.lasts.min(time.saturating_sub(stretch.at));
+        !stretch.lasts.is_zero()
+    });
     plan
 }
 

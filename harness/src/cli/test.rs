@@ -4,6 +4,7 @@ use std::{io::Write, path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use checker::{
+    evidence::sums,
     surface::Tested,
     verdict::{Outcome, Verdict},
 };
@@ -214,6 +215,9 @@ fn print_end(settings: &Settings, finished: &Finished) {
         Err(why) => {
             line(&format!("report: none, {why}; what there is of the evidence is in {directory}"))
         }
+    }
+    if let Some(digest) = sums::seal(&finished.directory) {
+        line(&format!("evidence: {}, sha256 {digest}", sums::NAME));
     }
     if let Some(left) = &finished.left {
         line(&format!("not cleaned up: {left}; run `{program} gc`"));

@@ -37,9 +37,9 @@ use std::{
 use checker::evidence::{Crash, Ending};
 
 pub use self::order::{
-    Alarm, ClientId, ClientStep, ClockChange, ClockReading, Counter, Damage, Deed, Exit, Failure,
-    FaultStep, Finding, Machine, Note, Observation, Order, Process, Role, SIGKILLED, Stage, Status,
-    Strength, Ticket, Time, View,
+    Alarm, ClientId, ClientStep, ClockChange, Deed, Exit, Failure, FaultStep, Finding, Machine,
+    Note, Observation, Order, Process, Role, SIGKILLED, Stage, Status, Strength, Ticket, Time,
+    View,
 };
 use self::{client::Clients, fault::Faults, stages::Stages};
 use crate::{

@@ -84,6 +84,9 @@ fn place(dir: &Path, page: &Path, picture: Option<&Path>) -> anyhow::Result<Path
     Ok(page.to_owned())
 }
 
+/// The version of `environment.json`; another one is not shown.
+pub(crate) const ENVIRONMENT_VERSION: u64 = 1;
+
 /// All that picture and page are made of.
 #[derive(Debug)]
 struct Account {
@@ -115,6 +118,18 @@ impl Account {
         let plan = if scenario { "scenario.json" } else { "plan.json" };
         let plan = read::json(dir, plan, &mut notes);
         let environment = read::json(dir, "environment.json", &mut notes);
+        let environment = environment.filter(|it: &serde_json::Value| {
+            let version = it.get("version").and_then(serde_json::Value::as_u64);
+            let known = version == Some(ENVIRONMENT_VERSION);
+            if !known {
+                let version = version.map_or("no version".to_owned(), |it| format!("version {it}"));
+                notes.add(format!(
+                    "environment.json has {version}, and this build reads version \
+                     {ENVIRONMENT_VERSION}: it is left out."
+                ));
+            }
+            known
+        });
 
         let named: BTreeSet<u64> = verdict
             .iter()

@@ -354,7 +354,7 @@ fn faults(account: &Account) -> Vec<FaultRow> {
                 phase => format!("{phase:?}").to_lowercase(),
             };
             proof += &format!("{phase} at {}\n", text::moment(*time));
-            proof::write(&mut proof, detail, 1);
+            proof::write(&mut proof, &serde_json::json!(detail), 1);
         }
         let proof = text::shortened(proof.trim_end(), DETAIL_MAX);
         let proof = if proof.len() <= budget {

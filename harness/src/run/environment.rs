@@ -1,12 +1,12 @@
 //! `environment.json`: where and with what a run was made.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use anyhow::Context;
 use bollard::Docker;
 use serde_json::json;
 
-use crate::images::Images;
+use super::files::Files;
+use crate::{images::Images, report};
 
 /// What the harness knows of a run.
 pub(crate) struct Made<'a> {
@@ -23,7 +23,7 @@ pub(crate) struct Made<'a> {
 /// # Errors
 /// The file cannot be written.
 pub(crate) async fn write(
-    dir: &Path,
+    files: &mut Files,
     docker: &Docker,
     images: &Images,
     made: &Made<'_>,
@@ -38,7 +38,7 @@ pub(crate) async fn write(
         hashes.insert(name.to_owned(), json!({ "name": image, "id": id }));
     }
     let environment = json!({
-        "version": 1,
+        "version": report::ENVIRONMENT_VERSION,
         "harness": {
             "version": env!("CARGO_PKG_VERSION"),
             "build": if cfg!(debug_assertions) { "debug" } else { "release" },
@@ -61,8 +61,5 @@ pub(crate) async fn write(
         },
         "images": hashes,
     });
-    let path = dir.join("environment.json");
-    let mut text = serde_json::to_string_pretty(&environment).context("environment.json")?;
-    text.push('\n');
-    fs::write(&path, text).with_context(|| path.display().to_string())
+    files.json("environment.json", &environment)
 }

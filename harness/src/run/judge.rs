@@ -1,11 +1,11 @@
 //! Recorded evidence to a verdict: at the end of a run, and again whenever one likes.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
 
 use anyhow::Context;
 use checker::{
     budget::Limits,
-    evidence::{self, Evidence, Run},
+    evidence::{self, Evidence, Run, sums},
     fault::Phase,
     history::Kind,
     judge,
@@ -14,8 +14,13 @@ use checker::{
     verdict::{Outcome, Verdict, Violation},
 };
 use proto::trace::{Event, Role};
+use serde::Serialize;
 
 use super::{progress, record::Counts};
+use crate::{
+    exercise::limits::expect,
+    plan::{ClusterKind, Plan},
+};
 
 /// A verdict, and how much it rests on.
 #[derive(Clone, Debug)]
@@ -37,7 +42,9 @@ pub struct Judgement {
 /// # Errors
 /// The directory holds no run, or its evidence is damaged.
 pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
-    let evidence = evidence::load(dir)?;
+    let mut evidence = evidence::load(dir)?;
+    let differs = against_plan(dir, &evidence.run)?;
+    evidence.run.incomplete.extend(differs);
     Ok(Judgement::saved(dir, &evidence, verdict(&evidence)))
 }
 
@@ -62,8 +69,12 @@ pub(super) fn judge_ended(dir: &Path, ended: Ended) -> anyhow::Result<Judgement>
     };
     if let Some(run) = ended.run {
         let mut incomplete = run.incomplete.clone();
-        incomplete.append(&mut evidence.run.incomplete);
-        evidence.run = Run { incomplete, ..run };
+        let found = std::mem::take(&mut evidence.run);
+        incomplete.extend(found.incomplete.into_iter().filter(|it| !run.incomplete.contains(it)));
+        evidence.run = Run { incomplete, lost: found.lost, ..run };
+    }
+    if damaged.is_none() {
+        evidence.run.incomplete.extend(against_plan(dir, &evidence.run)?);
     }
     let mut judgement = verdict(&evidence);
     if let Some(found) = ended.found {
@@ -113,6 +124,53 @@ fn measure(dir: &Path, evidence: &Evidence) -> anyhow::Result<()> {
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// In what `run.json` is not as the run's plan has it, in sentences: an edit of what was promised
+/// or expected would change what the verdict means.
+///
+/// # Errors
+/// `plan.json` cannot be read.
+fn against_plan(dir: &Path, run: &Run) -> anyhow::Result<Vec<String>> {
+    let path = dir.join("plan.json");
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        // A history that another program recorded has no plan; a run with faults or traces has one.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let planned = run.traced || run.expect.faults > 0;
+            let missing = planned.then(|| "plan.json is missing".to_owned());
+            let known = missing.filter(|gap| !run.incomplete.contains(gap));
+            return Ok(known.into_iter().collect());
+        }
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    let plan: Plan = match serde_json::from_slice(&text) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(vec![format!("plan.json is no plan of this build: {error}")]),
+    };
+    let planned = Run {
+        model: plan.workload.model().into(),
+        traced: plan.system.traced(),
+        simulated: match plan.cluster {
+            ClusterKind::Docker => false,
+            ClusterKind::Sim => true,
+            ClusterKind::InProcess => run.simulated,
+        },
+        expect: expect(&plan),
+        ..run.clone()
+    };
+    // As JSON has them: times there are rounded.
+    let (said, planned) = (serde_json::to_value(run)?, serde_json::to_value(planned)?);
+    let names = ["model", "traced", "simulated", "expect"];
+    let differs = names.into_iter().filter(|name| said.get(name) != planned.get(name));
+    // A field that is false may be left out.
+    let shown =
+        |of: &serde_json::Value, name| of.get(name).map_or("false".into(), ToString::to_string);
+    let sentence = |name| {
+        let (said, planned) = (shown(&said, name), shown(&planned, name));
+        format!("run.json has {name} {said}, and by plan.json that is {planned}")
+    };
+    Ok(differs.map(sentence).collect())
+}
+
 impl Judgement {
     /// A verdict that is not written, and what it rests on.
     pub(crate) fn of(verdict: Verdict, evidence: &Evidence) -> Self {
@@ -135,10 +193,12 @@ impl Judgement {
 }
 
 /// Writes `verdict.json`, if the directory lets it: a verdict that cannot be written is one all the
-/// same, and the terminal shows it. Returns whether the file was written.
+/// same, and the terminal shows it. It names the evidence that it was made from: see
+/// [`sums::seal`]. Returns whether the file was written.
 pub(crate) fn save(dir: &Path, verdict: &Verdict) -> bool {
     let path = dir.join("verdict.json");
-    let text = serde_json::to_string_pretty(verdict).context("verdict.json");
+    let evidence = sums::seal(dir).map(|digest| digest.to_string());
+    let text = serde_json::to_string_pretty(&Judged { verdict, evidence }).context("verdict.json");
     let saved = text.and_then(|text| {
         fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
     });
@@ -146,6 +206,16 @@ pub(crate) fn save(dir: &Path, verdict: &Verdict) -> bool {
         progress::print(&format!("warning: {error:#}; the verdict is printed only"));
     }
     saved.is_ok()
+}
+
+/// `verdict.json`.
+#[derive(Serialize)]
+struct Judged<'a> {
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    /// The digest of `SHA256SUMS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<String>,
 }
 
 fn counts(evidence: &Evidence) -> Counts {

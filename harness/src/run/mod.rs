@@ -1,6 +1,7 @@
 //! Interprets a plan on a cluster of containers, or has it simulated, and records the evidence.
 //!
 //! - `directory`, `record`, `environment`: what is written, while it arises;
+//! - `files`: the digest of each file;
 //! - `live`: the check of the history while it is recorded;
 //! - `lead`: leads [`crate::exercise`] on containers, in real time;
 //! - [`simulation`]: the same for a simulated cluster;
@@ -13,6 +14,7 @@
 
 pub(crate) mod directory;
 pub(crate) mod environment;
+pub(crate) mod files;
 mod judge;
 mod lead;
 mod live;
@@ -24,13 +26,13 @@ mod stop;
 use std::{
     fs,
     panic::AssertUnwindSafe,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, anyhow, bail};
-use checker::evidence::{self, Run};
+use checker::evidence::Run;
 use futures::{FutureExt, future::join_all};
 
 pub(crate) use judge::save as save_verdict;
@@ -39,6 +41,7 @@ pub use record::Counts;
 pub use stop::Stop;
 
 use self::{
+    files::Files,
     judge::{Ended, judge_ended},
     lead::Lead,
     live::Live,
@@ -48,7 +51,7 @@ use self::{
 use crate::{
     cluster::{
         self,
-        docker::{self, Cluster, driver::Driver, hands::HANG},
+        docker::{self, Cluster, Collected, driver::Driver, hands::HANG},
     },
     daemon,
     exercise::{self, Exercise, limits::expect},
@@ -116,8 +119,9 @@ pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
     if let Some(ignored) = ignored(plan) {
         progress::print(ignored);
     }
+    let mut files = Files::new(&dir);
     let created = tokio::select! {
-        created = create(settings, &dir, &mut progress) => created,
+        created = create(settings, &mut files, &mut progress) => created,
         () = stop.first() => Err(stopped(stop)),
     };
     let cluster = match created {
@@ -132,7 +136,7 @@ pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
     };
     let cluster = Arc::new(cluster);
     let result = tokio::select! {
-        result = on_cluster(settings, &dir, &cluster, &mut progress, stop) => result,
+        result = on_cluster(settings, files, &cluster, &mut progress, stop) => result,
         () = stop.second() => Err(anyhow!("stopped at once; the evidence was not collected")),
     };
     progress.step("Cleaning up");
@@ -179,7 +183,7 @@ fn stopped(stop: &Stop) -> anyhow::Error {
 /// Pods and node containers, not started yet.
 async fn create(
     settings: &Settings,
-    dir: &Path,
+    files: &mut Files,
     progress: &mut Progress,
 ) -> anyhow::Result<Cluster> {
     let plan = &settings.plan;
@@ -197,7 +201,9 @@ async fn create(
     let options = docker::Options {
         run_id: run_id(plan.seed),
         storage: plan.storage,
-        directory: Some(fs::canonicalize(dir).with_context(|| dir.display().to_string())?),
+        directory: Some(
+            fs::canonicalize(files.dir()).with_context(|| files.dir().display().to_string())?,
+        ),
         nodes: usize::try_from(plan.nodes)?,
         base_port: settings.base_port,
         election_timeout: plan.timings.election_timeout,
@@ -207,13 +213,13 @@ async fn create(
         mutants: plan.node_ids().into_iter().map(|id| (id, plan.mutant_names_of(id))).collect(),
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
-    plan.save(dir)?;
+    files.json("plan.json", plan)?;
     let made = environment::Made {
         run: Some(&options.run_id),
         command: &settings.command,
         ignored: ignored(plan),
     };
-    environment::write(dir, &docker, &images, &made).await?;
+    environment::write(files, &docker, &images, &made).await?;
     Ok(cluster)
 }
 
@@ -226,12 +232,13 @@ fn run_id(seed: u64) -> String {
 /// Everything between a created cluster and its end.
 async fn on_cluster(
     settings: &Settings,
-    dir: &Path,
+    mut files: Files,
     cluster: &Arc<Cluster>,
     progress: &mut Progress,
     stop: &Stop,
 ) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
     let plan = &settings.plan;
+    let dir = files.dir().to_owned();
     let (live, violation) = Live::new(plan.workload.model());
     let run = Run {
         model: plan.workload.model().into(),
@@ -240,7 +247,7 @@ async fn on_cluster(
         expect: expect(plan),
         ..Run::default()
     };
-    let mut recorder = Recorder::create(dir, run, live)?;
+    let mut recorder = Recorder::create(&dir, run, live)?;
     let cut = recorder.cut();
     let how = exercise::Settings { hang: HANG, inert: settings.inert };
     let mut lead = Lead {
@@ -262,8 +269,9 @@ async fn on_cluster(
     progress.step("Collecting the evidence");
     let began = recorder.began;
     let cut = recorder.cut();
-    let mut run = recorder.finish();
+    let (mut run, sums) = recorder.finish();
     run.unfinished = false;
+    files.add(sums);
     if let Err(panic) = led {
         run.incomplete.push(format!("the harness panicked: {}", words(&*panic)));
         // Traces that were copied while their nodes go on contradict each other.
@@ -276,22 +284,23 @@ async fn on_cluster(
     if let Some(found) = &found {
         run.incomplete.push(format!("found while the run went on: {}", found.summary));
     }
-    run.incomplete.extend(tokio::select! {
-        collected = cluster.collect(dir) => collected,
-        lost = cluster.until_lost() => vec![format!("traces and logs were not collected: {lost}")],
-    });
+    let Collected { missing, sums } = tokio::select! {
+        collected = cluster.collect(&dir) => collected,
+        lost = cluster.until_lost() => {
+            let missing = vec![format!("traces and logs were not collected: {lost}")];
+            Collected { missing, ..Collected::default() }
+        }
+    };
+    run.incomplete.extend(missing);
+    files.add(sums);
     if !began {
         bail!(match stop.asked() {
             Some(signal) => format!("stopped by {signal} before the test began"),
             None => run.incomplete.join("; "),
         });
     }
-    match evidence::sizes(dir) {
-        Ok(files) => run.files = files,
-        Err(error) => run.incomplete.push(format!("{}: {error}", dir.display())),
-    }
     // On a full disk, what is known convicts all the same.
-    let saved = save(dir, &run);
+    let saved = files.seal(&run);
     let is_cut = cut.borrow().is_some();
     let ended = Ended { found: found.filter(|_| is_cut), run: saved.is_err().then_some(run) };
     if let Err(error) = saved {
@@ -299,10 +308,9 @@ async fn on_cluster(
     }
 
     progress.step("Checking the evidence");
-    let owned = dir.to_owned();
     let judged = tokio::task::spawn_blocking(move || {
-        let judgement = judge_ended(&owned, ended)?;
-        let page = report::write(&owned).map_err(|error| format!("{error:#}"));
+        let judgement = judge_ended(&dir, ended)?;
+        let page = report::write(&dir).map_err(|error| format!("{error:#}"));
         anyhow::Ok((judgement, page))
     });
     judged.await.context("the checker panicked")?
@@ -315,15 +323,4 @@ async fn halt(cluster: &Cluster) -> Vec<String> {
         cluster.stop(node).await.err().map(|error| format!("{error:#}"))
     }));
     stopped.await.into_iter().flatten().collect()
-}
-
-/// Writes `run.json`, whole or not at all.
-fn save(dir: &Path, run: &Run) -> anyhow::Result<()> {
-    let path = dir.join("run.json");
-    let mut text = serde_json::to_string_pretty(run).context("run.json")?;
-    text.push('\n');
-    fs::write(&path, text).with_context(|| {
-        let _ = fs::remove_file(&path);
-        format!("cannot write {}", path.display())
-    })
 }

@@ -11,14 +11,17 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use checker::{
-    evidence::Run,
+    evidence::{
+        Run,
+        sums::{Digest, Hashing, Sums},
+    },
     fault,
     history::{Kind, lines::Line},
 };
 
 use tokio::sync::watch;
 
-use super::live::Live;
+use super::{files, live::Live};
 use crate::exercise::{Note, Stage};
 
 /// Operations by outcome.
@@ -77,7 +80,7 @@ impl Recorder {
                 self.run.started = nanoseconds(now.unwrap_or_default());
                 self.began = true;
                 // Whoever finds the directory of a harness that was killed learns what it was.
-                if let Err(error) = super::save(&self.dir, &self.run) {
+                if let Err(error) = files::begin(&self.dir, &self.run) {
                     report_cut(&self.faults.cut, "run.json", &format!("{error:#}"));
                 }
             }
@@ -96,16 +99,19 @@ impl Recorder {
         self.history.counts
     }
 
-    /// Writes what is left; what `run.json` is to say.
-    pub(super) fn finish(self) -> Run {
+    /// Writes what is left; what `run.json` is to say, and the digests of the files.
+    pub(super) fn finish(self) -> (Run, Sums) {
         let Self { history, faults, mut run, .. } = self;
         run.duration = history.last;
-        for closed in [history.close(), faults.close()] {
-            if let Err(error) = closed {
-                run.incomplete.push(format!("{error:#}"));
+        let mut sums = Sums::default();
+        for (name, closed) in [("history.jsonl", history.close()), ("faults.jsonl", faults.close())]
+        {
+            match closed {
+                Ok(digest) => drop(sums.0.insert(name.to_owned(), digest)),
+                Err(error) => run.incomplete.push(format!("{error:#}")),
             }
         }
-        run
+        (run, sums)
     }
 }
 
@@ -114,7 +120,7 @@ impl Recorder {
 #[derive(Debug)]
 struct History {
     sender: mpsc::Sender<Line>,
-    writer: JoinHandle<std::io::Result<()>>,
+    writer: JoinHandle<std::io::Result<Digest>>,
     next: u64,
     /// Time of the last event, in nanoseconds.
     last: u64,
@@ -128,7 +134,7 @@ impl History {
         let (sender, receiver) = mpsc::channel::<Line>();
         let writer = std::thread::Builder::new()
             .name("history".to_owned())
-            .spawn(move || write(BufWriter::with_capacity(1 << 16, file), &receiver, live, &cut))
+            .spawn(move || write(file, &receiver, live, &cut))
             .context("could not start the thread that writes the history")?;
         Ok(Self { sender, writer, next: 0, last: 0, counts: Counts::default() })
     }
@@ -148,8 +154,8 @@ impl History {
         let _ = self.sender.send(event);
     }
 
-    /// Writes what is left.
-    fn close(self) -> anyhow::Result<()> {
+    /// Writes what is left. The digest of all.
+    fn close(self) -> anyhow::Result<Digest> {
         drop(self.sender);
         match self.writer.join() {
             Ok(result) => result.context("history.jsonl is cut: it could not be written"),
@@ -164,11 +170,12 @@ const BATCH: usize = 1024;
 /// Writes what comes and checks it. After an error nothing more is written, and everything is
 /// checked all the same.
 fn write(
-    mut file: impl Write,
+    file: impl Write,
     events: &mpsc::Receiver<Line>,
     mut live: Live,
     cut: &watch::Sender<Option<String>>,
-) -> std::io::Result<()> {
+) -> std::io::Result<Digest> {
+    let mut file = BufWriter::with_capacity(1 << 16, Hashing::new(file));
     let mut batch = Vec::with_capacity(BATCH);
     let mut written = Ok(());
     while let Ok(event) = events.recv() {
@@ -186,7 +193,8 @@ fn write(
         }
     }
     live.finish();
-    written
+    written?;
+    Ok(file.into_inner()?.digest())
 }
 
 /// The first file that is cut is the one that is named.
@@ -206,7 +214,7 @@ fn line(file: &mut impl Write, value: &impl serde::Serialize) -> std::io::Result
 /// `faults.jsonl`, written line by line.
 #[derive(Debug)]
 struct Faults {
-    file: File,
+    file: Hashing<File>,
     error: Option<std::io::Error>,
     cut: watch::Sender<Option<String>>,
 }
@@ -215,7 +223,7 @@ impl Faults {
     fn create(dir: &Path, cut: watch::Sender<Option<String>>) -> anyhow::Result<Self> {
         let path = dir.join("faults.jsonl");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { file, error: None, cut })
+        Ok(Self { file: Hashing::new(file), error: None, cut })
     }
 
     /// Writes a record, unless an earlier one may be there in part.
@@ -231,11 +239,15 @@ impl Faults {
         }
     }
 
-    /// The first error that writing met.
-    fn close(self) -> anyhow::Result<()> {
-        self.error.map_or(Ok(()), |error| {
-            Err(anyhow::Error::new(error).context("faults.jsonl is cut: it could not be written"))
-        })
+    /// The digest of all, or the first error that writing met.
+    fn close(self) -> anyhow::Result<Digest> {
+        match self.error {
+            None => Ok(self.file.digest()),
+            Some(error) => {
+                Err(anyhow::Error::new(error)
+                    .context("faults.jsonl is cut: it could not be written"))
+            }
+        }
     }
 }
 
@@ -318,7 +330,7 @@ mod tests {
         assert!(why.starts_with("history.jsonl is cut"), "{why}");
         // Nobody wrote it.
         recorder.note(note(read(1, Kind::Ok, Value::Int(7))), Duration::ZERO);
-        let incomplete = recorder.finish().incomplete.join("; ");
+        let incomplete = recorder.finish().0.incomplete.join("; ");
         assert!(incomplete.contains("history.jsonl is cut"), "{incomplete}");
         assert!(violation.borrow().is_some());
     }
@@ -341,11 +353,11 @@ mod tests {
             leader: None,
             severs_leader: false,
             observed: fault::Observed::default(),
-            detail: serde_json::Value::Null,
+            detail: None,
         };
         faults.record(&record);
         assert!(cut.borrow().as_ref().is_some_and(|why| why.starts_with("faults.jsonl is cut")));
-        faults.file = File::create(dir.path().join("mended")).unwrap();
+        faults.file = Hashing::new(File::create(dir.path().join("mended")).unwrap());
         faults.record(&record);
         assert_eq!(std::fs::metadata(dir.path().join("mended")).unwrap().len(), 0);
         assert!(faults.close().is_err());

@@ -1,6 +1,7 @@
 //! Simulated runs as run directories, like any other.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -20,9 +21,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    Finished, Judgement, Settings, Stop, directory, judge,
+    Finished, Judgement, Settings, Stop, directory,
+    files::Files,
+    judge,
     progress::{self, Progress},
-    save,
 };
 use crate::{
     cluster::{
@@ -77,9 +79,10 @@ pub fn keep(
     command: &[String],
 ) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
     let plan = Plan { cluster: plan.cluster.in_virtual_time(), ..plan.clone() };
-    plan.save(dir)?;
+    let mut files = Files::new(dir);
+    files.json("plan.json", &plan)?;
     let environment = json!({
-        "version": 1,
+        "version": report::ENVIRONMENT_VERSION,
         "harness": {
             "version": env!("CARGO_PKG_VERSION"),
             "build": if cfg!(debug_assertions) { "debug" } else { "release" },
@@ -90,13 +93,11 @@ pub fn keep(
             "virtual_time_ms": simulation.virtual_time.as_millis(),
         },
     });
-    write(dir, "environment.json", format!("{environment:#}\n").as_bytes())?;
-    fs::create_dir_all(dir.join("trace")).with_context(|| dir.display().to_string())?;
-    for (name, bytes) in files(&simulation.evidence)? {
-        write(dir, &name, &bytes)?;
+    files.json("environment.json", &environment)?;
+    for (name, bytes) in self::files(&simulation.evidence)? {
+        files.write(&name, &bytes)?;
     }
-    let files = evidence::sizes(dir).with_context(|| dir.display().to_string())?;
-    save(dir, &Run { files, ..simulation.evidence.run.clone() })?;
+    files.seal(&simulation.evidence.run)?;
     let judgement = judge(dir)?;
     ensure!(judgement.saved, "cannot write {}", dir.join("verdict.json").display());
     Ok((judgement, report::write(dir).map_err(|error| format!("{error:#}"))))
@@ -115,11 +116,6 @@ pub fn keep_or_tell(
         let none = "the run could not be written".to_owned();
         (Judgement::of(verdict, &simulation.evidence), Err(none))
     })
-}
-
-fn write(dir: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-    let path = dir.join(name);
-    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The files of the evidence that are the same whenever the plan is simulated: name and bytes.
@@ -217,16 +213,15 @@ pub fn compare(dir: &Path, evidence: &Evidence) -> anyhow::Result<Same> {
     let cut_short = recorded.incomplete.iter().any(|why| why.starts_with(STOPPED));
     let mut same = Same { lines: 0, whole: true };
     let mut differing = Vec::new();
-    let mut sizes = evidence::sizes(dir).with_context(|| dir.display().to_string())?;
-    if sizes != recorded.files {
-        differing.push("what run.json says of the files' sizes".to_owned());
-    }
+    // What was changed since it was recorded.
+    let known: BTreeSet<&String> = recorded.incomplete.iter().collect();
+    let now = evidence::load(dir)?.run.incomplete;
+    differing.extend(now.into_iter().filter(|gap| !known.contains(gap)));
     for (name, bytes) in files(evidence)? {
-        if sizes.remove(&name).is_none() {
-            differing.push(format!("{name}, which is missing"));
+        let path = dir.join(&name);
+        if !path.exists() {
             continue;
         }
-        let path = dir.join(&name);
         let recorded = fs::read(&path).with_context(|| path.display().to_string())?;
         if recorded != bytes {
             if !cut_short || !bytes.starts_with(&recorded) {
@@ -238,10 +233,8 @@ pub fn compare(dir: &Path, evidence: &Evidence) -> anyhow::Result<Same> {
         }
         same.lines += recorded.iter().filter(|byte| **byte == b'\n').count();
     }
-    differing.extend(sizes.into_keys().map(|name| format!("{name}, which the replay has not")));
     // Of a run that was cut short it tells another end.
-    let (files, differs) = (recorded.files.clone(), recorded.differs.clone());
-    let replayed = Run { files, differs, ..evidence.run.clone() };
+    let replayed = Run { differs: recorded.differs.clone(), ..evidence.run.clone() };
     if !cut_short && serde_json::from_slice::<Value>(&text)? != serde_json::to_value(replayed)? {
         differing.push("run.json".to_owned());
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use checker::{
-    fault::{self, Phase},
+    fault::{self, Link, Phase},
     history::{
         self, Function, Kind, Value,
         generic::{self, Datum},
@@ -104,7 +104,7 @@ fn register(event: &history::Event) -> String {
 
 /// A phase of a fault: `fault 3, kill of leader: in force on n2`.
 pub(super) fn fault(record: &fault::Record) -> String {
-    let fault::Record { fault, kind, what, nodes, links, detail, .. } = record;
+    let fault::Record { fault, kind, what, nodes, links, .. } = record;
     let on = match nodes.as_slice() {
         [] => String::new(),
         nodes => format!(" on {}", nodes.join(" ")),
@@ -115,27 +115,22 @@ pub(super) fn fault(record: &fault::Record) -> String {
         Phase::Confirmed => "was seen to bite".to_owned(),
         Phase::HealRequested => "is to end".to_owned(),
         Phase::Healed => "is healed".to_owned(),
-        Phase::Failed => format!("failed: {}", text(detail)),
-        Phase::Skipped => format!("is skipped: {}", text(detail)),
+        Phase::Failed => format!("failed: {}", record.reason()),
+        Phase::Skipped => format!("is skipped: {}", record.reason()),
     };
     format!("fault {fault} ({kind} {what}) {phase}")
 }
 
 /// The links that a partition cuts: `: no message n1↔n2 n3→n1`.
-fn cut(links: &[fault::Link]) -> String {
-    let goes = |from: &str, to: &str| links.iter().any(|link| link.from == from && link.to == to);
+fn cut(links: &[Link]) -> String {
     let links: Vec<String> = links
         .iter()
-        .filter_map(|fault::Link { from, to }| match goes(to, from) {
-            true => (from < to).then(|| format!("{from}↔{to}")),
-            false => Some(format!("{from}→{to}")),
+        .filter_map(|&Link { from, to }| match links.contains(&Link { from: to, to: from }) {
+            true => (from < to).then(|| format!("n{from}↔n{to}")),
+            false => Some(format!("n{from}→n{to}")),
         })
         .collect();
     if links.is_empty() { String::new() } else { format!(": no message {}", links.join(" ")) }
-}
-
-fn text(detail: &serde_json::Value) -> String {
-    detail.as_str().map_or_else(|| detail.to_string(), str::to_owned)
 }
 
 /// Who a client is, in a run of so many clients and nodes: those beyond the load's ask each node

@@ -302,7 +302,7 @@ mod tests {
             leader: None,
             severs_leader: false,
             observed: Observed::default(),
-            detail: serde_json::Value::Null,
+            detail: None,
         };
         let mut evidence = evidence(60, &[(11.0, None), ok(14.0, 15.0)]);
         evidence.faults = vec![fault(5, Phase::Applied), fault(35, Phase::Healed)];

@@ -86,7 +86,7 @@ fn killed(node: u64, from: u64, to: u64) -> Vec<Record> {
             leader: None,
             severs_leader: false,
             observed: Observed::default(),
-            detail: serde_json::Value::Null,
+            detail: None,
         })
         .to_vec()
 }

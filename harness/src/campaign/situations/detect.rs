@@ -394,12 +394,8 @@ impl Detector {
     fn fault(&mut self, record: &fault::Record) {
         match record.phase {
             Phase::Applied => {
-                let node = |name: &str| name.strip_prefix('n')?.parse().ok();
-                let links: Vec<(NodeId, NodeId)> = record
-                    .links
-                    .iter()
-                    .filter_map(|link| Some((node(&link.from)?, node(&link.to)?)))
-                    .collect();
+                let links: Vec<(NodeId, NodeId)> =
+                    record.links.iter().map(|link| (link.from, link.to)).collect();
                 if !links.is_empty() {
                     self.cuts.insert(record.fault, links);
                     self.look_for_minorities();

@@ -158,10 +158,7 @@ impl Run {
     }
 
     fn cut(&mut self, fault: usize, phase: Phase, rules: &[&str]) -> &mut Self {
-        let link = |rule: &&str| {
-            let (from, to) = rule.strip_prefix("drop ").unwrap().split_once('→').unwrap();
-            fault::Link { from: from.to_owned(), to: to.to_owned() }
-        };
+        let link = |rule: &&str| rule.strip_prefix("drop ").unwrap().parse().unwrap();
         let record = fault::Record {
             version: checker::version::Version,
             fault,
@@ -174,7 +171,7 @@ impl Run {
             leader: None,
             severs_leader: false,
             observed: fault::Observed::default(),
-            detail: serde_json::Value::Null,
+            detail: None,
         };
         self.see(SimEvent::Fault(&record))
     }

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration,
 };
 
+use checker::fault::Counter;
 use futures::FutureExt;
 use tokio::{sync::mpsc, task::JoinSet};
 use tonic::transport::Channel;
@@ -18,7 +19,7 @@ use crate::{
         clients::{Clients, Common, Dialer},
         watch::Watch,
     },
-    exercise::{Counter, Deed, Exit, Failure, Finding, Observation, Order, Process, Ticket, View},
+    exercise::{Deed, Exit, Failure, Finding, Observation, Order, Process, Ticket, View},
     nemesis::{Fault, NodeId},
     system::{Node, System},
 };
@@ -213,7 +214,7 @@ async fn perform(
         Deed::Uncut(fault) => nothing(cluster.remove(fault as u64).await),
         Deed::Counters(fault) => cluster.counters(fault as u64).await.map(|counters| {
             let counter = |counter: super::Counter| Counter {
-                node: counter.node,
+                node: format!("n{}", counter.node),
                 rule: counter.rule,
                 packets: counter.packets,
                 bytes: Some(counter.bytes),

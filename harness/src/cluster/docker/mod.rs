@@ -47,9 +47,11 @@ use bollard::{
         InspectContainerOptions, KillContainerOptions, StartContainerOptions, StopContainerOptions,
     },
 };
+use checker::evidence::sums::Digest;
 use futures::future::{join_all, try_join_all};
 use tokio::sync::Mutex;
 
+pub use collect::Collected;
 pub use gc::{Removed, abandoned, gc, gc_all};
 pub use guard::interrupted;
 pub use label::{OWNER, RUN};
@@ -419,35 +421,29 @@ impl Cluster {
     }
 
     /// Writes `trace/n<i>.jsonl`, `logs/n<i>.log` and `logs/n<i>-pod.log` into a run directory.
-    /// Returns a sentence for each thing that is missing.
-    pub async fn collect(&self, directory: &Path) -> Vec<String> {
-        let (traces, logs) = (directory.join("trace"), directory.join("logs"));
-        for directory in [&traces, &logs] {
-            if let Err(error) = fs::create_dir_all(directory) {
-                return vec![format!("creating {}: {error}", directory.display())];
+    pub async fn collect(&self, directory: &Path) -> Collected {
+        for folder in ["trace", "logs"].map(|name| directory.join(name)) {
+            if let Err(error) = fs::create_dir_all(&folder) {
+                let missing = vec![format!("creating {}: {error}", folder.display())];
+                return Collected { missing, ..Collected::default() };
             }
         }
-        let (traces, logs) = (&traces, &logs);
-        let missing = join_all(self.pods.iter().map(|(&node, pod)| async move {
-            let mut missing = Vec::new();
-            let transcript = logs.join(format!("n{node}-pod.log"));
-            if let Err(error) = fs::write(&transcript, pod.transcript()) {
-                missing.push(format!("cannot write {}: {error}", transcript.display()));
+        let collected = join_all(self.pods.iter().map(|(&node, pod)| async move {
+            let mut told = Collected::default();
+            let (name, transcript) = (format!("logs/n{node}-pod.log"), pod.transcript());
+            match fs::write(directory.join(&name), &transcript) {
+                Ok(()) => drop(told.sums.0.insert(name, Digest::of(transcript.as_bytes()))),
+                Err(error) => told.missing.push(format!("cannot write {name}: {error}")),
             }
             if self.state(node).await.is_ok_and(|state| state.started_at.is_none()) {
-                return missing;
+                return told;
             }
-            let container = self.options.node(node);
-            let evidence = collect::Evidence {
-                name: &format!("n{node}"),
-                trace: &traces.join(format!("n{node}.jsonl")),
-                log: &logs.join(format!("n{node}.log")),
-            };
-            missing.extend(collect::evidence(&self.docker, &container, &evidence).await);
-            missing
+            let (container, name) = (self.options.node(node), format!("n{node}"));
+            let left = collect::evidence(&self.docker, &container, &name, directory).await;
+            Collected::all([told, left])
         }))
         .await;
-        missing.concat()
+        Collected::all(collected)
     }
 
     /// Whether the Docker daemon is lost now: it has not answered for long.

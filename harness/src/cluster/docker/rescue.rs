@@ -18,10 +18,7 @@ use checker::evidence::Run;
 use futures::future::join_all;
 use serde_json::Value;
 
-use super::{
-    collect::{self, Evidence},
-    label,
-};
+use super::{collect, label};
 
 /// Longest wait for the evidence of one run.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -82,7 +79,8 @@ fn read_run(directory: &Path) -> anyhow::Result<Run> {
 }
 
 /// Stops a node, as a trace that grows while it is copied contradicts others, and copies what it
-/// left. Returns a sentence for each thing that is missing.
+/// left. Returns a sentence for each thing that is missing. Digests bind nothing here: that the run
+/// was killed says its `run.json`, which lets it not be green.
 async fn save(docker: &Docker, left: &Left, directory: &Path) -> Vec<String> {
     let trace = directory.join("trace").join(format!("{}.jsonl", left.node));
     let log = directory.join("logs").join(format!("{}.log", left.node));
@@ -102,8 +100,7 @@ async fn save(docker: &Docker, left: &Left, directory: &Path) -> Vec<String> {
     if let Err(error) = docker.stop_container(&left.container, Some(options)).await {
         tracing::debug!("stopping {}: {error}", left.node);
     }
-    let to = Evidence { name: &left.node, trace: &trace, log: &log };
-    collect::evidence(docker, &left.container, &to).await
+    collect::evidence(docker, &left.container, &left.node, directory).await.missing
 }
 
 /// Adds what is missing to what the run says of itself.

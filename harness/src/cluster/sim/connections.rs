@@ -175,7 +175,7 @@ impl World<'_> {
         &mut self,
         links: &BTreeSet<Link>,
         nodes: &BTreeSet<NodeId>,
-    ) -> (BTreeMap<Link, u64>, BTreeMap<NodeId, usize>) {
+    ) -> (BTreeMap<Link, u64>, BTreeMap<NodeId, u64>) {
         // Nobody has a connection to a process that is down, or to what it was before.
         let live = |process: &Process| process.is_up().then_some(process.incarnation);
         let live: Vec<Option<u64>> = self.processes.iter().map(live).collect();
@@ -202,7 +202,7 @@ impl World<'_> {
             process.lose_held(&mut loses);
         }
         let up = nodes.iter().copied().filter(|node| live[*node as usize - 1].is_some());
-        let clients = up.map(|node| (node, self.break_clients(node)));
+        let clients = up.map(|node| (node, self.break_clients(node) as u64));
         let clients = clients.filter(|(_, waited)| *waited > 0).collect();
         (lost, clients)
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use checker::evidence::Ending;
+use checker::{evidence::Ending, fault::Damage};
 use node::storage::{self, Place, guarded};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +14,7 @@ use super::{
     world::World,
 };
 use crate::{
-    exercise::{Damage, Finding},
+    exercise::Finding,
     nemesis::{NodeId, overlap::FaultId},
 };
 
@@ -30,9 +30,10 @@ impl World<'_> {
     pub(super) fn synced_slowly(&mut self, fault: FaultId, node: NodeId, took: Duration) {
         let damages = self.damages.entry(fault).or_default();
         let first = damages.is_empty();
-        let none = Damage::Slow { syncs: 0, longest: Duration::ZERO };
-        if let Damage::Slow { syncs, longest } = damages.entry(node).or_insert(none) {
-            (*syncs, *longest) = (*syncs + 1, took.max(*longest));
+        let none = Damage::Slow { syncs: 0, longest_us: 0 };
+        if let Damage::Slow { syncs, longest_us } = damages.entry(node).or_insert(none) {
+            let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            (*syncs, *longest_us) = (*syncs + 1, took.max(*longest_us));
         }
         if first {
             self.met(fault);

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use checker::fault;
+use checker::fault::{self, ClockReading, Counter};
 use node::raft;
 
 use super::{
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     exercise::{
-        ClockChange, ClockReading, Counter, Deed, Failure, Finding, Note, Observation, Order, Role,
-        Stage, Status, Ticket, Time, View,
+        ClockChange, Deed, Failure, Finding, Note, Observation, Order, Role, Stage, Status, Ticket,
+        Time, View,
     },
     nemesis::{Fault, Link, NodeId, overlap::FaultId},
 };
@@ -285,7 +285,8 @@ impl World<'_> {
             let clock = &self.processes[node as usize - 1].time;
             let gained = clock.read(self.now).saturating_sub(setting.reading);
             let natural = clock.natural_gain(self.now.saturating_sub(setting.at));
-            (node, ClockReading { gained, natural })
+            let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            (node, ClockReading { gained_us: us(gained), natural_us: us(natural) })
         };
         settings.map(read).collect()
     }
@@ -293,7 +294,7 @@ impl World<'_> {
 
 fn counters(dropped: &BTreeMap<Link, u64>) -> Vec<Counter> {
     let counter = |(link, &packets): (&Link, &u64)| Counter {
-        node: link.to,
+        node: format!("n{}", link.to),
         rule: format!("drop {link}"),
         packets,
         bytes: None,

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value, json};
+use checker::fault::{Answered, Detail};
 
-use super::kind::{Miss, milliseconds};
+use super::kind::{Miss, by_node, milliseconds};
 use crate::{
     exercise::{Deed, Finding, Process, Seen, Time},
     nemesis::NodeId,
@@ -24,12 +24,12 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// Who has answered, and who must still.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Alive {
-    /// The starts that a fault ended, for the account: a start that is not later shows only that
-    /// the node forgot its data, which is for its trace to tell.
+    /// The starts that a fault ended, for the account.
     pub(super) boots: BTreeMap<NodeId, u64>,
-    answers: BTreeMap<NodeId, Value>,
-    /// Nodes that were seen to run, and did not answer for so long that they have to.
-    silent: BTreeSet<NodeId>,
+    answers: BTreeMap<NodeId, Answered>,
+    /// Nodes that were seen to run, and did not answer for so long that they have to: how long
+    /// after the heal was requested.
+    silent: BTreeMap<NodeId, Time>,
 }
 
 impl Alive {
@@ -75,14 +75,9 @@ impl Alive {
             match (deed, outcome) {
                 (Deed::Ask { node, .. } | Deed::Examine(node), _) if !nodes.contains(node) => {}
                 (Deed::Ask { node, .. }, Ok(Finding::Status(status))) => {
-                    let after = milliseconds(at.saturating_sub(since));
-                    let proof = match self.boots.get(node) {
-                        Some(boot) => {
-                            json!({ "boot": [boot, status.boot], "answered_after_ms": after })
-                        }
-                        None => json!({ "answered_after_ms": after }),
-                    };
-                    self.answers.entry(*node).or_insert(proof);
+                    let after_ms = milliseconds(at.saturating_sub(since));
+                    let boots = self.boots.get(node).map(|boot| [*boot, status.boot]);
+                    self.answers.entry(*node).or_insert(Answered { after_ms, boots });
                 }
                 (
                     Deed::Examine(node),
@@ -92,7 +87,7 @@ impl Alive {
                     Deed::Examine(node),
                     Ok(Finding::Process(Process { running: true, paused: false, .. })),
                 ) if at.saturating_sub(since) > within => {
-                    self.silent.insert(*node);
+                    self.silent.entry(*node).or_insert(at.saturating_sub(since));
                 }
                 _ => {}
             }
@@ -100,15 +95,22 @@ impl Alive {
         Ok(())
     }
 
-    /// The proof, once all these nodes have answered, or run and owe an answer.
-    pub(super) fn proof(&self, nodes: &BTreeSet<NodeId>) -> Option<Map<String, Value>> {
-        let silent =
-            |node| self.silent.contains(node).then(|| json!({ "runs": true, "answers": false }));
-        let proof = |node| {
-            let proof = self.answers.get(node).cloned().or_else(|| silent(node));
-            Some((format!("n{node}"), proof?))
-        };
-        nodes.iter().map(proof).collect()
+    /// The proof, once all these nodes have answered, or run and owe an answer. `killed`: those
+    /// that need not, as another fault killed them.
+    pub(super) fn proof(
+        &self,
+        nodes: &BTreeSet<NodeId>,
+        killed: &BTreeSet<NodeId>,
+    ) -> Option<Detail> {
+        let (mut answers, mut silent) = (BTreeMap::new(), BTreeMap::new());
+        for node in nodes {
+            match self.answers.get(node) {
+                Some(answer) => drop(answers.insert(*node, answer.clone())),
+                None => drop(silent.insert(*node, milliseconds(*self.silent.get(node)?))),
+            }
+        }
+        let killed = killed.iter().map(|node| format!("n{node}")).collect();
+        Some(Detail::Answered { nodes: by_node(&answers), silent: by_node(&silent), killed })
     }
 }
 
@@ -131,10 +133,11 @@ mod tests {
                 Seen { deed: Deed::Examine(3), outcome: found, at },
             ];
             alive.see(&seen, &nodes, Time::from_secs(1), STARTS_WITHIN).unwrap();
-            alive.proof(&nodes)
+            alive.proof(&nodes, &BTreeSet::new())
         };
         assert!(look(Time::from_secs(20)).is_none());
         let proof = look(Time::from_secs(22)).unwrap();
-        assert_eq!(proof["n3"], json!({ "runs": true, "answers": false }));
+        let silent = [("n3".to_owned(), 21_000)].into();
+        assert_eq!(proof, Detail::Answered { nodes: [].into(), silent, killed: Vec::new() });
     }
 }

@@ -288,8 +288,7 @@ impl Spacetime {
                 };
                 let words = words::fault(record);
                 for node in 1..=self.cluster {
-                    let name = format!("n{node}");
-                    if links.iter().any(|link| link.from == name || link.to == name) {
+                    if links.iter().any(|link| link.from == node || link.to == node) {
                         let words = words.clone();
                         let cut = Some(record.fault);
                         self.spans.push(Span { node, begin: now, end: None, cut, words });
