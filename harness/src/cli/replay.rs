@@ -65,12 +65,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let window = window(args)?;
     let mut plan = args.mutants.applied_to(plan::load(&args.run)?).map_err(Usage)?;
     let recorded = args.run.is_dir() && args.seed.is_none() && args.mutants.is_empty();
-    let comparable = recorded && plan.cluster != ClusterKind::Docker;
-    if recorded && !comparable {
-        line(
+    let comparable = recorded && plan.cluster == ClusterKind::Sim;
+    match plan.cluster {
+        ClusterKind::Docker if recorded => line(
             "recorded on containers, which have their own timing: what follows is a simulation of \
              the same plan, and another run",
-        );
+        ),
+        ClusterKind::InProcess if recorded => line(
+            "recorded with whole servers, which may choose otherwise: what follows is the same \
+             plan again, and may be another run",
+        ),
+        _ => {}
     }
     plan.cluster = plan.cluster.in_virtual_time();
     plan.seed = args.seed.unwrap_or(plan.seed);

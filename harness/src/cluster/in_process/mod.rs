@@ -17,10 +17,10 @@
 //! less. Within a step machines take turns in an order that is left to chance. A runtime runs until
 //! all its tasks wait for something later; its clock then shows the end of the step.
 //!
-//! # What is the same every time
-//! One thread, one seed, paused clocks: a plan gives the same history and traces every time, as far
-//! as the libraries below allow. Some of their choices (tokio's `select!`) have a seed that cannot
-//! be set; no run is known in which they matter, and `replay` would say so.
+//! # What is not the same every time
+//! One thread, one seed, paused clocks: most plans give the same history and traces every time. Not
+//! all do: libraries below the servers make choices whose seed cannot be set (tokio's `select!`).
+//! So a run here is repeated, not replayed.
 //!
 //! # Caveats
 //! Nodes share one clock rate, disks are slow at most, and a segment is never overtaken: for the
