@@ -52,7 +52,7 @@ impl<D: Dialer> Clients<D> {
     }
 
     /// Passes an order to the client that it is for. `spawn` runs the task of a client that is new.
-    /// An order for nobody is given back.
+    /// An order for no client is given back.
     pub(super) fn carry_out(
         &mut self,
         order: Order,

@@ -12,7 +12,7 @@
 //!
 //! # How
 //! 1. `timeline` puts every operation at the revision that its answer names, and holds that against
-//!    real time. Revisions that nobody is known to have made are *gaps*.
+//!    real time. Revisions that no known operation made are *gaps*.
 //! 2. Gaps are filled by writes of unknown outcome, exactly one each. `seen` gathers what
 //!    answers show of them: what was put there, and which keys were not touched.
 //! 3. `fill` executes everything in order on the store itself, and searches where several writes
@@ -22,8 +22,8 @@
 //! [`certificate`](super::certificate) replays on the model. That there is *no* order follows
 //! from the revisions: without gaps the order is known, and the first answer that the store would
 //! not give contradicts it. With gaps it follows from a search of all ways to fill them, which
-//! nobody verifies. So a violation has no refutation as those of other models have: few operations
-//! by themselves cannot be illegal, as others may have made the revisions between.
+//! no verifier checks. So a violation has no refutation as those of other models have: a few
+//! operations by themselves cannot be illegal, as others may have made the revisions between.
 //!
 //! What was refused names no revision, so it may show that writes of unknown outcome made further
 //! revisions after the last that was answered. If need be, the search adds them, one at a time.

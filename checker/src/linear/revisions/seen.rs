@@ -1,4 +1,4 @@
-//! What answers show of the revisions that nobody is known to have made.
+//! What answers show of the revisions that no known operation made.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -35,7 +35,7 @@ pub(super) struct Float {
 pub(super) struct Timeline {
     /// Who made each revision.
     pub(super) writers: FxHashMap<i64, usize>,
-    /// Revisions that nobody is known to have made, ascending.
+    /// Revisions that no known operation made, ascending.
     pub(super) gaps: Vec<i64>,
     /// Who saw the store without changing it: after which revision each stands, and who. Ascending.
     pub(super) readers: Vec<(i64, usize)>,

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::wires::{DialId, End, Wires};
 use crate::nemesis::NodeId;
 
-/// The network; clones share it. All of a world lives on one thread, so nobody waits for the lock.
+/// The network; clones share it. A world lives on one thread: no lock is waited for.
 #[derive(Clone, Debug)]
 pub(super) struct Network(Arc<Mutex<Wires>>);
 
