@@ -41,7 +41,7 @@ fn plan(storage: Storage, faults: &str, seed: u64) -> Plan {
         interval: Some(Duration::from_millis(1500)),
         menu: faults.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(60),
@@ -98,7 +98,7 @@ fn violates(plan: &Plan, property: &str) -> bool {
 fn steps(plan: &Plan) -> usize {
     match &plan.workload {
         Workload::Script(script) => script.steps.len(),
-        Workload::Register(_) => panic!("the load is still generated"),
+        Workload::Register(_) | Workload::Etcd(_) => panic!("the load is still generated"),
     }
 }
 

@@ -6,6 +6,8 @@ use node::{
     replica::{Message, Time},
 };
 
+use proto::peer::Session;
+
 use super::observe::MessageId;
 use crate::{
     exercise::{Alarm, ClientId, Observation, Ticket},
@@ -55,7 +57,7 @@ pub(super) enum NodeInput {
     /// A client opens a connection.
     Connect(ClientId, u64),
     /// A client sends a request.
-    Request(ClientId, u64, Box<Request>),
+    Request(ClientId, u64, Box<Request>, Option<Session>),
     /// The disk says that it is done.
     Synced,
     /// The harness asks for the node's status.
