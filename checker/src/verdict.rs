@@ -97,7 +97,7 @@ impl Verdict {
             self.properties.iter().find(|it| it.outcome == self.outcome && it.name == **cause)
         };
         match self.outcome {
-            Outcome::Unknown => CAUSES.iter().find_map(|it| cause(&it)).or(deciding.next()),
+            Outcome::Unknown => CAUSES.iter().find_map(cause).or(deciding.next()),
             Outcome::Ok | Outcome::Violated => deciding.next(),
         }
     }

@@ -4,6 +4,7 @@
 #![cfg(feature = "mutants")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
+use std::path::Path;
 use std::{
     fs,
     process::Command,
@@ -109,9 +110,14 @@ fn unruly(mutant: Mutant, seed: u64) -> (Failure, Duration) {
     assert_eq!((total.seeds, total.violated), (1, 1), "{mutant}");
     let failure = failures.0.into_inner().unwrap().remove(0);
     // What was kept says the same.
-    let verdict = run::judge(failure.kept.as_ref().unwrap()).unwrap().verdict;
+    let verdict = run::judge(kept(&failure)).unwrap().verdict;
     assert_eq!(verdict.outcome, Outcome::Violated, "{mutant}: {}", verdict.summary);
     (failure, took)
+}
+
+/// Its run directory.
+fn kept(failure: &Failure) -> &Path {
+    failure.kept.as_ref().unwrap().as_deref().unwrap()
 }
 
 #[derive(Default)]

@@ -61,13 +61,13 @@ fn evidence(reads: &[Vec<Read>], faults: Vec<Record>) -> Evidence {
 }
 
 /// Steps of a node that applies an index each 100 ms in these spans of seconds.
-fn applying(node: u64, spans: &[Range<u64>]) -> Vec<trace::Record> {
+fn applying(node: u64, spans: &[(u64, u64)]) -> Vec<trace::Record> {
     let at = |(tenth, seq): (u64, u64)| {
         let last = Position { index: tenth + 1, ..Position::default() };
         let event = trace::Event::Applied { last, state: trace::Hash(0) };
         trace::Record { node, boot: 1, seq, clock: tenth, time: tenth * 100 * MS, event }
     };
-    let tenths = spans.iter().flat_map(|span| span.start * 10..span.end * 10);
+    let tenths = spans.iter().flat_map(|(from, to)| from * 10..to * 10);
     tenths.zip(0..).map(at).collect()
 }
 
@@ -159,19 +159,19 @@ fn a_fault_on_the_node_excuses_it_and_one_on_another_does_not() {
 fn a_node_that_applies_nothing_while_others_do_is_convicted() {
     let mut evidence = evidence(&all_answer(), Vec::new());
     evidence.traces =
-        vec![applying(1, &[0..30]), applying(2, &[0..8, 13..30]), applying(3, &[0..30])];
+        vec![applying(1, &[(0, 30)]), applying(2, &[(0, 8), (13, 30)]), applying(3, &[(0, 30)])];
     convicts(
         &evidence,
         "n2 stood at applied index 80 for 5.000 s, until 13.000 s, although n1 had applied index \
          81; from 0.000 s to 30.000 s it was linked to a majority and no fault was in force on any \
          of them (the bound is 4.000 s)",
     );
-    evidence.traces[1] = applying(2, &[0..8, 11..30]);
+    evidence.traces[1] = applying(2, &[(0, 8), (11, 30)]);
     holds(&evidence, "behind for longer than 3.000 s");
     // For good, too, and in the quiet after the last operation.
-    evidence.traces[1] = applying(2, &[0..24]);
+    evidence.traces[1] = applying(2, &[(0, 24)]);
     assert_eq!(judge(&evidence).outcome, Outcome::Violated);
-    evidence.traces[1] = applying(2, &[0..29]);
+    evidence.traces[1] = applying(2, &[(0, 29)]);
     assert_eq!(judge(&evidence).outcome, Outcome::Ok);
     evidence.run.stopped = 40 * SECOND;
     assert_eq!(judge(&evidence).outcome, Outcome::Violated);
@@ -183,7 +183,7 @@ fn a_node_that_applies_nothing_while_others_do_is_convicted() {
 #[test]
 fn a_node_that_starts_again_catches_up_from_nothing() {
     let mut evidence = evidence(&all_answer(), killed(2, 9, 15));
-    let mut again = applying(2, &[0..9]);
+    let mut again = applying(2, &[(0, 9)]);
     let started = trace::Event::Started {
         term: 1,
         vote: None,
@@ -193,8 +193,8 @@ fn a_node_that_starts_again_catches_up_from_nothing() {
     again.push(trace::Record { boot: 2, event: started, ..again[0].clone() });
     let line = again.len() - 1;
     again[line].time = 14 * SECOND;
-    again.extend(applying(2, &[16..30]));
-    evidence.traces = vec![applying(1, &[0..30]), again.clone(), applying(3, &[0..30])];
+    again.extend(applying(2, &[(16, 30)]));
+    evidence.traces = vec![applying(1, &[(0, 30)]), again.clone(), applying(3, &[(0, 30)])];
     assert_eq!(judge(&evidence).outcome, Outcome::Ok);
     again.truncate(line + 1);
     evidence.traces[1] = again;
@@ -260,7 +260,7 @@ fn an_election_needs_a_cause() {
         let event = trace::Event::Role { term: 2, role, leader: None, last };
         vec![trace::Record { node: 2, boot: 1, seq: 0, clock: 1, time: second * SECOND, event }]
     };
-    let started = |node| applying(node, &[0..1]);
+    let started = |node| applying(node, &[(0, 1)]);
     let with = |second, faults| {
         let mut evidence = evidence(&all_answer(), faults);
         let second_node = [started(2), election(second)].concat();

@@ -188,16 +188,20 @@ mod tests {
     use super::*;
     use crate::campaign::swarm::plan;
 
+    /// A name, and whether a plan has it.
+    type Extreme = (&'static str, &'static dyn Fn(&Plan) -> bool);
+
     fn plans(seeds: std::ops::Range<u64>) -> Vec<Plan> {
         seeds.map(|seed| plan(&Given::default(), seed).unwrap()).collect()
     }
 
     #[test]
     fn every_size_and_every_extreme_comes_within_a_few_hundred_seeds() {
-        let usual = Limits::default();
-        let extremes: [(&str, &dyn Fn(&Plan) -> bool); 12] = [
-            ("few requests", &|plan| plan.world.limits.requests < usual.requests),
-            ("few bytes", &|plan| plan.world.limits.uncommitted_bytes < usual.uncommitted_bytes),
+        let extremes: [Extreme; 12] = [
+            ("few requests", &|plan| plan.world.limits.requests < Limits::default().requests),
+            ("few bytes", &|plan| {
+                plan.world.limits.uncommitted_bytes < Limits::default().uncommitted_bytes
+            }),
             ("a window of two", &|plan| plan.world.limits.append_window == 2),
             ("a patient client", &|plan| {
                 plan.load.operation_timeout > plan.world.limits.request_timeout
