@@ -53,6 +53,8 @@ enum Job {
     Read {
         /// What is left, the next read last.
         left: Vec<FinalRead>,
+        /// What the answers left open was added.
+        further: bool,
         /// Attempts at the next one.
         attempts: usize,
         /// No read is given up sooner.
@@ -203,7 +205,7 @@ impl Clients {
         let mut left = desk.plan.workload.final_reads(desk.plan.nodes);
         left.reverse();
         let until = desk.now + patience;
-        let job = Job::Read { left, attempts: 0, until, unread: Vec::new() };
+        let job = Job::Read { left, further: false, attempts: 0, until, unread: Vec::new() };
         let number = self.stride - 1;
         self.enlist(number, (number % desk.plan.nodes) as usize, job, desk);
     }
@@ -430,7 +432,7 @@ impl Clients {
         }
         let event = operation.ended(stamp, *kind, answer, error.clone());
         desk.note(Note::Operation { client: id, event });
-        if let Job::Load = &client.job {
+        if !matches!(client.job, Job::Probe { .. }) {
             self.workload.learn(operation, answer);
         }
         if *kind == Kind::Info {
@@ -449,13 +451,17 @@ impl Clients {
                 *served = ok;
                 rests = ok && until.is_none();
             }
-            Job::Read { left, attempts, until, unread } => {
+            Job::Read { left, further, attempts, until, unread } => {
                 *attempts += 1;
                 if ok || (*attempts >= 2 * nodes && desk.now >= *until) {
                     *attempts = 0;
                     if let (Some(read), false) = (left.pop(), ok) {
                         unread.push(read.of);
                     }
+                }
+                if left.is_empty() && !mem::replace(further, true) {
+                    *left = self.workload.further_reads();
+                    left.reverse();
                 }
                 if !ok && desk.now >= *until + READING {
                     unread.extend(left.drain(..).rev().map(|read| read.of));

@@ -92,13 +92,7 @@ impl Workload {
         match self {
             Self::Register(options) => (0..options.keys).map(register::key).map(of_key).collect(),
             Self::Script(script) => script.keys().into_iter().map(of_key).collect(),
-            Self::Etcd(_) => (1..=nodes)
-                .map(|node| FinalRead {
-                    of: format!("the whole store at n{node}"),
-                    operation: etcd::whole_store(),
-                    at: Some(node),
-                })
-                .collect(),
+            Self::Etcd(_) => (1..=nodes).map(|node| etcd::whole_store(Some(node), 0)).collect(),
         }
     }
 }
@@ -143,6 +137,14 @@ impl Generator {
             }
             Self::Etcd(etcd) => Some((Operation::Etcd(Box::new(etcd.operation())), Turn::Paced)),
             Self::Script(left) => left.next(client).map(|(what, at)| (what, Turn::At(at))),
+        }
+    }
+
+    /// What else is read at the end, once everything was read and [learned](Self::learn).
+    pub fn further_reads(&self) -> Vec<FinalRead> {
+        match self {
+            Self::Register(_) | Self::Script(_) => Vec::new(),
+            Self::Etcd(etcd) => etcd.unexplained(),
         }
     }
 

@@ -12,7 +12,7 @@
 pub(crate) mod record;
 mod request;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use node::kv;
@@ -45,6 +45,9 @@ const KEYS: [&[u8]; 12] = [
 
 /// The end of a range that has none: every key from its start on.
 const FROM_KEY: &[u8] = b"\0";
+
+/// So many old revisions are read at the end at most.
+const UNEXPLAINED_MAX: usize = 500;
 
 /// Parameters of the workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +100,8 @@ pub struct Etcd {
     writes: u64,
     /// The latest revision that an answer named.
     revision: i64,
+    /// Revisions made by writes that were acknowledged.
+    made: BTreeSet<i64>,
     known: BTreeMap<Bytes, Known>,
     last: Bytes,
     /// Large requests that are left.
@@ -118,10 +123,16 @@ pub(super) fn probe() -> super::Operation {
     read(RangeRequest { key: key(0), ..RangeRequest::default() })
 }
 
-/// Reads everything.
-pub(super) fn whole_store() -> super::Operation {
+/// Reads everything, at one node or at whichever answers, as it was at a revision; 0: as it is.
+pub(super) fn whole_store(node: Option<u64>, revision: i64) -> super::FinalRead {
     let (key, range_end) = (Bytes::from_static(FROM_KEY), Bytes::from_static(FROM_KEY));
-    read(RangeRequest { key, range_end, ..RangeRequest::default() })
+    let place = node.map(|node| format!(" at n{node}")).unwrap_or_default();
+    let then = if revision > 0 { format!(" as of revision {revision}") } else { String::new() };
+    super::FinalRead {
+        of: format!("the whole store{place}{then}"),
+        operation: read(RangeRequest { key, range_end, revision, ..RangeRequest::default() }),
+        at: node,
+    }
 }
 
 fn read(range: RangeRequest) -> super::Operation {
@@ -137,6 +148,7 @@ impl Etcd {
             rng: ChaCha8Rng::seed_from_u64(seed),
             writes: 0,
             revision: 1,
+            made: BTreeSet::new(),
             known: BTreeMap::new(),
             last: key(0),
             large: options.large,
@@ -157,6 +169,15 @@ impl Etcd {
         Operation { request, retry }
     }
 
+    /// Reads of the whole store as it was at each revision that no acknowledged write made, as far
+    /// as is known: they show which writes of unknown outcome made them. Of very many, the latest.
+    pub fn unexplained(&self) -> Vec<super::FinalRead> {
+        let missing = (2..=self.revision).rev().filter(|revision| !self.made.contains(revision));
+        let mut latest: Vec<i64> = missing.take(UNEXPLAINED_MAX).collect();
+        latest.reverse();
+        latest.into_iter().map(|revision| whole_store(None, revision)).collect()
+    }
+
     /// A client was given this answer.
     pub fn learn(&mut self, request: &kv::Request, answer: &kv::Response) {
         match (request, answer) {
@@ -167,7 +188,7 @@ impl Etcd {
                 self.learn_range(range, answer);
             }
             (kv::Request::DeleteRange(delete), kv::Response::DeleteRange(answer)) => {
-                self.learn_delete(delete, answer.header.as_ref());
+                self.learn_delete(delete, answer.deleted, answer.header.as_ref());
             }
             (kv::Request::Txn(txn), kv::Response::Txn(answer)) => self.learn_txn(txn, answer),
             _ => {}
@@ -182,6 +203,7 @@ impl Etcd {
 
     fn learn_put(&mut self, put: &PutRequest, header: Option<&ResponseHeader>) {
         let revision = self.learn_revision(header);
+        self.made.insert(revision);
         let known = self.known.entry(put.key.clone()).or_default();
         if known.version == 0 {
             known.create = revision;
@@ -210,8 +232,16 @@ impl Etcd {
         }
     }
 
-    fn learn_delete(&mut self, delete: &DeleteRangeRequest, header: Option<&ResponseHeader>) {
-        self.learn_revision(header);
+    fn learn_delete(
+        &mut self,
+        delete: &DeleteRangeRequest,
+        deleted: i64,
+        header: Option<&ResponseHeader>,
+    ) {
+        let revision = self.learn_revision(header);
+        if deleted > 0 {
+            self.made.insert(revision);
+        }
         self.known.remove(&delete.key);
     }
 
@@ -228,8 +258,8 @@ impl Etcd {
                 }
                 (
                     Some(Request::RequestDeleteRange(asked)),
-                    Some(Response::ResponseDeleteRange(_)),
-                ) => self.learn_delete(asked, answer.header.as_ref()),
+                    Some(Response::ResponseDeleteRange(told)),
+                ) => self.learn_delete(asked, told.deleted, answer.header.as_ref()),
                 (Some(Request::RequestTxn(asked)), Some(Response::ResponseTxn(told))) => {
                     self.learn_txn(asked, told);
                 }
