@@ -222,6 +222,11 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
     let late_max = network.late_max.min(plan.timings.election_timeout / 2);
     network.late_max = late_max.max(network.delay_max);
     plan.world.past = Past::None;
+    // In small segments over such links a large message takes longer than an election timeout, and
+    // heartbeats wait behind it.
+    if let Workload::Etcd(options) = &mut plan.workload {
+        options.large = 0;
+    }
     if given.operation_timeout.is_none() {
         let timeout = &mut plan.load.operation_timeout;
         *timeout = (*timeout).max(WITH_SERVERS_PATIENCE);
