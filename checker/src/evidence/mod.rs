@@ -218,6 +218,16 @@ pub struct Expect {
     /// None: any, since the network loses too much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub misses: Option<f64>,
+    /// In a calm that has lasted for `service`, a request is answered within this time, but for that
+    /// share. None: as long as it takes, since leaders may change by themselves or disks be slow.
+    /// Milliseconds in JSON.
+    #[serde(
+        with = "maybe_milliseconds",
+        rename = "prompt_ms",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub prompt: Option<Duration>,
     /// Fewer successful operations make the run undecided.
     pub operations: u64,
     /// Faults of the plan, each of which must have its records.
@@ -245,6 +255,7 @@ impl Default for Expect {
             service: service(),
             stable: None,
             misses: None,
+            prompt: None,
             operations: 1,
             faults: 0,
             deposing: deposing(),

@@ -95,6 +95,7 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
         service: service(plan),
         stable: weather::misses_no_leader(plan).then(|| service(plan)),
         misses: weather::misses(plan),
+        prompt: weather::prompt(plan),
         operations,
         faults: plan.faults.len(),
         deposing: DEPOSING.max(plan.timings.election_timeout * DEPOSING_TIMEOUTS),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Clocks, ClusterKind, Network, Plan};
+use crate::plan::{Clocks, ClusterKind, Disk, Limits, Network, Plan};
 
 /// What is rarer than this does not happen in any campaign.
 const NEVER: f64 = 1e-13;
@@ -55,6 +55,19 @@ pub(super) fn misses(plan: &Plan) -> Option<f64> {
     let rest = if misses_no_leader(plan) { REST } else { REST_OF_UNSTABLE };
     let share = 1.0 - arrives + rest;
     (share < 0.5).then_some(share)
+}
+
+/// The time within which a node that is well answers in a calm, but for [`misses`].
+pub(super) fn prompt(plan: &Plan) -> Option<Duration> {
+    let time = plan.load.operation_timeout.min(plan.world.limits.request_timeout);
+    let Disk { sync_max, slow, slow_max, .. } = plan.world.disk;
+    // A write waits for the sync of the one before, and then for its own, on two nodes.
+    let slowest = if slow > 0.0 { slow_max.max(sync_max) } else { sync_max };
+    // Few entries at a time wait for each other.
+    let usual = Limits::default();
+    let Limits { append_bytes, append_window, .. } = plan.world.limits;
+    let paced = append_bytes < usual.append_bytes || append_window < usual.append_window;
+    (misses_no_leader(plan) && !paced && slowest * 4 < time).then_some(time)
 }
 
 #[cfg(test)]

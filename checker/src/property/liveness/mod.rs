@@ -3,7 +3,7 @@
 //! - `recovery`: the cluster serves again after the last heal;
 //! - `silence`: a node that is asked answers;
 //! - `lag`: a node applies what the others applied;
-//! - `misses`: a node does not leave requests unanswered while it answers others;
+//! - `misses`: nodes leave no requests unanswered;
 //! - `elections`: they have a cause.
 //!
 //! All but the first are judged for each node by itself, in each span of its calm
@@ -94,6 +94,7 @@ impl<'a> Service<'a> {
         let calm = calm::spans(&evidence.faults, run.nodes, run.duration.max(run.stopped));
         let asked = silence::asked(&evidence.history, operations, run.nodes);
         let progress = Progress::of(&evidence.traces, run.nodes, run.started);
+        let prompt = run.expect.prompt.map(nanoseconds);
         let of_node = |(node, spans): (usize, Vec<Range<u64>>)| {
             let mut it = OfNode { name: format!("n{}", node + 1), ..OfNode::default() };
             let started = !run.never_started.contains(&(node as u64 + 1));
@@ -106,7 +107,7 @@ impl<'a> Service<'a> {
                     it.others = others(&asked, node, &silence.span);
                     it.silence = Some((silence, span.clone()));
                 }
-                it.misses.add(asked[node].misses(&(span.start + bound..span.end)));
+                it.misses.add(asked[node].misses(&(span.start + bound..span.end), prompt));
                 if let (Some(stable), true) = (run.expect.stable, traced) {
                     let stable = nanoseconds(stable);
                     let begun =
@@ -134,7 +135,34 @@ impl<'a> Service<'a> {
                 node.unstable(),
             ]
         };
-        self.nodes.iter().flat_map(of_node).flatten().collect()
+        let mut found: Vec<Violation> = self.nodes.iter().flat_map(of_node).flatten().collect();
+        if found.is_empty() {
+            found.extend(self.misses.and_then(|share| self.pass_over(share)));
+        }
+        found
+    }
+
+    /// Whether all nodes together left more requests unanswered than this share explains, though
+    /// none did by itself.
+    fn pass_over(&self, share: f64) -> Option<Violation> {
+        let mut all = Misses::default();
+        self.nodes.iter().for_each(|node| all.add(node.misses.clone()));
+        let Misses { asked, passed_over } = all;
+        if !misses::too_many(asked, passed_over.len(), share) {
+            return None;
+        }
+        let at_fault = self.nodes.iter().filter(|node| !node.misses.passed_over.is_empty());
+        let nodes: Vec<String> = at_fault.map(|node| node.name.clone()).collect();
+        let summary = format!(
+            "{} left {} of {} unanswered, each while it was linked to a majority and no fault was \
+             in force on any of them; at most {:.1} % may be lost",
+            nodes.join(", "),
+            passed_over.len(),
+            count(asked, "request"),
+            share * 100.0
+        );
+        let operations = passed_over.into_iter().take(10).collect();
+        Some(Violation { nodes, operations, ..violation("", summary) })
     }
 
     /// For a verdict that is fine.
@@ -186,8 +214,8 @@ impl OfNode<'_> {
             return None;
         }
         let summary = format!(
-            "{name} left {} of {} unanswered while it answered others that came later, when it was \
-             linked to a majority and no fault was in force on any of them; at most {:.1} % may be lost",
+            "{name} left {} of {} unanswered while it was linked to a majority and no fault was in \
+             force on any of them; at most {:.1} % may be lost",
             passed_over.len(),
             count(*asked, "request"),
             share * 100.0
