@@ -57,6 +57,7 @@
 //!   [`watch`]: whether streams of changes show each change once, in order and without a gap;
 //!   [`raft`]: the Raft safety properties, from the nodes' traces;
 //! - [`property`]: what else a run must show, a small file each;
+//! - [`surface`]: what of etcd's `KV` a history tested;
 //! - [`judge`]: the one door: picks the model and the deciders, for a bare history and for a run;
 //! - [`explanation`]: why, as a page.
 
@@ -74,6 +75,7 @@ pub mod linear;
 pub mod model;
 pub mod property;
 pub mod raft;
+pub mod surface;
 mod text;
 pub mod txn;
 pub mod verdict;

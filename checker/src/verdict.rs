@@ -46,37 +46,113 @@ impl std::fmt::Display for Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The format of `verdict.json`.
-    pub version: Version,
+    pub version: Version<1>,
     /// The weightiest outcome of all properties.
     pub outcome: Outcome,
     /// The verdict in one sentence.
     pub summary: String,
     /// Every property that was checked, in a fixed order.
     pub properties: Vec<Property>,
+    /// Properties that are undecided for one reason, which another property states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
+    /// What of the store's API no operation of the run tested; see [`crate::surface`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_tested: Vec<String>,
 }
+
+/// Properties that are undecided for one reason only, so that one line says it all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fold {
+    /// Their names.
+    pub names: Vec<String>,
+    /// What they are, such as `trace properties`.
+    pub what: String,
+    /// What can be said of all of them.
+    pub detail: String,
+}
+
+/// Where something is missing, these say what; other properties are undecided because of it.
+const CAUSES: [&str; 2] = ["completeness", "trace-integrity"];
 
 impl Verdict {
     /// The verdict that these properties come to: the weightiest outcome, and why.
     pub fn of(properties: Vec<Property>) -> Self {
+        Self::folded(properties, None)
+    }
+
+    /// The same, where some properties are undecided for one reason only.
+    pub(crate) fn folded(properties: Vec<Property>, fold: Option<Fold>) -> Self {
         let outcome = properties.iter().map(|p| p.outcome).max().unwrap_or(Outcome::Unknown);
-        let deciding: Vec<&Property> = properties.iter().filter(|p| p.outcome == outcome).collect();
-        let names = deciding.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
-        let summary = match (outcome, deciding.first()) {
-            (Outcome::Ok, _) => format!("All {} properties held.", properties.len()),
-            (Outcome::Violated, Some(property)) => {
-                let what = match property.violations.first() {
-                    Some(first) if first.rule == property.name => first.summary.clone(),
-                    Some(first) => format!("{}: {}", first.rule, first.summary),
-                    None => property.detail.clone(),
-                };
-                format!("Violated ({names}): {what}.")
-            }
-            (Outcome::Unknown, Some(property)) => {
-                format!("Undecided ({names}): {}.", property.detail)
-            }
-            (_, None) => "Undecided: no property was checked.".into(),
+        let (summary, not_tested) = (String::new(), Vec::new());
+        let mut verdict = Self { version: Version, outcome, summary, properties, fold, not_tested };
+        verdict.summary = verdict.sum_up();
+        verdict
+    }
+
+    /// The property that the verdict is about: the first that was violated, or what is missing.
+    pub fn headline(&self) -> Option<&Property> {
+        let mut deciding = self.properties.iter().filter(|it| it.outcome == self.outcome);
+        let cause = |cause: &&str| {
+            self.properties.iter().find(|it| it.outcome == self.outcome && it.name == **cause)
         };
-        Self { version: Version, outcome, summary, properties }
+        match self.outcome {
+            Outcome::Unknown => CAUSES.iter().find_map(cause).or(deciding.next()),
+            Outcome::Ok | Outcome::Violated => deciding.next(),
+        }
+    }
+
+    /// The properties that are not fine, the headline first, without those that are folded.
+    pub fn doubts(&self) -> Vec<&Property> {
+        let headline = self.headline().filter(|it| it.outcome != Outcome::Ok);
+        let others = self.properties.iter().filter(|it| {
+            it.outcome != Outcome::Ok
+                && !self.is_folded(it)
+                && headline.is_none_or(|h| h.name != it.name)
+        });
+        let mut doubts: Vec<&Property> = headline.into_iter().chain(others).collect();
+        doubts.sort_by_key(|it| std::cmp::Reverse(it.outcome));
+        doubts
+    }
+
+    fn is_folded(&self, property: &Property) -> bool {
+        let fold = self.fold.iter().flat_map(|fold| &fold.names);
+        property.outcome == Outcome::Unknown && fold.into_iter().any(|it| *it == property.name)
+    }
+
+    fn sum_up(&self) -> String {
+        let Some(headline) = self.headline() else {
+            return "Undecided: no property was checked.".into();
+        };
+        let doubts = self.doubts();
+        let deciding = doubts.iter().filter(|it| it.outcome == self.outcome);
+        let mut names: Vec<String> = deciding.map(|it| it.name.clone()).collect();
+        match self.outcome {
+            Outcome::Ok => format!("All {} properties held.", self.properties.len()),
+            Outcome::Violated => {
+                let what = match headline.violations.first() {
+                    Some(first) if first.rule == headline.name => first.summary.clone(),
+                    Some(first) => format!("{}: {}", first.rule, first.summary),
+                    None => headline.detail.clone(),
+                };
+                format!("Violated ({}): {what}.", names.join(", "))
+            }
+            Outcome::Unknown => {
+                let folded = self.fold.as_ref();
+                names.extend(folded.map(|it| format!("{} {}", it.names.len(), it.what)));
+                format!("Undecided ({}): {}.", names.join(", "), headline.detail)
+            }
+        }
+    }
+
+    /// The verdict on a simulated run. The summary says so, so that nobody takes it for a verdict
+    /// on containers.
+    pub fn of_simulation(mut self) -> Self {
+        match (self.outcome, self.summary.strip_suffix('.')) {
+            (Outcome::Ok, Some(held)) => self.summary = format!("{held} in simulation."),
+            _ => self.summary += " This was a simulation.",
+        }
+        self
     }
 }
 

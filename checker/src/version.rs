@@ -2,24 +2,22 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The only version of a format that is read and written: 1.
+/// The only version of a format that is read and written: `N`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Version;
+pub struct Version<const N: u64>;
 
-const VERSION: u64 = 1;
-
-impl Serialize for Version {
+impl<const N: u64> Serialize for Version<N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(VERSION)
+        serializer.serialize_u64(N)
     }
 }
 
-impl<'de> Deserialize<'de> for Version {
+impl<'de, const N: u64> Deserialize<'de> for Version<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match u64::deserialize(deserializer)? {
-            VERSION => Ok(Self),
+            version if version == N => Ok(Self),
             other => Err(de::Error::custom(format_args!(
-                "this has format version {other}, and this build reads version {VERSION}"
+                "this has format version {other}, and this build reads version {N}"
             ))),
         }
     }

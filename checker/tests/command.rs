@@ -465,9 +465,9 @@ fn a_run_directory_of_an_unknown_model_or_version_is_never_green() {
     let says = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(code(&output), 2, "{says}");
     assert!(says.contains("not checked as queue: event 0: expected enqueue or dequeue"), "{says}");
-    fs::write(&run, text.replace(r#""version":1"#, r#""version":9"#)).unwrap();
+    fs::write(&run, text.replace(r#""version":2"#, r#""version":9"#)).unwrap();
     let output = checker(&[name], "");
     let says = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(code(&output), 3, "{says}");
-    assert!(says.contains("has format version 9, and this build reads version 1"), "{says}");
+    assert!(says.contains("has format version 9, and this build reads version 2"), "{says}");
 }

@@ -4,7 +4,7 @@
 
 use checker::{
     budget::Limits,
-    evidence::{Crash, Evidence, Run},
+    evidence::{Crash, Ending, Evidence, FinalHash, Run},
     explanation, fault,
     history::{Event, Events, Function, Kind, Value, operation},
     judge::run,
@@ -61,17 +61,36 @@ fn good() -> Evidence {
             leader: Some("n1".into()),
             severs_leader: false,
             observed: fault::Observed { nodes: vec!["n3".into()], links: Vec::new() },
-            detail: "a probe of n3 says so".into(),
+            detail: proof(phase),
         })
         .to_vec();
     let run = Run {
         duration: 40 * SECOND,
         nodes: 3,
         healed: Some(19 * SECOND),
-        final_hashes: (1..=3).map(|n| (format!("n{n}"), 3, 42)).collect(),
+        final_hashes: (1..=3)
+            .map(|n| FinalHash { node: format!("n{n}"), applied: 4, revision: 3, hash: 42 })
+            .collect(),
         ..Run::default()
     };
-    Evidence { history: history.into(), faults, traces: Vec::new(), run }
+    Evidence { history: history.into(), faults, run, ..Evidence::default() }
+}
+
+fn proof(phase: fault::Phase) -> Option<fault::Detail> {
+    match phase {
+        fault::Phase::Confirmed => {
+            let unanswered = "connection refused".into();
+            let ended =
+                fault::Ended { boot: 1, exit_code: 137, unanswered, unsynced_sectors: None };
+            Some(fault::Detail::Ended([("n3".into(), ended)].into()))
+        }
+        fault::Phase::Healed => {
+            let answered = fault::Answered { after_ms: 30, boots: Some([1, 2]) };
+            let nodes = [("n3".into(), answered)].into();
+            Some(fault::Detail::Answered { nodes, silent: [].into(), killed: Vec::new() })
+        }
+        _ => None,
+    }
 }
 
 fn events(evidence: &mut Evidence) -> &mut Vec<Event> {
@@ -142,6 +161,9 @@ fn other_illegal_answers_are_explained() {
     let says = |spoil: fn(&mut Vec<Event>), text: &str| {
         let verdict = breaks("linearizability", Outcome::Violated, |evidence| {
             spoil(events(evidence));
+            let done = |event: &&Event| event.kind == Kind::Ok && event.f != Function::Read;
+            let writes = events(evidence).iter().filter(done).count() as i64;
+            evidence.run.final_hashes.iter_mut().for_each(|hash| hash.revision = 1 + writes);
         });
         assert_eq!(verdict.properties[0].violations[0].summary, text);
     };
@@ -229,7 +251,7 @@ fn what_a_refused_compare_and_set_found_is_as_good_as_a_read() {
 
 #[test]
 fn each_property_is_broken_by_evidence_that_breaks_exactly_it() {
-    breaks("final-state", Outcome::Violated, |e| e.run.final_hashes[1].2 = 43);
+    breaks("final-state", Outcome::Violated, |e| e.run.final_hashes[1].hash = 43);
     breaks("final-state", Outcome::Unknown, |e| {
         e.run.final_hashes.pop();
     });
@@ -245,7 +267,7 @@ fn each_property_is_broken_by_evidence_that_breaks_exactly_it() {
     });
     breaks("completeness", Outcome::Unknown, |e| e.run.incomplete.push("stopped".into()));
     breaks("crash-free", Outcome::Violated, |e| {
-        e.run.crashes.push(Crash { node: 2, how: "it panicked".into() });
+        e.run.crashes.push(Crash { node: 2, ending: Ending::Defect, how: "it panicked".into() });
     });
     let verdict = breaks("completeness", Outcome::Unknown, |e| {
         e.run.incomplete = vec!["stopped by Ctrl-C".into()];
@@ -270,6 +292,36 @@ fn a_history_that_contradicts_itself_is_not_green() {
     assert_eq!(verdict.outcome, Outcome::Unknown);
     let completeness = verdict.properties.last().unwrap();
     assert!(completeness.detail.contains("process 8 completes an operation that it has not"));
+}
+
+#[test]
+fn the_headline_is_the_cause_and_what_follows_from_it_is_folded() {
+    // Without n3's trace no rule of Raft is decided; what is missing is the news.
+    let mut evidence = good();
+    evidence.run.traced = true;
+    let started = |node| {
+        let voters = vec![1, 2, 3];
+        let last = proto::trace::Position::default();
+        let event = proto::trace::Event::Started { term: 0, vote: None, last, voters };
+        vec![proto::trace::Record { node, boot: 1, seq: 0, clock: 1, time: 1, event }]
+    };
+    evidence.traces = vec![started(1), started(2)];
+    evidence.run.incomplete.push("n3's container vanished at 7.2 s".into());
+    let verdict = run(&evidence, &Limits::default());
+    assert!(
+        verdict.summary.starts_with("Undecided (completeness, trace-integrity, ")
+            && verdict
+                .summary
+                .contains(" trace properties): n3's container vanished at 7.2 s; n3 "),
+        "{}",
+        verdict.summary
+    );
+    let fold = verdict.fold.as_ref().unwrap();
+    assert!(fold.names.len() > 10, "{fold:?}");
+    assert_eq!(fold.detail, "no violation in the 2 traces there are, as far as they go");
+    let doubts = verdict.doubts();
+    assert_eq!(doubts[0].name, "completeness");
+    assert!(doubts.len() < 5, "{doubts:#?}");
 }
 
 #[test]

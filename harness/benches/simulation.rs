@@ -47,7 +47,7 @@ fn plan(seed: u64) -> anyhow::Result<Plan> {
         interval: None,
         menu: FAULTS.parse().map_err(anyhow::Error::msg)?,
         workload: Workload::Register(register::Options { keys: 20, values: None }),
-        load: Load { concurrency: 5, rate: 17, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 17, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(50),

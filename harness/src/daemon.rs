@@ -7,8 +7,11 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 /// A daemon on this machine answers within milliseconds; one that is starting may take seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Longest wait for the beginning of any answer. Removing a container on a busy disk is slow.
-const REQUEST_TIMEOUT_S: u64 = 120;
+/// Longest wait for the beginning of an answer.
+const REQUEST_TIMEOUT_S: u64 = 10;
+
+/// The same, for requests that make or remove an image: a busy disk is slow.
+pub(crate) const IMAGE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// No Docker daemon can be used. The harness ends with code 3.
 #[derive(Debug, thiserror::Error)]

@@ -11,8 +11,9 @@ use std::{
 use checker::history::{Function, Kind, Value};
 use harness::{
     client::{Completion, Connection},
-    workload::{GARBAGE, Operation},
+    workload::{Answer, GARBAGE, Operation, etcd, register},
 };
+use node::kv;
 use proto::{
     etcd::{
         AlarmRequest, AlarmResponse, DeleteRangeRequest, DeleteRangeResponse, HashKvRequest,
@@ -24,6 +25,7 @@ use proto::{
         response_op,
     },
     mvcc::KeyValue,
+    peer::Session,
 };
 use tonic::{Request, Response, Status};
 
@@ -44,6 +46,8 @@ enum Mood {
 struct Server {
     mood: Mood,
     transactions: Arc<Mutex<Vec<TxnRequest>>>,
+    /// Of each deletion: session id and sequence number, as the server read them.
+    sessions: Arc<Mutex<Vec<[Option<String>; 2]>>>,
 }
 
 impl Server {
@@ -82,8 +86,11 @@ impl Kv for Server {
 
     async fn delete_range(
         &self,
-        _: Request<DeleteRangeRequest>,
+        request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        let said = |name| Some(request.metadata().get(name)?.to_str().unwrap().to_owned());
+        let session = ["raft-session-id", "raft-session-sequence"].map(said);
+        self.sessions.lock().unwrap().push(session);
         self.answer(|_| DeleteRangeResponse::default()).await
     }
 
@@ -116,7 +123,7 @@ impl Maintenance for Server {
 async fn serve(mood: Mood) -> (SocketAddr, Server) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = Server { mood, transactions: Arc::default() };
+    let server = Server { mood, transactions: Arc::default(), sessions: Arc::default() };
     let router = tonic::transport::Server::builder()
         .add_service(KvServer::new(server.clone()))
         .add_service(MaintenanceServer::new(server.clone()));
@@ -128,8 +135,16 @@ async fn serve(mood: Mood) -> (SocketAddr, Server) {
 async fn perform(mood: Mood, f: Function, value: Value) -> (Completion, Server) {
     let (address, server) = serve(mood).await;
     let mut connection = Connection::open(address, TIMEOUT, true).await.unwrap();
-    let operation = Operation { f, key: "k0".to_owned(), value };
-    (connection.perform(&operation, TIMEOUT).await, server)
+    let operation = Operation::Register(register::Operation { f, key: "k0".to_owned(), value });
+    (connection.perform(&operation, None, TIMEOUT).await, server)
+}
+
+/// What a client was told of a register.
+fn told(completion: &Completion) -> register::Answer {
+    match completion.answer {
+        Answer::Register(told) => told,
+        _ => panic!("{completion:?}"),
+    }
 }
 
 #[tokio::test]
@@ -175,10 +190,11 @@ async fn the_node_s_word_on_the_outcome_reaches_the_history() {
 #[tokio::test]
 async fn a_read_gives_the_value_its_revision_and_garbage_for_what_is_no_number() {
     let (completion, _) = perform(Mood::Holds("42"), Function::Read, Value::Nil).await;
-    assert_eq!((completion.kind, completion.value), (Kind::Ok, Value::Int(42)));
-    assert_eq!((completion.revision, completion.saw), (Some(7), Some(Some(42))));
+    assert_eq!(completion.kind, Kind::Ok);
+    let (value, revision, saw) = (Value::Int(42), Some(7), Some(Some(42)));
+    assert_eq!(told(&completion), register::Answer { value, revision, saw });
     let (completion, _) = perform(Mood::Holds("x"), Function::Read, Value::Nil).await;
-    assert_eq!((completion.kind, completion.value), (Kind::Ok, Value::Int(GARBAGE)));
+    assert_eq!((completion.kind, told(&completion).value), (Kind::Ok, Value::Int(GARBAGE)));
 }
 
 #[tokio::test]
@@ -190,10 +206,45 @@ async fn a_compare_and_set_compares_the_value_or_that_there_is_none() {
             perform(Mood::Holds("6"), Function::Cas, Value::Pair(expected, 9)).await;
         assert_eq!(completion.kind, Kind::Fail);
         assert_eq!(completion.error.as_deref(), Some("mismatch"));
-        assert_eq!(completion.value, Value::Found(Some(6)), "a mismatch tells what is there");
-        assert_eq!(completion.saw, Some(Some(6)));
+        let told = told(&completion);
+        assert_eq!(told.value, Value::Found(Some(6)), "a mismatch tells what is there");
+        assert_eq!(told.saw, Some(Some(6)));
         let transactions = server.transactions.lock().unwrap();
         assert_eq!(transactions.len(), 1, "never retried");
         assert_eq!(transactions[0].compare[0].target_union, Some(compared));
     }
+}
+
+#[tokio::test]
+async fn an_operation_of_a_session_says_so() {
+    let (address, server) = serve(Mood::Holds("6")).await;
+    let mut connection = Connection::open(address, TIMEOUT, true).await.unwrap();
+    let request = kv::Request::DeleteRange(DeleteRangeRequest::default());
+    let delete = etcd::Operation { request, retry: etcd::Retry::IfLost };
+    let delete = Operation::Etcd(Box::new(delete));
+    let session = Session { id: "client 1.1".to_owned(), sequence: 7 };
+    for session in [Some(&session), None] {
+        let completion = connection.perform(&delete, session, TIMEOUT).await;
+        let answer = kv::Response::DeleteRange(DeleteRangeResponse::default());
+        assert_eq!((completion.kind, completion.answer), (Kind::Ok, Answer::Etcd(answer)));
+    }
+    let said = [Some("client 1.1".to_owned()), Some("7".to_owned())];
+    assert_eq!(*server.sessions.lock().unwrap(), [said, [None, None]]);
+}
+
+#[tokio::test]
+async fn what_a_node_refuses_for_the_request_alone_is_conclusive() {
+    for (code, conclusive) in [
+        (tonic::Code::InvalidArgument, true),
+        (tonic::Code::NotFound, true),
+        (tonic::Code::OutOfRange, true),
+        (tonic::Code::Unavailable, false),
+        (tonic::Code::FailedPrecondition, false),
+    ] {
+        let mood = Mood::Refuses(code, Some("none"));
+        let (completion, _) = perform(mood, Function::Write, Value::Int(1)).await;
+        assert_eq!((completion.kind, completion.conclusive), (Kind::Fail, conclusive), "{code:?}");
+    }
+    let (unknown, _) = perform(Mood::Silent, Function::Write, Value::Int(1)).await;
+    assert!(!unknown.conclusive);
 }

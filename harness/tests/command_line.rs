@@ -15,6 +15,7 @@ fn harness(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_harness"))
         .args(args)
         .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .env_remove("CI")
         .output()
         .unwrap()
 }
@@ -119,7 +120,10 @@ fn without_a_daemon_the_plan_runs_in_simulation_and_replays() {
     let output = harness(&[&["replay", run], &story[..]].concat());
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains(" s  client ") && said.contains("properties held."), "{said}");
+    assert!(
+        said.contains(" s  client ") && said.contains("properties held in simulation."),
+        "{said}"
+    );
     assert!(said.contains("before and after this part left out."), "{said}");
     assert!(std::fs::read_to_string(&diagram).unwrap().starts_with("<svg"));
     expect(&["replay", run, "--verbose", "--from", "soon"], 64, "no time of a run");
@@ -130,6 +134,100 @@ fn without_a_daemon_the_plan_runs_in_simulation_and_replays() {
     let asked = ["test", "--plan", plan.to_str().unwrap(), "--cluster", "docker"];
     expect(&asked, 3, "Docker daemon");
     expect(&["test", "--cluster", "sim", "--base-port", "7000"], 64, "no ports");
+}
+
+#[test]
+fn a_job_of_a_ci_system_without_a_daemon_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let test = |ci: &str, args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+            .args(["test", "--time", "2s", "--rate", "20", "--faults", "none", "--seed", "1"])
+            .args(args)
+            .arg("--out")
+            .arg(dir.path().join(format!("ci-{ci}-{}", args.len())))
+            .envs([("DOCKER_HOST", "unix:///nowhere/docker.sock"), ("CI", ci)])
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, why) = test("true", &[]);
+    assert_eq!((code, said.as_str()), (Some(3), ""), "{why}");
+    assert!(why.contains("--cluster sim") && why.contains("no Docker daemon answers"), "{why}");
+    for (ci, args) in [("true", &["--cluster", "sim"][..]), ("false", &[])] {
+        let (code, said, why) = test(ci, args);
+        assert_ne!(code, Some(3), "{why}");
+        assert!(said.contains("simulation."), "the verdict must say so: {said}");
+    }
+}
+
+#[test]
+fn every_report_of_a_simulated_run_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let run = out.to_str().unwrap();
+    let options = ["--cluster", "sim", "--time", "5s", "--rate", "20", "--seed", "1", "--out", run];
+    for command in [&[&["test"], &options[..]].concat()[..], &["check", run], &["replay", run]] {
+        let output = harness(command);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("properties held in simulation."), "{command:?}: {said}");
+    }
+    let page = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("<h1>All properties held in simulation</h1>"), "the banner");
+    assert!(!page.contains("1970-01-01"), "a simulated world has no calendar");
+    let verdict = std::fs::read_to_string(out.join("verdict.json")).unwrap();
+    assert!(verdict.contains("in simulation."), "{verdict}");
+}
+
+#[test]
+fn a_run_that_cannot_be_written_has_a_verdict() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let options = ["--cluster", "sim", "--time", "5s", "--rate", "20", "--seed", "1"];
+    // A file may have one block, and more is refused: a full disk for whoever runs this.
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_harness"))
+        .arg("test")
+        .args(options)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}{why}");
+    assert!(said.contains("properties held in simulation."), "{said}{why}");
+    assert!(why.contains("plan.json: File too large"), "{why}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_judged_and_drawn_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let run = out.to_str().unwrap();
+    let options = ["--cluster", "sim", "--time", "5s", "--rate", "20", "--seed", "1", "--out", run];
+    assert_eq!(harness(&[&["test"], &options[..]].concat()).status.code(), Some(0));
+    // For root as well: no file can have the name of a directory.
+    for name in ["verdict.json", "report.html"] {
+        std::fs::remove_file(out.join(name)).unwrap();
+        std::fs::create_dir(out.join(name)).unwrap();
+    }
+    let output = harness(&["check", run]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("properties held in simulation."), "{said}");
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(why.contains("warning: cannot write") && why.contains("verdict.json"), "{why}");
+    expect(&["report", run], 3, "report.html");
+    let (page, folder) = (dir.path().join("page.html"), dir.path().join("pages/of/mine"));
+    for (to, written) in [(&page, page.clone()), (&folder, folder.join("report.html"))] {
+        let output = harness(&["report", run, "--out", to.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(std::fs::read_to_string(written).unwrap().contains("<svg"));
+    }
+    assert!(folder.join("timeline.svg").exists());
 }
 
 #[test]
@@ -192,7 +290,10 @@ fn a_replay_that_differs_is_told_with_its_verdict() {
     expect(&["replay", run], 3, "trace/n2.jsonl from line 1 on");
     let said = harness(&["replay", run, "--verbose"]).stdout;
     let said = String::from_utf8_lossy(&said);
-    assert!(said.contains(" s  client ") && said.contains("properties held."), "{said}");
+    assert!(
+        said.contains(" s  client ") && said.contains("properties held in simulation."),
+        "{said}"
+    );
 
     let plan = dir.path().join("plan");
     std::fs::create_dir(&plan).unwrap();
@@ -208,7 +309,7 @@ fn a_replay_that_differs_is_told_with_its_verdict() {
         harness(&["replay", plan.to_str().unwrap(), "--diagram", nowhere.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("properties held."), "{said}");
+    assert!(said.contains("properties held in simulation."), "{said}");
 }
 
 #[test]

@@ -89,7 +89,7 @@ async fn nodes_start_die_pause_and_leave_their_evidence() {
     // Evidence of paused, killed and stopped nodes, over all their starts.
     cluster.pause(1).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let missing = cluster.collect(directory.path()).await.unwrap();
+    let missing = cluster.collect(directory.path()).await.missing;
     assert_eq!(missing, Vec::<String>::new());
     let read = |path: &str| std::fs::read_to_string(directory.path().join(path)).unwrap();
     assert_eq!(read("trace/n1.jsonl").lines().count(), 2, "two starts of n1");
@@ -245,7 +245,7 @@ async fn a_crash_at_start_shows_its_code_and_its_last_words() {
     assert_eq!(state.exit_code, Some(7));
     assert_eq!(cluster.logs(1, 1).await.unwrap().trim(), "the data directory is on fire");
     let directory = tempfile::tempdir().unwrap();
-    let missing = cluster.collect(directory.path()).await.unwrap();
+    let missing = cluster.collect(directory.path()).await.missing;
     assert_eq!(missing, ["n1 wrote no trace"]);
     cluster.destroy().await.unwrap();
 }

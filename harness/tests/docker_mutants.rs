@@ -28,7 +28,7 @@ async fn one_wrong_container_is_convicted_and_the_others_run_the_release_image()
         interval: None,
         menu: "none".parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 200, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 200, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),
@@ -48,6 +48,7 @@ async fn one_wrong_container_is_convicted_and_the_others_run_the_release_image()
         command: vec!["harness".to_owned()],
         keep_going: true,
         inert: false,
+        panics_at: None,
     };
     let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
     let verdict = &finished.judgement.verdict;

@@ -25,6 +25,7 @@ use checker::{
 };
 use harness::{
     cluster::docker::OWNER,
+    images,
     plan::{ClusterKind, Load, Options, Plan, Storage, Timings, World},
     run::{Settings, Stop, run},
     system::System,
@@ -44,7 +45,7 @@ fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
         interval: None,
         menu: faults.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 200, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 200, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),
@@ -60,6 +61,7 @@ fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
         command: vec!["harness".to_owned()],
         keep_going: false,
         inert: false,
+        panics_at: None,
     }
 }
 
@@ -218,7 +220,7 @@ async fn a_violation_ends_the_run_within_a_second_of_the_answer_that_shows_it() 
     assert_eq!(finished.judgement.verdict.outcome, Outcome::Violated);
     let evidence = evidence::load(&finished.directory).unwrap();
     let why = evidence.run.incomplete.join("; ");
-    assert!(why.contains("by a violation of linearizability"), "{why}");
+    assert!(why.contains(": a violation of linearizability"), "{why}");
     assert!(why.contains("although the value could only be"), "{why}");
     // The first answer of those that the verdict calls wrong, and the last operation that began.
     let operations = operation::pair(evidence.history.registers()).unwrap();
@@ -238,6 +240,63 @@ async fn a_violation_ends_the_run_within_a_second_of_the_answer_that_shows_it() 
 }
 
 #[tokio::test]
+async fn a_full_disk_ends_the_run_and_names_the_file_that_is_cut() {
+    let Some(docker) = common::docker("a disk that is full").await else { return };
+    let _turn = TURN.lock().await;
+    // Before the disk is full.
+    images::ensure(&docker, images::Source::Auto, false, &|text| eprintln!("{text}"))
+        .await
+        .unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let (began, path) = (Instant::now(), out.clone());
+    // No file may be longer than some blocks: a full disk for whoever runs this.
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 100; exec \"$@\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_harness"))
+            .args(["test", "--nodes", "3", "--time", "5m", "--rate", "200", "--seed", "5"])
+            .args(["--cluster", "docker", "--faults", "none", "--out"])
+            .arg(path)
+            .output()
+    });
+    let output = output.await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(why.contains("history.jsonl is cut: it could not be written"), "{why}");
+    assert!(why.contains("; stopping"), "{why}");
+    assert!(said.contains("history.jsonl is cut"), "the verdict says so: {said}");
+    assert_eq!(output.status.code(), Some(2), "{said}{why}");
+    assert!(began.elapsed() < Duration::from_secs(120), "{said}{why}");
+    assert!(evidence::load(&out).unwrap().history.len() > 100);
+}
+
+#[tokio::test]
+async fn a_panic_of_the_harness_leaves_whole_evidence_and_nothing_else() {
+    let Some(docker) = common::docker("a panic of the harness").await else { return };
+    let _turn = TURN.lock().await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = settings(dir.path(), "pause:n2", 10);
+    settings.plan.faults.truncate(1);
+    (settings.plan.faults[0].at, settings.plan.faults[0].lasts) =
+        (Duration::from_millis(500), Duration::from_secs(8));
+    settings.panics_at = Some(Duration::from_secs(2));
+    let finished = run(&settings, &Stop::listen().unwrap()).await.unwrap();
+    let verdict = &finished.judgement.verdict;
+    assert_eq!(verdict.outcome, Outcome::Unknown, "{verdict:#?}");
+    let evidence = evidence::load(&finished.directory).unwrap();
+    let why = evidence.run.incomplete.join("; ");
+    assert!(why.contains("the harness panicked: as this test wants"), "{why}");
+    // Also of the node that was frozen: all nodes were stopped before their traces were copied.
+    assert_eq!(evidence.traces.len(), 3);
+    for trace in &evidence.traces {
+        let last = &trace.last().unwrap().event;
+        assert!(matches!(last, proto::trace::Event::Stopped {}), "{last:?}");
+    }
+    assert_eq!(made_by(&docker, std::process::id()).await, Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_node_that_crashes_at_start_is_said_with_its_last_words() {
     let Some(docker) = common::docker("a node image that crashes").await else { return };
     let _turn = TURN.lock().await;
@@ -246,7 +305,8 @@ async fn a_node_that_crashes_at_start_is_said_with_its_last_words() {
     let settings = Settings { images: Some(images), ..settings(dir.path(), "none", 2) };
     let error = format!("{:#}", run(&settings, &Stop::listen().unwrap()).await.unwrap_err());
     assert!(error.contains("exited with code 7"), "{error}");
-    assert!(error.contains("the data directory is on fire"), "{error}");
+    // All that it said, and who said it.
+    assert!(error.contains("n1: one\nn1: the data directory is on fire"), "{error}");
     assert_eq!(made_by(&docker, std::process::id()).await, Vec::<String>::new());
 }
 
@@ -297,10 +357,25 @@ async fn gc_removes_what_a_killed_harness_left() {
     signal(&child, "-KILL");
     child.wait().unwrap();
     assert_eq!(made_by(&docker, process).await.len(), 6, "three pods and three nodes");
+    let run = dir.path().join("run");
+    let before = harness::run::judge(&run).unwrap().verdict;
+    assert!(before.summary.contains("the run was killed"), "{}", before.summary);
     let gc = Command::new(env!("CARGO_BIN_EXE_harness")).arg("gc").output().unwrap();
     assert_eq!(gc.status.code(), Some(0), "{gc:?}");
     assert_eq!(made_by(&docker, process).await, Vec::<String>::new());
     // Nothing that was recorded was lost.
-    let evidence = evidence::load(&dir.path().join("run")).unwrap();
+    let evidence = evidence::load(&run).unwrap();
     assert!(evidence.history.len() > 20);
+    // Nor what was still in the containers.
+    assert_eq!(evidence.traces.len(), 3);
+    assert!(run.join("logs/n3.log").exists());
+    let said = String::from_utf8_lossy(&gc.stdout);
+    assert!(said.contains("traces and logs of a killed run are now in"), "{said}");
+    let verdict = harness::run::judge(&run).unwrap().verdict;
+    assert_eq!(verdict.outcome, Outcome::Unknown, "{verdict:#?}");
+    for property in &verdict.properties {
+        assert!(!property.detail.contains("no node took part"), "{}", property.detail);
+        let traced = property.name == "log-matching" || property.name == "election-safety";
+        assert!(!traced || property.outcome == Outcome::Ok, "{}", property.detail);
+    }
 }

@@ -33,7 +33,7 @@ fn plan(storage: Storage, faults: &str, workload: Workload) -> Plan {
         interval: None,
         menu: faults.parse().unwrap(),
         workload,
-        load: Load { concurrency: 3, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(3, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),
@@ -53,6 +53,7 @@ async fn on_containers(plan: Plan, dir: &Path) -> Finished {
         command: vec!["harness".to_owned()],
         keep_going: false,
         inert: false,
+        panics_at: None,
     };
     run(&settings, &Stop::listen().unwrap()).await.unwrap()
 }

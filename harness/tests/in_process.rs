@@ -29,7 +29,7 @@ fn plan(seed: u64, faults: &str) -> Plan {
         interval: Some(Duration::from_secs(2)),
         menu: faults.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 3, values: None }),
-        load: Load { concurrency: 4, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(4, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(400),
             heartbeat_interval: Duration::from_millis(80),

@@ -4,7 +4,13 @@
 #![cfg(feature = "mutants")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
-use std::{fs, process::Command, sync::atomic::AtomicBool, time::Duration};
+use std::path::Path;
+use std::{
+    fs,
+    process::Command,
+    sync::{Mutex, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
 
 use checker::{
     budget::Limits,
@@ -12,9 +18,13 @@ use checker::{
     verdict::{Outcome, Verdict},
 };
 use harness::{
+    campaign::{self, Campaign, Failure, Total, Watch},
     cluster::sim::simulate,
     plan::{self, ClusterKind, Load, PlacedMutant, Plan, Storage, Timings, World},
-    run::simulation::{compare, keep},
+    run::{
+        self,
+        simulation::{compare, keep},
+    },
     system::System,
     workload::{Workload, register},
 };
@@ -30,7 +40,7 @@ fn plan(seed: u64, mutant: Option<Mutant>) -> Plan {
         interval: Some(Duration::from_millis(1500)),
         menu: "kill,pause,partition".parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(60),
@@ -71,6 +81,82 @@ fn a_bug_is_found_by_a_property_that_it_breaks() {
         let violated = violated(&found);
         assert!(violated.iter().any(|name| right.contains(name)), "{mutant}: {violated:?}");
     }
+}
+
+/// A seed of a campaign of this node, and how long it took.
+fn unruly(mutant: Mutant, seed: u64) -> (Failure, Duration) {
+    let root = tempfile::tempdir().unwrap();
+    let failures = Failures::default();
+    let campaign = Campaign {
+        first: seed,
+        end: Some(seed + 1),
+        jobs: 1,
+        keep_going: true,
+        deadline: None,
+        digest: false,
+    };
+    let place = || Ok(root.path().to_owned());
+    let began = Instant::now();
+    let (total, ended) = campaign::run(
+        &campaign,
+        &|seed| Ok(plan(seed, Some(mutant))),
+        &place,
+        &[],
+        &failures,
+        &AtomicBool::new(false),
+    );
+    ended.unwrap();
+    let took = began.elapsed();
+    assert_eq!((total.seeds, total.violated), (1, 1), "{mutant}");
+    let failure = failures.0.into_inner().unwrap().remove(0);
+    // What was kept says the same.
+    let verdict = run::judge(kept(&failure)).unwrap().verdict;
+    assert_eq!(verdict.outcome, Outcome::Violated, "{mutant}: {}", verdict.summary);
+    (failure, took)
+}
+
+/// Its run directory.
+fn kept(failure: &Failure) -> &Path {
+    failure.kept.as_ref().unwrap().as_deref().unwrap()
+}
+
+#[derive(Default)]
+struct Failures(Mutex<Vec<Failure>>);
+
+impl Watch for Failures {
+    fn failed(&self, failure: &Failure) {
+        self.0.lock().unwrap().push(failure.clone());
+    }
+
+    fn panicked(&self, seed: u64, words: &str) {
+        panic!("seed {seed}: {words}");
+    }
+
+    fn done(&self, _: &Total) {}
+}
+
+#[test]
+fn a_node_that_holds_up_the_laboratory_is_named_in_time() {
+    for (mutant, says) in [
+        (Mutant::IgnoresDeadline, "the timer of n"),
+        (Mutant::EchoesReplies, "a storm of messages"),
+        (Mutant::NeverReturns, "hangs, it has not returned from"),
+    ] {
+        for seed in 0..2 {
+            let (failure, took) = unruly(mutant, seed);
+            assert!(failure.summary.starts_with("Violated (liveness"), "{mutant}: {failure:?}");
+            assert!(failure.summary.contains(says), "{mutant}: {}", failure.summary);
+            assert!(took < Duration::from_secs(60), "{mutant} took {took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_node_that_is_not_deterministic_is_named_with_what_differs() {
+    let (failure, _) = unruly(Mutant::RollsDice, 1);
+    let says = "is not deterministic: simulated twice, step ";
+    assert!(failure.summary.contains("determinism"), "{}", failure.summary);
+    assert!(failure.summary.contains(says), "{}", failure.summary);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn plan(storage: Storage, faults: &str, seed: u64) -> Plan {
         interval: Some(Duration::from_millis(1500)),
         menu: faults.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(60),
@@ -98,7 +98,7 @@ fn violates(plan: &Plan, property: &str) -> bool {
 fn steps(plan: &Plan) -> usize {
     match &plan.workload {
         Workload::Script(script) => script.steps.len(),
-        Workload::Register(_) => panic!("the load is still generated"),
+        Workload::Register(_) | Workload::Etcd(_) => panic!("the load is still generated"),
     }
 }
 
@@ -160,12 +160,14 @@ fn disks_that_lie_come_down_to_little_and_every_time_to_the_same() {
 }
 
 #[test]
-fn a_cluster_that_does_not_come_back_comes_down_to_the_kill_of_its_leader() {
-    let from = far_apart();
+fn a_cluster_whose_votes_come_too_late_comes_down_to_one_fault_at_most() {
+    let late = |seed| Plan { seed, ..far_apart() };
+    let from = (7..100).map(late).find(|plan| violates(plan, "liveness")).unwrap();
     let minimal = shrunk(&from, 2);
     assert_eq!(minimal.property, "liveness");
     assert_minimal(&from, &minimal);
-    assert_eq!((minimal.after.faults, minimal.after.operations), (1, Some(0)));
+    assert!(minimal.after.faults <= 1, "{}", minimal.after.faults);
+    assert_eq!(minimal.after.operations, Some(0));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::{
 use checker::{
     budget::Limits,
     fault,
-    history::{self, Function, Kind, Value},
+    history::{Function, Kind, Value, lines::Line},
     judge,
     verdict::{Outcome, Property, Verdict},
 };
@@ -43,7 +43,7 @@ fn plan(nodes: u64, seed: u64) -> Plan {
         interval: Some(Duration::from_millis(1500)),
         menu: "kill,restart,pause,partition,network,disk,clock".parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(60),
@@ -65,7 +65,7 @@ struct Witness {
     started: u64,
     ended: u64,
     steps: usize,
-    client: Vec<history::Event>,
+    client: Vec<Line>,
     faults: Vec<fault::Record>,
     stages: Vec<Stage>,
     now: Duration,
@@ -113,9 +113,10 @@ fn an_observer_changes_nothing_and_sees_everything() {
         let evidence = &seen.evidence;
         assert_eq!(witness.steps, evidence.traces.iter().map(Vec::len).sum::<usize>());
         for (event, index) in witness.client.iter_mut().zip(0..) {
-            event.index = index;
+            event.number(index);
         }
-        assert_eq!(witness.client, evidence.history.registers());
+        let history: Vec<Line> = (0..).map_while(|index| evidence.history.get(index)).collect();
+        assert_eq!(witness.client, history);
         assert_eq!(witness.faults, evidence.faults);
         let losses: u64 = witness.lost.values().sum();
         let left = witness.in_flight.len() as u64;

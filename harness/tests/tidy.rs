@@ -36,9 +36,9 @@ const CRATES: [(&str, &[&str]); 5] = [
 /// that is not listed may use none. In the checker, models know no decider and deciders no other
 /// decider; in the harness, what a test is and how it proceeds know no cluster, and the report
 /// knows only the run directory.
-const ROOMS: [(&str, &str, &[&str]); 31] = [
+const ROOMS: [(&str, &str, &[&str]); 32] = [
     ("checker", "consistency", &["budget", "history", "model", "text", "verdict"]),
-    ("checker", "evidence", &["fault", "history", "jsonl"]),
+    ("checker", "evidence", &["fault", "history", "jsonl", "version"]),
     ("checker", "fault", &["version"]),
     ("checker", "explanation", &["history", "model", "text", "verdict"]),
     ("checker", "history", &["jsonl"]),
@@ -48,6 +48,7 @@ const ROOMS: [(&str, &str, &[&str]); 31] = [
     ("checker", "model", &["history"]),
     ("checker", "property", &["evidence", "fault", "history", "text", "verdict"]),
     ("checker", "raft", &["evidence", "text", "verdict"]),
+    ("checker", "surface", &["history", "model"]),
     ("checker", "txn", &["budget", "history", "text", "verdict"]),
     ("checker", "verdict", &["history", "text", "version"]),
     ("checker", "watch", &["budget", "history", "model", "text", "verdict"]),
@@ -66,8 +67,8 @@ const ROOMS: [(&str, &str, &[&str]); 31] = [
     ("node", "replica", &["kv", "mutants", "raft", "storage"]),
     ("node", "server", &["kv", "mutants", "raft", "replica", "storage"]),
     ("node", "storage", &["raft"]),
-    ("packages", "debian", &["machine"]),
-    ("packages", "tool", &["debian", "machine"]),
+    ("packages", "debian", &["machine", "scratch"]),
+    ("packages", "tool", &["debian", "machine", "scratch"]),
 ];
 
 /// A room that stands above all others.

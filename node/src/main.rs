@@ -3,10 +3,16 @@
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
-use node::server::{self, Config, Flags, Log};
+use node::{
+    server::{self, Config, Flags, Log},
+    storage,
+};
 
 /// Wrong usage, as in BSD's `sysexits.h`.
 const USAGE: u8 = 64;
+/// The disk holds what no node of this version and identity can have written there, as in BSD's
+/// `sysexits.h`.
+const REFUSED: u8 = 65;
 /// The node's surroundings failed.
 const FAILED: u8 = 3;
 /// A defect of the node: an assertion did not hold.
@@ -35,7 +41,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             tracing::error!("{why:#}");
-            FAILED.into()
+            let of_log = why.chain().find_map(|cause| cause.downcast_ref::<storage::Error>());
+            if of_log.is_some_and(storage::Error::is_refusal) { REFUSED } else { FAILED }.into()
         }
     };
     log.flush(LAST_LINES_PATIENCE);

@@ -1,8 +1,9 @@
 //! Known bugs, put back on purpose: a test of the test.
 //!
 //! A *mutant* is this node with a bug that a real implementation of Raft shipped, with one that it
-//! had itself until campaigns found it (a *mended* one), or with a change that breaks nothing (an
-//! *equivalent* one, which must never be reported). Each is a line at its place in the code that
+//! had itself until campaigns found it (a *mended* one), with one that would hold up the laboratory
+//! or mislead it (an *unruly* one), or with a change that breaks nothing (an *equivalent* one,
+//! which must never be reported). Each is a line at its place in the code that
 //! asks the [`Mutants`] of the node's configuration; an assertion that would stop the bug gives way
 //! to it. What a mutant traces is what it does: no mutant lies. Nodes of one process may be
 //! different mutants.
@@ -55,9 +56,17 @@ pub enum Mutant {
     ReadsWithoutQuorum,
     /// Mended: the refusal of an append of an earlier term repeats its read round.
     EchoesOldRounds,
+    /// Unruly: a node whose clients wait asks to be woken at once, again and again.
+    IgnoresDeadline,
+    /// Unruly: a leader answers each acknowledgement with an append.
+    EchoesReplies,
+    /// Unruly: the ninth command never returns.
+    NeverReturns,
+    /// Unruly: election timeouts come from the operating system.
+    RollsDice,
     /// Equivalent: heartbeats come twice as often.
     HeartbeatsTwice,
-    /// Equivalent: an append carries one entry.
+    /// Equivalent: an append carries a thousand bytes at most.
     SmallAppends,
     /// Equivalent: elections begin later.
     SlowElections,

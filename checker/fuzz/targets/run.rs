@@ -16,7 +16,7 @@ libfuzzer_sys::fuzz_target!(|text: &[u8]| {
     for name in ["run.json", "history.jsonl", file] {
         let text = match name {
             name if name == file => text,
-            "run.json" => br#"{"version":1,"model":"register","started":0,"duration":1,"nodes":1,"traced":true,"healed":null,"final_hashes":[],"expect":{"recovery_ms":1,"operations":1},"incomplete":[]}"#,
+            "run.json" => br#"{"version":2,"model":"register","started":0,"duration":1,"nodes":1,"traced":true,"healed":null,"final_hashes":[],"expect":{"recovery_ms":1,"operations":1},"incomplete":[]}"#,
             _ => b"",
         };
         if fs::write(directory.path().join(name), text).is_err() {

@@ -1,12 +1,11 @@
 //! Reads a run directory.
 //!
-//! What is not there, torn at its end, or of another size than when the run ended makes the
-//! evidence incomplete, which the verdict says. What is damaged is an error: nobody knows what it
-//! was.
+//! What is not there, torn at its end, or not what was recorded makes the evidence incomplete,
+//! which the verdict says. What is damaged is an error: nobody knows what it was.
 
 use std::{
     collections::BTreeSet,
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
@@ -14,7 +13,10 @@ use std::{
 use proto::trace::Record;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::{Evidence, Run, VERSION};
+use super::{
+    Evidence, Run, VERSION,
+    sums::{self, Digest, Hashing, Sums, short},
+};
 use crate::{
     history::{Format, read},
     jsonl::{self, Reader},
@@ -45,7 +47,7 @@ pub enum Error {
         /// The file that says so.
         file: PathBuf,
         /// What it says.
-        version: Option<u32>,
+        version: Option<u64>,
     },
     /// A directory without any evidence.
     #[error(
@@ -60,15 +62,15 @@ const FAULT: &str = "a fault record {version, fault, time, phase, kind, what, no
      severs_leader?, observed?, detail?}";
 const TRACE: &str = "a trace record {node, boot, seq, clock, time, event, …}";
 
-/// Reads `history.jsonl`, `faults.jsonl`, `trace/*.jsonl` and `run.json` of a directory.
+/// Reads `history.jsonl`, `faults.jsonl`, `trace/*.jsonl`, `plan.json` and `run.json` of a
+/// directory, and holds every file against its digest in `SHA256SUMS`.
 pub fn load(directory: &Path) -> Result<Evidence, Error> {
-    let file = |name: &str| directory.join(name);
+    let mut files = Files { directory, found: Sums::default() };
     let mut evidence = Evidence::default();
     let mut gaps = Vec::new();
-    let run = file("run.json");
-    let present = match open(&run)? {
-        Some(input) => {
-            evidence.run = read_run(input, &run)?;
+    let present = match files.text("run.json")? {
+        Some(text) => {
+            evidence.run = parse_run(&text, &directory.join("run.json"))?;
             true
         }
         None => {
@@ -76,92 +78,166 @@ pub fn load(directory: &Path) -> Result<Evidence, Error> {
             false
         }
     };
-    match open(&file("history.jsonl"))? {
-        Some(input) => {
-            let format = Some(Format::JsonLines);
-            let history = read::read(input, &file("history.jsonl"), format, false)?;
+    match files.open("history.jsonl")? {
+        Some(mut input) => {
+            let (format, file) = (Some(Format::JsonLines), directory.join("history.jsonl"));
+            let history = read::read(&mut input, &file, format, false)?;
             evidence.history = history.events;
             gaps.extend(history.gaps);
+            files.read("history.jsonl", input)?;
         }
-        None if present => gaps.push("history.jsonl is missing".into()),
+        None if present => {}
         None => return Err(Error::NotARun(directory.into())),
     }
-    match open(&file("faults.jsonl"))? {
-        Some(input) => evidence.faults = lines(input, &file("faults.jsonl"), FAULT, &mut gaps)?,
+    match files.open("faults.jsonl")? {
+        Some(mut input) => {
+            let file = directory.join("faults.jsonl");
+            evidence.faults = lines(&mut input, &file, FAULT, &mut gaps)?;
+            files.read("faults.jsonl", input)?;
+        }
+        None if present => {}
         None => gaps.push("faults.jsonl is missing".into()),
     }
-    for path in
-        traces(&file("trace")).map_err(|source| jsonl::Error::Io { file: file("trace"), source })?
-    {
-        if let Some(input) = open(&path)? {
-            evidence.traces.push(trace(input, &path)?);
+    for name in names(directory, "trace", Some("jsonl"))? {
+        if let Some(mut input) = files.open(&name)? {
+            evidence.traces.push(trace(&mut input, &directory.join(&name))?);
+            files.read(&name, input)?;
         }
     }
-    if present {
-        let sizes = super::sizes(directory)
-            .map_err(|source| jsonl::Error::Io { file: directory.into(), source })?;
-        let names: BTreeSet<&String> = sizes.keys().chain(evidence.run.files.keys()).collect();
-        for name in names {
-            let (was, is) = (evidence.run.files.get(name), sizes.get(name));
-            if was == is {
-                continue;
-            }
-            let gap = match (was, is) {
-                (Some(was), Some(is)) => format!(
-                    "{name} has {is} bytes and had {was} when the run ended: lines are missing or \
-                     were added"
-                ),
-                (Some(_), None) => format!("{name} is missing"),
-                (None, _) => format!("{name} is not among the files that run.json lists"),
-            };
-            if !gaps.contains(&gap) {
-                gaps.push(gap);
-            }
-            evidence.run.lost.extend(node_of(Path::new(name)));
+    if let Some(text) = files.text("plan.json")? {
+        match serde_json::from_slice(&text) {
+            Ok(plan) => evidence.plan = Some(plan),
+            Err(error) => gaps.push(format!("plan.json is not what was expected: {error}")),
         }
+    }
+    for name in ["environment.json", "scenario.json"] {
+        files.text(name)?;
+    }
+    for name in names(directory, "logs", None)? {
+        if let Some(input) = files.open(&name)? {
+            files.read(&name, input)?;
+        }
+    }
+    let found = files.found;
+    let unbound = evidence.run.unfinished && !directory.join(sums::NAME).exists();
+    if evidence.run.unfinished {
+        let mut gap = "the run was killed: what was recorded until then is judged".to_owned();
+        if unbound {
+            gap += ", which no digest binds";
+        }
+        gaps.insert(0, gap);
+    }
+    if present && !unbound {
+        gaps.extend(differences(directory, &found, &mut evidence.run.lost)?);
     }
     evidence.run.incomplete.extend(gaps);
     Ok(evidence)
 }
 
-/// Reads `run.json`, if it is of the version that this build reads.
-fn read_run(mut input: impl Read, file: &Path) -> Result<Run, Error> {
+/// The files of a directory, and the digests of those that were read.
+struct Files<'a> {
+    directory: &'a Path,
+    found: Sums,
+}
+
+impl Files<'_> {
+    /// `None` where there is no such file.
+    fn open(&self, name: &str) -> Result<Option<BufReader<Hashing<File>>>, jsonl::Error> {
+        let path = self.directory.join(name);
+        match File::open(&path) {
+            Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, Hashing::new(file)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(jsonl::Error::Io { file: path, source }),
+        }
+    }
+
+    /// A file was read; what is left of it is only hashed.
+    fn read(&mut self, name: &str, input: BufReader<Hashing<File>>) -> Result<(), jsonl::Error> {
+        let mut file = input.into_inner();
+        io::copy(&mut file, &mut io::sink())
+            .map_err(|source| jsonl::Error::Io { file: self.directory.join(name), source })?;
+        self.found.0.insert(name.to_owned(), file.digest());
+        Ok(())
+    }
+
+    /// All of a file.
+    fn text(&mut self, name: &str) -> Result<Option<Vec<u8>>, jsonl::Error> {
+        let Some(mut input) = self.open(name)? else { return Ok(None) };
+        let mut text = Vec::new();
+        input
+            .read_to_end(&mut text)
+            .map_err(|source| jsonl::Error::Io { file: self.directory.join(name), source })?;
+        self.read(name, input)?;
+        Ok(Some(text))
+    }
+}
+
+/// In which files a directory differs from what was recorded, in sentences; `lost` gets the nodes
+/// whose trace does.
+fn differences(
+    directory: &Path,
+    found: &Sums,
+    lost: &mut BTreeSet<u64>,
+) -> Result<Vec<String>, jsonl::Error> {
+    let read = |name: &str| match fs::read(directory.join(name)) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(jsonl::Error::Io { file: directory.join(name), source }),
+    };
+    let Some(text) = read(sums::NAME)? else {
+        lost.extend(found.0.keys().filter_map(|name| node_of(name)));
+        return Ok(vec![format!(
+            "{} is missing: nothing shows that the files are those that were recorded",
+            sums::NAME
+        )]);
+    };
+    let mut gaps = Vec::new();
+    let verdict = fs::read(directory.join(sums::VERDICT)).ok();
+    let sealed = verdict.and_then(|text| sums::sealed(&text));
+    if sealed.is_some_and(|sealed| sealed != Digest::of(&text)) {
+        gaps.push(format!("{} is not the file that {} was made from", sums::NAME, sums::VERDICT));
+    }
+    let recorded = match String::from_utf8_lossy(&text).parse::<Sums>() {
+        Ok(recorded) => recorded,
+        Err(why) => {
+            gaps.push(format!("{} is not what was expected: {why}", sums::NAME));
+            Sums::default()
+        }
+    };
+    let names: BTreeSet<&String> = found.0.keys().chain(recorded.0.keys()).collect();
+    for name in names {
+        gaps.push(match (recorded.0.get(name), found.0.get(name)) {
+            (Some(was), Some(is)) if was == is => continue,
+            (Some(was), Some(is)) => format!(
+                "{name} was changed after the run: its SHA-256 is {}, and was {}",
+                short(*is),
+                short(*was)
+            ),
+            (Some(_), None) => format!("{name} is missing"),
+            (None, _) => format!("{name} is not among the files that {} lists", sums::NAME),
+        });
+        lost.extend(node_of(name));
+    }
+    Ok(gaps)
+}
+
+/// What `run.json` says, if it is of the version that this build reads.
+fn parse_run(text: &[u8], file: &Path) -> Result<Run, Error> {
     #[derive(Deserialize)]
     struct Head {
-        version: Option<u32>,
+        version: Option<u64>,
     }
-    let io = |source| jsonl::Error::Io { file: file.into(), source };
-    let mut text = Vec::new();
-    input.read_to_end(&mut text).map_err(io)?;
     let wrong = |source| Error::Run { file: file.into(), source };
-    let Head { version } = serde_json::from_slice(&text).map_err(wrong)?;
+    let Head { version } = serde_json::from_slice(text).map_err(wrong)?;
     if version != Some(VERSION) {
         return Err(Error::Version { file: file.into(), version });
     }
-    serde_json::from_slice(&text).map_err(wrong)
+    serde_json::from_slice(text).map_err(wrong)
 }
 
-/// The node whose trace is a file `n<i>.jsonl`.
-fn node_of(file: &Path) -> Option<u64> {
-    file.file_name()?.to_str()?.strip_prefix('n')?.strip_suffix(".jsonl")?.parse().ok()
-}
-
-/// The files of a run directory from which verdicts are made, but for `run.json`.
-pub(super) fn evidence_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let harness =
-        ["history.jsonl", "faults.jsonl", "scenario.json"].map(|name| directory.join(name));
-    let mut files: Vec<PathBuf> = harness.into_iter().filter(|path| path.exists()).collect();
-    files.extend(traces(&directory.join("trace"))?);
-    Ok(files)
-}
-
-/// `None` where there is no such file.
-fn open(path: &Path) -> Result<Option<BufReader<File>>, jsonl::Error> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(BufReader::with_capacity(1 << 16, file))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(jsonl::Error::Io { file: path.into(), source }),
-    }
+/// The node whose trace is a file `trace/n<i>.jsonl`.
+fn node_of(name: &str) -> Option<u64> {
+    name.strip_prefix("trace/n")?.strip_suffix(".jsonl")?.parse().ok()
 }
 
 fn lines<T: DeserializeOwned>(
@@ -182,22 +258,32 @@ fn lines<T: DeserializeOwned>(
     }
 }
 
-/// Files `*.jsonl` of a directory, by name. None where it does not exist.
-fn traces(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "jsonl") {
-            paths.push(path);
+/// The files of a folder of the directory (`trace/n1.jsonl`), ascending; those that end so, if an
+/// extension is named. None where the folder does not exist.
+fn names(
+    directory: &Path,
+    folder: &str,
+    extension: Option<&str>,
+) -> Result<Vec<String>, jsonl::Error> {
+    let path = directory.join(folder);
+    let list = || -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let file = entry?.path();
+            let fits = extension.is_none_or(|it| file.extension().is_some_and(|end| end == it));
+            if let (true, true, Some(name)) = (fits, file.is_file(), file.file_name()) {
+                names.push(format!("{folder}/{}", name.to_string_lossy()));
+            }
         }
-    }
-    paths.sort();
-    Ok(paths)
+        names.sort();
+        Ok(names)
+    };
+    list().map_err(|source| jsonl::Error::Io { file: path.clone(), source })
 }
 
 /// Reads a node's trace. A last line that a kill tore is no gap: a line is written before its
@@ -215,7 +301,8 @@ fn trace(input: impl BufRead, file: &Path) -> Result<Vec<Record>, jsonl::Error> 
         }
     }
     // That all lines are of one node is a matter of `trace-integrity`.
-    match (node_of(file), records.first()) {
+    let name = file.file_name().map(|name| format!("trace/{}", name.to_string_lossy()));
+    match (name.and_then(|name| node_of(&name)), records.first()) {
         (Some(named), Some(first)) if named != first.node => Err(jsonl::Error::Malformed {
             file: file.into(),
             line: 1,
@@ -242,6 +329,7 @@ mod tests {
     fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("trace")).unwrap();
+        fs::create_dir(directory.path().join("logs")).unwrap();
         for (name, text) in files {
             fs::write(directory.path().join(name), text).unwrap();
         }
@@ -252,11 +340,22 @@ mod tests {
         serde_json::to_string(&Run { nodes: 3, ..Run::default() }).unwrap()
     }
 
-    /// Says in `run.json` how large the files are now.
+    /// Writes `SHA256SUMS` for the files as they are now.
     fn seal(directory: &Path) {
-        let files = crate::evidence::sizes(directory).unwrap();
-        let run = Run { nodes: 3, files, ..Run::default() };
-        fs::write(directory.join("run.json"), serde_json::to_string(&run).unwrap()).unwrap();
+        let mut sums = Sums::default();
+        for name in [
+            "run.json",
+            "plan.json",
+            "history.jsonl",
+            "faults.jsonl",
+            "trace/n1.jsonl",
+            "logs/n1.log",
+        ] {
+            if let Ok(text) = fs::read(directory.join(name)) {
+                sums.0.insert(name.to_owned(), Digest::of(&text));
+            }
+        }
+        fs::write(directory.join(sums::NAME), sums.to_string()).unwrap();
     }
 
     #[test]
@@ -290,27 +389,64 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_lost_or_gained_whole_lines_is_told() {
+    fn a_file_that_is_not_the_recorded_one_is_named() {
         let line = format!("{EVENT_LINE}\n");
         let trace = format!("{}\n{}\n", record(1, 0), record(1, 1));
-        let files =
-            [("history.jsonl", line.as_str()), ("faults.jsonl", ""), ("trace/n1.jsonl", &trace)];
+        let plan = r#"{"nodes":3,"faults":[{"fault":"kill"}],"load":{"concurrency":1},"workload":{"name":"register"}}"#;
+        let files = [
+            ("run.json", run()),
+            ("plan.json", plan.to_owned()),
+            ("history.jsonl", line),
+            ("faults.jsonl", String::new()),
+            ("trace/n1.jsonl", trace),
+            ("logs/n1.log", "started\n".to_owned()),
+        ];
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (*name, text.as_str())).collect();
         type Doctor = fn(&Path);
-        let cases: [(Doctor, &str, &[u64]); 6] = [
-            (|d| fs::write(d.join("history.jsonl"), "").unwrap(), "history.jsonl has 0 bytes", &[]),
+        let cases: [(Doctor, &str, &[u64]); 11] = [
+            (
+                |d| fs::write(d.join("history.jsonl"), "").unwrap(),
+                "history.jsonl was changed after the run",
+                &[],
+            ),
             (
                 |d| fs::write(d.join("trace/n1.jsonl"), record(1, 0) + "\n").unwrap(),
-                "trace/n1.jsonl has 65 bytes and had 130",
+                "trace/n1.jsonl was changed after the run: its SHA-256 is ",
                 &[1],
             ),
             (|d| fs::remove_file(d.join("trace/n1.jsonl")).unwrap(), "n1.jsonl is missing", &[1]),
             (|d| fs::remove_dir_all(d.join("trace")).unwrap(), "n1.jsonl is missing", &[1]),
             (
                 |d| fs::write(d.join("trace/n2.jsonl"), "").unwrap(),
-                "trace/n2.jsonl is not among the files that run.json lists",
+                "trace/n2.jsonl is not among the files that SHA256SUMS lists",
                 &[2],
             ),
-            (|d| fs::write(d.join("run.json"), run()).unwrap(), "history.jsonl is not among", &[1]),
+            (
+                |d| fs::write(d.join("logs/n1.log"), "halted\n").unwrap(),
+                "logs/n1.log was changed",
+                &[],
+            ),
+            (|d| fs::remove_file(d.join("plan.json")).unwrap(), "plan.json is missing", &[]),
+            (
+                |d| fs::write(d.join("plan.json"), "{}").unwrap(),
+                "plan.json is not what was expected",
+                &[],
+            ),
+            (
+                |d| fs::write(d.join("run.json"), run().replace(":3", ":4")).unwrap(),
+                "run.json was changed after the run",
+                &[],
+            ),
+            (|d| fs::remove_file(d.join("SHA256SUMS")).unwrap(), "SHA256SUMS is missing", &[1]),
+            (
+                |d| {
+                    let sealed = format!(r#"{{"evidence":"{}"}}"#, Digest::of(b"another"));
+                    fs::write(d.join("verdict.json"), sealed).unwrap();
+                },
+                "SHA256SUMS is not the file that verdict.json was made from",
+                &[],
+            ),
         ];
         for (doctor, expected, lost) in cases {
             let directory = directory(&files);
@@ -325,6 +461,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_verdict_says_what_was_judged() {
+        let directory = directory(&[("SHA256SUMS", "")]);
+        assert_eq!(sums::seal(directory.path()), Some(Digest::of(b"")));
+        let sealed = format!(r#"{{"evidence":"{}"}}"#, Digest::of(b"another"));
+        fs::write(directory.path().join(sums::VERDICT), sealed).unwrap();
+        assert_eq!(sums::seal(directory.path()), Some(Digest::of(b"another")));
+    }
+
+    #[test]
     fn damage_is_an_error() {
         for (name, text, expected) in [
             ("history.jsonl", "{}\n", "history.jsonl:1: expected an operation event"),
@@ -334,8 +479,8 @@ mod tests {
             ("run.json", "{}", "run.json: the run directory has no format version, and"),
             (
                 "run.json",
-                r#"{"version":2}"#,
-                "has format version 2, and this build reads version 1",
+                r#"{"version":1}"#,
+                "has format version 1, and this build reads version 2",
             ),
         ] {
             let directory = directory(&[("history.jsonl", ""), (name, text)]);

@@ -1,17 +1,14 @@
 //! A run directory, as the checker sees it. [`load()`] reads one.
 
 pub mod load;
+pub mod plan;
+pub mod sums;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fault, history::Events};
+use crate::{fault, history::Events, version::Version};
 
 pub use load::{Error, load};
 
@@ -26,18 +23,20 @@ pub struct Evidence {
     pub traces: Vec<Vec<proto::trace::Record>>,
     /// `run.json`.
     pub run: Run,
+    /// `plan.json`, if the run had a plan.
+    pub plan: Option<plan::Plan>,
 }
 
 /// The version of a run directory: of `run.json` and of the files beside it that are evidence.
 /// Another version is refused.
-pub const VERSION: u32 = 1;
+pub const VERSION: u64 = 2;
 
 /// `run.json`: what the checker must know of a run beside its events. Written by the harness
 /// when the run ends; a run without it was cut short, which the verdict says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// [`VERSION`].
-    pub version: u32,
+    pub version: Version<VERSION>,
     /// The model that clients were promised, by its name in [`judge`](crate::judge): `register`.
     pub model: String,
     /// Wall clock at time 0 of history and faults, nanoseconds since the Unix epoch.
@@ -51,24 +50,40 @@ pub struct Run {
     pub never_started: Vec<u64>,
     /// Whether nodes of this system write a trace; if so, its absence is not green.
     pub traced: bool,
+    /// Whether the run was simulated: the verdict and every report of it say so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub simulated: bool,
+    /// Written when the run began, and not since: the harness was killed, or is still at work.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unfinished: bool,
     /// Time 0 to the moment at which every fault was healed and recovery began, in nanoseconds.
     pub healed: Option<u64>,
-    /// Hash of each node's store once all had applied the same index after the last operation:
-    /// (`n1`, revision, hash).
-    pub final_hashes: Vec<(String, i64, u32)>,
+    /// Time 0 to the moment from which nodes were stopped, in nanoseconds; 0: unknown.
+    #[serde(default)]
+    pub stopped: u64,
+    /// Messages that nodes sent to each other, where they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
+    /// What each node said of its store after the last operation.
+    pub final_hashes: Vec<FinalHash>,
     /// What the run must reach, else it is undecided or violated.
     pub expect: Expect,
-    /// Bytes of each evidence file when the run ended, by its path in the directory; see [`sizes`].
-    /// A file that is shorter now has lost lines, even where it ends with a whole one.
-    #[serde(default)]
-    pub files: BTreeMap<String, u64>,
-    /// Nodes whose trace is not the one that `files` lists: what it does not say proves nothing.
+    /// Nodes whose trace is not the one that was recorded: what it does not say proves nothing.
     /// Found when evidence is loaded, never written.
     #[serde(skip)]
     pub lost: BTreeSet<u64>,
     /// Nodes that ended by a defect of their own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub crashes: Vec<Crash>,
+    /// What kept the run from going on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<Stuck>,
+    /// How the run differed when its plan was simulated again, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<Differs>,
+    /// What was seen of the nodes' limits, where somebody watched what they take in and send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Watched>,
     /// Anything that keeps the evidence from being complete (a trace that could not be fetched, a
     /// stop by Ctrl-C): the run is then at best undecided.
     pub incomplete: Vec<String>,
@@ -77,31 +92,107 @@ pub struct Run {
 impl Default for Run {
     fn default() -> Self {
         Self {
-            version: VERSION,
+            version: Version,
             model: "register".into(),
             started: 0,
             duration: 0,
             nodes: 0,
             never_started: Vec::new(),
             traced: false,
+            simulated: false,
+            unfinished: false,
             healed: None,
+            stopped: 0,
+            messages: None,
             final_hashes: Vec::new(),
             expect: Expect::default(),
-            files: BTreeMap::new(),
             lost: BTreeSet::new(),
             crashes: Vec::new(),
+            stuck: Vec::new(),
+            differs: None,
+            limits: None,
             incomplete: Vec::new(),
         }
     }
 }
 
-/// A node that found its own state impossible, and ended.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// What a node said of its store after the last operation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct FinalHash {
+    /// The node (`n1`).
+    pub node: String,
+    /// The last entry that it had applied, before and after it gave the hash.
+    pub applied: u64,
+    /// The store's revision.
+    pub revision: i64,
+    /// The store's hash at that revision.
+    pub hash: u32,
+}
+
+/// A node that ended, or did not start, for no reason but its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crash {
     /// Which node.
     pub node: u64,
+    /// What happened.
+    #[serde(default)]
+    pub ending: Ending,
     /// How it ended, and what it last said.
     pub how: String,
+}
+
+/// Something that kept a run from going on: a node that spins or hangs, or a storm of messages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// The node that did, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// What happened again and again, and since when.
+    pub how: String,
+}
+
+/// What differed first when a plan was simulated twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Differs {
+    /// The node that did something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<u64>,
+    /// What it did, both times.
+    pub how: String,
+}
+
+/// What was seen of the nodes' limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    /// Requests that nodes took in.
+    pub requests: u64,
+    /// Limits that they broke; of each kind and node the first time.
+    pub breaches: Vec<Breach>,
+}
+
+/// A limit that a node broke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breach {
+    /// Which node.
+    pub node: u64,
+    /// What it did, and what its limit is.
+    pub how: String,
+}
+
+/// How a node fails for no reason but its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It found its own state impossible.
+    #[default]
+    Defect,
+    /// It refused what its disk held, or stopped over its disk, and no fault had touched the disk.
+    Disk,
 }
 
 /// What a run must reach.
@@ -110,6 +201,33 @@ pub struct Expect {
     /// After the last heal the cluster must serve within this time. Milliseconds in JSON.
     #[serde(with = "milliseconds", rename = "recovery_ms")]
     pub recovery: Duration,
+    /// A node must answer and apply what others applied within this time, whenever it is linked to
+    /// a majority and no fault hits any of them. Milliseconds in JSON.
+    #[serde(with = "milliseconds", rename = "service_ms", default = "service")]
+    pub service: Duration,
+    /// After so long a calm of a node and a majority that it is linked to, no election has a cause.
+    /// None: some may have, such as messages that the network loses. Milliseconds in JSON.
+    #[serde(
+        with = "maybe_milliseconds",
+        rename = "stable_ms",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub stable: Option<Duration>,
+    /// The share of requests that a node may leave unanswered in a calm, while it answers others.
+    /// None: any, since the network loses too much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub misses: Option<f64>,
+    /// In a calm that has lasted for `service`, a request is answered within this time, but for
+    /// that share. None: as long as it takes, since leaders may change by themselves or disks be
+    /// slow. Milliseconds in JSON.
+    #[serde(
+        with = "maybe_milliseconds",
+        rename = "prompt_ms",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub prompt: Option<Duration>,
     /// Fewer successful operations make the run undecided.
     pub operations: u64,
     /// Faults of the plan, each of which must have its records.
@@ -125,23 +243,46 @@ fn deposing() -> Duration {
     Duration::from_secs(3)
 }
 
+/// As long as recovery takes at most.
+fn service() -> Duration {
+    Duration::from_secs(10)
+}
+
 impl Default for Expect {
     fn default() -> Self {
-        Self { recovery: Duration::from_secs(10), operations: 1, faults: 0, deposing: deposing() }
+        Self {
+            recovery: Duration::from_secs(10),
+            service: service(),
+            stable: None,
+            misses: None,
+            prompt: None,
+            operations: 1,
+            faults: 0,
+            deposing: deposing(),
+        }
     }
 }
 
-/// Bytes of each evidence file of a run directory, for [`Run::files`].
-///
-/// # Errors
-/// The directory cannot be read.
-pub fn sizes(directory: &Path) -> io::Result<BTreeMap<String, u64>> {
-    let mut sizes = BTreeMap::new();
-    for path in load::evidence_files(directory)? {
-        let name = path.strip_prefix(directory).unwrap_or(&path).to_string_lossy().into_owned();
-        sizes.insert(name, path.metadata()?.len());
+mod maybe_milliseconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => super::milliseconds::serialize(value, s),
+            None => s.serialize_none(),
+        }
     }
-    Ok(sizes)
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(d)?.map(Duration::from_millis))
+    }
 }
 
 mod milliseconds {

@@ -82,6 +82,22 @@ impl Line {
         }
     }
 
+    /// Gives the event its position in the history.
+    pub fn number(&mut self, index: u64) {
+        match self {
+            Self::Register(event) => event.index = index,
+            Self::Generic(event) => event.index = index,
+        }
+    }
+
+    /// The node that was asked.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Self::Register(event) => event.node.as_deref(),
+            Self::Generic(event) => event.node.as_deref(),
+        }
+    }
+
     /// Why the operation did not succeed.
     pub fn error(&self) -> Option<&str> {
         match self {

@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use super::{
     Event, Function, Kind, generic,
+    lines::Line,
     pairing::{Place, Recorded},
     register,
 };
@@ -157,11 +158,24 @@ impl Events {
         }
     }
 
-    /// Appends an event on a register.
-    pub fn push(&mut self, event: Event) {
+    /// Appends an event. The first that is none of a register makes all generic.
+    pub fn push(&mut self, line: impl Into<Line>) {
+        match (&mut *self, line.into()) {
+            (Self::Register(events), Line::Register(event)) => events.push(event),
+            (Self::Register(events), Line::Generic(event)) => {
+                let events = std::mem::take(events).into_iter().map(Into::into);
+                *self = Self::Generic(events.chain([event]).collect());
+            }
+            (Self::Generic(events), line) => events.push(line.into()),
+        }
+    }
+
+    /// The event with this index.
+    pub fn get(&self, index: u64) -> Option<Line> {
+        let index = usize::try_from(index).ok()?;
         match self {
-            Self::Register(events) => events.push(event),
-            Self::Generic(events) => events.push(event.into()),
+            Self::Register(events) => events.get(index).cloned().map(Line::Register),
+            Self::Generic(events) => events.get(index).cloned().map(Line::Generic),
         }
     }
 
@@ -172,6 +186,16 @@ impl Events {
             Self::Generic(events) => ([].as_slice(), events.as_slice()),
         };
         registers.iter().map(Recorded::place).chain(others.iter().map(Recorded::place))
+    }
+
+    /// The nodes that events name, event by event.
+    pub fn nodes(&self) -> impl Iterator<Item = Option<&str>> {
+        let (registers, others) = match self {
+            Self::Register(events) => (events.as_slice(), [].as_slice()),
+            Self::Generic(events) => ([].as_slice(), events.as_slice()),
+        };
+        let registers = registers.iter().map(|event| event.node.as_deref());
+        registers.chain(others.iter().map(|event| event.node.as_deref()))
     }
 
     /// Events that say that a write was done, whatever it wrote.

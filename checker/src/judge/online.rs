@@ -50,6 +50,14 @@ impl Online {
             (Self::Store(chunks), line) => chunks.event(line.clone().into()),
         }
     }
+
+    /// The history has ended: looks at all that waits still.
+    pub fn finish(&mut self) -> Option<Offence> {
+        match self {
+            Self::Registers(registers) => registers.finish(),
+            Self::Store(chunks) => chunks.check(),
+        }
+    }
 }
 
 /// A history that is checked whenever it has grown.

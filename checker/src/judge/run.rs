@@ -10,8 +10,12 @@ use crate::{
     evidence::Evidence,
     history::{Events, Operation, Request, generic, operation},
     linear::online::Online as Registers,
-    property::{completeness, coverage, crash_free, faults, final_state, liveness},
+    property::{
+        completeness, coverage, crash_free, determinism, faults, final_state, limits, liveness,
+        revisions,
+    },
     raft,
+    surface::Tested,
     verdict::{Outcome, Property, Verdict},
 };
 
@@ -20,11 +24,12 @@ const NAME: &str = "model";
 
 /// Checks every property of a run.
 pub fn run(evidence: &Evidence, limits: &Limits) -> Verdict {
-    run_after(evidence, None, limits)
+    let verdict = run_after(evidence, None, limits);
+    if evidence.run.simulated { verdict.of_simulation() } else { verdict }
 }
 
 /// The same, where Raft's safety may have been checked while the run went on: see
-/// [`raft::check_after`].
+/// [`raft::check_after`]. The summary does not repeat that a run was simulated.
 pub fn run_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Limits) -> Verdict {
     let name = &evidence.run.model;
     let model = Model::named(name);
@@ -39,7 +44,12 @@ pub fn run_after(evidence: &Evidence, passed: Option<&raft::Passed>, limits: &Li
     };
     match (events, model) {
         (Events::Register(events), Some(_)) => {
-            sum_up(evidence, clients::registers(events, limits), passed)
+            let mut checked = clients::registers(events, limits);
+            let revisions = revisions::check(&checked.operations);
+            if let (Ok(properties), Some(revisions)) = (&mut checked.properties, revisions) {
+                properties.push(revisions);
+            }
+            sum_up(evidence, checked, passed)
         }
         (Events::Generic(events), Some(model)) => {
             sum_up(evidence, clients::generic(events, model, limits), passed)
@@ -78,7 +88,10 @@ fn sum_up(
         let violations = Vec::new();
         vec![Property { name: NAME.into(), outcome: Outcome::Unknown, detail, violations }]
     });
-    properties.extend(raft::check_after(&evidence.traces, &evidence.run, passed));
+    let rules = raft::check_after(&evidence.traces, &evidence.run, passed);
+    let fold = raft::undecided(&rules, &evidence.traces);
+    properties.extend(rules);
+    properties.extend(limits::check(&evidence.run));
     properties.extend([
         final_state::check(&evidence.run),
         crash_free::check(&evidence.run),
@@ -87,5 +100,12 @@ fn sum_up(
         faults::check(&evidence.faults, &evidence.run),
         completeness::check(evidence, malformed.as_ref()),
     ]);
-    Verdict::of(properties)
+    properties.extend(determinism::check(&evidence.run));
+    // The models of a store that speaks etcd's `KV`.
+    let not_tested = match evidence.run.model.as_str() {
+        "register" | "etcd" => Tested::of(&evidence.history).missing(),
+        _ => Vec::new(),
+    };
+    let not_tested = not_tested.into_iter().map(str::to_owned).collect();
+    Verdict { not_tested, ..Verdict::folded(properties, fold) }
 }

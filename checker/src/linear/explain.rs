@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Name of the property.
-pub(super) const RULE: &str = "linearizability";
+pub const NAME: &str = "linearizability";
 
 /// States that are listed before "others" stands for the rest.
 const LISTED: usize = 5;
@@ -82,7 +82,7 @@ impl Case<'_> {
         let events: BTreeSet<u64> =
             told.clone().flat_map(|source| source.events().map(|(_, index)| index)).collect();
         Violation {
-            rule: RULE.into(),
+            rule: NAME.into(),
             summary,
             nodes: operation::nodes(told),
             operations: events.into_iter().collect(),

@@ -332,7 +332,7 @@ impl<O> Object<'_, O> {
             operations.extend(source.events().map(|(_, index)| index));
         }
         Violation {
-            rule: explain::RULE.into(),
+            rule: explain::NAME.into(),
             summary,
             nodes: nodes.into_iter().collect(),
             operations: operations.into_iter().collect(),

@@ -36,6 +36,7 @@ pub mod witness;
 pub mod zones;
 
 pub use decide::{Core, Decision, decide, refute_part};
+pub use explain::NAME;
 pub use generic::check_model;
 pub use key::{Key, check_key, decide as decide_register};
 pub use store::check;

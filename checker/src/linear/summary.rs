@@ -49,5 +49,5 @@ pub(super) fn of<T>(
     } else {
         (Outcome::Ok, examined)
     };
-    Property { name: explain::RULE.into(), outcome, detail, violations }
+    Property { name: explain::NAME.into(), outcome, detail, violations }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use proto::trace::{Event, Record};
 
-use super::{ok, unknown};
+use super::{agreement, ok, unknown};
 use crate::{evidence::Evidence, history::operation::Malformed, text::count, verdict::Property};
 
 /// Name of the property.
 pub const NAME: &str = "completeness";
 
 /// Looks for gaps: what the harness or the loader reported, a history that breaks its own rules,
-/// nodes without a trace, writes of which no trace knows.
+/// nodes without a trace, parts that contradict each other, writes of which no trace knows.
 pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
     let mut gaps = evidence.run.incomplete.clone();
     if let Some(malformed) = malformed {
@@ -35,6 +35,9 @@ pub fn check(evidence: &Evidence, malformed: Option<&Malformed>) -> Property {
         for node in owed.filter(|node| !traced.contains(node)) {
             gaps.push(format!("n{node} left no trace"));
         }
+    }
+    gaps.extend(agreement::contradictions(evidence));
+    if run.traced {
         // A node notes an answer before it leaves. So traces with fewer leave out what the rules
         // examine, and would pass for having kept them.
         let (told, answered) = (evidence.history.writes(), answers(&evidence.traces));
@@ -116,19 +119,20 @@ mod tests {
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
         evidence.run.never_started.clear();
         evidence.run.traced = false;
+        evidence.traces.clear();
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
     }
 
     #[test]
     fn nodes_of_which_the_run_knows_nothing_are_named() {
         let mut evidence = Evidence { traces: vec![trace(1)], ..Evidence::default() };
-        evidence.run.nodes = 1;
+        (evidence.run.traced, evidence.run.nodes) = (true, 1);
         let (last, voters) = (Position::default(), vec![1, 2, 3]);
         evidence.traces[0][0].event = Event::Started { term: 0, vote: None, last, voters };
         let property = check(&evidence, None);
         assert_eq!(property.outcome, Outcome::Unknown);
         assert_eq!(property.detail, "the traces tell of n2 n3, and run.json of 1 node");
-        evidence.run.nodes = 3;
+        (evidence.run.nodes, evidence.run.never_started) = (3, vec![2, 3]);
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);
     }
 
@@ -143,7 +147,7 @@ mod tests {
             key: "k".into(),
             value: Value::Int(1),
             error: None,
-            node: None,
+            node: Some("n1".into()),
             revision: None,
         };
         let mut evidence =
@@ -154,7 +158,8 @@ mod tests {
         assert_eq!(property.outcome, Outcome::Unknown);
         assert_eq!(
             property.detail,
-            "clients were told of 1 successful write, and the traces know of 0"
+            "trace/n1.jsonl has 0 answers, and history.jsonl has 1 write that n1 acknowledged, 0 that \
+             it refused and 0 of unknown outcome"
         );
         evidence.traces[0][0].event = Event::Answered { index: 1 };
         assert_eq!(check(&evidence, None).outcome, Outcome::Ok);

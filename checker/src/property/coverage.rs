@@ -228,7 +228,7 @@ mod tests {
                 leader: Some("n1".into()),
                 severs_leader,
                 observed: Observed::default(),
-                detail: serde_json::Value::Null,
+                detail: None,
             })
             .to_vec()
     }

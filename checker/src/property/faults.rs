@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
-use super::{ok, unknown};
+use super::{ok, proof, unknown};
 use crate::{
     evidence::Run,
-    fault::{Kind, Phase, Record},
+    fault::{Detail, Kind, Phase, Record},
     text::count,
     verdict::Property,
 };
@@ -52,13 +50,13 @@ pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
         let name = format!("fault {number} ({} {}{nodes})", first.kind, first.what);
         let has = |phase| life.iter().find(|record| record.phase == phase);
         if let Some(failed) = has(Phase::Failed) {
-            inert.push(format!("{name} failed: {}", reason(failed)));
+            inert.push(format!("{name} failed: {}", failed.reason()));
         } else if let Some(record) = has(Phase::Skipped) {
             // One may wait in vain for what it acts on after it was installed.
             if has(Phase::Confirmed).is_some() {
                 inert.push(format!("{name} took effect and was then skipped"));
-            } else if record.detail.is_null() {
-                inert.push(format!("{name} was skipped and nobody said why"));
+            } else if !matches!(record.detail, Some(Detail::Reason(_))) {
+                inert.push(format!("{name} was skipped, and no reason was recorded"));
             } else {
                 skipped.push(first.kind.name());
             }
@@ -72,6 +70,8 @@ pub fn fates<'a>(records: &'a [Record], run: &Run) -> Fates<'a> {
             inert.push(format!("{name} is said to have taken effect and healed, without proof"));
         } else if let Some(node) = unproved(life) {
             inert.push(format!("{name} is said to have hit {node}, without proof of that"));
+        } else if let Some(lacks) = life.iter().find_map(|record| proof::lacks(record)) {
+            inert.push(format!("{name} is not proved by what was recorded: {lacks}"));
         } else {
             proved.push(first.kind.name());
         }
@@ -102,13 +102,12 @@ fn unproved<'a>(life: &[&'a Record]) -> Option<&'a str> {
     let mut hit = BTreeSet::new();
     for record in life.iter().filter(|record| record.kind != Kind::Partition) {
         match record.phase {
-            Phase::Confirmed => hit = record.observed.ends().collect(),
+            Phase::Confirmed | Phase::Healed => hit = record.observed.ends(),
             // More may be hit while it lasts.
             Phase::HealRequested => hit.extend(record.observed.ends()),
-            Phase::Healed => hit = record.observed.ends().collect(),
             Phase::Requested | Phase::Applied | Phase::Failed | Phase::Skipped => continue,
         }
-        if let Some(node) = record.nodes.iter().find(|node| !hit.contains(node.as_str())) {
+        if let Some(node) = record.nodes.iter().find(|node| !hit.contains(*node)) {
             return Some(node);
         }
     }
@@ -140,48 +139,19 @@ pub fn check(records: &[Record], run: &Run) -> Property {
     }
 }
 
-fn reason(record: &Record) -> String {
-    match &record.detail {
-        Value::Null => "nobody said why".into(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        fault::{Link, Observed},
-        verdict::Outcome,
-        version::Version,
-    };
+    use crate::{property::proof::samples, verdict::Outcome};
 
-    fn on(nodes: &[&str]) -> Observed {
-        Observed { nodes: nodes.iter().map(|&node| node.into()).collect(), links: Vec::new() }
+    /// A partition with every proof, in these phases of its life.
+    fn life(phases: &[Phase]) -> Vec<Record> {
+        let of = |phase: &Phase| Record { fault: 4, ..samples::record(Kind::Partition, *phase) };
+        phases.iter().map(of).collect()
     }
 
-    fn life(phases: &[Phase]) -> Vec<Record> {
-        phases
-            .iter()
-            .map(|&phase| Record {
-                fault: 4,
-                time: 0,
-                phase,
-                version: Version,
-                kind: Kind::Partition,
-                what: "leader alone".into(),
-                nodes: vec!["n2".into()],
-                links: Vec::new(),
-                leader: Some("n2".into()),
-                severs_leader: true,
-                observed: match phase {
-                    Phase::Confirmed | Phase::Healed => on(&["n2"]),
-                    _ => Observed::default(),
-                },
-                detail: Value::Null,
-            })
-            .collect()
+    fn because(why: &str) -> Option<Detail> {
+        Some(Detail::Reason(why.into()))
     }
 
     fn judge(records: &[Record]) -> Property {
@@ -204,7 +174,7 @@ mod tests {
     fn what_is_said_without_proof_is_not_proved() {
         for at in [2, 4] {
             let mut records = life(&WHOLE);
-            records[at].observed = Observed::default();
+            records[at].observed = crate::fault::Observed::default();
             let property = judge(&records);
             assert_eq!(property.outcome, Outcome::Unknown);
             assert_eq!(
@@ -217,38 +187,53 @@ mod tests {
 
     #[test]
     fn what_was_not_hit_is_not_proved() {
-        let with = |kind: Kind, nodes: [&[&str]; 3], seen: [Observed; 3]| {
-            let mut records = life(&WHOLE);
-            let last = records[2..].iter_mut().zip(nodes.into_iter().zip(seen));
-            for (record, (nodes, observed)) in last {
-                record.nodes = nodes.iter().map(|&node| node.into()).collect();
-                record.observed = observed;
+        for kind in [Kind::Kill, Kind::Pause, Kind::Disk, Kind::Clock] {
+            for at in 2..5 {
+                let mut records: Vec<Record> =
+                    WHOLE.iter().map(|phase| samples::record(kind, *phase)).collect();
+                assert_eq!(judge(&records).outcome, Outcome::Ok, "{kind}");
+                records[at].nodes.push("n12".into());
+                let property = judge(&records);
+                assert_eq!(property.outcome, Outcome::Unknown, "{kind}");
+                assert!(property.detail.contains("to have hit n12"), "{}", property.detail);
             }
-            records.iter_mut().for_each(|record| record.kind = kind);
-            judge(&records)
-        };
-        let (one, both): (&[&str], &[&str]) = (&["n1"], &["n1", "n12"]);
-        let (n1, n12, none) = (|| on(one), || on(both), Observed::default);
-        let refused = |property: Property| {
-            assert_eq!(property.outcome, Outcome::Unknown);
-            property.detail
-        };
-        let more_later = with(Kind::Disk, [one, both, both], [n1(), n12(), n12()]);
-        assert_eq!(more_later.outcome, Outcome::Ok);
-        assert_eq!(
-            refused(with(Kind::Disk, [both, both, both], [n1(), n12(), n12()])),
-            "fault 4 (disk leader alone, n2) is said to have hit n12, without proof of that"
+        }
+    }
+
+    #[test]
+    fn what_is_hit_while_it_lasts_counts() {
+        let mut records: Vec<Record> =
+            WHOLE.iter().map(|phase| samples::record(Kind::Network, *phase)).collect();
+        let first = records[2].clone();
+        let more = Detail::Struck(
+            [("n2→n1", 3), ("n3→n2", 1)].map(|(l, n)| (l.parse().unwrap(), n)).into(),
         );
-        refused(with(Kind::Kill, [one, both, both], [n1(), n1(), n12()]));
-        refused(with(Kind::Pause, [both, both, both], [n12(), none(), n1()]));
-        // A link speaks of its ends.
-        let link = Link { from: "n12".into(), to: "n1".into() };
-        let link = Observed { nodes: Vec::new(), links: vec![link] };
-        let links = [link.clone(), none(), link];
-        assert_eq!(with(Kind::Network, [both, both, both], links.clone()).outcome, Outcome::Ok);
-        // The bridge of two sides has part in none of the links that are cut.
-        let bridge: &[&str] = &["n3"];
-        assert_eq!(with(Kind::Partition, [bridge, bridge, bridge], links).outcome, Outcome::Ok);
+        records[3].observed.links.push("n3→n2".parse().unwrap());
+        records[3].detail = Some(more);
+        for record in &mut records[3..] {
+            record.nodes = vec!["n2".into(), "n3".into()];
+        }
+        records[4].observed.links.push("n3→n2".parse().unwrap());
+        let Some(Detail::Passed { probes, .. }) = &mut records[4].detail else { panic!() };
+        probes.push("n3→n2".parse().unwrap());
+        let property = judge(&records);
+        assert_eq!(property.outcome, Outcome::Ok, "{}", property.detail);
+        records[2] = Record { nodes: vec!["n3".into()], ..first };
+        assert_eq!(judge(&records).outcome, Outcome::Unknown);
+    }
+
+    #[test]
+    fn a_proof_of_nothing_is_none() {
+        let mut records = life(&WHOLE);
+        let Some(Detail::Dropped { counters, .. }) = &mut records[2].detail else { panic!() };
+        counters[1].packets = 0;
+        let property = judge(&records);
+        assert_eq!(property.outcome, Outcome::Unknown);
+        assert_eq!(
+            property.detail,
+            "fault 4 (partition leader alone, n2) is not proved by what was recorded: no packet met \
+             the rule at n2: drop n1→n2"
+        );
     }
 
     #[test]
@@ -304,7 +289,7 @@ mod tests {
     #[test]
     fn a_failed_fault_says_why() {
         let mut records = life(&[Phase::Requested, Phase::Applied, Phase::Failed]);
-        records[2].detail = "iptables: no such chain".into();
+        records[2].detail = because("iptables: no such chain");
         let property = judge(&records);
         assert_eq!(property.outcome, Outcome::Unknown);
         assert!(property.detail.ends_with("failed: iptables: no such chain"));
@@ -313,14 +298,14 @@ mod tests {
     #[test]
     fn a_skipped_fault_needs_a_reason_and_company() {
         let mut records = life(&[Phase::Requested, Phase::Skipped]);
-        assert!(judge(&records).detail.ends_with("nobody said why"));
+        assert!(judge(&records).detail.ends_with("no reason was recorded"));
         let mut confirmed =
             life(&[Phase::Requested, Phase::Applied, Phase::Confirmed, Phase::Skipped]);
-        confirmed[3].detail = "no leader is known".into();
+        confirmed[3].detail = because("no leader is known");
         let property = judge(&confirmed);
         assert_eq!(property.outcome, Outcome::Unknown);
         assert!(property.detail.ends_with("took effect and was then skipped"));
-        records[1].detail = "no leader is known".into();
+        records[1].detail = because("no leader is known");
         assert_eq!(
             judge(&records).detail,
             "nothing was tested: skipped for want of a target, 1 fault"

@@ -1,12 +1,19 @@
 //! What a run must show beside linearizability and Raft's own rules. Each is a pure function of
 //! evidence; one file a property.
 
+pub mod agreement;
+mod calm;
 pub mod completeness;
 pub mod coverage;
 pub mod crash_free;
+pub mod determinism;
 pub mod faults;
 pub mod final_state;
+pub mod limits;
 pub mod liveness;
+pub mod measures;
+mod proof;
+pub mod revisions;
 
 use std::{collections::BTreeMap, ops::Range};
 

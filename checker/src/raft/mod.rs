@@ -38,7 +38,7 @@ pub use step::Finding;
 
 use crate::{
     evidence::Run,
-    verdict::{Outcome, Property, VIOLATIONS_MAX, Violation},
+    verdict::{Fold, Outcome, Property, VIOLATIONS_MAX, Violation},
 };
 
 /// Checks every rule on the nodes' traces. One property per rule, in a fixed order, the integrity
@@ -72,6 +72,24 @@ pub fn check_after(traces: &[Vec<Record>], run: &Run, passed: Option<&Passed>) -
         }
         _ => judge(evidence),
     }
+}
+
+/// The rules that are undecided for no other reason than that traces are missing or flawed, folded
+/// into one; what is wrong with the traces is told by `trace-integrity`.
+pub fn undecided(properties: &[Property], traces: &[Vec<Record>]) -> Option<Fold> {
+    let (integrity, rules) = properties.split_first()?;
+    if integrity.outcome == Outcome::Ok {
+        return None;
+    }
+    let undecided = rules.iter().filter(|it| it.outcome == Outcome::Unknown);
+    let names: Vec<String> = undecided.map(|it| it.name.clone()).collect();
+    let whole = traces.iter().filter(|trace| !trace.is_empty()).count();
+    let detail = match whole {
+        0 => "there is no trace".to_owned(),
+        1 => "no violation in the one trace there is".to_owned(),
+        n => format!("no violation in the {n} traces there are, as far as they go"),
+    };
+    (names.len() > 1).then(|| Fold { names, what: "trace properties".to_owned(), detail })
 }
 
 /// Takes the lines in order of their clocks to a checker.

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use checker::evidence::{self, Run};
+use checker::evidence::{
+    FinalHash, Run,
+    sums::{self, Digest, Sums},
+};
 
 /// A model, and a history of two operations, the second of which is answered so; or so, which no
 /// order explains.
@@ -79,10 +82,18 @@ impl Case {
             duration: 3,
             nodes: 1,
             healed: Some(0),
-            final_hashes: vec![("n1".into(), 2, 42)],
-            files: evidence::sizes(directory).unwrap(),
+            final_hashes: vec![FinalHash { node: "n1".into(), applied: 2, revision: 2, hash: 42 }],
             ..Run::default()
         };
         fs::write(directory.join("run.json"), serde_json::to_string(&run).unwrap()).unwrap();
+        seal(directory);
     }
+}
+
+/// Writes `SHA256SUMS` for the files as they are now.
+pub(crate) fn seal(directory: &Path) {
+    let digest = |name: &str| Digest::of(&fs::read(directory.join(name)).unwrap());
+    let names = ["history.jsonl", "faults.jsonl", "run.json"];
+    let sums = Sums(names.map(|name| (name.into(), digest(name))).into());
+    fs::write(directory.join(sums::NAME), sums.to_string()).unwrap();
 }

@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::machine::{Machine, run};
+use crate::{
+    machine::{Machine, run},
+    scratch::Scratch,
+};
 
 /// Indexes beside the packages' names that a machine may have asked for: large, and unused here.
 const UNUSED_INDEXES: [&str; 3] = ["DEP-11", "CNF", "Contents-deb"];
@@ -27,7 +30,7 @@ pub struct Debian {
 /// Packages in a directory that is removed with this value.
 #[derive(Debug)]
 pub struct Downloaded {
-    directory: tempfile::TempDir,
+    directory: Scratch,
 }
 
 impl Debian {
@@ -84,10 +87,7 @@ impl Debian {
 
     fn try_download(&self, packages: &[&str], present: &[&str]) -> Result<Downloaded> {
         let names = self.closure(packages, present)?;
-        let directory = tempfile::Builder::new()
-            .prefix("download-")
-            .tempdir_in(&self.directory)
-            .with_context(|| format!("creating a directory in {}", self.directory.display()))?;
+        let directory = Scratch::new(&self.directory)?;
         let mut command = self.apt("apt-get");
         run(command.arg("download").args(&names).current_dir(directory.path()))?;
         Ok(Downloaded { directory })
@@ -124,7 +124,7 @@ impl Debian {
 
     /// An apt program that reads and writes nothing but our own lists and cache.
     fn apt(&self, program: &str) -> Command {
-        let mut command = self.machine.command(program);
+        let mut command = self.machine.tied(program);
         command.args(["-q", "-o", "Acquire::Languages=none"]);
         // What is installed does not matter: an archive may have another version of it by now.
         command.args(["-o", "Dir::State::status=/dev/null"]);

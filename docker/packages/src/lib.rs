@@ -9,6 +9,7 @@
 
 mod debian;
 mod machine;
+mod scratch;
 mod tool;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,11 @@ use std::path::{Path, PathBuf};
 pub use debian::{Debian, Downloaded};
 pub use machine::Machine;
 pub use tool::{ETCDCTL, Program, Search, Tool};
+
+/// Removes what killed processes left in such a directory. Returns how many things those were.
+pub fn sweep(directory: &Path) -> usize {
+    scratch::sweep(directory)
+}
 
 /// Where a workspace keeps what it has downloaded. It can be removed at any time.
 pub fn directory(workspace: &Path) -> PathBuf {

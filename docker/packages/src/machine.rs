@@ -38,6 +38,19 @@ impl Machine {
         self.programs(name).next().is_some()
     }
 
+    /// The same, which the kernel ends with this process, if the machine has `setpriv`: a process
+    /// that is killed leaves no `apt-get` that goes on.
+    pub fn tied(&self, program: impl AsRef<OsStr>) -> Command {
+        match self.programs(TIE).next() {
+            Some(tie) => {
+                let mut command = self.command(tie);
+                command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+                command
+            }
+            None => self.command(program),
+        }
+    }
+
     /// A command whose children see the same `PATH`.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
@@ -50,9 +63,20 @@ pub(crate) fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
+/// Of util-linux; every Debian has it.
+const TIE: &str = "setpriv";
+
+/// The program of a command, whether it is tied to this process or not.
+fn name(command: &Command) -> String {
+    let program = command.get_program();
+    let tied = Path::new(program).file_name().is_some_and(|name| name == TIE);
+    let inner = command.get_args().nth(3).filter(|_| tied);
+    inner.unwrap_or(program).display().to_string()
+}
+
 /// Runs a command to its end and returns its standard output.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
-    let name = command.get_program().display().to_string();
+    let name = name(command);
     let output = command.output().with_context(|| format!("running {name}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(

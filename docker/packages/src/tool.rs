@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use crate::{
     debian::Debian,
     machine::{Machine, is_executable, run},
+    scratch::Scratch,
 };
 
 /// The control program of etcd.
@@ -257,10 +258,7 @@ impl Unpacked {
         get: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<Program> {
         say(&format!("{}: getting it from the {}", tool.name, self.origin));
-        let directory = tempfile::Builder::new()
-            .prefix("new-")
-            .tempdir_in(home)
-            .with_context(|| format!("creating a directory in {}", home.display()))?;
+        let directory = Scratch::new(home)?;
         let root = directory.path().join("root");
         fs::create_dir(&root)?;
         get(&root)?;

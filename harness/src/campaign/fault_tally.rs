@@ -65,7 +65,6 @@ mod tests {
         fault::{Kind, Observed},
         version::Version,
     };
-    use serde_json::Value;
 
     use super::*;
 
@@ -82,7 +81,7 @@ mod tests {
             leader: None,
             severs_leader: false,
             observed: Observed::default(),
-            detail: Value::Null,
+            detail: None,
         }
     }
 

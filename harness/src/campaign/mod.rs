@@ -4,6 +4,7 @@
 //! that fails is kept as a run directory.
 
 use std::{
+    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     sync::{
@@ -20,13 +21,17 @@ use checker::{
     history::Kind,
     judge,
     property::faults::{self, Fates},
+    surface::Tested,
     verdict::{Outcome, Verdict},
 };
 
 use crate::{
-    cluster::{sim::Simulation, simulate_observed},
+    cluster::{
+        sim::{Simulation, Unobserved},
+        simulate_guarded,
+    },
     panics::words,
-    plan::Plan,
+    plan::{ClusterKind, Plan},
     run::simulation,
 };
 
@@ -51,7 +56,8 @@ pub struct Campaign {
     pub end: Option<u64>,
     /// Seeds side by side, from 1.
     pub jobs: usize,
-    /// Whether to go on after a seed that failed.
+    /// Whether to go on after a seed that violated a property. After one that is undecided it goes
+    /// on anyway.
     pub keep_going: bool,
     /// No seed begins after this moment.
     pub deadline: Option<Instant>,
@@ -74,6 +80,8 @@ pub trait Watch: Sync {
 pub struct Total {
     /// Seeds that were simulated.
     pub seeds: u64,
+    /// Those that were simulated twice, to see whether the nodes do the same again.
+    pub repeated: u64,
     /// Those that violated a property.
     pub violated: u64,
     /// Those that were undecided.
@@ -94,6 +102,8 @@ pub struct Total {
     pub faults: FaultTally,
     /// What the seeds met.
     pub situations: Tally,
+    /// What of the API the seeds tested, all together.
+    pub tested: Tested,
     /// Of everything recorded, where asked for.
     pub digest: Option<Digest>,
 }
@@ -120,8 +130,44 @@ pub struct Failure {
     pub outcome: Outcome,
     /// The verdict in one sentence.
     pub summary: String,
-    /// Its run directory, or why there is none.
-    pub kept: Result<PathBuf, String>,
+    /// What all seeds have in common that failed like this one.
+    pub reason: String,
+    /// Its run directory; none: earlier seeds that are undecided for the same reason are kept. Or
+    /// why there is none.
+    pub kept: Result<Option<PathBuf>, String>,
+}
+
+/// Seeds that are kept of those that are undecided for one reason.
+const KEPT_MAX: u64 = 3;
+
+/// A sentence without its numbers, so that what happened to other nodes at other times is alike.
+pub fn reason(sentence: &str) -> String {
+    let mut reason = String::new();
+    let mut number = false;
+    for character in sentence.chars() {
+        let goes_on = character.is_ascii_digit() || (number && character == '.');
+        if goes_on && !number {
+            reason.push('#');
+        } else if !goes_on {
+            reason.push(character);
+        }
+        number = goes_on;
+    }
+    reason
+}
+
+/// One seed of so many is simulated twice, the first one always.
+const REPEATED: u64 = 16;
+
+/// Simulates a plan again, and notes what differs. Whether it came to its end.
+fn repeat(plan: &Plan, simulation: &mut Simulation, over: &AtomicBool) -> bool {
+    let (again, _) = simulate_guarded(plan, false, None::<Unobserved>, over);
+    let whole = !over.load(Ordering::Relaxed);
+    if whole {
+        simulation.evidence.run.differs =
+            simulation::difference(&simulation.evidence, &again.evidence);
+    }
+    whole
 }
 
 /// Judges a simulated run.
@@ -175,6 +221,7 @@ pub fn run(
     let digest = campaign.digest.then(Digest::default);
     let total = Mutex::new(Total { digest, ..Total::default() });
     let root: Mutex<Option<PathBuf>> = Mutex::new(None);
+    let undecided: Mutex<BTreeMap<String, u64>> = Mutex::default();
     let keep = |seed, plan: &Plan, simulation: &Simulation| -> anyhow::Result<PathBuf> {
         let mut root = root.lock().unwrap_or_else(PoisonError::into_inner);
         let below = match root.take() {
@@ -191,8 +238,13 @@ pub fn run(
     };
     let one = |seed| -> anyhow::Result<()> {
         let plan = plan(seed)?;
-        let mut detector = Detector::new(&plan);
-        let simulation = simulate_observed(&plan, over, &mut detector);
+        let detector = Some(Detector::new(&plan));
+        let (mut simulation, detector) = simulate_guarded(&plan, false, detector, over);
+        let repeated = (seed - campaign.first).is_multiple_of(REPEATED)
+            && simulation.evidence.run.stuck.is_empty()
+            // Below whole servers are libraries whose choices no seed decides.
+            && plan.cluster != ClusterKind::InProcess
+            && repeat(&plan, &mut simulation, over);
         let evidence = &simulation.evidence;
         let Judged { verdict, fates, outcome } = Judged::of(&simulation);
         if over.load(Ordering::Relaxed) && outcome != Outcome::Violated {
@@ -203,19 +255,32 @@ pub fn run(
             true => Digest::of(seed, evidence)?,
             false => Digest::default(),
         };
-        let failure = (outcome != Outcome::Ok).then(|| Failure {
-            seed,
-            outcome,
-            summary: verdict.summary,
+        let tested = Tested::of(&evidence.history);
+        let failure = (outcome != Outcome::Ok).then(|| {
+            let reason = reason(&verdict.summary);
+            let alike = |reason: &str| {
+                let mut undecided = undecided.lock().unwrap_or_else(PoisonError::into_inner);
+                let alike = undecided.entry(reason.to_owned()).or_default();
+                *alike += 1;
+                *alike
+            };
+            let enough = outcome == Outcome::Unknown && alike(&reason) > KEPT_MAX;
             // What is drawn of a run that went wrong may go wrong too, and must not hide it.
-            kept: catch_unwind(AssertUnwindSafe(|| keep(seed, &plan, &simulation)))
-                .unwrap_or_else(|panic| Err(anyhow!("the harness panicked: {}", words(&*panic))))
-                .map_err(|error| format!("{error:#}")),
+            let kept = || {
+                catch_unwind(AssertUnwindSafe(|| keep(seed, &plan, &simulation).map(Some)))
+                    .unwrap_or_else(|panic| {
+                        Err(anyhow!("the harness panicked: {}", words(&*panic)))
+                    })
+                    .map_err(|error| format!("{error:#}"))
+            };
+            let kept = if enough { Ok(None) } else { kept() };
+            Failure { seed, outcome, summary: verdict.summary, reason, kept }
         });
         let sum = {
             let begun = evidence.history.places().filter(|place| place.kind == Kind::Invoke);
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             total.seeds += 1;
+            total.repeated += u64::from(repeated);
             total.violated += u64::from(outcome == Outcome::Violated);
             total.unknown += u64::from(outcome == Outcome::Unknown);
             total.unkept += u64::from(failure.as_ref().is_some_and(|it| it.kept.is_err()));
@@ -223,14 +288,15 @@ pub fn run(
             total.steps += evidence.traces.iter().map(Vec::len).sum::<usize>() as u64;
             total.events += simulation.events;
             total.faults.add(&evidence.faults, &fates);
-            total.situations += detector.finish();
+            total.situations += detector.map(Detector::finish).unwrap_or_default();
+            total.tested |= tested;
             total.virtual_time += simulation.virtual_time;
             total.digest = total.digest.map(|sum| sum + digest);
             *total
         };
         if let Some(failure) = failure {
             watch.failed(&failure);
-            if !campaign.keep_going {
+            if failure.outcome == Outcome::Violated && !campaign.keep_going {
                 over.store(true, Ordering::Relaxed);
             }
         }

@@ -27,7 +27,7 @@ use super::{
     shrink::{self, Refused, Settings},
 };
 use crate::{
-    cluster::simulate,
+    cluster::{sim::Unobserved, simulate_guarded},
     panics::words,
     plan::{PlacedMutant, Plan},
 };
@@ -274,7 +274,7 @@ fn hunt(
     let unknown = Mutex::new(Vec::new());
     let one = |seed| -> anyhow::Result<()> {
         let plan = Plan { mutants: everywhere(mutant), ..plan(seed)? };
-        let simulation = simulate(&plan, stop);
+        let (simulation, _) = simulate_guarded(&plan, false, None::<Unobserved>, stop);
         let Judged { verdict, outcome, .. } = Judged::of(&simulation);
         if stop.load(Ordering::Relaxed) && outcome != Outcome::Violated {
             return Ok(());
@@ -455,7 +455,7 @@ mod tests {
             interval: None,
             menu: "none".parse().map_err(|error: String| anyhow!(error))?,
             workload: Workload::Register(register::Options { keys: 1, values: None }),
-            load: Load { concurrency: 1, rate: 5, operation_timeout: Duration::from_secs(1) },
+            load: Load::steady(1, 5, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(300),
                 heartbeat_interval: Duration::from_millis(60),

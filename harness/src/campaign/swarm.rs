@@ -7,6 +7,10 @@
 //! Groce et al., ISSTA 2012). Some seeds are quiet, some savage, some have one kind of fault only,
 //! and some repeat one of the patterns that known bugs of Raft need.
 //!
+//! Extremes come rarely but surely: every size of cluster, limits so small that the load reaches
+//! them, a load that stops or swells, faults in bursts, runs of minutes. What is extreme is in
+//! `extremes`.
+//!
 //! What the user gave stays as it is given, and what is drawn gives way to it: an option that is
 //! possible for one seed is possible for all.
 
@@ -17,14 +21,17 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     cluster,
-    nemesis::{KINDS, Menu},
+    exercise::limits,
+    nemesis::{Injection, KINDS, Menu},
     plan::{
-        Clocks, ClusterKind, Disk, Limits, Load, NODES_MAX, Network, Options, Plan, RARE_MAX,
-        Storage, Timings, USUAL_MAX, World,
+        Clocks, ClusterKind, Disk, Load, NODES_MAX, Network, Options, PROBE_INTERVAL, Past, Plan,
+        RARE_MAX, Storage, Timings, USUAL_MAX, World,
     },
     system::System,
-    workload::{Workload, register},
+    workload::{Workload, etcd, register},
 };
+
+mod extremes;
 
 /// What the user of a campaign fixed; the rest is drawn for each seed.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +50,8 @@ pub struct Given {
     pub concurrency: Option<u64>,
     /// Operations per second.
     pub rate: Option<u64>,
+    /// What clients do.
+    pub workload: Option<Kind>,
     /// Number of keys.
     pub keys: Option<u32>,
     /// The size of the domain of written values; within, none: unique ones.
@@ -57,14 +66,31 @@ pub struct Given {
     pub storage: Storage,
 }
 
-/// A seed with whole servers takes much longer to run, so it is no longer than this.
+/// What clients may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// See [`register`].
+    Register,
+    /// See [`etcd`].
+    Etcd,
+}
+
+/// One seed of so many runs the nodes' whole servers. Such a seed takes much longer than others.
+const WITH_SERVERS: u32 = 50;
+/// It is no longer than this.
 const WITH_SERVERS_TIME: Duration = Duration::from_secs(20);
+/// Connections take their time: no client gives up sooner.
+const WITH_SERVERS_PATIENCE: Duration = Duration::from_secs(1);
+/// A disk that holds up a node no longer than this: a server that stops does not wait for long.
+const WITH_SERVERS_SLOWEST: Duration = Duration::from_millis(100);
 /// Share of packets that are lost at most.
 const LOSS_MAX: f64 = 0.003;
 /// No fault is shorter.
 const FAULT_MIN: Duration = Duration::from_millis(50);
 /// A lost packet is sent again after 200 ms.
 const ELECTION_MIN: Duration = Duration::from_millis(300);
+/// A run has no more faults than about so many.
+const FAULTS_MAX: u32 = 300;
 
 /// What known bugs need. A seed that has one of these has nothing else.
 const PATTERNS: [&[&str]; 14] = [
@@ -106,30 +132,34 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     // Everything is drawn, whatever is given, so that what is given changes nothing else.
     let nodes = nodes(given, rng);
     // The first fault comes within an interval.
-    let time = Duration::from_secs(rng.random_range(10..=60));
+    let time = extremes::time(Duration::from_secs(rng.random_range(10..=60)), rng);
     let time = given.time.unwrap_or(time.max(given.interval.unwrap_or_default()));
     let timings = timings(given, rng);
     let election = timings.election_timeout;
     let menu = menu(given, nodes, rng)?;
-    let interval = given.interval.unwrap_or(interval(election, rng).min(time / 3));
+    // However long a run is, it has no more than so many faults.
+    let past = extremes::past(nodes, rng);
+    let interval = extremes::interval(interval(election, rng), past);
+    let interval = interval.max(time / FAULTS_MAX).min(time / 3);
+    let interval = given.interval.unwrap_or(interval);
     let stretch = one_of(rng, &[0.5, 1.0, 1.0, 1.0, 2.0, 3.0]);
     let mut load = load(given, rng);
-    let workload = workload(given, rng);
+    let shape = extremes::LoadShape::draw(given, rng);
+    let workload = workload(given, registers(given, shape, rng), seed);
     // Where values repeat, a history with many unknown outcomes for one key can be explained in so
     // many ways that none can be ruled out in time.
-    let repeats = |workload: &Workload| match workload {
-        Workload::Register(register) => register.values.is_some(),
-        Workload::Script(_) => false,
-    };
-    if repeats(&workload) && given.rate.is_none() {
+    let repeats = |it: &register::Options| it.values.is_some();
+    if matches!(&workload, Workload::Register(it) if repeats(it)) && given.rate.is_none() {
         load.rate = load.rate.min(10);
     }
     let world = World {
         network: network(election, rng),
         disk: disk(election, rng),
         clocks: Clocks { rate_error: one_of(rng, &[0.0, 0.0, 0.001, 0.02, 0.1]) },
-        limits: limits(rng),
+        limits: extremes::limits(election, rng),
+        past,
     };
+    let burst = extremes::Burst::draw(election, rng);
     let mut plan = Plan::generate(Options {
         system: System::RaftNode,
         cluster: ClusterKind::Sim,
@@ -144,15 +174,40 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
         storage: given.storage,
         world,
     })?;
+    plan.probe_interval = PROBE_INTERVAL;
+    // After all else, so that it changes nothing else.
+    let tail = tail(given, rng);
     for fault in &mut plan.faults {
         let lasts = fault.lasts.mul_f64(stretch).max(FAULT_MIN);
         fault.lasts = milliseconds(lasts).min(plan.time - fault.at);
     }
-    if given.cluster == Some(ClusterKind::InProcess) {
+    if given.interval.is_none() {
+        burst.gather(&mut plan.faults);
+    }
+    // From a stream of its own, so that the other seeds are what they would be without these.
+    let mut servers = ChaCha8Rng::seed_from_u64(seed);
+    servers.set_stream(2);
+    let drawn = servers.random_range(0..WITH_SERVERS) == 0 && bears_servers(given, &plan);
+    if given.cluster.map_or(drawn, |cluster| cluster == ClusterKind::InProcess) {
         plan = with_servers(given, plan);
+    }
+    shape.apply(&mut plan, rng);
+    match tail {
+        Tail::Plain => {}
+        Tail::Quiet(share) => plan.quiet = milliseconds(plan.time.mul_f64(share)),
+        Tail::Core(fault, pick) => core_alone(&mut plan, fault, pick)?,
     }
     plan.validate()?;
     Ok(plan)
+}
+
+/// Whether what the user gave is possible for nodes with their whole servers.
+fn bears_servers(given: &Given, plan: &Plan) -> bool {
+    let suffers = |fault| cluster::supports(ClusterKind::InProcess, fault).is_ok();
+    let asked = given.menu.iter().flat_map(|menu| menu.items.iter().flatten());
+    let given_timings = given.election_timeout.is_some() || given.heartbeat_interval.is_some();
+    asked.into_iter().all(suffers)
+        && (!given_timings || plan.timings.election_timeout >= ELECTION_MIN)
 }
 
 /// The plan for nodes with their whole servers: without the faults that they cannot suffer, and in
@@ -168,6 +223,18 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
     network.loss = network.loss.min(LOSS_MAX);
     let late_max = network.late_max.min(plan.timings.election_timeout / 2);
     network.late_max = late_max.max(network.delay_max);
+    plan.world.past = Past::None;
+    let disk = &mut plan.world.disk;
+    disk.slow_max = disk.slow_max.min(WITH_SERVERS_SLOWEST.max(disk.sync_max));
+    // In small segments over such links a large message takes longer than an election timeout, and
+    // heartbeats wait behind it.
+    if let Workload::Etcd(options) = &mut plan.workload {
+        options.large = 0;
+    }
+    if given.operation_timeout.is_none() {
+        let timeout = &mut plan.load.operation_timeout;
+        *timeout = (*timeout).max(WITH_SERVERS_PATIENCE);
+    }
     if given.time.is_none() {
         plan.time = plan.time.min(WITH_SERVERS_TIME.max(plan.interval));
     }
@@ -177,12 +244,55 @@ fn with_servers(given: &Given, mut plan: Plan) -> Plan {
         let suffers = cluster::supports(ClusterKind::InProcess, &fault.fault).is_ok();
         fault.lasts >= FAULT_MIN && (suffers || given.menu.is_some())
     });
+    plan.load.stretches.retain_mut(|stretch| {
+        stretch.lasts = stretch.lasts.min(time.saturating_sub(stretch.at));
+        !stretch.lasts.is_zero()
+    });
     plan
+}
+
+/// How a test ends.
+#[derive(Clone, Copy, Debug)]
+enum Tail {
+    /// All faults are healed, and the load goes on until every node has served again.
+    Plain,
+    /// The load ends before the last heal, by this share of the time.
+    Quiet(f64),
+    /// At last a majority is healed for good while the rest stays broken by this fault, with this
+    /// choice of nodes: the core must serve; then all are healed, and must catch up.
+    Core(&'static str, u64),
+}
+
+/// What breaks the rest of a cluster and leaves the core alone.
+const REST: [&str; 3] = ["kill:minority", "pause:minority", "partition:minority"];
+
+fn tail(given: &Given, rng: &mut impl Rng) -> Tail {
+    let (kind, share) = (rng.random_range(0..100), rng.random_range(0.05..0.4));
+    let (fault, pick) = (one_of(rng, &REST), rng.random());
+    match kind {
+        0..15 => Tail::Quiet(share),
+        // It takes time and brings a fault of its own.
+        15..25 if given.time.is_none() && given.menu.is_none() => Tail::Core(fault, pick),
+        _ => Tail::Plain,
+    }
+}
+
+/// Appends a time in which only the rest of the cluster is broken: longer than the core has to
+/// serve again.
+fn core_alone(plan: &mut Plan, fault: &str, pick: u64) -> anyhow::Result<()> {
+    let menu: Menu = fault.parse().map_err(anyhow::Error::msg)?;
+    let Ok(menu) = menu.for_nodes(plan.nodes) else { return Ok(()) };
+    let lasts = milliseconds(limits::service(plan).mul_f64(1.5));
+    let faults =
+        menu.items.iter().flatten().map(|&fault| Injection { at: plan.time, lasts, fault, pick });
+    plan.faults.extend(faults);
+    plan.time += lasts;
+    Ok(())
 }
 
 /// How many nodes. The faults that the user asked for may need more than are drawn.
 fn nodes(given: &Given, rng: &mut impl Rng) -> u64 {
-    let drawn = one_of(rng, &[3, 3, 3, 3, 5, 5, 5, 5, 4, 4, 7]);
+    let drawn = one_of(rng, &[3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 5, 5, 4, 4, 7, 1, 2, 6, 8, 9]);
     let suffer = |nodes: &u64| given.menu.as_ref().is_none_or(|it| it.for_nodes(*nodes).is_ok());
     given.nodes.unwrap_or((drawn..=NODES_MAX).find(suffer).unwrap_or(drawn))
 }
@@ -228,22 +338,43 @@ fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
     Timings { election_timeout, heartbeat_interval }
 }
 
-fn workload(given: &Given, rng: &mut impl Rng) -> Workload {
+/// Which workload: each half of the time. Drawn from a stream of its own, so that a seed has the
+/// same cluster and weather with either.
+fn workload(given: &Given, registers: register::Options, seed: u64) -> Workload {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(3);
+    let rng = &mut rng;
+    let drawn = one_of(rng, &[Kind::Register, Kind::Etcd]);
+    let keys = one_of(rng, &[1, 2, 3, 5, 8, 12]);
+    let large = one_of(rng, &[0, 0, 0, 0, 0, 0, 0, 2]);
+    // Only registers have a domain of values.
+    let drawn = given.values.map_or(drawn, |_| Kind::Register);
+    match given.workload.unwrap_or(drawn) {
+        Kind::Register => Workload::Register(registers),
+        Kind::Etcd => Workload::Etcd(etcd::Options { keys: given.keys.unwrap_or(keys), large }),
+    }
+}
+
+fn registers(given: &Given, shape: extremes::LoadShape, rng: &mut impl Rng) -> register::Options {
     let keys = one_of(rng, &[1, 1, 2, 3, 5, 5, 10, 20]);
-    let values = given.values.unwrap_or(one_of(rng, &[None, None, None, Some(2), Some(5)]));
+    let values = one_of(rng, &[None, None, None, Some(2), Some(5)]);
+    // A load that swells around faults meets on few keys, and names each write.
+    let (keys, values) = if shape.swells() { (keys.min(3), None) } else { (keys, values) };
+    let values = given.values.unwrap_or(values);
     let keys = if values.is_some() { 5.max(keys) } else { keys };
-    Workload::Register(register::Options { keys: given.keys.unwrap_or(keys), values })
+    register::Options { keys: given.keys.unwrap_or(keys), values }
 }
 
 fn load(given: &Given, rng: &mut impl Rng) -> Load {
     let concurrency = one_of(rng, &[1, 2, 3, 5, 5, 5, 8, 10]);
     let rate = one_of(rng, &[5, 10, 20, 20, 30, 50]);
-    let timeout = one_of(rng, &[300, 1000, 1000, 2000]);
-    Load {
-        concurrency: given.concurrency.unwrap_or(concurrency),
-        rate: given.rate.unwrap_or(rate),
-        operation_timeout: given.operation_timeout.unwrap_or(Duration::from_millis(timeout)),
-    }
+    // On both sides of the time after which a node answers at the latest.
+    let timeout = one_of(rng, &[150, 300, 300, 1000, 1000, 1000, 2000, 7000]);
+    Load::steady(
+        given.concurrency.unwrap_or(concurrency),
+        given.rate.unwrap_or(rate),
+        given.operation_timeout.unwrap_or(Duration::from_millis(timeout)),
+    )
 }
 
 /// The weather of the network: bearable, so that a cluster can be asked to serve in it.
@@ -291,16 +422,6 @@ fn disk(election: Duration, rng: &mut impl Rng) -> Disk {
     }
 }
 
-/// How much a leader sends at once: often an entry at a time.
-fn limits(rng: &mut impl Rng) -> Limits {
-    let usual = Limits::default();
-    match rng.random_range(0..10) {
-        0..5 => usual,
-        5..7 => Limits { append_bytes: 1, append_window: one_of(rng, &[8, 64]) },
-        _ => Limits { append_bytes: 300, append_window: one_of(rng, &[2, 8]) },
-    }
-}
-
 /// One of some choices, all alike.
 fn one_of<T: Copy>(rng: &mut impl Rng, choices: &[T]) -> T {
     choices[rng.random_range(0..choices.len())]
@@ -323,7 +444,7 @@ mod tests {
         let plans: Vec<Plan> = (0..500).map(|seed| plan(&given, seed).unwrap()).collect();
         assert_eq!(plans[7], plan(&given, 7).unwrap());
         let nodes: BTreeSet<u64> = plans.iter().map(|plan| plan.nodes).collect();
-        assert_eq!(nodes, [3, 4, 5, 7].into());
+        assert_eq!(nodes, (1..=9).collect());
         let mut kinds: BTreeMap<Vec<&str>, u64> = BTreeMap::new();
         for plan in &plans {
             let set: BTreeSet<&str> = plan.faults.iter().map(|it| it.fault.kind()).collect();
@@ -338,6 +459,8 @@ mod tests {
         assert!(kinds[&all] >= 10, "{kinds:?}");
         let worlds = plans.iter().filter(|plan| plan.world != World::default()).count();
         assert!(worlds > 400);
+        let wide = plans.iter().filter(|plan| plan.workload.name() == "etcd").count();
+        assert!((200..300).contains(&wide), "{wide}");
         let operations: u64 =
             plans.iter().map(|plan| plan.load.rate * plan.time.as_secs()).sum::<u64>() / 500;
         assert!((300..1200).contains(&operations), "{operations} operations in the mean");
@@ -359,8 +482,8 @@ mod tests {
             let (fixed, drawn) = (plan(&given, seed).unwrap(), plan(&free, seed).unwrap());
             assert_eq!(fixed.time, Duration::from_secs(20));
             assert_eq!((fixed.load.rate, fixed.storage), (7, Storage::Memory));
-            let Workload::Register(register) = &fixed.workload else { panic!() };
-            assert_eq!(register.keys, 3);
+            assert_eq!(fixed.workload.keys(), 3);
+            assert_eq!(fixed.workload.name(), drawn.workload.name());
             assert_eq!((fixed.world, fixed.nodes), (drawn.world, drawn.nodes));
             assert_eq!(fixed.load.concurrency, drawn.load.concurrency);
         }

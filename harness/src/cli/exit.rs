@@ -51,6 +51,14 @@ impl From<Outcome> for Exit {
     }
 }
 
+impl Exit {
+    /// The same, or a failure if what the command was to leave could not be written. A violation
+    /// outranks everything.
+    pub(super) fn unless_lost(self, saved: bool) -> Self {
+        if saved || self == Self::Violated { self } else { Self::Failed }
+    }
+}
+
 /// An error that is the user's to mend: [`Exit::Usage`].
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]

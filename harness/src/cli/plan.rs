@@ -14,16 +14,24 @@ use super::exit::Usage;
 use crate::{
     campaign::swarm::{self, Given},
     nemesis::{KINDS, Menu},
-    plan::{self, ClusterKind, Load, PlacedMutant, Plan, Storage, Timings, World},
+    plan::{
+        self, ClusterKind, Load, PROBE_INTERVAL, PlacedMutant, Plan, Storage, Stretch, Timings,
+        World,
+    },
     system::System,
-    workload::{Workload, register},
+    workload::{Workload, etcd, register},
 };
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum WorkloadName {
     /// Reads, writes and compare-and-sets of single keys.
     Register,
+    /// Everything that etcd's KV serves, with every option, and requests that must be refused.
+    Etcd,
 }
+
+/// Requests about as large as a node takes them, in a test of the workload `etcd`.
+const LARGE: u32 = 8;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PlanOptions {
@@ -36,9 +44,9 @@ pub(super) struct PlanOptions {
     #[arg(long, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
 
-    /// What clients do.
-    #[arg(long, value_enum, default_value_t = WorkloadName::Register)]
-    workload: WorkloadName,
+    /// What clients do [default: register; of a campaign both]
+    #[arg(long, value_enum)]
+    workload: Option<WorkloadName>,
 
     /// Faults to choose from, separated by commas: `kill`, `restart`, `pause`, `partition`;
     /// simulated clusters also have `network`, `disk`, `clock`; or `none` [default:
@@ -55,7 +63,8 @@ pub(super) struct PlanOptions {
     faults: Option<Menu>,
 
     /// Time between two faults, more or less; they last half as long to one and a half times as
-    /// long, so that some overlap [default: 5s, or a fifth of --time where that is shorter]
+    /// long, so that some overlap [default: 2.5s; of a campaign without swarm 5s; or a fifth of
+    /// --time if that is shorter]
     #[arg(long, value_parser = humantime::parse_duration)]
     interval: Option<Duration>,
 
@@ -178,9 +187,42 @@ pub(super) struct Defaults {
     pub(super) faults: &'static str,
     /// Operations per second.
     pub(super) rate: u64,
+    /// Time between two faults, if the test is long enough.
+    pub(super) interval: Duration,
+    /// Whether the test goes to extremes: see [`extreme`].
+    pub(super) extreme: bool,
 }
 
+/// Half of the clients stay with their node, the load stands still for a while, and nodes have
+/// limits that a calm cluster does not reach, and a cut-off leader whose clients keep asking does.
+fn extreme(plan: &mut Plan) {
+    let clients = plan.load.concurrency;
+    plan.load.loyal = clients / 2;
+    let idle = Stretch { at: plan.time * 2 / 5, lasts: plan.time / 15, per_second: 0 };
+    plan.load.stretches = vec![idle];
+    let limits = &mut plan.world.limits;
+    let clients = usize::try_from(clients).unwrap_or(usize::MAX);
+    limits.requests = limits.requests.min(clients.max(8));
+    limits.uncommitted_bytes =
+        limits.uncommitted_bytes.min(clients.saturating_mul(UNCOMMITTED_BYTES));
+}
+
+/// Room for uncommitted entries, for each client: more than one entry of the workload.
+const UNCOMMITTED_BYTES: usize = 200;
+
 impl PlanOptions {
+    /// What clients do, of the kind that was asked for.
+    fn workload(&self) -> Workload {
+        let keys = self.keys.unwrap_or(20);
+        match self.workload.unwrap_or(WorkloadName::Register) {
+            WorkloadName::Register => Workload::Register(register::Options {
+                keys,
+                values: self.values.unwrap_or_default().0,
+            }),
+            WorkloadName::Etcd => Workload::Etcd(etcd::Options { keys, large: LARGE }),
+        }
+    }
+
     /// The plan of a seed. What the user did not ask for has its default.
     pub(super) fn plan(
         &self,
@@ -188,35 +230,38 @@ impl PlanOptions {
         seed: u64,
         defaults: Defaults,
     ) -> anyhow::Result<Plan> {
-        let WorkloadName::Register = self.workload;
         let menu = match &self.faults {
             Some(menu) => menu.clone(),
             None => defaults.faults.parse().map_err(anyhow::Error::msg)?,
         };
-        Plan::generate(plan::Options {
+        let time = self.time.unwrap_or(Duration::from_secs(60));
+        let mut plan = Plan::generate(plan::Options {
             system: System::RaftNode,
             cluster,
             nodes: self.nodes.unwrap_or(5),
             seed,
-            time: self.time.unwrap_or(Duration::from_secs(60)),
-            interval: self.interval,
+            time,
+            interval: Some(self.interval.unwrap_or(defaults.interval.min(time / 5))),
             menu,
-            workload: Workload::Register(register::Options {
-                keys: self.keys.unwrap_or(20),
-                values: self.values.unwrap_or_default().0,
-            }),
-            load: Load {
-                concurrency: self.concurrency.unwrap_or(10),
-                rate: self.rate.unwrap_or(defaults.rate),
-                operation_timeout: self.operation_timeout.unwrap_or(Duration::from_secs(1)),
-            },
+            workload: self.workload(),
+            load: Load::steady(
+                self.concurrency.unwrap_or(10),
+                self.rate.unwrap_or(defaults.rate),
+                self.operation_timeout.unwrap_or(Duration::from_secs(1)),
+            ),
             timings: Timings {
                 election_timeout: self.election_timeout.unwrap_or(Duration::from_millis(500)),
                 heartbeat_interval: self.heartbeat_interval.unwrap_or(Duration::from_millis(100)),
             },
             storage: self.storage,
             world: World::default(),
-        })
+        })?;
+        plan.probe_interval = PROBE_INTERVAL;
+        if defaults.extreme {
+            extreme(&mut plan);
+            plan.validate()?;
+        }
+        Ok(plan)
     }
 
     /// The kinds of faults that a campaign chooses from, in their order.
@@ -230,7 +275,6 @@ impl PlanOptions {
 
     /// The plan of a seed of a campaign. What the user did not ask for is drawn from the seed.
     pub(super) fn drawn(&self, cluster: Option<ClusterKind>, seed: u64) -> anyhow::Result<Plan> {
-        let WorkloadName::Register = self.workload;
         let given = Given {
             cluster,
             nodes: self.nodes,
@@ -239,6 +283,10 @@ impl PlanOptions {
             interval: self.interval,
             concurrency: self.concurrency,
             rate: self.rate,
+            workload: self.workload.map(|name| match name {
+                WorkloadName::Register => swarm::Kind::Register,
+                WorkloadName::Etcd => swarm::Kind::Etcd,
+            }),
             keys: self.keys,
             values: self.values.map(|values| values.0),
             operation_timeout: self.operation_timeout,

@@ -15,7 +15,7 @@ use super::{
     test::{line, plural, print_verdict},
 };
 use crate::{
-    cluster::{simulate, simulate_observed},
+    cluster::{sim::Unobserved, simulate_guarded, simulate_observed},
     plan::ClusterKind,
     run::{directory, simulation},
     story::{Extent, Shown, Spacetime, Teller, Window},
@@ -85,23 +85,32 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     let mut watched = (Teller::new(&plan), Spacetime::new(&plan));
     let stop = AtomicBool::new(false);
-    let simulation = if args.verbose || args.diagram.is_some() {
+    let mut simulation = if args.verbose || args.diagram.is_some() {
         simulate_observed(&plan, &stop, &mut watched)
     } else {
-        simulate(&plan, &stop)
+        simulate_guarded(&plan, false, None::<Unobserved>, &stop).0
     };
     let (teller, picture) = watched;
     let compared = match comparable {
         true => compare(&args.run, &simulation.evidence),
         false => Ok(()),
     };
+    // Below whole servers are libraries whose choices no seed decides.
+    if compared.is_err() && plan.cluster != ClusterKind::InProcess {
+        // Is it this node, or was the run recorded by another?
+        let (again, _) = simulate_guarded(&plan, false, None::<Unobserved>, &stop);
+        simulation.evidence.run.differs =
+            simulation::difference(&simulation.evidence, &again.evidence);
+    }
+    let mut saved = true;
     let verdict = match &out {
         Some(out) => {
             let command = super::command_line();
-            let (judgement, page) = simulation::keep_or_tell(out, &plan, &simulation, &command)?;
+            let (judgement, page) = simulation::keep_or_tell(out, &plan, &simulation, &command);
             if let Ok(page) = page {
                 line(&format!("report: {}", page.display()));
             }
+            saved = judgement.saved;
             judgement.verdict
         }
         None => judge::run(&simulation.evidence, &Limits::default()),
@@ -126,7 +135,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             done => done?,
         }
     }
-    Ok(verdict.outcome.into())
+    Ok(Exit::from(verdict.outcome).unless_lost(saved))
 }
 
 /// Compares a simulation with what was recorded of the same one.

@@ -13,6 +13,11 @@ const EVIDENCE: [&str; 6] =
 pub(super) struct Args {
     /// A run directory.
     directory: PathBuf,
+
+    /// Where the page goes: a directory, which is created if it does not exist, or a file whose
+    /// name ends in .html [default: the run directory, beside the evidence]
+    #[arg(long)]
+    out: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -23,7 +28,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         args.directory.display(),
         EVIDENCE.join(", ")
     );
-    let page = report::write(&args.directory)?;
+    let page = match &args.out {
+        Some(out) => report::write_to(&args.directory, out)?,
+        None => report::write(&args.directory)?,
+    };
     let _ = writeln!(std::io::stdout(), "{}", page.display());
     Ok(Exit::Ok)
 }

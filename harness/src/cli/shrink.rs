@@ -18,7 +18,7 @@ use super::{
     test::{line, plural},
 };
 use crate::{
-    campaign::shrink::{Minimal, Progress, Refused, SEEDS, Settings, page, shrink, violated},
+    campaign::shrink::{Minimal, Progress, Refused, SEEDS, Settings, page, shrink},
     cluster::simulate_observed,
     plan::Plan,
     run::{Stop, directory, simulation},
@@ -41,6 +41,10 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
 
+    /// Keep this property violated, rather than the one that the verdict is about.
+    #[arg(long, value_name = "NAME")]
+    property: Option<String>,
+
     /// Seeds tried side by side; the minimal plan does not depend on it [default: as many as there
     /// are processors]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -58,8 +62,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
         );
         return Err(Usage(error).into());
     }
-    let recorded: Vec<String> =
-        verdict.iter().flat_map(violated).map(|it| it.name.clone()).collect();
+    let headline = verdict.as_ref().and_then(Verdict::headline).map(|it| it.name.clone());
+    let recorded: Vec<String> = args.property.or(headline).into_iter().collect();
     let beside = match args.from.is_dir() {
         true => Some(args.from.as_path()),
         false => args.from.parent(),
@@ -150,7 +154,7 @@ fn keep(out: &Path, minimal: &Minimal, command: &[String]) -> anyhow::Result<Str
     let (judgement, _page) = simulation::keep(out, &plan, &simulation, command)?;
     let Some(violation) = violation(&judgement.verdict, &minimal.property) else {
         bail!(
-            "the minimal plan {} does not violate {} when it is read back: simulation is not \
+            "the minimal plan {} does not fail in {} when it is read back: simulation is not \
              deterministic, which is a bug",
             out.join("plan.json").display(),
             minimal.property
@@ -172,9 +176,10 @@ fn write(dir: &Path, name: &str, text: String) -> anyhow::Result<()> {
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// What is said of a violated property.
+/// What is said of a property that is not fine.
 fn violation(verdict: &Verdict, property: &str) -> Option<String> {
-    let found = violated(verdict).find(|found| found.name == property)?;
+    let mut doubts = verdict.doubts().into_iter();
+    let found = doubts.find(|found| found.name == property)?;
     let first = found.violations.first();
     Some(first.map_or_else(|| found.detail.clone(), |violation| violation.summary.clone()))
 }
@@ -201,7 +206,7 @@ fn show(bar: &ProgressBar, progress: &Progress) {
 }
 
 fn summary(minimal: &Minimal, violation: &str, out: &Path, took: Duration) {
-    line(&format!("violated: {}: {violation}", minimal.property));
+    line(&format!("{}: {}: {violation}", minimal.outcome(), minimal.property));
     for (what, before, after) in page::rows(&minimal.before, &minimal.after) {
         line(&format!("  {what:<13} {before:>10} → {after}"));
     }

@@ -1,6 +1,8 @@
 //! `harness sim`.
 
 use std::{
+    cmp::Reverse,
+    collections::BTreeMap,
     fs,
     io::Write,
     path::PathBuf,
@@ -30,8 +32,12 @@ use crate::{
 
 /// Of a campaign whose seeds are all alike. The rate is enough to see what happens, and low enough
 /// for many seeds.
-const ALIKE: Defaults =
-    Defaults { faults: "kill,restart,pause,partition,network,disk,clock", rate: 20 };
+const ALIKE: Defaults = Defaults {
+    faults: "kill,restart,pause,partition,network,disk,clock",
+    rate: 20,
+    interval: Duration::from_secs(5),
+    extreme: false,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -48,7 +54,8 @@ pub(super) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
 
-    /// Go on after a seed that failed.
+    /// Go on after a seed that violated a property. After one that is undecided a campaign goes on
+    /// anyway.
     #[arg(long)]
     keep_going: bool,
 
@@ -58,7 +65,7 @@ pub(super) struct Args {
     digest: bool,
 
     /// Where the nodes live: `sim`, replicas alone, or `in-process`, with their whole servers
-    /// [default: sim]
+    /// [default: one seed of fifty in-process]
     #[arg(long, value_enum)]
     cluster: Option<ClusterKind>,
 
@@ -161,18 +168,21 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
             };
             let total = campaign::run(&campaign, &plan, &place, &command, &screen, &over);
             screen.bar.finish_and_clear();
-            total
+            (total, screen.groups())
         })
     };
     let Some(total) = super::unless_stopped(work, &stop, &over).await else {
         return super::stopped_at_once(violated.load(Ordering::Relaxed));
     };
-    let (total, ended) = total.context("the campaign panicked")?;
+    let ((total, ended), undecided) = total.context("the campaign panicked")?;
     if let Some(out) = out {
         // Where no seed failed it is empty.
         let _ = fs::remove_dir(out);
     }
     summary(&total, &kinds, began);
+    for group in undecided {
+        line(&group);
+    }
     let early = ended_early(&campaign, &total, stop.asked());
     if let Some(why) = &early {
         line(why);
@@ -205,7 +215,7 @@ fn ended_early(campaign: &Campaign, total: &Total, signal: Option<&str>) -> Opti
         // Whatever came after the last one.
         (_, Some(asked)) if total.seeds >= asked => None,
         (Some(signal), _) => Some(format!("ended early by {signal}")),
-        (None, _) if failed(total) > 0 && !campaign.keep_going => {
+        (None, _) if total.violated + total.panicked > 0 && !campaign.keep_going => {
             Some("ended at the first failure; --keep-going goes on".to_owned())
         }
         (None, Some(asked)) if campaign.deadline.is_some() => {
@@ -228,6 +238,8 @@ struct Screen {
     time: Option<Duration>,
     /// Whether a seed violated a property.
     violated: Arc<AtomicBool>,
+    /// Undecided seeds by reason: how many, and the first that was seen.
+    undecided: Mutex<BTreeMap<String, (u64, Failure)>>,
 }
 
 impl Screen {
@@ -245,25 +257,46 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        Self { bar, began, printed: Mutex::new(began), time, violated: Arc::default() }
+        let printed = Mutex::new(began);
+        Self { bar, began, printed, time, violated: Arc::default(), undecided: Mutex::default() }
+    }
+
+    /// Counts an undecided seed. Whether it is the first for its reason.
+    fn is_new(&self, failure: &Failure) -> bool {
+        let mut undecided = self.undecided.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = undecided.entry(failure.reason.clone());
+        let (count, _) = known.or_insert_with(|| (0, failure.clone()));
+        *count += 1;
+        *count == 1
+    }
+
+    /// Undecided seeds, a line for each reason, the most frequent first.
+    fn groups(&self) -> Vec<String> {
+        let undecided = self.undecided.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut groups: Vec<&(u64, Failure)> = undecided.values().collect();
+        groups.sort_by_key(|(count, first)| (Reverse(*count), first.seed));
+        let line = |(count, first): &&(u64, Failure)| {
+            let seeds = plural(*count, "undecided seed");
+            format!("{seeds}, such as {}: {}", first.seed, first.summary)
+        };
+        groups.iter().map(line).collect()
     }
 }
 
 impl Watch for Screen {
     fn failed(&self, failure: &Failure) {
-        let word = match failure.outcome {
-            Outcome::Violated => {
-                self.violated.store(true, Ordering::Relaxed);
-                "violated"
-            }
-            _ => "unknown",
-        };
+        if failure.outcome == Outcome::Violated {
+            self.violated.store(true, Ordering::Relaxed);
+        } else if !self.is_new(failure) {
+            return;
+        }
         self.bar.suspend(|| {
-            line(&format!("{word}: seed {}: {}", failure.seed, failure.summary));
-            line(&match &failure.kept {
-                Ok(directory) => format!("  kept in {}", directory.display()),
-                Err(why) => format!("  not kept: {why}"),
-            });
+            line(&format!("{}: seed {}: {}", failure.outcome, failure.seed, failure.summary));
+            match &failure.kept {
+                Ok(Some(directory)) => line(&format!("  kept in {}", directory.display())),
+                Ok(None) => {}
+                Err(why) => line(&format!("  not kept: {why}")),
+            }
         });
     }
 
@@ -329,8 +362,14 @@ fn summary(total: &Total, kinds: &[&str], began: Instant) {
         plural(total.steps, "step"),
         humantime::format_duration(Duration::from_secs(total.virtual_time.as_secs())),
     ));
+    // The first of them that did not do the same is a violation.
+    line(&format!(
+        "simulated twice, to see whether nodes are deterministic: {}",
+        plural(total.repeated, "seed")
+    ));
     faults(total, kinds);
     situations(&total.situations);
+    super::test::print_not_tested(total.tested.missing().into_iter());
     if let Some(digest) = total.digest {
         line(&format!("digest: {digest}"));
     }

@@ -1,9 +1,13 @@
 //! `harness test`.
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use anyhow::ensure;
-use checker::verdict::{Outcome, Verdict};
+use checker::{
+    evidence::sums,
+    surface::Tested,
+    verdict::{Outcome, Verdict},
+};
 
 use super::{
     exit::{Exit, Usage},
@@ -77,13 +81,19 @@ impl Args {
             command: super::command_line(),
             keep_going,
             inert: false,
+            panics_at: None,
         })
     }
 
     fn to_plan(&self) -> anyhow::Result<Plan> {
         // Short enough to be typed.
         let seed = self.seed.unwrap_or_else(|| rand::random::<u32>().into());
-        let defaults = Defaults { faults: "kill,pause,partition", rate: 0 };
+        let defaults = Defaults {
+            faults: "kill,pause,partition",
+            rate: 0,
+            interval: Duration::from_millis(2500),
+            extreme: true,
+        };
         self.options.plan(self.cluster.unwrap_or(ClusterKind::Docker), seed, defaults)
     }
 }
@@ -108,14 +118,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Exit> {
     let finished = run::run(&settings, &stop).await?;
     print_judgement(&finished.judgement);
     print_end(&settings, &finished);
-    let exit = Exit::from(finished.judgement.verdict.outcome);
-    Ok(if finished.left.is_some() && exit != Exit::Violated { Exit::Failed } else { exit })
+    let Finished { judgement, left, .. } = &finished;
+    Ok(Exit::from(judgement.verdict.outcome).unless_lost(judgement.saved && left.is_none()))
 }
 
-/// Without a daemon the plan is simulated, unless containers were asked for.
+/// Without a daemon the plan is simulated, unless containers were asked for. Not where `CI` is set,
+/// as every CI system does: a job on a runner that has lost its daemon must not stay green.
 async fn fall_back(settings: &mut Settings) -> anyhow::Result<()> {
     match daemon::connect().await {
         Ok(_) => Ok(()),
+        Err(error) if error.downcast_ref::<NoDaemon>().is_some() && in_ci() => Err(error.context(
+            "CI is set, so that the plan is not simulated in place of containers; ask for \
+                 simulation with --cluster sim",
+        )),
         Err(error) if error.downcast_ref::<NoDaemon>().is_some() => {
             let _ = writeln!(
                 std::io::stderr(),
@@ -129,7 +144,13 @@ async fn fall_back(settings: &mut Settings) -> anyhow::Result<()> {
     }
 }
 
-/// What is wrong, then the verdict in one sentence, then the counts.
+/// Whether this is a job of a CI system. `CI=false` is how one says that it is not.
+fn in_ci() -> bool {
+    std::env::var_os("CI")
+        .is_some_and(|value| !value.is_empty() && value != "false" && value != "0")
+}
+
+/// The verdict in one sentence, then what is wrong, then the counts.
 pub(super) fn print_judgement(judgement: &Judgement) {
     print_verdict(&judgement.verdict);
     let Counts { ok, fail, info } = judgement.counts;
@@ -139,6 +160,24 @@ pub(super) fn print_judgement(judgement: &Judgement) {
         plural(judgement.faults as u64, "fault"),
         plural(judgement.leaders as u64, "term"),
     ));
+    print_not_tested(judgement.verdict.not_tested.iter().map(String::as_str));
+}
+
+/// Parts of the API that the terminal names when many were not tested.
+const NOT_TESTED_SHOWN: usize = 6;
+
+/// What of the API nothing tested.
+pub(super) fn print_not_tested<'a>(parts: impl ExactSizeIterator<Item = &'a str>) {
+    let (missing, all) = (parts.len(), Tested::count());
+    if missing == 0 {
+        return;
+    }
+    let shown: Vec<&str> = parts.take(NOT_TESTED_SHOWN).collect();
+    let more = match missing - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    line(&format!("not tested: {missing} of {all} parts of the API: {}{more}", shown.join(", ")));
 }
 
 pub(super) fn plural(count: u64, what: &str) -> String {
@@ -148,15 +187,12 @@ pub(super) fn plural(count: u64, what: &str) -> String {
 /// Violations of one property that the terminal shows; the report and `verdict.json` have all.
 const SHOWN: usize = 3;
 
-/// What is wrong, then the verdict in one sentence.
+/// The verdict in one sentence, then what is wrong: what the sentence is about first, and
+/// properties that are undecided for one reason in one line.
 pub(super) fn print_verdict(verdict: &Verdict) {
-    for property in &verdict.properties {
-        let word = match property.outcome {
-            Outcome::Ok => continue,
-            Outcome::Unknown => "unknown",
-            Outcome::Violated => "violated",
-        };
-        line(&format!("{word}: {}: {}", property.name, property.detail));
+    line(&verdict.summary);
+    for property in verdict.doubts() {
+        line(&format!("{}: {}: {}", property.outcome, property.name, property.detail));
         for violation in property.violations.iter().take(SHOWN) {
             line(&format!("  {}", violation.summary));
         }
@@ -164,7 +200,9 @@ pub(super) fn print_verdict(verdict: &Verdict) {
             line(&format!("  and {more} more, see the report"));
         }
     }
-    line(&verdict.summary);
+    if let Some(fold) = &verdict.fold {
+        line(&format!("{}: {} {}: {}", Outcome::Unknown, fold.names.len(), fold.what, fold.detail));
+    }
 }
 
 fn print_end(settings: &Settings, finished: &Finished) {
@@ -177,6 +215,9 @@ fn print_end(settings: &Settings, finished: &Finished) {
         Err(why) => {
             line(&format!("report: none, {why}; what there is of the evidence is in {directory}"))
         }
+    }
+    if let Some(digest) = sums::seal(&finished.directory) {
+        line(&format!("evidence: {}, sha256 {digest}", sums::NAME));
     }
     if let Some(left) = &finished.left {
         line(&format!("not cleaned up: {left}; run `{program} gc`"));

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use checker::history::{Function, Kind, Value, operation::MISMATCH};
-use node::kv::{self, Response as Answer};
+use node::kv::{self, Response};
 use proto::etcd::{
     Compare, PutRequest, PutResponse, RangeRequest, RangeResponse, RequestOp, TxnRequest,
     TxnResponse,
     compare::{CompareResult, CompareTarget, TargetUnion},
     request_op::Request,
-    response_op::Response,
+    response_op::Response as ResponseOf,
 };
 use tonic::{Code, Status};
 
@@ -19,13 +19,21 @@ use super::{
     Completion, describe,
     outcome::{self, Effect, Outcome},
 };
-use crate::workload::{GARBAGE, Operation};
+use crate::workload::{Answer, GARBAGE, Operation, register};
 
 /// The request that performs an operation.
 ///
 /// # Errors
 /// There is none; it was not sent.
 pub(crate) fn request(operation: &Operation) -> Result<kv::Request, Status> {
+    match operation {
+        Operation::Register(operation) => register_request(operation),
+        Operation::Etcd(operation) => Ok(operation.request.clone()),
+    }
+}
+
+/// The request that performs an operation on a register.
+fn register_request(operation: &register::Operation) -> Result<kv::Request, Status> {
     match (operation.f, operation.value) {
         (Function::Read, _) => Ok(kv::Request::Range(range(&operation.key))),
         (Function::Write, Value::Int(value)) => Ok(kv::Request::Put(put(&operation.key, value))),
@@ -39,76 +47,71 @@ pub(crate) fn request(operation: &Operation) -> Result<kv::Request, Status> {
 }
 
 /// What an answer says of the operation.
-pub(crate) fn answered(operation: &Operation, answer: &Answer) -> Completion {
-    match answer {
-        Answer::Range(reply) => read(reply),
-        Answer::Put(reply) => written(operation, reply),
-        Answer::Txn(reply) => compared(operation, reply),
-        Answer::DeleteRange(_) => {
+pub(crate) fn answered(operation: &Operation, answer: Response) -> Completion {
+    let told = match (operation, answer) {
+        (Operation::Etcd(operation), answer) if is_of(&operation.request, &answer) => {
+            return Completion::of(Kind::Ok, Answer::Etcd(answer), None);
+        }
+        (Operation::Register(_), Response::Range(reply)) => read(&reply),
+        (Operation::Register(operation), Response::Put(reply)) => written(operation, &reply),
+        (Operation::Register(operation), Response::Txn(reply)) => {
+            return compared(operation, &reply);
+        }
+        (Operation::Register(_), Response::DeleteRange(_)) | (Operation::Etcd(_), _) => {
             let status =
                 Status::internal("the node answered with something else than was asked for");
-            refused(operation, &status, false)
+            return refused(operation, &status, false);
         }
-    }
+    };
+    Completion::of(Kind::Ok, Answer::Register(told), None)
+}
+
+/// Whether it is an answer of the call that was asked for.
+fn is_of(request: &kv::Request, answer: &Response) -> bool {
+    matches!(
+        (request, answer),
+        (kv::Request::Put(_), Response::Put(_))
+            | (kv::Request::Range(_), Response::Range(_))
+            | (kv::Request::DeleteRange(_), Response::DeleteRange(_))
+            | (kv::Request::Txn(_), Response::Txn(_))
+    )
 }
 
 /// What the answer to a read says.
-pub(crate) fn read(reply: &RangeResponse) -> Completion {
+fn read(reply: &RangeResponse) -> register::Answer {
     let (value, revision) = value_of(reply);
-    Completion {
-        kind: Kind::Ok,
-        value: value.map_or(Value::Nil, Value::Int),
-        error: None,
-        revision,
-        saw: Some(value),
-        broken: false,
-    }
+    let saw = Some(value);
+    register::Answer { value: value.map_or(Value::Nil, Value::Int), revision, saw }
 }
 
 /// What the answer to a write says.
-pub(crate) fn written(operation: &Operation, reply: &PutResponse) -> Completion {
+fn written(operation: &register::Operation, reply: &PutResponse) -> register::Answer {
     let saw = match operation.value {
         Value::Int(value) => Some(Some(value)),
         Value::Nil | Value::Pair(..) | Value::Found(_) => None,
     };
-    Completion {
-        kind: Kind::Ok,
-        value: operation.value,
-        error: None,
-        revision: reply.header.as_ref().map(|header| header.revision),
-        saw,
-        broken: false,
-    }
+    let revision = reply.header.as_ref().map(|header| header.revision);
+    register::Answer { value: operation.value, revision, saw }
 }
 
 /// What the answer to a compare-and-set says.
-pub(crate) fn compared(operation: &Operation, reply: &TxnResponse) -> Completion {
+fn compared(operation: &register::Operation, reply: &TxnResponse) -> Completion {
     if reply.succeeded {
         let saw = match operation.value {
             Value::Pair(_, new) => Some(Some(new)),
             Value::Nil | Value::Int(_) | Value::Found(_) => None,
         };
-        return Completion {
-            kind: Kind::Ok,
-            value: operation.value,
-            error: None,
-            revision: reply.header.as_ref().map(|header| header.revision),
-            saw,
-            broken: false,
-        };
+        let revision = reply.header.as_ref().map(|header| header.revision);
+        let told = register::Answer { value: operation.value, revision, saw };
+        return Completion::of(Kind::Ok, Answer::Register(told), None);
     }
     let saw = reply.responses.iter().find_map(|response| match &response.response {
-        Some(Response::ResponseRange(range)) => Some(value_of(range).0),
+        Some(ResponseOf::ResponseRange(range)) => Some(value_of(range).0),
         _ => None,
     });
-    Completion {
-        kind: Kind::Fail,
-        value: saw.map_or(operation.value, Value::Found),
-        error: Some(MISMATCH.to_owned()),
-        revision: None,
-        saw,
-        broken: false,
-    }
+    let value = saw.map_or(operation.value, Value::Found);
+    let told = register::Answer { value, revision: None, saw };
+    Completion::of(Kind::Fail, Answer::Register(told), Some(MISMATCH.to_owned()))
 }
 
 /// The error of a client that waited long enough.
@@ -118,33 +121,32 @@ pub(crate) fn too_late(timeout: Duration) -> Status {
 
 /// What an error says of the operation.
 pub(crate) fn refused(operation: &Operation, status: &Status, tells_outcome: bool) -> Completion {
-    let effect = match operation.f {
-        Function::Read => Effect::Read,
-        _ => Effect::Write,
+    let is_read = match operation {
+        Operation::Register(operation) => operation.f == Function::Read,
+        Operation::Etcd(operation) => operation.request.is_read(),
     };
+    let effect = if is_read { Effect::Read } else { Effect::Write };
     let kind = match outcome::of(status, effect, tells_outcome) {
         Outcome::None => Kind::Fail,
         Outcome::Unknown => Kind::Info,
     };
+    // What a node says of the request itself, every node would.
+    let deserved =
+        matches!(status.code(), Code::InvalidArgument | Code::NotFound | Code::OutOfRange);
+    let sent_by_node = std::error::Error::source(status).is_none();
     Completion {
-        kind,
-        value: operation.value,
-        error: Some(describe(status)),
-        revision: None,
-        saw: None,
+        conclusive: kind == Kind::Fail && deserved && sent_by_node,
         broken: !healthy(status),
+        ..Completion::of(kind, Answer::Nothing, Some(describe(status)))
     }
 }
 
 /// What becomes of an operation that was never sent.
-pub(crate) fn unsent(operation: &Operation, why: String) -> Completion {
+pub(crate) fn unsent(why: String) -> Completion {
     Completion {
-        kind: Kind::Fail,
-        value: operation.value,
-        error: Some(why),
-        revision: None,
-        saw: None,
+        conclusive: false,
         broken: true,
+        ..Completion::of(Kind::Fail, Answer::Nothing, Some(why))
     }
 }
 

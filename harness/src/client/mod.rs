@@ -4,39 +4,51 @@
 //! harmless request on the new connection. (A published port accepts connections even while the
 //! node behind it is dead, so a connection alone says nothing.) Whatever fails before that
 //! certainly did not execute the operation. What fails later is sorted by [`outcome`].
-//! A client never retries, and its transport never does by itself: after an error that says
-//! nothing of the connection's health the connection is dropped.
+//! A connection never sends an operation twice, and its transport never does by itself: after an
+//! error that says nothing of the connection's health the connection is dropped. Whoever has a
+//! session may send an operation again, as the same one.
 
 pub(crate) mod codec;
 pub mod outcome;
 
 use std::{net::SocketAddr, time::Duration};
 
-use checker::history::{Kind, Value};
-use node::kv::Request;
-use proto::etcd::{StatusRequest, kv_client::KvClient, maintenance_client::MaintenanceClient};
+use checker::history::Kind;
+use node::kv::{Request, Response};
+use proto::{
+    etcd::{StatusRequest, kv_client::KvClient, maintenance_client::MaintenanceClient},
+    peer::Session,
+};
 use tonic::{
     Status,
     transport::{Channel, Endpoint},
 };
 
-use crate::workload::Operation;
+use crate::workload::{Answer, Operation};
+
+/// Largest answer that a client takes, in bytes.
+const ANSWER_MAX: usize = 256 << 20;
 
 /// How an operation ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
     /// [`Kind::Ok`], [`Kind::Fail`] or [`Kind::Info`].
     pub kind: Kind,
-    /// For the history: as invoked, or what was read.
-    pub value: Value,
+    /// What the client was told.
+    pub answer: Answer,
     /// Why it did not succeed.
     pub error: Option<String>,
-    /// The read value's, or the write's.
-    pub revision: Option<i64>,
-    /// What is now known of the key: `Some(None)` that it does not exist.
-    pub saw: Option<Option<i64>>,
+    /// The node did what it is there for: it answered, or refused what every node must refuse.
+    pub conclusive: bool,
     /// The connection should not be used again.
     pub broken: bool,
+}
+
+impl Completion {
+    /// An answer on a connection that is well.
+    fn of(kind: Kind, answer: Answer, error: Option<String>) -> Self {
+        Self { kind, answer, error, conclusive: true, broken: false }
+    }
 }
 
 /// A connection on which the node has answered.
@@ -72,7 +84,9 @@ impl Connection {
             let channel = connect.await?;
             let mut maintenance = MaintenanceClient::new(channel.clone());
             maintenance.status(StatusRequest {}).await.map_err(|status| describe(&status))?;
-            Ok(Self { kv: KvClient::new(channel), tells_outcome })
+            // An answer may hold a whole store.
+            let kv = KvClient::new(channel).max_decoding_message_size(ANSWER_MAX);
+            Ok(Self { kv, tells_outcome })
         };
         match tokio::time::timeout(timeout, opening).await {
             Ok(result) => result.map_err(|error: String| format!("not connected: {error}")),
@@ -80,25 +94,39 @@ impl Connection {
         }
     }
 
-    /// Performs an operation. Waits no longer than `timeout`.
-    pub async fn perform(&mut self, operation: &Operation, timeout: Duration) -> Completion {
+    /// Performs an operation, as the next of a session if there is one. Waits no longer than
+    /// `timeout`.
+    pub async fn perform(
+        &mut self,
+        operation: &Operation,
+        session: Option<&Session>,
+        timeout: Duration,
+    ) -> Completion {
         let performing = async {
-            match codec::request(operation)? {
-                Request::Range(range) => Ok(codec::read(&self.kv.range(range).await?.into_inner())),
+            Ok(match codec::request(operation)? {
+                Request::Range(range) => {
+                    Response::Range(self.kv.range(with(session, range)?).await?.into_inner())
+                }
                 Request::Put(put) => {
-                    Ok(codec::written(operation, &self.kv.put(put).await?.into_inner()))
+                    Response::Put(self.kv.put(with(session, put)?).await?.into_inner())
                 }
                 Request::Txn(txn) => {
-                    Ok(codec::compared(operation, &self.kv.txn(txn).await?.into_inner()))
+                    Response::Txn(self.kv.txn(with(session, txn)?).await?.into_inner())
                 }
-                Request::DeleteRange(_) => Err(Status::unimplemented("no workload deletes")),
-            }
+                Request::DeleteRange(delete) => {
+                    let delete = with(session, delete)?;
+                    Response::DeleteRange(self.kv.delete_range(delete).await?.into_inner())
+                }
+            })
         };
         let result = match tokio::time::timeout(timeout, performing).await {
             Ok(result) => result,
             Err(_) => Err(codec::too_late(timeout)),
         };
-        result.unwrap_or_else(|status| codec::refused(operation, &status, self.tells_outcome))
+        match result {
+            Ok(answer) => codec::answered(operation, answer),
+            Err(status) => codec::refused(operation, &status, self.tells_outcome),
+        }
     }
 }
 
@@ -113,6 +141,19 @@ pub async fn channel(address: SocketAddr) -> Result<Channel, String> {
         .connect()
         .await
         .map_err(|error| chain(&error))
+}
+
+/// A request that says of which session it is.
+fn with<T>(session: Option<&Session>, request: T) -> Result<tonic::Request<T>, Status> {
+    let mut request = tonic::Request::new(request);
+    if let Some(Session { id, sequence }) = session {
+        let malformed =
+            |_| Status::invalid_argument("the client cannot say so of which session it is");
+        let metadata = request.metadata_mut();
+        metadata.insert("raft-session-id", id.parse().map_err(malformed)?);
+        metadata.insert("raft-session-sequence", (*sequence).into());
+    }
+    Ok(request)
 }
 
 /// Code and text, for the history.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proto::peer::Session;
 use tokio::sync::mpsc;
 use tonic::transport::Channel;
 
@@ -41,7 +42,7 @@ pub(super) struct Clients<D> {
 #[derive(Debug)]
 enum ClientOrder {
     Connect { token: u64, node: NodeId },
-    Send { token: u64, operation: Operation },
+    Send { token: u64, operation: Operation, session: Option<Session> },
     Disconnect,
 }
 
@@ -62,8 +63,8 @@ impl<D: Dialer> Clients<D> {
             Order::Connect { client, token, node } => {
                 (client, ClientOrder::Connect { token, node })
             }
-            Order::Send { client, token, operation } => {
-                (client, ClientOrder::Send { token, operation })
+            Order::Send { client, token, operation, session } => {
+                (client, ClientOrder::Send { token, operation, session })
             }
             Order::Disconnect { client } => (client, ClientOrder::Disconnect),
             other => return Some(other),
@@ -113,16 +114,17 @@ impl<D: Dialer> Client<D> {
                 let result = result.map(|connection| self.connection = Some(connection));
                 Observation::Connected { client, token, result }
             }
-            ClientOrder::Send { token, operation } => {
+            ClientOrder::Send { token, operation, session } => {
                 let completion = match connection {
                     Some(mut connection) => {
-                        let completion = connection.perform(&operation, *timeout).await;
+                        let completion =
+                            connection.perform(&operation, session.as_ref(), *timeout).await;
                         if !completion.broken {
                             self.connection = Some(connection);
                         }
                         completion
                     }
-                    None => codec::unsent(&operation, "not connected".to_owned()),
+                    None => codec::unsent("not connected".to_owned()),
                 };
                 Observation::Completed { client, token, completion }
             }

@@ -21,8 +21,29 @@ use crate::{
     plan::{ClusterKind, Plan},
 };
 
-/// Runs a plan in virtual time, in-process where its cluster is, else in simulation. When `stop`
-/// becomes true the run ends early, and says so.
+/// Runs a plan in virtual time, in-process where its cluster is, else in simulation; gives its
+/// observer back. A simulated node that never returns ends the run: then there is no evidence but
+/// that, and no observer. When `stop` becomes true the run ends early, and says so. `inert`: faults
+/// are recorded and not carried out.
+pub fn simulate_guarded<O: Observer + Send + 'static>(
+    plan: &Plan,
+    inert: bool,
+    observer: Option<O>,
+    stop: &AtomicBool,
+) -> (Simulation, Option<O>) {
+    match plan.cluster {
+        ClusterKind::InProcess => {
+            let mut observer = observer;
+            let seen = observer.as_mut().map(|it| it as &mut dyn Observer);
+            (in_process::simulate(plan, inert, seen, stop), observer)
+        }
+        ClusterKind::Sim | ClusterKind::Docker => {
+            sim::simulate_guarded(plan, inert, observer, stop)
+        }
+    }
+}
+
+/// The same on this thread, which a node that never returns holds up for ever.
 pub fn simulate(plan: &Plan, stop: &AtomicBool) -> Simulation {
     match plan.cluster {
         ClusterKind::InProcess => in_process::simulate(plan, false, None, stop),

@@ -1,48 +1,65 @@
 //! Clients: each performs one operation after another, stays with a node, and moves to the next
-//! node after an error.
+//! node after an error unless it is loyal.
+//!
+//! An operation of a session may be sent again, through the node that the client is then at: see
+//! [`Task`].
 
-use std::{mem, time::Duration};
+use std::{collections::BTreeMap, mem, time::Duration};
 
-use checker::history::{self, Function, Kind, Value};
+use checker::history::{Function, Kind, Value};
 
 use super::{
-    Alarm, ClientId, ClientStep, Desk, Note, Order, Time, nanoseconds, rate_limiter::RateLimiter,
+    Alarm, ClientId, ClientStep, Desk, Note, Order, Time,
+    rate_limiter::RateLimiter,
+    session::{Sessions, Task},
     stride,
 };
 use crate::{
     client::{Completion, codec},
     nemesis::NodeId,
     plan::Plan,
-    workload::{Generator, Operation, Turn},
+    workload::{FinalRead, Generator, Operation, Stamp, Turn},
 };
 
 /// A client waits so long after an error, times the number of errors in a row: a cluster without a
 /// leader must not be asked thousands of times a second.
 const BACK_OFF: Duration = Duration::from_millis(10);
+/// So long after no key was to be given up, those that are left are given up together.
+const READING: Duration = Duration::from_secs(30);
+/// A node that did not answer a probe is probed again after this part of the time between probes.
+const PROBES_AGAIN: u32 = 4;
 /// Errors in a row that count.
 const ERRORS_MAX: u32 = 10;
+
+/// Writes of unknown outcome that the load leaves on one key. Each may have taken effect at any
+/// time since, or never: beyond about a hundred, a history can be explained in too many ways to be
+/// decided. The load then reads the key instead.
+const UNKNOWN_MAX: usize = 64;
 
 /// What a client is for.
 #[derive(Clone, Debug)]
 enum Job {
     /// Load, until the load ends.
     Load,
-    /// Reads through its node until that answers, or patience ends.
+    /// Stays with its node and reads through it: now and then while the load lasts; after the last
+    /// heal until it answers, or patience ends.
     Probe {
-        /// When it gives up.
-        until: Time,
-        /// It has answered.
+        /// After the last heal: when it gives up.
+        until: Option<Time>,
+        /// It has answered since.
         served: bool,
     },
-    /// Reads every key once.
+    /// Reads everything once.
     Read {
-        /// Keys that are left, the next one last.
-        left: Vec<String>,
+        /// What is left, the next read last.
+        left: Vec<FinalRead>,
+        /// What the answers left open was added.
+        further: bool,
         /// Attempts at the next one.
         attempts: usize,
-        /// No key is given up sooner.
+        /// No read is given up sooner.
         until: Time,
-        /// Keys that could not be read.
+        /// What could not be read.
         unread: Vec<String>,
     },
 }
@@ -55,9 +72,11 @@ enum Progress {
     /// It has chosen an operation whose turn has not come.
     Chosen(Operation),
     /// The operation is recorded as begun, and a connection is ordered.
-    Connecting(Operation),
+    Connecting(Task),
     /// The operation is on its way.
-    Sent(Operation),
+    Sent(Task),
+    /// The operation will be sent again.
+    Resting(Task),
     /// The client is done.
     Over,
 }
@@ -74,6 +93,7 @@ struct Client {
     errors: u32,
     /// Numbers what it waits for; anything else that is reported is void.
     token: u64,
+    sessions: Sessions,
     progress: Progress,
 }
 
@@ -83,11 +103,12 @@ pub(super) struct Clients {
     clients: Vec<Client>,
     workload: Generator,
     limiter: RateLimiter,
-    keys: Vec<String>,
     /// Names of the nodes, as the history has them.
     names: Vec<String>,
     load_ended: bool,
     stride: u64,
+    /// Writes of unknown outcome, by key.
+    unknown: BTreeMap<String, usize>,
 }
 
 impl Clients {
@@ -96,11 +117,11 @@ impl Clients {
         Self {
             clients: Vec::new(),
             workload: plan.workload.generator(plan.seed),
-            limiter: RateLimiter::new(plan.load.rate),
-            keys: plan.workload.keys(),
+            limiter: RateLimiter::new(&plan.load),
             names: plan.node_ids().iter().map(|id| format!("n{id}")).collect(),
             load_ended: false,
             stride: stride(plan.load.concurrency, plan.nodes),
+            unknown: BTreeMap::new(),
         }
     }
 
@@ -109,6 +130,9 @@ impl Clients {
         for number in 0..desk.plan.load.concurrency {
             self.enlist(number, (number % desk.plan.nodes) as usize, Job::Load, desk);
         }
+        if !desk.plan.probe_interval.is_zero() {
+            self.enlist_probes(None, desk);
+        }
     }
 
     /// The load begins no more operations.
@@ -116,20 +140,48 @@ impl Clients {
         self.load_ended = true;
         for client in &mut self.clients {
             let waits = matches!(client.progress, Progress::Idle | Progress::Chosen(_));
-            if waits && matches!(client.job, Job::Load) {
+            if waits && matches!(client.job, Job::Load | Job::Probe { .. }) {
                 client.progress = Progress::Over;
             }
         }
     }
 
-    /// Whether the load has nothing left to do.
-    pub(super) fn is_load_over(&self) -> bool {
-        self.are_over(|job| matches!(job, Job::Load))
+    /// Whether the load begins no more operations.
+    pub(super) fn load_ended(&self) -> bool {
+        self.load_ended
     }
 
-    /// Reads through each node until each has answered, for so long at most.
-    pub(super) fn begin_probes(&mut self, patience: Duration, desk: &mut Desk<'_>) {
-        let until = desk.now + patience;
+    /// Whether the load has nothing left to do.
+    pub(super) fn is_load_over(&self) -> bool {
+        self.are_over(|job| matches!(job, Job::Load | Job::Probe { .. }))
+    }
+
+    /// After the last heal: reads through each node until each has answered, for so long at most.
+    /// Begins after `rest`.
+    pub(super) fn begin_probes(&mut self, rest: Duration, patience: Duration, desk: &mut Desk<'_>) {
+        let begin = desk.now + rest;
+        let until = Some(begin + patience);
+        if desk.plan.probe_interval.is_zero() {
+            let first = self.clients.len();
+            self.enlist_probes(until, desk);
+            for id in (first..self.clients.len()).filter(|_| !rest.is_zero()) {
+                self.wait(id, begin, ClientStep::Choose, desk);
+            }
+            return;
+        }
+        for id in 0..self.clients.len() {
+            let client = &mut self.clients[id];
+            if let Job::Probe { .. } = client.job {
+                client.job = Job::Probe { until, served: false };
+                if matches!(client.progress, Progress::Idle | Progress::Chosen(_)) {
+                    client.progress = Progress::Idle;
+                    self.wait(id, begin, ClientStep::Choose, desk);
+                }
+            }
+        }
+    }
+
+    fn enlist_probes(&mut self, until: Option<Time>, desk: &mut Desk<'_>) {
         for at in 0..self.names.len() {
             let number = desk.plan.load.concurrency + at as u64;
             self.enlist(number, at, Job::Probe { until, served: false }, desk);
@@ -148,16 +200,17 @@ impl Clients {
         Some(silent.collect())
     }
 
-    /// Reads every key; gives up none within `patience`.
+    /// Reads everything; gives up no read within `patience`.
     pub(super) fn begin_reads(&mut self, patience: Duration, desk: &mut Desk<'_>) {
-        let left = self.keys.iter().rev().cloned().collect();
+        let mut left = desk.plan.workload.final_reads(desk.plan.nodes);
+        left.reverse();
         let until = desk.now + patience;
-        let job = Job::Read { left, attempts: 0, until, unread: Vec::new() };
+        let job = Job::Read { left, further: false, attempts: 0, until, unread: Vec::new() };
         let number = self.stride - 1;
         self.enlist(number, (number % desk.plan.nodes) as usize, job, desk);
     }
 
-    /// Once the reader is over: the keys that it could not read.
+    /// Once the reader is over: what it could not read.
     pub(super) fn unread(&self) -> Option<&[String]> {
         match self.clients.last()? {
             Client { job: Job::Read { unread, .. }, progress: Progress::Over, .. } => Some(unread),
@@ -179,6 +232,7 @@ impl Clients {
             connected: false,
             errors: 0,
             token: 0,
+            sessions: Sessions::of(process),
             progress,
         });
         self.wait(self.clients.len() - 1, desk.now, ClientStep::Choose, desk);
@@ -210,13 +264,14 @@ impl Clients {
             (_, Progress::Over) => client.progress = Progress::Over,
             (_, Progress::Idle) => self.choose(id, desk),
             (_, Progress::Chosen(operation)) => self.begin(id, operation, desk),
-            (_, Progress::Connecting(operation)) => {
+            (_, Progress::Resting(task)) => self.ask(id, task, desk),
+            (_, Progress::Connecting(task)) => {
                 let why = format!("not connected: no answer within {timeout:?}");
-                self.give_up(id, &operation, &codec::unsent(&operation, why), desk);
+                self.give_up(id, task, codec::unsent(why), desk);
             }
-            (_, Progress::Sent(operation)) => {
-                let done = codec::refused(&operation, &codec::too_late(timeout), false);
-                self.give_up(id, &operation, &done, desk);
+            (_, Progress::Sent(task)) => {
+                let done = codec::refused(&task.operation, &codec::too_late(timeout), false);
+                self.give_up(id, task, done, desk);
             }
         }
     }
@@ -234,11 +289,11 @@ impl Clients {
             return;
         }
         let progress = mem::replace(&mut client.progress, Progress::Idle);
-        let Progress::Connecting(operation) = progress else { return };
+        let Progress::Connecting(task) = progress else { return };
         client.connected = result.is_ok();
         match result {
-            Ok(()) => self.send(id, operation, desk),
-            Err(why) => self.complete(id, &operation, &codec::unsent(&operation, why), desk),
+            Ok(()) => self.send(id, task, desk),
+            Err(why) => self.complete(id, task, codec::unsent(why), desk),
         }
     }
 
@@ -247,7 +302,7 @@ impl Clients {
         &mut self,
         id: ClientId,
         token: u64,
-        completion: &Completion,
+        completion: Completion,
         desk: &mut Desk<'_>,
     ) {
         let client = &mut self.clients[id];
@@ -255,8 +310,8 @@ impl Clients {
             return;
         }
         let progress = mem::replace(&mut client.progress, Progress::Idle);
-        let Progress::Sent(operation) = progress else { return };
-        self.complete(id, &operation, completion, desk);
+        let Progress::Sent(task) = progress else { return };
+        self.complete(id, task, completion, desk);
     }
 
     /// A client's connection broke while it waited for nothing.
@@ -267,23 +322,37 @@ impl Clients {
     /// A client chooses its next operation, or is done.
     fn choose(&mut self, id: ClientId, desk: &mut Desk<'_>) {
         let client = &mut self.clients[id];
-        let read = |key: &str| {
-            let operation = Operation { f: Function::Read, key: key.to_owned(), value: Value::Nil };
-            (operation, Turn::At(Duration::ZERO))
-        };
+        let at_once = Turn::At(Duration::ZERO);
         let next = match &client.job {
-            Job::Load if self.load_ended => None,
+            Job::Load if self.load_ended || desk.is_quiet() => None,
             Job::Load => self.workload.next(id as u64),
-            Job::Probe { until, served } => (!served && desk.now < *until)
-                .then(|| read(self.keys.first().map_or("", String::as_str))),
-            Job::Read { left, .. } => left.last().map(|key| read(key)),
+            Job::Probe { until, served } => {
+                let goes_on = match until {
+                    Some(until) => !served && desk.now < *until,
+                    None => !self.load_ended,
+                };
+                goes_on.then(|| (desk.plan.workload.probe(), at_once))
+            }
+            Job::Read { left, .. } => left.last().map(|read| {
+                if let Some(node) = read.at.map(|node| node as usize - 1)
+                    && node != client.at
+                {
+                    (client.at, client.connected) = (node, false);
+                }
+                (read.operation.clone(), at_once)
+            }),
         };
-        let Some((operation, turn)) = next else {
+        let Some((mut operation, turn)) = next else {
             client.progress = Progress::Over;
             return;
         };
+        if let (Turn::Paced, Operation::Register(it)) = (turn, &mut operation)
+            && self.unknown.get(&it.key).is_some_and(|unknown| *unknown >= UNKNOWN_MAX)
+        {
+            (it.f, it.value) = (Function::Read, Value::Nil);
+        }
         let turn = match turn {
-            Turn::Paced => self.limiter.turn(desk.now),
+            Turn::Paced => desk.start + self.limiter.turn(desk.now.saturating_sub(desk.start)),
             Turn::At(at) => desk.start + at,
         };
         if turn <= desk.now {
@@ -295,118 +364,155 @@ impl Clients {
 
     /// The operation begins: it is recorded, and sent if there is a connection.
     fn begin(&mut self, id: ClientId, operation: Operation, desk: &mut Desk<'_>) {
-        self.note(id, &operation, Kind::Invoke, operation.value, None, None, desk);
+        let event = operation.begun(self.stamp(id, desk));
+        desk.note(Note::Operation { client: id, event });
+        let sessions = desk.plan.system.knows_sessions().then_some(&mut self.clients[id].sessions);
+        let task = Task::new(operation, sessions, desk.now, desk.plan.load.operation_timeout);
+        self.ask(id, task, desk);
+    }
+
+    /// Sends the operation, once there is a connection.
+    fn ask(&mut self, id: ClientId, task: Task, desk: &mut Desk<'_>) {
         if self.clients[id].connected {
-            return self.send(id, operation, desk);
+            return self.send(id, task, desk);
         }
         let timeout = desk.now + desk.plan.load.operation_timeout;
         let token = self.wait(id, timeout, ClientStep::TimedOut, desk);
         let client = &mut self.clients[id];
         let node = client.at as NodeId + 1;
-        client.progress = Progress::Connecting(operation);
+        client.progress = Progress::Connecting(task);
         desk.orders.push(Order::Connect { client: id, token, node });
     }
 
-    fn send(&mut self, id: ClientId, operation: Operation, desk: &mut Desk<'_>) {
+    fn send(&mut self, id: ClientId, task: Task, desk: &mut Desk<'_>) {
         let timeout = desk.now + desk.plan.load.operation_timeout;
         let token = self.wait(id, timeout, ClientStep::TimedOut, desk);
-        desk.orders.push(Order::Send { client: id, token, operation: operation.clone() });
-        self.clients[id].progress = Progress::Sent(operation);
+        let (operation, session) = (task.operation.clone(), task.session.clone());
+        desk.orders.push(Order::Send { client: id, token, operation, session });
+        self.clients[id].progress = Progress::Sent(task);
     }
 
     /// The client does not wait any longer.
-    fn give_up(
-        &mut self,
-        id: ClientId,
-        operation: &Operation,
-        done: &Completion,
-        desk: &mut Desk<'_>,
-    ) {
+    fn give_up(&mut self, id: ClientId, task: Task, done: Completion, desk: &mut Desk<'_>) {
         self.clients[id].connected = false;
         desk.orders.push(Order::Disconnect { client: id });
-        self.complete(id, operation, done, desk);
+        self.complete(id, task, done, desk);
     }
 
-    /// The operation is over, and the client idle. After an error it waits a little.
-    fn complete(
-        &mut self,
-        id: ClientId,
-        operation: &Operation,
-        done: &Completion,
-        desk: &mut Desk<'_>,
-    ) {
-        let Completion { kind, value, error, revision, saw, broken } = done;
-        self.note(id, operation, *kind, *value, error.clone(), *revision, desk);
+    /// An attempt is over. If it was the last, the operation is over, and the client idle. After an
+    /// error it waits a little.
+    fn complete(&mut self, id: ClientId, mut task: Task, done: Completion, desk: &mut Desk<'_>) {
         let nodes = self.names.len();
+        if done.broken {
+            self.clients[id].connected = false;
+        }
+        let stays = self.is_loyal(id, desk.plan);
+        let places = if stays { usize::MAX } else { nodes };
+        let over = self.load_ended || desk.is_quiet();
+        let again = !over && task.is_sent_again(&done, desk.now, places);
+        task.attempted(done);
+        if again {
+            let client = &mut self.clients[id];
+            if !stays {
+                client.at = (client.at + 1) % nodes;
+                client.connected = false;
+            }
+            client.errors = (client.errors + 1).min(ERRORS_MAX);
+            let next = desk.now + BACK_OFF * client.errors;
+            self.wait(id, next, ClientStep::Begin, desk);
+            self.clients[id].progress = Progress::Resting(task);
+            return;
+        }
+        let stamp = self.stamp(id, desk);
         let client = &mut self.clients[id];
-        if let (Some(saw), Job::Load) = (saw, &client.job) {
-            self.workload.saw(&operation.key, *saw);
+        let Task { operation, session, .. } = &task;
+        let Completion { kind, answer, error, conclusive, .. } = task.outcome();
+        if session.is_some() {
+            client.sessions.ended(*kind);
+        }
+        let event = operation.ended(stamp, *kind, answer, error.clone());
+        desk.note(Note::Operation { client: id, event });
+        if !matches!(client.job, Job::Probe { .. }) {
+            self.workload.learn(operation, answer);
         }
         if *kind == Kind::Info {
             client.process += self.stride;
-        }
-        if *broken {
-            client.connected = false;
+            if let Operation::Register(it) = operation
+                && it.f != Function::Read
+            {
+                *self.unknown.entry(it.key.clone()).or_default() += 1;
+            }
         }
         let ok = *kind == Kind::Ok;
-        let loyal = match &mut client.job {
-            Job::Load => false,
-            Job::Probe { served, .. } => {
+        let mut rests = false;
+        match &mut client.job {
+            Job::Load => {}
+            Job::Probe { until, served } => {
                 *served = ok;
-                true
+                rests = ok && until.is_none();
             }
-            Job::Read { left, attempts, until, unread } => {
+            Job::Read { left, further, attempts, until, unread } => {
                 *attempts += 1;
                 if ok || (*attempts >= 2 * nodes && desk.now >= *until) {
                     *attempts = 0;
-                    if let (Some(key), false) = (left.pop(), ok) {
-                        unread.push(key);
+                    if let (Some(read), false) = (left.pop(), ok) {
+                        unread.push(read.of);
                     }
                 }
-                false
+                if left.is_empty() && !mem::replace(further, true) {
+                    *left = self.workload.further_reads();
+                    left.reverse();
+                }
+                if !ok && desk.now >= *until + READING {
+                    unread.extend(left.drain(..).rev().map(|read| read.of));
+                }
             }
-        };
-        // A mismatch of a compare-and-set is an orderly answer.
-        if ok || saw.is_some() {
+        }
+        // A mismatch of a compare-and-set is an orderly answer, and so is a refusal of what every
+        // node refuses.
+        if *conclusive {
             client.errors = 0;
+            if rests {
+                self.wait(id, desk.now + desk.plan.probe_interval, ClientStep::Choose, desk);
+                return self.unless_over(id);
+            }
             return self.choose(id, desk);
         }
-        if !loyal {
+        if !stays {
             client.at = (client.at + 1) % nodes;
             client.connected = false;
         }
         client.errors = (client.errors + 1).min(ERRORS_MAX);
-        let next = desk.now + BACK_OFF * client.errors;
+        let back_off = match client.job {
+            // It stays with a node that may be down for long.
+            Job::Probe { until: None, .. } => desk.plan.probe_interval / PROBES_AGAIN,
+            _ => BACK_OFF * client.errors,
+        };
+        let next = desk.now + back_off;
         self.wait(id, next, ClientStep::Choose, desk);
-        if self.load_ended && matches!(self.clients[id].job, Job::Load) {
-            self.clients[id].progress = Progress::Over;
+        self.unless_over(id);
+    }
+
+    /// Whether the client stays with its node after an error.
+    fn is_loyal(&self, id: ClientId, plan: &Plan) -> bool {
+        match self.clients[id].job {
+            Job::Load => (id as u64) < plan.load.loyal,
+            Job::Probe { .. } => true,
+            Job::Read { .. } => false,
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of one line of the history")]
-    fn note(
-        &self,
-        id: ClientId,
-        operation: &Operation,
-        kind: Kind,
-        value: Value,
-        error: Option<String>,
-        revision: Option<i64>,
-        desk: &mut Desk<'_>,
-    ) {
-        let client = &self.clients[id];
-        let event = history::Event {
-            index: 0,
-            time: nanoseconds(desk.now.saturating_sub(desk.start)),
-            process: client.process,
-            kind,
-            f: operation.f,
-            key: operation.key.clone(),
-            value,
-            error,
-            node: Some(self.names[client.at].clone()),
-            revision,
-        };
-        desk.note(Note::Operation { client: id, event });
+    /// A client of a load that has ended is done, and does not wait.
+    fn unless_over(&mut self, id: ClientId) {
+        let client = &mut self.clients[id];
+        if self.load_ended && matches!(client.job, Job::Load | Job::Probe { .. }) {
+            client.progress = Progress::Over;
+        }
+    }
+
+    fn stamp(&self, id: ClientId, desk: &Desk<'_>) -> Stamp {
+        let Client { process, at, .. } = self.clients[id];
+        let (time, node) = (desk.since_start(), self.names[at].clone());
+        Stamp { time, process, node }
     }
 }

@@ -8,9 +8,11 @@
 //! - [`order`]: the vocabulary: orders and deeds, observations and findings;
 //! - `stages`: bring-up, load, healing, recovery, draining, reading, comparing, stopping;
 //! - `client`: the load: connect, send, wait, move to another node, back off;
+//! - `session`: what is done to have an operation executed once, however often it is sent;
 //! - `rate_limiter`: spreads operations over time;
 //! - `fault`: the life of each fault, a file for each kind;
-//! - `limits`: what a run must reach, and how long everything may take.
+//! - `limits`: what a run must reach, and how long everything may take; `weather`: what the world
+//!   of a plan by itself makes possible.
 //!
 //! A cluster must report the outcome of every deed, sooner or later: a deed without one keeps its
 //! stage or fault waiting for ever.
@@ -20,9 +22,11 @@ mod fault;
 pub(crate) mod limits;
 pub mod order;
 mod rate_limiter;
+mod session;
 mod stages;
 #[cfg(test)]
 mod tests;
+mod weather;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,12 +34,12 @@ use std::{
     time::Duration,
 };
 
-use checker::evidence::Crash;
+use checker::evidence::{Crash, Ending};
 
 pub use self::order::{
-    Alarm, ClientId, ClientStep, ClockChange, ClockReading, Counter, Damage, Deed, Exit, Failure,
-    FaultStep, Finding, Machine, Note, Observation, Order, Process, Role, SIGKILLED, Stage, Status,
-    Strength, Ticket, Time, View,
+    Alarm, ClientId, ClientStep, ClockChange, Deed, Exit, Failure, FaultStep, Finding, Machine,
+    Note, Observation, Order, Process, Role, SIGKILLED, Stage, Status, Strength, Ticket, Time,
+    View,
 };
 use self::{client::Clients, fault::Faults, stages::Stages};
 use crate::{
@@ -90,7 +94,7 @@ impl<'a> Exercise<'a> {
                 clients.connected(client, token, result, desk);
             }
             Observation::Completed { client, token, completion } => {
-                clients.completed(client, token, &completion, desk);
+                clients.completed(client, token, completion, desk);
             }
             Observation::Disconnected { client } => clients.disconnected(client),
             Observation::Done { ticket, outcome } => match desk.owners.remove(&ticket) {
@@ -192,15 +196,27 @@ impl<'a> Desk<'a> {
         self.note(Note::Incomplete(why));
     }
 
-    /// Says that a node's process ended although no fault ended it, and records a crash if it was
-    /// by a defect of the node.
+    /// Says that a node's process ended although no fault ended it, and records a crash if the
+    /// reason was the node's own.
     fn exited(&mut self, node: NodeId, exit: &Exit) -> String {
         let how = format!("n{node} {exit}");
         let first = self.ended.insert(node);
-        if first && exit.defect && !exit.out_of_memory && !exit.on_record {
-            self.note(Note::Crash(Crash { node, how: how.clone() }));
+        let ending = match exit {
+            Exit { out_of_memory: true, .. } | Exit { on_record: true, .. } => None,
+            Exit { defect: true, .. } => Some(Ending::Defect),
+            Exit { refused: true, .. } => Some(Ending::Disk),
+            _ => None,
+        };
+        if let (Some(ending), true) = (ending, first) {
+            self.note(Note::Crash(Crash { node, ending, how: how.clone() }));
         }
         how
+    }
+
+    /// Whether clients rest until the last heal.
+    fn is_quiet(&self) -> bool {
+        let Plan { quiet, time, .. } = *self.plan;
+        !quiet.is_zero() && self.now >= self.start + time.saturating_sub(quiet)
     }
 
     /// Nanoseconds since the load began.

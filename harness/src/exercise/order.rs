@@ -7,7 +7,12 @@ use std::{
     time::Duration,
 };
 
-use checker::{evidence::Crash, fault, history};
+use checker::{
+    evidence::{Crash, FinalHash},
+    fault,
+    history::lines::Line,
+};
+use proto::peer::Session;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -53,6 +58,8 @@ pub enum Order {
         token: u64,
         /// What to perform.
         operation: Operation,
+        /// By which the node knows an operation that is sent again.
+        session: Option<Session>,
     },
     /// Close a client's connection; whatever it waits for is not wanted any more.
     Disconnect {
@@ -78,14 +85,14 @@ pub enum Note {
         /// Which client, whatever its process number is now.
         client: ClientId,
         /// The event.
-        event: history::Event,
+        event: Line,
     },
     /// A phase of a fault.
     Fault(Box<fault::Record>),
     /// The run enters a stage.
     Stage(Stage),
-    /// Revision and hash of each node's store (`n1`), once all have applied the same index.
-    FinalHashes(Vec<(String, i64, u32)>),
+    /// What each node says of its store, once all have applied the same index.
+    FinalHashes(Vec<FinalHash>),
     /// A node ended by a defect of its own.
     Crash(Crash),
     /// Something keeps the evidence from being complete.
@@ -329,7 +336,7 @@ pub enum Finding {
         skew: Option<Duration>,
     },
     /// What a cut dropped, a counter a link.
-    Dropped(Vec<Counter>),
+    Dropped(Vec<fault::Counter>),
     /// Whether a ping was answered.
     Reached(bool),
     /// Messages that a trouble struck, by link; links without any are left out.
@@ -339,19 +346,19 @@ pub enum Finding {
         /// Messages lost in flight, by link.
         lost: BTreeMap<Link, u64>,
         /// Clients that waited for something, by node.
-        clients: BTreeMap<NodeId, usize>,
+        clients: BTreeMap<NodeId, u64>,
     },
     /// What disks show for a fault, by node.
     Damage {
         /// By node; nodes without any are left out.
-        damage: BTreeMap<NodeId, Damage>,
+        damage: BTreeMap<NodeId, fault::Damage>,
         /// A disk is at work with a sync that the fault slows.
         busy: bool,
     },
     /// The sentence with which a node refused to start.
     Refusal(String),
     /// How far clocks went, by node.
-    Clocks(BTreeMap<NodeId, ClockReading>),
+    Clocks(BTreeMap<NodeId, fault::ClockReading>),
 }
 
 /// A node's process, as its machine sees it.
@@ -376,6 +383,8 @@ pub struct Exit {
     pub out_of_memory: bool,
     /// The code is the one that its system keeps for defects of its own.
     pub defect: bool,
+    /// The code is the one that its system keeps for a disk that holds what it cannot have written.
+    pub refused: bool,
     /// What it last printed.
     pub said: String,
     /// The cluster has recorded this end already.
@@ -429,60 +438,6 @@ pub enum Role {
     Candidate,
     /// Leads its term.
     Leader,
-}
-
-/// What a cut dropped on one link.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counter {
-    /// The node that dropped.
-    pub node: NodeId,
-    /// The rule.
-    pub rule: String,
-    /// Packets, or messages.
-    pub packets: u64,
-    /// Bytes, if they are counted.
-    pub bytes: Option<u64>,
-}
-
-/// What a disk shows for a fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Damage {
-    /// Syncs that were slow.
-    Slow {
-        /// How many.
-        syncs: u64,
-        /// The longest.
-        longest: Duration,
-    },
-    /// The node stopped.
-    Stopped {
-        /// Why, in its own words.
-        why: String,
-        /// The start that ended.
-        boot: u64,
-    },
-    /// A bit is flipped.
-    Flipped {
-        /// In which file.
-        file: String,
-        /// In which byte.
-        byte: usize,
-        /// Which bit.
-        bit: u8,
-        /// Where the record begins.
-        record: u64,
-        /// The start that ended.
-        boot: u64,
-    },
-}
-
-/// How far a clock went since it was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockReading {
-    /// What it gained.
-    pub gained: Duration,
-    /// What it would have gained by itself.
-    pub natural: Duration,
 }
 
 /// Why a deed has no finding.

@@ -3,15 +3,21 @@
 
 use std::{collections::BTreeSet, mem, time::Duration};
 
+use checker::evidence::FinalHash;
+
 use super::{
     Alarm, Deed, Desk, Exercise, Exit, Failure, Finding, Note, Owner, Process, Round, Seen, Stage,
     Status, Ticket, Time, View,
-    limits::{GRACE, patience},
+    limits::{GRACE, patience, rest, waits},
 };
 use crate::nemesis::NodeId;
 
 /// A cluster must be complete within this time, or within [`patience`] if that is longer.
 const BRING_UP: Duration = Duration::from_secs(30);
+/// Clients go on while faults are healed, to see how the cluster comes back, but no longer.
+const LOAD_TAIL: Duration = Duration::from_secs(5);
+/// All faults that are in force when the load ends must be healed within this time.
+const HEALING: Duration = Duration::from_secs(30);
 /// Between two looks at the nodes.
 const POLL: Duration = Duration::from_millis(20);
 /// A node that comes up or is compared must answer within this time, or is asked again.
@@ -55,7 +61,7 @@ impl Stages {
         }
         let after = Duration::from_millis(desk.since_start() / 1_000_000);
         let after = humantime::format_duration(after);
-        desk.incomplete(format!("the run was ended after {after} by {why}"));
+        desk.incomplete(format!("the run was ended after {after}: {why}"));
     }
 
     fn enter(&mut self, stage: Stage, desk: &mut Desk<'_>) {
@@ -178,7 +184,7 @@ impl Stages {
             (_, Err(why)) => why,
             (_, Ok(())) => return,
         };
-        if !self.again_within(patience(desk.plan), desk) {
+        if !self.again_within(waits(desk.plan), desk) {
             desk.incomplete(format!("the stores were not compared: {why}"));
             self.done = true;
         }
@@ -229,7 +235,7 @@ impl Stages {
             return;
         }
         let how = desk.exited(node, exit);
-        if !exit.defect {
+        if !exit.defect && !exit.refused {
             desk.incomplete(how);
         }
     }
@@ -255,7 +261,21 @@ impl Exercise<'_> {
                         clients.end_load();
                     }
                     stages.enter(Stage::Healing, desk);
+                    for at in [LOAD_TAIL, HEALING] {
+                        desk.wake(desk.now + at, Alarm::Stage(Stage::Healing));
+                    }
                     faults.end(desk, view);
+                }
+                Stage::Healing if !faults.are_over() && desk.now >= stages.since + HEALING => {
+                    clients.end_load();
+                    faults.give_up(HEALING, desk);
+                }
+                Stage::Healing
+                    if !faults.are_over()
+                        && desk.now >= stages.since + LOAD_TAIL
+                        && !clients.load_ended() =>
+                {
+                    clients.end_load();
                 }
                 Stage::Healing if faults.are_over() && early => {
                     clients.end_load();
@@ -263,7 +283,7 @@ impl Exercise<'_> {
                 }
                 Stage::Healing if faults.are_over() => {
                     stages.enter(Stage::Recovery, desk);
-                    clients.begin_probes(patience(desk.plan) + GRACE, desk);
+                    clients.begin_probes(rest(desk.plan), waits(desk.plan) + GRACE, desk);
                 }
                 Stage::Recovery => {
                     let Some(silent) = clients.silent() else {
@@ -275,7 +295,7 @@ impl Exercise<'_> {
                         continue;
                     };
                     if !silent.is_empty() {
-                        let (names, within) = (silent.join(", "), patience(desk.plan) + GRACE);
+                        let (names, within) = (silent.join(", "), waits(desk.plan) + GRACE);
                         desk.incomplete(format!(
                             "{names} did not serve within {within:?} after the last heal"
                         ));
@@ -371,15 +391,23 @@ fn applied(seen: &[Seen]) -> Result<(), String> {
     }
 }
 
+/// What each node says of its store. All have applied the same index, before and after.
+///
 /// # Errors
 /// A node gave no hash.
-fn hashes(seen: &[Seen]) -> Result<Vec<(String, i64, u32)>, String> {
+fn hashes(seen: &[Seen]) -> Result<Vec<FinalHash>, String> {
+    let applied = seen.iter().find_map(|seen| match &seen.outcome {
+        Ok(Finding::Status(status)) => Some(status.applied_index),
+        _ => None,
+    });
+    let applied = applied.unwrap_or(0);
     let mut hashes = Vec::new();
     for Seen { deed, outcome, .. } in seen {
         let Deed::Hash(node) = deed else { continue };
         match outcome {
             Ok(Finding::Hash { revision, hash }) => {
-                hashes.push((format!("n{node}"), *revision, *hash));
+                let (revision, hash) = (*revision, *hash);
+                hashes.push(FinalHash { node: format!("n{node}"), applied, revision, hash });
             }
             Ok(_) => {}
             Err(why) => return Err(format!("n{node} gave no hash of its store: {why}")),

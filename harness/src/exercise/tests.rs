@@ -22,6 +22,8 @@ struct Meddled<'a> {
     early: Option<(Stage, Duration)>,
     /// The number of the fault's deed that fails, and whether it is carried out all the same.
     fails: Option<(u64, bool)>,
+    /// What ends a pause at the end of the load is never done, nor reported.
+    never_heals: bool,
     deeds: u64,
     failing: Option<Ticket>,
     stage: Stage,
@@ -40,6 +42,7 @@ impl<'a> Meddled<'a> {
             plan,
             early: None,
             fails: None,
+            never_heals: false,
             deeds: 0,
             failing: None,
             stage: Stage::BringUp,
@@ -126,6 +129,10 @@ impl Machine for Meddled<'_> {
         let before = self.stage;
         self.exercise.handle(now, what, view, &mut orders);
         for mut order in orders {
+            let heals = matches!(order, Order::Perform { deed: Deed::Resume(_), .. });
+            if self.never_heals && heals && self.stage == Stage::Healing {
+                continue;
+            }
             match &mut order {
                 Order::Note(Note::Stage(stage)) => self.stage = *stage,
                 Order::Note(Note::Fault(record)) => {
@@ -192,6 +199,24 @@ fn whichever_deed_fails_every_fault_ends_and_leaves_nothing() {
         meddled.fails = Some((1 + seed * 7 % 40, seed % 2 == 0));
         meddled.run(&format!("seed {seed}, deed {:?} fails", meddled.fails));
     }
+}
+
+#[test]
+fn heals_that_never_end_are_given_up_together() {
+    let mut plan = plan(3);
+    (plan.nodes, plan.world) = (3, World::default());
+    let (at, lasts) = (Duration::from_secs(1), Duration::from_secs(60));
+    let pauses = "pause:n1,pause:n2".parse::<crate::nemesis::Menu>().unwrap().items.concat();
+    let injection = |fault| crate::nemesis::Injection { at, lasts, fault, pick: 0 };
+    plan.faults = pauses.into_iter().map(injection).collect();
+    let mut meddled = Meddled::new(&plan);
+    meddled.never_heals = true;
+    let simulation = simulate_led(&plan, &mut meddled, &AtomicBool::new(false));
+    assert!(meddled.exercise.is_over(), "stands still in {:?}", meddled.stage);
+    let ends: Vec<_> = meddled.phases.values().filter_map(|phases| phases.last()).collect();
+    assert_eq!(ends, [&Phase::Failed, &Phase::Failed]);
+    let (time, most) = (simulation.virtual_time, plan.time + Duration::from_secs(120));
+    assert!(time < most, "the run took {time:?}");
 }
 
 /// Nobody is seen to lead.

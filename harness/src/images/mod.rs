@@ -19,7 +19,7 @@ use bollard::{
     query_parameters::{ListImagesOptions, RemoveImageOptions},
 };
 
-use crate::daemon::is_missing;
+use crate::daemon::{self, is_missing};
 use source::Workspace;
 
 /// Label of our images; its value is the kind: `pod`, `node` or `mutant`.
@@ -36,6 +36,9 @@ const UNTAGGED_KEPT: Duration = Duration::from_secs(3600);
 
 /// Images of older sources are kept for so long: another working tree may be using them.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The same, when somebody asks to clean up.
+const COLLECTED: Duration = Duration::from_secs(3600);
 
 /// References of the images of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +141,8 @@ pub async fn ensure(
         false => None,
     };
     let all = [Some(&pod), Some(&node), mutant.as_ref()];
-    prune(docker, &all.into_iter().flatten().map(String::as_str).collect::<Vec<_>>()).await;
+    let all: Vec<&str> = all.into_iter().flatten().map(String::as_str).collect();
+    prune(docker, &all, KEPT).await;
     let how = if pod_how == node_how { pod_how } else { format!("pod {pod_how}; node {node_how}") };
     Ok(Images { pod, node, mutant, how })
 }
@@ -154,6 +158,8 @@ pub async fn ensure_one(
     source: Source,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<(String, String)> {
+    // What an image takes is not what an answer takes.
+    let docker = &docker.clone().with_timeout(daemon::IMAGE_TIMEOUT);
     let source = source.resolve()?;
     let workspace = Workspace::find()?;
     let image = reference(&workspace, kind)?;
@@ -252,8 +258,23 @@ async fn build(
     }
 }
 
-/// Removes our images of older sources that nothing uses. Failing at it harms nobody.
-async fn prune(docker: &Docker, current: &[&str]) {
+/// Removes what building images left: our images of older sources that nothing uses, and temporary
+/// directories of harnesses that were killed. Returns how many there were of each.
+///
+/// # Errors
+///
+/// The sources are not on this machine, or the daemon fails.
+pub async fn collect(docker: &Docker) -> Result<(usize, usize)> {
+    let current = status(docker).await?;
+    let current: Vec<&str> = current.iter().map(|(image, _)| image.as_str()).collect();
+    let removed = prune(docker, &current, COLLECTED).await;
+    let directory = packages::directory(Workspace::find()?.root());
+    Ok((removed, packages::sweep(&directory)))
+}
+
+/// Removes our images of older sources that nothing uses. Failing at it harms nobody. Returns how
+/// many were removed.
+async fn prune(docker: &Docker, current: &[&str], kept: Duration) -> usize {
     let options = ListImagesOptions {
         filters: Some([("label".to_owned(), vec![KIND.to_owned()])].into()),
         ..Default::default()
@@ -262,26 +283,29 @@ async fn prune(docker: &Docker, current: &[&str]) {
         Ok(images) => images,
         Err(error) => {
             tracing::debug!("listing images: {error}");
-            return;
+            return 0;
         }
     };
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs();
+    let mut removed = 0;
     for image in images {
         let age = now.saturating_sub(u64::try_from(image.created).unwrap_or(now));
         // A build stage, or what had its tag taken over by a newer image.
         let untagged = image.repo_tags.iter().all(|tag| tag.starts_with("<none>"));
-        let kept = if untagged { UNTAGGED_KEPT } else { KEPT };
+        let kept = if untagged { UNTAGGED_KEPT } else { kept };
         if age < kept.as_secs() || image.repo_tags.iter().any(|tag| current.contains(&&**tag)) {
             continue;
         }
         // Without force: the daemon refuses where a container still uses it.
-        if let Err(error) = docker.remove_image(&image.id, None::<RemoveImageOptions>, None).await {
-            tracing::debug!("keeping {:?}: {error}", image.repo_tags);
+        match docker.remove_image(&image.id, None::<RemoveImageOptions>, None).await {
+            Ok(_) => removed += 1,
+            Err(error) => tracing::debug!("keeping {:?}: {error}", image.repo_tags),
         }
     }
+    removed
 }
 
 /// Exclusive access to image building in this working tree, until dropped.

@@ -134,8 +134,11 @@ impl Recipe {
 /// `cargo run --release`, so that what that compiled is used and nothing is compiled twice.
 async fn compile(workspace: &Workspace, kind: Kind) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = tokio::process::Command::new(&cargo);
+    // Not one that goes on after a harness that was killed.
+    let mut command = tokio::process::Command::from(Machine::this().tied(&cargo));
     command
+        .kill_on_drop(true)
+        .env_remove("LC_ALL")
         .current_dir(workspace.root())
         .args(["build", "--release", "--package", "harness", "--package", "node"])
         .args(["--bin", "raft-node", "--message-format", "json-render-diagnostics"]);

@@ -15,6 +15,7 @@
 //!
 //! To add a kind of fault, in this order:
 //! - [`checker::fault::Kind`], its name and the list of all, which is the list of kinds here too;
+//!   [`checker::fault::Detail`], what it shows, and in `checker::property::proof` what proves it;
 //! - a variant of [`Fault`], with the arms that the compiler asks for, and its name in [`spec`];
 //! - what it may do while others are active: a method of [`overlap::Holds`];
 //! - a file in `exercise/fault`, which says what it orders and what proves it, listed there. If no
@@ -30,11 +31,12 @@ pub mod trouble;
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use checker::fault;
+pub use checker::fault::Link;
 use serde::{Deserialize, Serialize};
 
 /// Names a node, from 1.
 pub use node::raft::NodeId;
-pub use shape::{Cut, Link, Shape};
+pub use shape::{Cut, Shape};
 pub use spec::Menu;
 pub use target::Target;
 use trouble::Variants;
@@ -274,12 +276,6 @@ impl Fault {
             None => too_small(target.least()).or(absent),
         }
     }
-}
-
-/// Links as evidence names them.
-pub(crate) fn named_links(links: &BTreeSet<Link>) -> Vec<fault::Link> {
-    let name = |node: NodeId| format!("n{node}");
-    links.iter().map(|link| fault::Link { from: name(link.from), to: name(link.to) }).collect()
 }
 
 fn count(nodes: u64) -> String {

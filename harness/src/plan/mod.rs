@@ -3,6 +3,7 @@
 //! A plan is a pure function of the options of a test and its seed. It is saved with every run, and
 //! running it again runs the same schedule and the same choices.
 
+mod load;
 mod mutants;
 mod world;
 
@@ -17,8 +18,9 @@ use crate::{
     workload::Workload,
 };
 
+pub use load::{Load, Stretch};
 pub use mutants::PlacedMutant;
-pub use world::{Clocks, Disk, Honesty, Limits, Network, World};
+pub use world::{Clocks, Disk, Honesty, Limits, Network, Past, World};
 pub(crate) use world::{RARE_MAX, USUAL_MAX};
 
 /// The version of the format that this harness writes and reads.
@@ -26,6 +28,9 @@ pub const VERSION: u32 = 2;
 
 /// No time in a plan is longer, so that sums of times are times.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How often each node is asked by a client of its own, in tests and campaigns.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The largest cluster.
 pub const NODES_MAX: u64 = node::raft::VOTERS_MAX as u64;
@@ -54,12 +59,20 @@ pub struct Plan {
     pub workload: Workload,
     /// How hard they do it.
     pub load: Load,
+    /// How often each node is asked by a client of its own, which stays with it, so that a node
+    /// that stands still is noticed. Zero: only after the last heal.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Duration::is_zero")]
+    pub probe_interval: Duration,
+    /// The last part of `time`, in which clients begin no operation; nor do they for a while after
+    /// the last heal. What traffic alone would repair is seen then.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Duration::is_zero")]
+    pub quiet: Duration,
     /// The system's timings.
     pub timings: Timings,
     /// Where nodes keep their data.
     #[serde(default)]
     pub storage: Storage,
-    /// What simulated nodes live on. Containers have it from the machine and ignore this.
+    /// What nodes live on. Containers have all but the limits from the machine, and ignore that.
     #[serde(default)]
     pub world: World,
     /// The known bugs that nodes have, in builds that have some.
@@ -101,20 +114,6 @@ pub enum Storage {
     /// In memory, lost with each kill. Raft's promises then break, and the verdict must say so: a
     /// test of the test.
     Memory,
-}
-
-/// How hard clients work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Load {
-    /// Clients, each with one operation open at most; 1 to 1000.
-    pub concurrency: u64,
-    /// Operations started per second by all clients together; 0: as many as they can. A script
-    /// has its own times.
-    pub rate: u64,
-    /// A client gives up an operation after this time.
-    #[serde(with = "humantime_serde")]
-    pub operation_timeout: Duration,
 }
 
 /// Timings of the system under test.
@@ -176,6 +175,8 @@ impl Plan {
             interval,
             workload: options.workload,
             load: options.load,
+            probe_interval: Duration::ZERO,
+            quiet: Duration::ZERO,
             timings: options.timings,
             storage: options.storage,
             world: options.world,
@@ -263,6 +264,7 @@ impl Plan {
             ("a test", self.time),
             ("the time between faults", self.interval),
             ("a client's patience", self.load.operation_timeout),
+            ("the time between probes of a node", self.probe_interval),
             ("an election timeout", self.timings.election_timeout),
             ("the heartbeat interval", self.timings.heartbeat_interval),
         ] {
@@ -278,26 +280,24 @@ impl Plan {
             "there are at least 100ms between faults, not {}",
             humantime::format_duration(self.interval)
         );
+        self.load.validate(self.time)?;
         ensure!(
-            (1..=1000).contains(&self.load.concurrency),
-            "a test has 1 to 1000 clients, not {}",
-            self.load.concurrency
-        );
-        ensure!(
-            self.load.operation_timeout >= Duration::from_millis(10),
-            "clients wait for an operation at least 10ms, not {}",
-            humantime::format_duration(self.load.operation_timeout)
+            self.quiet <= self.time,
+            "the quiet at the end of a test ({}) is no longer than the test",
+            humantime::format_duration(self.quiet)
         );
         self.validate_mutants()?;
+        let keys = self.workload.keys();
+        ensure!((1..=100_000).contains(&keys), "the workload has 1 to 100000 keys, not {keys}");
         match &self.workload {
             Workload::Register(register) => {
-                ensure!(
-                    (1..=100_000).contains(&register.keys),
-                    "the workload has 1 to 100000 keys, not {}",
-                    register.keys
-                );
                 ensure!(register.values != Some(0), "the domain of written values cannot be empty");
             }
+            Workload::Etcd(etcd) => ensure!(
+                etcd.large <= 1000,
+                "the workload has at most 1000 large requests, not {}",
+                etcd.large
+            ),
             Workload::Script(script) => script.validate(self.load.concurrency, self.time)?,
         }
         let Timings { election_timeout, heartbeat_interval } = self.timings;
@@ -356,7 +356,7 @@ mod tests {
             interval: None,
             menu: "kill,pause,partition".parse().unwrap(),
             workload: Workload::Register(register::Options { keys: 20, values: None }),
-            load: Load { concurrency: 10, rate: 0, operation_timeout: Duration::from_secs(1) },
+            load: Load::steady(10, 0, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(500),
                 heartbeat_interval: Duration::from_millis(100),

@@ -1,5 +1,5 @@
-//! What simulated nodes live on: the network, the disks, the clocks, and how much of each a node
-//! takes at once. Containers have all that from the machine, and ignore this part of a plan.
+//! What nodes live on: the network, the disks, the clocks, their past, and their limits. Containers
+//! have all but the limits from the machine, and ignore that part of a plan.
 //!
 //! This is the weather, there all the time; what a fault adds comes and goes with it.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
-/// What simulated nodes live on.
+/// What nodes live on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct World {
@@ -18,8 +18,25 @@ pub struct World {
     pub disk: Disk,
     /// The nodes' clocks.
     pub clocks: Clocks,
-    /// How much a leader sends at once.
+    /// What a node takes in and sends at most.
     pub limits: Limits,
+    /// What the nodes have behind them.
+    pub past: Past,
+}
+
+/// What nodes have behind them when a run begins. It was lived once, by the same nodes in the same
+/// simulation, and its traces are the beginning of the run's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Past {
+    /// Nothing: their disks are empty.
+    #[default]
+    None,
+    /// More than 255 starts and terms and 99 segments of the log. Every third start ended in a
+    /// crash.
+    Eventful,
+    /// A log of 70,000 entries.
+    Long,
 }
 
 /// How a network behaves where no fault acts on it. Each message has a delay of its own, so
@@ -116,8 +133,8 @@ pub struct Clocks {
     pub rate_error: f64,
 }
 
-/// How much a leader sends at once. Small values make a log grow an entry at a time, which some
-/// bugs need.
+/// Limits on what a node takes in and sends. Small ones are reached soon, and make a log grow an
+/// entry at a time, which some bugs need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -125,20 +142,61 @@ pub struct Limits {
     pub append_bytes: usize,
     /// Append messages in flight to one peer, from 1.
     pub append_window: usize,
+    /// Bytes of a client's request, from 1.
+    pub request_bytes: usize,
+    /// Client requests in flight on a node, from 1; more are refused.
+    pub requests: usize,
+    /// Bytes of entries that a leader keeps uncommitted, from 1; more proposals are refused, but
+    /// one is always taken.
+    pub uncommitted_bytes: usize,
+    /// A node answers a request after this time at the latest, from 10ms.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
 }
 
 impl Default for Limits {
     /// What the server uses.
     fn default() -> Self {
         let server = node::replica::Limits::default();
-        Self { append_bytes: server.append_bytes, append_window: server.append_window }
+        Self {
+            append_bytes: server.append_bytes,
+            append_window: server.append_window,
+            request_bytes: server.request_bytes,
+            requests: server.requests,
+            uncommitted_bytes: server.uncommitted_bytes,
+            request_timeout: server.request_timeout,
+        }
+    }
+}
+
+impl From<Limits> for node::replica::Limits {
+    fn from(limits: Limits) -> Self {
+        let Limits {
+            append_bytes,
+            append_window,
+            request_bytes,
+            requests,
+            uncommitted_bytes,
+            request_timeout,
+        } = limits;
+        Self {
+            append_bytes,
+            append_window,
+            request_bytes,
+            requests,
+            uncommitted_bytes,
+            request_timeout,
+            ..Self::default()
+        }
     }
 }
 
 /// No delay and no sync of the usual kind is longer, or a run would not get anywhere.
 pub(crate) const USUAL_MAX: Duration = Duration::from_secs(1);
-/// Nor is a late message or a slow sync.
+/// Nor is a late message or a slow sync, and no node takes longer to answer.
 pub(crate) const RARE_MAX: Duration = Duration::from_secs(60);
+/// No node has less time to answer.
+const REQUEST_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
 impl World {
     /// Checks that there can be such a world.
@@ -146,7 +204,7 @@ impl World {
     /// # Errors
     /// The first thing that cannot be, and what could.
     pub fn validate(&self) -> anyhow::Result<()> {
-        let Self { network, disk, clocks, limits } = self;
+        let Self { network, disk, clocks, limits, past: _ } = self;
         range("a message's delay", network.delay_min, network.delay_max, USUAL_MAX)?;
         range("a late message's delay", network.delay_min, network.late_max, RARE_MAX)?;
         share("late messages", network.late)?;
@@ -168,6 +226,18 @@ impl World {
         ensure!(
             limits.append_bytes >= 1 && limits.append_window >= 1,
             "append_bytes and append_window are at least 1: a leader must send something"
+        );
+        ensure!(
+            limits.request_bytes >= 1 && limits.requests >= 1 && limits.uncommitted_bytes >= 1,
+            "request_bytes, requests and uncommitted_bytes are at least 1: a node must take \
+             something"
+        );
+        ensure!(
+            (REQUEST_TIMEOUT_MIN..=RARE_MAX).contains(&limits.request_timeout),
+            "a node answers within {} to {}, not {}",
+            humantime::format_duration(REQUEST_TIMEOUT_MIN),
+            humantime::format_duration(RARE_MAX),
+            humantime::format_duration(limits.request_timeout)
         );
         Ok(())
     }
@@ -200,7 +270,8 @@ mod tests {
             network: Network { late_max: Duration::from_micros(1_250_500), ..Network::default() },
             disk: Disk { honesty: Honesty::LiesAboutSync, ..Disk::default() },
             clocks: Clocks { rate_error: 0.012_5 },
-            limits: Limits { append_bytes: 1, append_window: 2 },
+            limits: Limits { append_bytes: 1, requests: 2, ..Limits::default() },
+            past: Past::Long,
         };
         let text = serde_json::to_string_pretty(&world).unwrap();
         assert!(text.contains("\"late_max\": \"1s 250ms 500us\""), "{text}");
@@ -232,6 +303,9 @@ mod tests {
             (refused(&|world| world.clocks.rate_error = 0.6), "0 to 0.5, not 0.6"),
             (refused(&|world| world.limits.append_bytes = 0), "must send something"),
             (refused(&|world| world.limits.append_window = 0), "must send something"),
+            (refused(&|world| world.limits.requests = 0), "must take something"),
+            (refused(&|world| world.limits.uncommitted_bytes = 0), "must take something"),
+            (refused(&|world| world.limits.request_timeout = Duration::ZERO), "not 0s"),
         ] {
             assert!(error.contains(says), "{error}");
         }

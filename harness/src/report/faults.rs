@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use checker::fault::{Phase, Record};
+use checker::fault::{Detail, Phase, Record};
 
 /// One fault from request to heal. Times in nanoseconds since the start of the run.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Fault {
     /// When each phase was reached first.
     pub(super) times: BTreeMap<Phase, u64>,
     /// Proof and reasons, in the order of the file.
-    pub(super) details: Vec<(Phase, u64, serde_json::Value)>,
+    pub(super) details: Vec<(Phase, u64, Detail)>,
 }
 
 /// What a fault came to.
@@ -99,7 +99,7 @@ pub(super) fn take(faults: &mut BTreeMap<usize, Fault>, record: Record) {
         fault.leader = record.leader;
     }
     fault.times.entry(record.phase).or_insert(record.time);
-    if !record.detail.is_null() {
-        fault.details.push((record.phase, record.time, record.detail));
+    if let Some(detail) = record.detail {
+        fault.details.push((record.phase, record.time, detail));
     }
 }

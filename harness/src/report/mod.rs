@@ -49,6 +49,24 @@ const NODES_MAX: u64 = node::raft::VOTERS_MAX as u64;
 /// Fails when the directory does not exist or the two files cannot be written. Evidence that is
 /// missing or torn is no error.
 pub fn write(dir: &Path) -> anyhow::Result<PathBuf> {
+    place(dir, &dir.join("report.html"), Some(&dir.join("timeline.svg")))
+}
+
+/// The same, elsewhere: in the directory `out`, or in the one file `out` if its name ends in
+/// `.html`, as the page needs no other.
+///
+/// # Errors
+/// As [`write`]; or `out` cannot be created.
+pub fn write_to(dir: &Path, out: &Path) -> anyhow::Result<PathBuf> {
+    if out.extension().is_some_and(|extension| extension == "html") && !out.is_dir() {
+        return place(dir, out, None);
+    }
+    std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    place(dir, &out.join("report.html"), Some(&out.join("timeline.svg")))
+}
+
+/// Draws a run's page, and its picture if that goes into a file of its own.
+fn place(dir: &Path, page: &Path, picture: Option<&Path>) -> anyhow::Result<PathBuf> {
     anyhow::ensure!(
         dir.is_dir(),
         "there is no run directory {}; give the path of a directory that a test wrote",
@@ -56,14 +74,18 @@ pub fn write(dir: &Path) -> anyhow::Result<PathBuf> {
     );
     let account = Account::read(dir);
     let timeline = timeline::draw(&account);
-    let picture = dir.join("timeline.svg");
-    std::fs::write(&picture, timeline.standalone())
-        .with_context(|| format!("cannot write {}", picture.display()))?;
-    let html = page::render(&account, &timeline, dir)?;
-    let page = dir.join("report.html");
-    std::fs::write(&page, html).with_context(|| format!("cannot write {}", page.display()))?;
-    Ok(page)
+    let write = |path: &Path, text: String| {
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    if let Some(picture) = picture {
+        write(picture, timeline.standalone())?;
+    }
+    write(page, page::render(&account, &timeline, dir)?)?;
+    Ok(page.to_owned())
 }
+
+/// The version of `environment.json`; another one is not shown.
+pub(crate) const ENVIRONMENT_VERSION: u64 = 1;
 
 /// All that picture and page are made of.
 #[derive(Debug)]
@@ -96,6 +118,18 @@ impl Account {
         let plan = if scenario { "scenario.json" } else { "plan.json" };
         let plan = read::json(dir, plan, &mut notes);
         let environment = read::json(dir, "environment.json", &mut notes);
+        let environment = environment.filter(|it: &serde_json::Value| {
+            let version = it.get("version").and_then(serde_json::Value::as_u64);
+            let known = version == Some(ENVIRONMENT_VERSION);
+            if !known {
+                let version = version.map_or("no version".to_owned(), |it| format!("version {it}"));
+                notes.add(format!(
+                    "environment.json has {version}, and this build reads version \
+                     {ENVIRONMENT_VERSION}: it is left out."
+                ));
+            }
+            known
+        });
 
         let named: BTreeSet<u64> = verdict
             .iter()
@@ -109,7 +143,8 @@ impl Account {
             operations.take(Line::of(line)?);
             Ok(())
         });
-        operations.finish(run.as_ref().map(|run| run.duration));
+        let finished = run.as_ref().filter(|run| !run.unfinished);
+        operations.finish(finished.map(|run| run.duration));
 
         let mut faults = BTreeMap::new();
         read::lines(dir, "faults.jsonl", &mut notes, |line| {
@@ -143,6 +178,9 @@ impl Account {
             notes.add("Without run.json the clock of the traces cannot be aligned with that of the history: roles are shown as if the first trace line had been written at time 0.");
         }
         if let Some(run) = &run {
+            if run.unfinished {
+                notes.add("The run was killed: this is what was recorded until then.");
+            }
             notes.0.extend(run.incomplete.iter().cloned());
         }
 
@@ -172,6 +210,11 @@ impl Account {
             end,
             notes: notes.0,
         }
+    }
+
+    /// Whether the run was simulated, as far as is known.
+    fn simulated(&self) -> bool {
+        self.run.as_ref().is_some_and(|run| run.simulated)
     }
 
     /// Every node that led a term, in order of time: (time, term, node).

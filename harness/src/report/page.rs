@@ -52,12 +52,17 @@ pub(super) fn render(account: &Account, timeline: &Timeline, dir: &Path) -> anyh
         style => View::from_safe_string(format!("{STYLE}{}", explanation::STYLE)),
         timeline => View::from_safe_string(timeline.inline()),
         name => name.unwrap_or_else(|| "run".into()),
-        started => Serde(account.run.as_ref().map(|run| utc(run.started))),
+        // A simulated world has no calendar.
+        started => Serde(
+            account.run.as_ref().filter(|run| !run.simulated).map(|run| utc(run.started))
+        ),
+        simulated => account.simulated(),
         verdict => Serde(Headline::of(account)),
         figures => Serde(figures(account)),
         notes => Serde(&account.notes),
         violations => Serde(violations(account)),
         properties => Serde(properties(account)),
+        not_tested => Serde(account.verdict.as_ref().map(|verdict| &verdict.not_tested)),
         windows => Serde(windows.iter().take(WINDOWS_MAX).map(|w| Row {
             cells: vec![
                 text::moment(w.start),
@@ -127,7 +132,11 @@ impl Headline {
             };
         };
         let (class, word) = outcome(verdict.outcome);
-        let word = if verdict.outcome == Outcome::Ok { "All properties held" } else { word };
+        let word = match (verdict.outcome, account.simulated()) {
+            (Outcome::Ok, true) => "All properties held in simulation",
+            (Outcome::Ok, false) => "All properties held",
+            _ => word,
+        };
         Self { class, word, sentence: verdict.summary.clone(), counts: counts(account) }
     }
 }
@@ -345,7 +354,7 @@ fn faults(account: &Account) -> Vec<FaultRow> {
                 phase => format!("{phase:?}").to_lowercase(),
             };
             proof += &format!("{phase} at {}\n", text::moment(*time));
-            proof::write(&mut proof, detail, 1);
+            proof::write(&mut proof, &serde_json::json!(detail), 1);
         }
         let proof = text::shortened(proof.trim_end(), DETAIL_MAX);
         let proof = if proof.len() <= budget {

@@ -4,7 +4,7 @@ use std::{fmt::Write, fs, path::Path};
 
 use checker::{
     evidence::Run,
-    fault::{self, Observed, Phase, Record},
+    fault::{self, Applied, Counter, Detail, Ended, How, Link, Observed, Phase, Record},
     history::{Event, Function, Kind, Value},
     verdict::{Outcome, Property, Verdict, Violation},
     version::Version,
@@ -65,7 +65,7 @@ pub(super) fn write(dir: &Path, seconds: u64, rate: u64, found: Found) {
     );
     json(
         "environment.json",
-        serde_json::json!({"kernel": "6.1.0", "docker": {"version": "20.10.24", "api": "1.41"},
+        serde_json::json!({"version": 1, "kernel": "6.1.0", "docker": {"version": "20.10.24", "api": "1.41"},
             "images": {"node": "sha256:4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945"}}),
     );
 }
@@ -97,13 +97,32 @@ fn faults(seconds: u64, rng: &mut StdRng) -> Vec<Record> {
         ] {
             let detail = match (phase, kind) {
                 (Phase::Confirmed, fault::Kind::Partition) => {
-                    serde_json::json!({"packets_dropped": 118, "probe": "n1 to n3: no answer within 300 ms"})
+                    let counter = Counter {
+                        node: "n3".into(),
+                        rule: "-A RAFT-IN -s 198.18.0.4".into(),
+                        packets: 118,
+                        bytes: Some(9912),
+                    };
+                    let probes_failed = vec![Link { from: 1, to: 3 }];
+                    Some(Detail::Dropped { probes_failed, counters: vec![counter] })
                 }
                 (Phase::Applied, fault::Kind::Partition) => {
-                    serde_json::json!({"rules": ["-A RAFT-IN -s 198.18.0.4 -j DROP", "-A RAFT-OUT -d 198.18.0.4 -j DROP"]})
+                    let rules =
+                        ["-A RAFT-IN -s 198.18.0.4 -j DROP", "-A RAFT-OUT -d 198.18.0.4 -j DROP"];
+                    let rules = rules.map(str::to_owned).to_vec();
+                    let how = Some(How::Rules { rules, skew_us: Some(4219) });
+                    Some(Detail::Applied(Applied { how, ..Applied::default() }))
                 }
-                (Phase::Confirmed, _) => serde_json::json!({"container": "exited (137)"}),
-                _ => serde_json::Value::Null,
+                (Phase::Confirmed, _) => {
+                    let ended = Ended {
+                        boot: 1,
+                        exit_code: 137,
+                        unanswered: "no answer within 300 ms".into(),
+                        unsynced_sectors: None,
+                    };
+                    Some(Detail::Ended([("n1".to_owned(), ended)].into()))
+                }
+                _ => None,
             };
             records.push(Record {
                 fault: number as usize,
@@ -273,6 +292,8 @@ fn verdict(found: Found) -> Verdict {
             outcome: Outcome::Ok,
             summary: "All 6 properties held.".into(),
             properties,
+            fold: None,
+            not_tested: Vec::new(),
         };
     }
     properties[0].outcome = Outcome::Violated;
@@ -296,5 +317,7 @@ fn verdict(found: Found) -> Verdict {
         outcome: Outcome::Violated,
         summary: "Linearizability was violated: 1 read on key k4 returned a value that had been overwritten.".into(),
         properties,
+        fold: None,
+        not_tested: vec!["delete".into(), "range limit".into()],
     }
 }

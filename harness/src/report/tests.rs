@@ -149,11 +149,11 @@ fn times_without_service_name_the_faults_active_in_them() {
     fs::write(
         dir.path().join("faults.jsonl"),
         concat!(
-            r#"{"version":1,"fault":0,"time":500000000,"phase":"applied","kind":"kill","what":"leader","nodes":["n2"]}"#,
+            r#"{"version":2,"fault":0,"time":500000000,"phase":"applied","kind":"kill","what":"leader","nodes":["n2"]}"#,
             "\n",
-            r#"{"version":1,"fault":0,"time":2000000000,"phase":"healed","kind":"kill","what":"leader","nodes":["n2"]}"#,
+            r#"{"version":2,"fault":0,"time":2000000000,"phase":"healed","kind":"kill","what":"leader","nodes":["n2"]}"#,
             "\n",
-            r#"{"version":1,"fault":1,"time":3600000000,"phase":"applied","kind":"pause","what":"one","nodes":["n4"]}"#,
+            r#"{"version":2,"fault":1,"time":3600000000,"phase":"applied","kind":"pause","what":"one","nodes":["n4"]}"#,
             "\n"
         ),
     )
@@ -172,7 +172,7 @@ fn what_a_fault_came_to_is_told() {
             lives.iter().enumerate().flat_map(|(i, l)| l.iter().map(move |p| (i, p)))
         {
             lines += &format!(
-                r#"{{"version":1,"fault":{fault},"time":{fault}000000,"phase":"{phase}","kind":"kill","what":"one","nodes":["n1"]}}"#
+                r#"{{"version":2,"fault":{fault},"time":{fault}000000,"phase":"{phase}","kind":"kill","what":"one","nodes":["n1"]}}"#
             );
             lines.push('\n');
         }

@@ -1,24 +1,32 @@
 //! `environment.json`: where and with what a run was made.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use anyhow::Context;
 use bollard::Docker;
 use serde_json::json;
 
-use crate::images::Images;
+use super::files::Files;
+use crate::{images::Images, report};
 
-/// Writes `environment.json`. What the daemon does not tell is left out. `ignored` says what of the
-/// plan containers cannot follow.
+/// What the harness knows of a run.
+pub(crate) struct Made<'a> {
+    /// The run's id, which its containers carry: what they hold may be copied into the directory
+    /// after the harness was killed.
+    pub(crate) run: Option<&'a str>,
+    pub(crate) command: &'a [String],
+    /// What of the plan containers cannot follow.
+    pub(crate) ignored: Option<&'a str>,
+}
+
+/// Writes `environment.json`. What the daemon does not tell is left out.
 ///
 /// # Errors
 /// The file cannot be written.
 pub(crate) async fn write(
-    dir: &Path,
+    files: &mut Files,
     docker: &Docker,
     images: &Images,
-    command: &[String],
-    ignored: Option<&str>,
+    made: &Made<'_>,
 ) -> anyhow::Result<()> {
     let version = docker.version().await.unwrap_or_default();
     let info = docker.info().await.unwrap_or_default();
@@ -30,13 +38,14 @@ pub(crate) async fn write(
         hashes.insert(name.to_owned(), json!({ "name": image, "id": id }));
     }
     let environment = json!({
-        "version": 1,
+        "version": report::ENVIRONMENT_VERSION,
         "harness": {
             "version": env!("CARGO_PKG_VERSION"),
             "build": if cfg!(debug_assertions) { "debug" } else { "release" },
         },
-        "command": command,
-        "ignored": ignored,
+        "run": made.run,
+        "command": made.command,
+        "ignored": made.ignored,
         "machine": {
             "kernel": kernel.trim(),
             "architecture": std::env::consts::ARCH,
@@ -52,8 +61,5 @@ pub(crate) async fn write(
         },
         "images": hashes,
     });
-    let path = dir.join("environment.json");
-    let mut text = serde_json::to_string_pretty(&environment).context("environment.json")?;
-    text.push('\n');
-    fs::write(&path, text).with_context(|| path.display().to_string())
+    files.json("environment.json", &environment)
 }

@@ -1,19 +1,26 @@
 //! Recorded evidence to a verdict: at the end of a run, and again whenever one likes.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
 
 use anyhow::Context;
 use checker::{
     budget::Limits,
-    evidence::{self, Evidence},
+    evidence::{self, Evidence, Run, sums},
     fault::Phase,
     history::Kind,
     judge,
-    verdict::{Outcome, Verdict},
+    linear::{self, online::Offence},
+    property::measures,
+    verdict::{Outcome, Verdict, Violation},
 };
 use proto::trace::{Event, Role};
+use serde::Serialize;
 
 use super::{progress, record::Counts};
+use crate::{
+    exercise::limits::expect,
+    plan::{ClusterKind, Plan},
+};
 
 /// A verdict, and how much it rests on.
 #[derive(Clone, Debug)]
@@ -26,49 +33,189 @@ pub struct Judgement {
     pub faults: usize,
     /// Terms that had a leader.
     pub leaders: usize,
+    /// Whether `verdict.json` was written.
+    pub saved: bool,
 }
 
-/// Checks a run directory, and writes `verdict.json` into it.
+/// Checks a run directory, and writes `verdict.json` into it; see [`save`].
 ///
 /// # Errors
-/// The directory holds no run, its evidence is damaged, or the verdict cannot be written; but see
-/// [`save`].
+/// The directory holds no run, or its evidence is damaged.
 pub fn judge(dir: &Path) -> anyhow::Result<Judgement> {
-    let evidence = evidence::load(dir)?;
-    let verdict = judge::run(&evidence, &Limits::default());
-    save(dir, &verdict)?;
-    Ok(Judgement::of(verdict, &evidence))
+    let mut evidence = evidence::load(dir)?;
+    let differs = against_plan(dir, &evidence.run)?;
+    evidence.run.incomplete.extend(differs);
+    Ok(Judgement::saved(dir, &evidence, verdict(&evidence)))
+}
+
+/// What is known of a run that has just ended, and that its directory may lack: its disk was full.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// What `run.json` was to say, if it could not be written.
+    pub(super) run: Option<Run>,
+    /// A violation that was found while the run went on, if the history was cut short.
+    pub(super) found: Option<Offence>,
+}
+
+/// The same, of a run that has just ended.
+///
+/// # Errors
+/// The evidence is damaged, and nothing that is known beside it is a violation.
+pub(super) fn judge_ended(dir: &Path, ended: Ended) -> anyhow::Result<Judgement> {
+    let loaded = evidence::load(dir);
+    let (mut evidence, damaged) = match loaded {
+        Ok(evidence) => (evidence, None),
+        Err(error) => (Evidence::default(), Some(error)),
+    };
+    if let Some(run) = ended.run {
+        let mut incomplete = run.incomplete.clone();
+        let found = std::mem::take(&mut evidence.run);
+        incomplete.extend(found.incomplete.into_iter().filter(|it| !run.incomplete.contains(it)));
+        evidence.run = Run { incomplete, lost: found.lost, ..run };
+    }
+    if damaged.is_none() {
+        evidence.run.incomplete.extend(against_plan(dir, &evidence.run)?);
+    }
+    let mut judgement = verdict(&evidence);
+    if let Some(found) = ended.found {
+        judgement.verdict = violated(judgement.verdict, found, evidence.history.len());
+    }
+    match damaged {
+        Some(error) if judgement.verdict.outcome != Outcome::Violated => Err(error.into()),
+        _ => Ok(Judgement::saved(dir, &evidence, judgement)),
+    }
+}
+
+fn verdict(evidence: &Evidence) -> Judgement {
+    Judgement::of(judge::run(evidence, &Limits::default()), evidence)
+}
+
+/// A verdict with a violation that the recorded part of the history does not show. That part has
+/// `recorded` events.
+fn violated(verdict: Verdict, found: Offence, recorded: usize) -> Verdict {
+    let mut properties = verdict.properties;
+    let property = properties.iter_mut().find(|property| property.name == linear::NAME);
+    if let Some(property) = property
+        && property.outcome != Outcome::Violated
+    {
+        property.outcome = Outcome::Violated;
+        property.detail = "found while the run went on, in what could not be recorded".to_owned();
+        property.violations = vec![Violation {
+            rule: linear::NAME.into(),
+            summary: found.summary,
+            nodes: Vec::new(),
+            operations: Some(found.event)
+                .filter(|event| *event < recorded as u64)
+                .into_iter()
+                .collect(),
+            trace: Vec::new(),
+            refutation: None,
+        }];
+    }
+    Verdict { not_tested: verdict.not_tested, ..Verdict::of(properties) }
+}
+
+/// Writes `measures.json`: what the run cost and how well it served.
+fn measure(dir: &Path, evidence: &Evidence) -> anyhow::Result<()> {
+    let path = dir.join("measures.json");
+    let measures = measures::of(evidence);
+    let mut text = serde_json::to_string_pretty(&measures).context("measures.json")?;
+    text.push('\n');
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// In what `run.json` is not as the run's plan has it, in sentences: an edit of what was promised
+/// or expected would change what the verdict means.
+///
+/// # Errors
+/// `plan.json` cannot be read.
+fn against_plan(dir: &Path, run: &Run) -> anyhow::Result<Vec<String>> {
+    let path = dir.join("plan.json");
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        // A history that another program recorded has no plan; a run with faults or traces has one.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let planned = run.traced || run.expect.faults > 0;
+            let missing = planned.then(|| "plan.json is missing".to_owned());
+            let known = missing.filter(|gap| !run.incomplete.contains(gap));
+            return Ok(known.into_iter().collect());
+        }
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    };
+    let plan: Plan = match serde_json::from_slice(&text) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(vec![format!("plan.json is no plan of this build: {error}")]),
+    };
+    let planned = Run {
+        model: plan.workload.model().into(),
+        traced: plan.system.traced(),
+        simulated: match plan.cluster {
+            ClusterKind::Docker => false,
+            ClusterKind::Sim => true,
+            ClusterKind::InProcess => run.simulated,
+        },
+        expect: expect(&plan),
+        ..run.clone()
+    };
+    // As JSON has them: times there are rounded.
+    let (said, planned) = (serde_json::to_value(run)?, serde_json::to_value(planned)?);
+    let names = ["model", "traced", "simulated", "expect"];
+    let differs = names.into_iter().filter(|name| said.get(name) != planned.get(name));
+    // A field that is false may be left out.
+    let shown =
+        |of: &serde_json::Value, name| of.get(name).map_or("false".into(), ToString::to_string);
+    let sentence = |name| {
+        let (said, planned) = (shown(&said, name), shown(&planned, name));
+        format!("run.json has {name} {said}, and by plan.json that is {planned}")
+    };
+    Ok(differs.map(sentence).collect())
 }
 
 impl Judgement {
-    /// A verdict, and what it rests on.
+    /// A verdict that is not written, and what it rests on.
     pub(crate) fn of(verdict: Verdict, evidence: &Evidence) -> Self {
         Self {
             verdict,
             counts: counts(evidence),
             faults: confirmed(evidence),
             leaders: leaders(evidence),
+            saved: false,
         }
+    }
+
+    fn saved(dir: &Path, evidence: &Evidence, judgement: Self) -> Self {
+        // Whoever compares runs can do without.
+        if let Err(error) = measure(dir, evidence) {
+            progress::print(&format!("{error:#}"));
+        }
+        Self { saved: save(dir, &judgement.verdict), ..judgement }
     }
 }
 
-/// Writes `verdict.json`. That a violation cannot be written is only printed: it outranks
-/// everything, a full disk included.
-///
-/// # Errors
-/// Another verdict cannot be written.
-pub(crate) fn save(dir: &Path, verdict: &Verdict) -> anyhow::Result<()> {
+/// Writes `verdict.json`, if the directory lets it: a verdict that cannot be written is one all the
+/// same, and the terminal shows it. It names the evidence that it was made from: see
+/// [`sums::seal`]. Returns whether the file was written.
+pub(crate) fn save(dir: &Path, verdict: &Verdict) -> bool {
     let path = dir.join("verdict.json");
-    let mut text = serde_json::to_string_pretty(verdict).context("verdict.json")?;
-    text.push('\n');
-    let saved = fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()));
-    match saved {
-        Err(error) if verdict.outcome == Outcome::Violated => {
-            progress::print(&format!("{error:#}"));
-            Ok(())
-        }
-        saved => saved,
+    let evidence = sums::seal(dir).map(|digest| digest.to_string());
+    let text = serde_json::to_string_pretty(&Judged { verdict, evidence }).context("verdict.json");
+    let saved = text.and_then(|text| {
+        fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+    });
+    if let Err(error) = &saved {
+        progress::print(&format!("warning: {error:#}; the verdict is printed only"));
     }
+    saved.is_ok()
+}
+
+/// `verdict.json`.
+#[derive(Serialize)]
+struct Judged<'a> {
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    /// The digest of `SHA256SUMS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<String>,
 }
 
 fn counts(evidence: &Evidence) -> Counts {
@@ -102,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_violation_outranks_a_verdict_that_cannot_be_written() {
+    fn a_verdict_that_cannot_be_written_is_one_all_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let event = |index, kind, value| {
             format!(
@@ -114,9 +261,41 @@ mod tests {
         let history = dir.path().join("history.jsonl");
         fs::create_dir(dir.path().join("verdict.json")).unwrap();
         fs::write(&history, read("null")).unwrap();
-        let error = judge(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("cannot write") && error.contains("verdict.json"), "{error}");
+        let judgement = judge(dir.path()).unwrap();
+        assert_eq!((judgement.verdict.outcome, judgement.saved), (Outcome::Unknown, false));
         fs::write(&history, read("7")).unwrap();
         assert_eq!(judge(dir.path()).unwrap().verdict.outcome, Outcome::Violated);
+    }
+
+    fn found() -> Offence {
+        Offence { event: 700, summary: "n1 lost a write".into() }
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_convicts_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("history.jsonl"), "").unwrap();
+        let of = |ended| judge_ended(dir.path(), ended).unwrap().verdict;
+        assert_eq!(of(Ended::default()).outcome, Outcome::Unknown);
+        let lost = of(Ended { found: Some(found()), ..Ended::default() });
+        assert_eq!(lost.outcome, Outcome::Violated);
+        assert!(lost.summary.contains("n1 lost a write"), "{}", lost.summary);
+        let crash = evidence::Crash {
+            node: 2,
+            ending: evidence::Ending::Defect,
+            how: "exited with code 101".into(),
+        };
+        let run = Run { crashes: vec![crash], ..Run::default() };
+        let crashed = of(Ended { run: Some(run), ..Ended::default() });
+        assert!(crashed.summary.starts_with("Violated (crash-free)"), "{}", crashed.summary);
+    }
+
+    #[test]
+    fn damaged_evidence_hides_no_violation_that_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("history.jsonl"), "nonsense\n{}\n").unwrap();
+        assert!(judge_ended(dir.path(), Ended::default()).is_err());
+        let known = Ended { found: Some(found()), ..Ended::default() };
+        assert_eq!(judge_ended(dir.path(), known).unwrap().verdict.outcome, Outcome::Violated);
     }
 }

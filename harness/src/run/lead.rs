@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{
-    Stop,
-    progress::{Progress, Status},
-    record::Recorder,
+    Stop, live,
+    progress::{self, Progress, Status},
+    record::{Cut, Recorder},
 };
 use crate::{
     cluster::docker::driver::Driver,
@@ -27,7 +27,11 @@ pub(super) struct Lead<'a> {
     pub(super) progress: &'a mut Progress,
     pub(super) stop: &'a Stop,
     /// A violation found while the run goes on; none: the run goes on all the same.
-    pub(super) violation: Option<watch::Receiver<Option<String>>>,
+    pub(super) violation: Option<live::Violation>,
+    /// A file that is cut short: what comes now is not recorded.
+    pub(super) cut: Cut,
+    /// Only for testing the harness itself.
+    pub(super) panics_at: Option<Duration>,
     /// When the load began, and when something was last recorded.
     pub(super) start: Time,
     pub(super) now: Time,
@@ -37,7 +41,7 @@ impl Lead<'_> {
     /// Runs the exercise to its end.
     pub(super) async fn run(&mut self) {
         let mut ticks = tokio::time::interval(TICK);
-        let (mut stopped, mut violated) = (false, false);
+        let (mut stopped, mut violated, mut cut) = (false, false, false);
         while !self.exercise.is_over() {
             let observation = tokio::select! {
                 biased;
@@ -50,11 +54,27 @@ impl Lead<'_> {
                     violated = true;
                     Observation::EndEarly("a violation of linearizability".to_owned())
                 }
+                () = found(Some(&mut self.cut)), if !cut => {
+                    cut = true;
+                    let why = self.cut.borrow().clone().unwrap_or_default();
+                    progress::print(&format!("{why}; stopping"));
+                    Observation::EndEarly(why)
+                }
                 _ = ticks.tick() => {
+                    let load = self.exercise.stage() == Stage::Load;
+                    let time = self.driver.now().saturating_sub(self.start);
+                    if load && self.panics_at.is_some_and(|at| time >= at) {
+                        panic!("as this test wants");
+                    }
                     self.show();
                     continue;
                 }
-                observation = self.driver.next() => observation,
+                observation = self.driver.next() => {
+                    if let Observation::EndEarly(why) = &observation {
+                        progress::print(&format!("{why}; stopping"));
+                    }
+                    observation
+                }
             };
             let (now, notes) = self.driver.take(&mut self.exercise, observation);
             self.now = now;
@@ -95,10 +115,10 @@ impl Lead<'_> {
     }
 }
 
-/// Waits for a violation.
-async fn found(violation: Option<&mut watch::Receiver<Option<String>>>) {
-    let found = match violation {
-        Some(violation) => violation.wait_for(Option::is_some).await.is_ok(),
+/// Waits until something is found.
+async fn found<T>(news: Option<&mut watch::Receiver<Option<T>>>) {
+    let found = match news {
+        Some(news) => news.wait_for(Option::is_some).await.is_ok(),
         None => false,
     };
     if !found {

@@ -4,8 +4,9 @@
 //! should it see no violation, the run is undecided, since one of the two must be wrong.
 
 use checker::{
-    history::{Event, lines::Line},
+    history::lines::Line,
     judge::{self, online::Online},
+    linear::online::Offence,
 };
 use tokio::sync::watch;
 
@@ -14,11 +15,11 @@ use tokio::sync::watch;
 pub(super) struct Live {
     /// What looks at the history of this model, if anything does.
     online: Option<Online>,
-    violation: watch::Sender<Option<String>>,
+    violation: watch::Sender<Option<Offence>>,
 }
 
-/// The first violation, once there is one: what happened, in a sentence.
-pub(super) type Violation = watch::Receiver<Option<String>>;
+/// The first violation, once there is one.
+pub(super) type Violation = watch::Receiver<Option<Offence>>;
 
 impl Live {
     /// Nothing so far, of a history of this model.
@@ -28,14 +29,22 @@ impl Live {
     }
 
     /// Takes in the next event.
-    pub(super) fn event(&mut self, event: &Event) {
+    pub(super) fn event(&mut self, event: &Line) {
         if self.violation.borrow().is_some() {
             return;
         }
-        if let Some(found) =
-            self.online.as_mut().and_then(|online| online.event(&Line::Register(event.clone())))
-        {
-            self.violation.send_replace(Some(found.summary.clone()));
+        if let Some(found) = self.online.as_mut().and_then(|online| online.event(event)) {
+            self.violation.send_replace(Some(found));
+        }
+    }
+
+    /// The history has ended: looks at what waits still.
+    pub(super) fn finish(&mut self) {
+        if self.violation.borrow().is_some() {
+            return;
+        }
+        if let Some(found) = self.online.as_mut().and_then(Online::finish) {
+            self.violation.send_replace(Some(found));
         }
     }
 }

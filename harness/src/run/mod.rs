@@ -1,6 +1,7 @@
 //! Interprets a plan on a cluster of containers, or has it simulated, and records the evidence.
 //!
 //! - `directory`, `record`, `environment`: what is written, while it arises;
+//! - `files`: the digest of each file;
 //! - `live`: the check of the history while it is recorded;
 //! - `lead`: leads [`crate::exercise`] on containers, in real time;
 //! - [`simulation`]: the same for a simulated cluster;
@@ -13,6 +14,7 @@
 
 pub(crate) mod directory;
 pub(crate) mod environment;
+pub(crate) mod files;
 mod judge;
 mod lead;
 mod live;
@@ -24,25 +26,32 @@ mod stop;
 use std::{
     fs,
     panic::AssertUnwindSafe,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, anyhow, bail};
-use checker::evidence::{self, Run};
-use futures::FutureExt;
+use checker::evidence::Run;
+use futures::{FutureExt, future::join_all};
 
 pub(crate) use judge::save as save_verdict;
 pub use judge::{Judgement, judge};
 pub use record::Counts;
 pub use stop::Stop;
 
-use self::{lead::Lead, live::Live, progress::Progress, record::Recorder};
+use self::{
+    files::Files,
+    judge::{Ended, judge_ended},
+    lead::Lead,
+    live::Live,
+    progress::Progress,
+    record::Recorder,
+};
 use crate::{
     cluster::{
         self,
-        docker::{self, Cluster, driver::Driver, hands::HANG},
+        docker::{self, Cluster, Collected, driver::Driver, hands::HANG},
     },
     daemon,
     exercise::{self, Exercise, limits::expect},
@@ -51,6 +60,11 @@ use crate::{
     plan::{ClusterKind, Plan, World},
     report,
 };
+
+/// Longest wait for the removal of a cluster.
+const CLEAN_UP: Duration = Duration::from_secs(60);
+/// The same, after the second request to stop.
+const HURRY: Duration = Duration::from_secs(3);
 
 /// What to run, and how.
 #[derive(Clone, Debug)]
@@ -71,6 +85,9 @@ pub struct Settings {
     /// that none can prove itself.
     #[doc(hidden)]
     pub inert: bool,
+    /// Only for testing the harness itself: it panics so long after the load began.
+    #[doc(hidden)]
+    pub panics_at: Option<Duration>,
 }
 
 /// What became of a run that was judged.
@@ -102,8 +119,9 @@ pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
     if let Some(ignored) = ignored(plan) {
         progress::print(ignored);
     }
+    let mut files = Files::new(&dir);
     let created = tokio::select! {
-        created = create(settings, &dir, &mut progress) => created,
+        created = create(settings, &mut files, &mut progress) => created,
         () = stop.first() => Err(stopped(stop)),
     };
     let cluster = match created {
@@ -118,19 +136,36 @@ pub async fn run(settings: &Settings, stop: &Stop) -> anyhow::Result<Finished> {
     };
     let cluster = Arc::new(cluster);
     let result = tokio::select! {
-        result = on_cluster(settings, &dir, &cluster, &mut progress, stop) => result,
+        result = on_cluster(settings, files, &cluster, &mut progress, stop) => result,
         () = stop.second() => Err(anyhow!("stopped at once; the evidence was not collected")),
     };
     progress.step("Cleaning up");
-    let left = cluster.destroy().await.err().map(|error| format!("{error:#}"));
+    let left = clean_up(&cluster, stop).await;
     progress.end();
     match result {
         Ok((judgement, page)) => Ok(Finished { directory: dir, judgement, page, left }),
         Err(error) => Err(match left {
-            Some(left) => error.context(format!("and cleaning up failed: {left}")),
+            Some(left) => error.context(format!("not cleaned up: {left}; run `harness gc`")),
             None => error,
         }),
     }
+}
+
+/// Removes the cluster, if the daemon does so in time; says what is left.
+async fn clean_up(cluster: &Cluster, stop: &Stop) -> Option<String> {
+    let in_a_hurry = async {
+        stop.second().await;
+        tokio::time::sleep(HURRY).await;
+    };
+    let why = tokio::select! {
+        biased;
+        _ = cluster.until_lost() => "the Docker daemon does not answer",
+        removed = cluster.destroy() => return removed.err().map(|error| format!("{error:#}")),
+        () = in_a_hurry => "it took too long after the second signal",
+        () = tokio::time::sleep(CLEAN_UP) => "the Docker daemon takes too long",
+    };
+    cluster.abandon();
+    Some(format!("the containers are left, as {why}"))
 }
 
 /// What of a plan containers cannot follow, in a sentence.
@@ -148,7 +183,7 @@ fn stopped(stop: &Stop) -> anyhow::Error {
 /// Pods and node containers, not started yet.
 async fn create(
     settings: &Settings,
-    dir: &Path,
+    files: &mut Files,
     progress: &mut Progress,
 ) -> anyhow::Result<Cluster> {
     let plan = &settings.plan;
@@ -166,16 +201,25 @@ async fn create(
     let options = docker::Options {
         run_id: run_id(plan.seed),
         storage: plan.storage,
+        directory: Some(
+            fs::canonicalize(files.dir()).with_context(|| files.dir().display().to_string())?,
+        ),
         nodes: usize::try_from(plan.nodes)?,
         base_port: settings.base_port,
         election_timeout: plan.timings.election_timeout,
         heartbeat_interval: plan.timings.heartbeat_interval,
+        limits: plan.world.limits,
         seed: plan.seed,
         mutants: plan.node_ids().into_iter().map(|id| (id, plan.mutant_names_of(id))).collect(),
     };
     let cluster = Cluster::create(&docker, &images, &options).await?;
-    plan.save(dir)?;
-    environment::write(dir, &docker, &images, &settings.command, ignored(plan)).await?;
+    files.json("plan.json", plan)?;
+    let made = environment::Made {
+        run: Some(&options.run_id),
+        command: &settings.command,
+        ignored: ignored(plan),
+    };
+    environment::write(files, &docker, &images, &made).await?;
     Ok(cluster)
 }
 
@@ -188,12 +232,13 @@ fn run_id(seed: u64) -> String {
 /// Everything between a created cluster and its end.
 async fn on_cluster(
     settings: &Settings,
-    dir: &Path,
+    mut files: Files,
     cluster: &Arc<Cluster>,
     progress: &mut Progress,
     stop: &Stop,
 ) -> anyhow::Result<(Judgement, Result<PathBuf, String>)> {
     let plan = &settings.plan;
+    let dir = files.dir().to_owned();
     let (live, violation) = Live::new(plan.workload.model());
     let run = Run {
         model: plan.workload.model().into(),
@@ -202,7 +247,8 @@ async fn on_cluster(
         expect: expect(plan),
         ..Run::default()
     };
-    let mut recorder = Recorder::create(dir, run, live)?;
+    let mut recorder = Recorder::create(&dir, run, live)?;
+    let cut = recorder.cut();
     let how = exercise::Settings { hang: HANG, inert: settings.inert };
     let mut lead = Lead {
         plan,
@@ -212,6 +258,8 @@ async fn on_cluster(
         progress,
         stop,
         violation: (!settings.keep_going).then(|| violation.clone()),
+        cut,
+        panics_at: settings.panics_at,
         start: Duration::ZERO,
         now: Duration::ZERO,
     };
@@ -220,56 +268,59 @@ async fn on_cluster(
 
     progress.step("Collecting the evidence");
     let began = recorder.began;
-    let mut run = recorder.finish();
+    let cut = recorder.cut();
+    let (mut run, sums) = recorder.finish();
+    run.unfinished = false;
+    files.add(sums);
     if let Err(panic) = led {
         run.incomplete.push(format!("the harness panicked: {}", words(&*panic)));
         // Traces that were copied while their nodes go on contradict each other.
-        for node in cluster.nodes() {
-            let _ = cluster.unpause(node).await;
-            if let Err(error) = cluster.stop(node).await {
-                run.incomplete.push(format!("{error:#}"));
-            }
+        run.incomplete.extend(tokio::select! {
+            trouble = halt(cluster) => trouble,
+            lost = cluster.until_lost() => vec![lost.to_string()],
+        });
+    }
+    let found = violation.borrow().clone();
+    if let Some(found) = &found {
+        run.incomplete.push(format!("found while the run went on: {}", found.summary));
+    }
+    let Collected { missing, sums } = tokio::select! {
+        collected = cluster.collect(&dir) => collected,
+        lost = cluster.until_lost() => {
+            let missing = vec![format!("traces and logs were not collected: {lost}")];
+            Collected { missing, ..Collected::default() }
         }
-    }
-    if let Some(found) = &*violation.borrow() {
-        run.incomplete.push(format!("found while the run went on: {found}"));
-    }
-    match cluster.collect(dir).await {
-        Ok(missing) => run.incomplete.extend(missing),
-        Err(error) => run.incomplete.push(format!("{error:#}")),
-    }
+    };
+    run.incomplete.extend(missing);
+    files.add(sums);
     if !began {
         bail!(match stop.asked() {
             Some(signal) => format!("stopped by {signal} before the test began"),
             None => run.incomplete.join("; "),
         });
     }
-    match evidence::sizes(dir) {
-        Ok(files) => run.files = files,
-        Err(error) => run.incomplete.push(format!("{}: {error}", dir.display())),
-    }
-    // Without it the verdict is at best undecided; but a violation outranks a full disk.
-    if let Err(error) = save(dir, &run) {
+    // On a full disk, what is known convicts all the same.
+    let saved = files.seal(&run);
+    let is_cut = cut.borrow().is_some();
+    let ended = Ended { found: found.filter(|_| is_cut), run: saved.is_err().then_some(run) };
+    if let Err(error) = saved {
         progress::print(&format!("{error:#}"));
     }
 
     progress.step("Checking the evidence");
-    let owned = dir.to_owned();
     let judged = tokio::task::spawn_blocking(move || {
-        let judgement = judge(&owned)?;
-        let page = report::write(&owned).map_err(|error| format!("{error:#}"));
+        let judgement = judge_ended(&dir, ended)?;
+        let page = report::write(&dir).map_err(|error| format!("{error:#}"));
         anyhow::Ok((judgement, page))
     });
     judged.await.context("the checker panicked")?
 }
 
-/// Writes `run.json`, whole or not at all.
-fn save(dir: &Path, run: &Run) -> anyhow::Result<()> {
-    let path = dir.join("run.json");
-    let mut text = serde_json::to_string_pretty(run).context("run.json")?;
-    text.push('\n');
-    fs::write(&path, text).with_context(|| {
-        let _ = fs::remove_file(&path);
-        format!("cannot write {}", path.display())
-    })
+/// Thaws and stops all nodes. Returns a sentence for each that could not be stopped.
+async fn halt(cluster: &Cluster) -> Vec<String> {
+    let stopped = join_all(cluster.nodes().map(|node| async move {
+        let _ = cluster.unpause(node).await;
+        cluster.stop(node).await.err().map(|error| format!("{error:#}"))
+    }));
+    stopped.await.into_iter().flatten().collect()
 }

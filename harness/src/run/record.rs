@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::mpsc,
     thread::JoinHandle,
     time::{Duration, SystemTime},
@@ -11,12 +11,17 @@ use std::{
 
 use anyhow::{Context, anyhow};
 use checker::{
-    evidence::Run,
+    evidence::{
+        Run,
+        sums::{Digest, Hashing, Sums},
+    },
     fault,
-    history::{Event, Kind},
+    history::{Kind, lines::Line},
 };
 
-use super::live::Live;
+use tokio::sync::watch;
+
+use super::{files, live::Live};
 use crate::exercise::{Note, Stage};
 
 /// Operations by outcome.
@@ -40,7 +45,12 @@ pub(super) struct Recorder {
     pub(super) run: Run,
     /// The load has begun: there is something to judge.
     pub(super) began: bool,
+    cut: Cut,
+    dir: PathBuf,
 }
+
+/// Which file is cut short, and why, once one is: its disk is full, say.
+pub(super) type Cut = watch::Receiver<Option<String>>;
 
 impl Recorder {
     /// Nothing yet.
@@ -48,8 +58,16 @@ impl Recorder {
     /// # Errors
     /// The files cannot be created.
     pub(super) fn create(dir: &Path, run: Run, live: Live) -> anyhow::Result<Self> {
-        let (history, faults) = (History::create(dir, live)?, Faults::create(dir)?);
-        Ok(Self { history, faults, run, began: false })
+        let (sender, cut) = watch::channel(None);
+        let (history, faults) =
+            (History::create(dir, live, sender.clone())?, Faults::create(dir, sender)?);
+        let run = Run { unfinished: true, ..run };
+        Ok(Self { history, faults, run, began: false, cut, dir: dir.to_owned() })
+    }
+
+    /// Tells when a file is cut short.
+    pub(super) fn cut(&self) -> Cut {
+        self.cut.clone()
     }
 
     /// Records something.
@@ -61,11 +79,17 @@ impl Recorder {
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 self.run.started = nanoseconds(now.unwrap_or_default());
                 self.began = true;
+                // Whoever finds the directory of a harness that was killed learns what it was.
+                if let Err(error) = files::begin(&self.dir, &self.run) {
+                    report_cut(&self.faults.cut, "run.json", &format!("{error:#}"));
+                }
             }
             Note::Stage(Stage::Recovery) => self.run.healed = Some(nanoseconds(time)),
+            Note::Stage(Stage::Stopping) => self.run.stopped = nanoseconds(time),
             Note::Stage(_) => {}
             Note::FinalHashes(hashes) => self.run.final_hashes = hashes,
             Note::Crash(crash) => self.run.crashes.push(crash),
+            Note::Incomplete(why) if self.run.incomplete.contains(&why) => {}
             Note::Incomplete(why) => self.run.incomplete.push(why),
         }
     }
@@ -75,16 +99,19 @@ impl Recorder {
         self.history.counts
     }
 
-    /// Writes what is left; what `run.json` is to say.
-    pub(super) fn finish(self) -> Run {
+    /// Writes what is left; what `run.json` is to say, and the digests of the files.
+    pub(super) fn finish(self) -> (Run, Sums) {
         let Self { history, faults, mut run, .. } = self;
         run.duration = history.last;
-        for closed in [history.close(), faults.close()] {
-            if let Err(error) = closed {
-                run.incomplete.push(format!("{error:#}"));
+        let mut sums = Sums::default();
+        for (name, closed) in [("history.jsonl", history.close()), ("faults.jsonl", faults.close())]
+        {
+            match closed {
+                Ok(digest) => drop(sums.0.insert(name.to_owned(), digest)),
+                Err(error) => run.incomplete.push(format!("{error:#}")),
             }
         }
-        run
+        (run, sums)
     }
 }
 
@@ -92,8 +119,8 @@ impl Recorder {
 /// kernel whenever it has caught up, and then has them checked.
 #[derive(Debug)]
 struct History {
-    sender: mpsc::Sender<Event>,
-    writer: JoinHandle<std::io::Result<()>>,
+    sender: mpsc::Sender<Line>,
+    writer: JoinHandle<std::io::Result<Digest>>,
     next: u64,
     /// Time of the last event, in nanoseconds.
     last: u64,
@@ -101,23 +128,23 @@ struct History {
 }
 
 impl History {
-    fn create(dir: &Path, live: Live) -> anyhow::Result<Self> {
+    fn create(dir: &Path, live: Live, cut: watch::Sender<Option<String>>) -> anyhow::Result<Self> {
         let path = dir.join("history.jsonl");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        let (sender, receiver) = mpsc::channel::<Event>();
+        let (sender, receiver) = mpsc::channel::<Line>();
         let writer = std::thread::Builder::new()
             .name("history".to_owned())
-            .spawn(move || write(BufWriter::with_capacity(1 << 16, file), &receiver, live))
+            .spawn(move || write(file, &receiver, live, &cut))
             .context("could not start the thread that writes the history")?;
         Ok(Self { sender, writer, next: 0, last: 0, counts: Counts::default() })
     }
 
     /// Records an event; its index is filled in.
-    fn record(&mut self, mut event: Event) {
-        event.index = self.next;
+    fn record(&mut self, mut event: Line) {
+        event.number(self.next);
         self.next += 1;
-        self.last = event.time;
-        match event.kind {
+        self.last = event.place().time;
+        match event.place().kind {
             Kind::Invoke => {}
             Kind::Ok => self.counts.ok += 1,
             Kind::Fail => self.counts.fail += 1,
@@ -127,11 +154,11 @@ impl History {
         let _ = self.sender.send(event);
     }
 
-    /// Writes what is left.
-    fn close(self) -> anyhow::Result<()> {
+    /// Writes what is left. The digest of all.
+    fn close(self) -> anyhow::Result<Digest> {
         drop(self.sender);
         match self.writer.join() {
-            Ok(result) => result.context("history.jsonl could not be written"),
+            Ok(result) => result.context("history.jsonl is cut: it could not be written"),
             Err(_) => Err(anyhow!("the thread that writes history.jsonl panicked")),
         }
     }
@@ -140,24 +167,43 @@ impl History {
 /// Events that are written before they are checked, at most.
 const BATCH: usize = 1024;
 
+/// Writes what comes and checks it. After an error nothing more is written, and everything is
+/// checked all the same.
 fn write(
-    mut file: impl Write,
-    events: &mpsc::Receiver<Event>,
+    file: impl Write,
+    events: &mpsc::Receiver<Line>,
     mut live: Live,
-) -> std::io::Result<()> {
+    cut: &watch::Sender<Option<String>>,
+) -> std::io::Result<Digest> {
+    let mut file = BufWriter::with_capacity(1 << 16, Hashing::new(file));
     let mut batch = Vec::with_capacity(BATCH);
+    let mut written = Ok(());
     while let Ok(event) = events.recv() {
         batch.push(event);
         batch.extend(events.try_iter().take(BATCH - 1));
-        for event in &batch {
-            line(&mut file, event)?;
+        if written.is_ok() {
+            written = batch.iter().try_for_each(|event| line(&mut file, event));
+            written = written.and_then(|()| file.flush());
+            if let Err(error) = &written {
+                report_cut(cut, "history.jsonl", error);
+            }
         }
-        file.flush()?;
         for event in batch.drain(..) {
             live.event(&event);
         }
     }
-    Ok(())
+    live.finish();
+    written?;
+    Ok(file.into_inner()?.digest())
+}
+
+/// The first file that is cut is the one that is named.
+fn report_cut(cut: &watch::Sender<Option<String>>, file: &str, error: &impl std::fmt::Display) {
+    cut.send_if_modified(|cut| {
+        let first = cut.is_none();
+        cut.get_or_insert_with(|| format!("{file} is cut: it could not be written: {error}"));
+        first
+    });
 }
 
 fn line(file: &mut impl Write, value: &impl serde::Serialize) -> std::io::Result<()> {
@@ -168,30 +214,40 @@ fn line(file: &mut impl Write, value: &impl serde::Serialize) -> std::io::Result
 /// `faults.jsonl`, written line by line.
 #[derive(Debug)]
 struct Faults {
-    file: File,
+    file: Hashing<File>,
     error: Option<std::io::Error>,
+    cut: watch::Sender<Option<String>>,
 }
 
 impl Faults {
-    fn create(dir: &Path) -> anyhow::Result<Self> {
+    fn create(dir: &Path, cut: watch::Sender<Option<String>>) -> anyhow::Result<Self> {
         let path = dir.join("faults.jsonl");
         let file = File::create(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { file, error: None })
+        Ok(Self { file: Hashing::new(file), error: None, cut })
     }
 
+    /// Writes a record, unless an earlier one may be there in part.
     fn record(&mut self, record: &fault::Record) {
+        if self.error.is_some() {
+            return;
+        }
         let mut text = Vec::new();
         let result = line(&mut text, record).and_then(|()| self.file.write_all(&text));
-        if let Err(now) = result {
-            self.error.get_or_insert(now);
+        if let Err(error) = result {
+            report_cut(&self.cut, "faults.jsonl", &error);
+            self.error = Some(error);
         }
     }
 
-    /// The first error that writing met.
-    fn close(self) -> anyhow::Result<()> {
-        self.error.map_or(Ok(()), |error| {
-            Err(anyhow::Error::new(error).context("faults.jsonl could not be written"))
-        })
+    /// The digest of all, or the first error that writing met.
+    fn close(self) -> anyhow::Result<Digest> {
+        match self.error {
+            None => Ok(self.file.digest()),
+            Some(error) => {
+                Err(anyhow::Error::new(error)
+                    .context("faults.jsonl is cut: it could not be written"))
+            }
+        }
     }
 }
 
@@ -201,7 +257,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use checker::history::{Function, Value};
+    use checker::history::{Event, Function, Value};
 
     use super::*;
 
@@ -223,9 +279,10 @@ mod tests {
     #[test]
     fn events_are_numbered_counted_and_written_in_order() {
         let dir = tempfile::tempdir().unwrap();
-        let mut history = History::create(dir.path(), Live::new("register").0).unwrap();
+        let mut history =
+            History::create(dir.path(), Live::new("register").0, watch::channel(None).0).unwrap();
         for kind in [Kind::Invoke, Kind::Ok, Kind::Invoke, Kind::Fail, Kind::Invoke, Kind::Info] {
-            history.record(event(kind));
+            history.record(event(kind).into());
         }
         assert_eq!(history.counts, Counts { ok: 1, fail: 1, info: 1 });
         assert_eq!(history.last, 7);
@@ -239,8 +296,9 @@ mod tests {
     #[test]
     fn what_was_recorded_reaches_the_file_before_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let mut history = History::create(dir.path(), Live::new("register").0).unwrap();
-        history.record(event(Kind::Invoke));
+        let mut history =
+            History::create(dir.path(), Live::new("register").0, watch::channel(None).0).unwrap();
+        history.record(event(Kind::Invoke).into());
         let path = dir.path().join("history.jsonl");
         let deadline = std::time::Instant::now() + Duration::from_secs(5);
         while std::fs::read_to_string(&path).unwrap().is_empty() {
@@ -250,19 +308,58 @@ mod tests {
         history.close().unwrap();
     }
 
+    fn read(index: u64, kind: Kind, value: Value) -> Event {
+        Event { index, kind, value, f: Function::Read, ..event(kind) }
+    }
+
     #[test]
-    fn a_history_that_cannot_be_written_says_so() {
-        struct Full;
-        impl Write for Full {
-            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                Err(std::io::ErrorKind::StorageFull.into())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
+    fn a_history_that_cannot_be_written_is_checked_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("history.jsonl")).unwrap();
+        let (live, violation) = Live::new("register");
+        let mut recorder = Recorder::create(dir.path(), Run::default(), live).unwrap();
+        let cut = recorder.cut();
+        let note = |event: Event| Note::Operation { client: 0, event: event.into() };
+        recorder.note(note(read(0, Kind::Invoke, Value::Nil)), Duration::ZERO);
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while cut.borrow().is_none() {
+            assert!(std::time::Instant::now() < deadline, "nobody was told");
+            std::thread::sleep(Duration::from_millis(5));
         }
-        let (sender, receiver) = mpsc::channel();
-        sender.send(event(Kind::Invoke)).unwrap();
-        assert!(write(Full, &receiver, Live::new("register").0).is_err());
+        let why = cut.borrow().clone().unwrap();
+        assert!(why.starts_with("history.jsonl is cut"), "{why}");
+        // Nobody wrote it.
+        recorder.note(note(read(1, Kind::Ok, Value::Int(7))), Duration::ZERO);
+        let incomplete = recorder.finish().0.incomplete.join("; ");
+        assert!(incomplete.contains("history.jsonl is cut"), "{incomplete}");
+        assert!(violation.borrow().is_some());
+    }
+
+    #[test]
+    fn no_record_of_a_fault_follows_one_that_may_be_there_in_part() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("faults.jsonl")).unwrap();
+        let (sender, cut) = watch::channel(None);
+        let mut faults = Faults::create(dir.path(), sender).unwrap();
+        let record = fault::Record {
+            fault: 0,
+            time: 0,
+            version: checker::version::Version,
+            phase: fault::Phase::Requested,
+            kind: fault::Kind::Kill,
+            what: String::new(),
+            nodes: Vec::new(),
+            links: Vec::new(),
+            leader: None,
+            severs_leader: false,
+            observed: fault::Observed::default(),
+            detail: None,
+        };
+        faults.record(&record);
+        assert!(cut.borrow().as_ref().is_some_and(|why| why.starts_with("faults.jsonl is cut")));
+        faults.file = Hashing::new(File::create(dir.path().join("mended")).unwrap());
+        faults.record(&record);
+        assert_eq!(std::fs::metadata(dir.path().join("mended")).unwrap().len(), 0);
+        assert!(faults.close().is_err());
     }
 }

@@ -1,13 +1,15 @@
 //! Requests to stop: Ctrl-C, SIGTERM, SIGHUP.
 //!
-//! The first asks for an orderly end: heal, collect, check, clean up. The second asks for clean-up
-//! and nothing else.
+//! The first ends the load at once and asks for an orderly end: heal, collect, check, clean up. The
+//! second ends the process within seconds, and leaves what it cannot remove to `harness gc`.
 
 use anyhow::Context;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+
+use super::progress::print;
 
 /// Tells how often a stop was asked for.
 #[derive(Clone, Debug)]
@@ -36,8 +38,11 @@ impl Stop {
                     _ = hangup.recv() => "SIGHUP",
                 }
             };
-            asked.send_replace(Some(next().await));
+            let signal = next().await;
+            print(&format!("{signal}: stopping; a second signal leaves at once"));
+            asked.send_replace(Some(signal));
             next().await;
+            print("leaving at once");
             again.send_replace(true);
             // Keeps the channels open, and later signals without effect: clean-up is under way.
             loop {

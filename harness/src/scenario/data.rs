@@ -16,7 +16,7 @@ const BUILTIN: [&str; 1] = [include_str!("leader-election.json")];
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The format of the file.
-    pub version: Version,
+    pub version: Version<1>,
     /// How it is called for, in kebab case.
     pub name: String,
     /// What it shows, in a sentence.

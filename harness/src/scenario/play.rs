@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     cluster::{
-        docker::{self, Cluster, driver::Driver},
+        docker::{self, Cluster, Collected, driver::Driver},
         in_process, sim,
     },
     daemon,
@@ -32,7 +32,7 @@ use crate::{
     nemesis::{Menu, NodeId},
     plan::{self, ClusterKind, Load, Plan, Storage, Timings, World},
     report,
-    run::{directory, environment, simulation},
+    run::{directory, environment, files::Files, simulation},
     system::System,
     workload::{Workload, register},
 };
@@ -136,18 +136,22 @@ async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sy
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let options = docker::Options {
         run_id: format!("{:x}-{:x}-scenario", now.as_secs(), std::process::id()),
+        directory: None,
         nodes: usize::try_from(scenario.nodes)?,
         base_port: settings.base_port,
         election_timeout: settings.election_timeout,
         heartbeat_interval: settings.heartbeat_interval,
+        limits: plan::Limits::default(),
         seed: settings.seed,
         storage: Storage::Durable,
         mutants: BTreeMap::new(),
     };
     let cluster = Arc::new(Cluster::create(&docker, &images, &options).await?);
     let outcome = async {
-        environment::write(dir, &docker, &images, &settings.command, None).await?;
-        on_cluster(settings, dir, &cluster, say).await
+        let mut files = Files::new(dir);
+        let made = environment::Made { run: None, command: &settings.command, ignored: None };
+        environment::write(&mut files, &docker, &images, &made).await?;
+        on_cluster(settings, files, &cluster, say).await
     }
     .await;
     match (outcome, cluster.destroy().await) {
@@ -160,7 +164,7 @@ async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sy
 
 async fn on_cluster(
     settings: &Settings,
-    dir: &Path,
+    mut files: Files,
     cluster: &Arc<Cluster>,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<()> {
@@ -174,9 +178,10 @@ async fn on_cluster(
         (duration, _) = driver.take(&mut play, what);
         play.take_lines().iter().for_each(|line| say(line));
     }
-    let incomplete = cluster.collect(dir).await?;
+    let Collected { missing, sums } = cluster.collect(files.dir()).await;
+    files.add(sums);
     let started = u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX);
-    keep(settings, dir, play, Run { started, duration: nanoseconds(duration), ..begun(incomplete) })
+    keep(settings, files, play, Run { started, duration: nanoseconds(duration), ..begun(missing) })
 }
 
 fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
@@ -190,7 +195,7 @@ fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -
         menu: Menu::default(),
         // No client takes part.
         workload: Workload::Register(register::Options { keys: 1, values: None }),
-        load: Load { concurrency: 1, rate: 0, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(1, 0, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: settings.election_timeout,
             heartbeat_interval: settings.heartbeat_interval,
@@ -205,16 +210,13 @@ fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -
         ClusterKind::Sim | ClusterKind::Docker => sim::simulate_led(&plan, &mut play, &stop),
     };
     play.take_lines().iter().for_each(|line| say(line));
+    let mut files = Files::new(dir);
     for (name, bytes) in simulation::files(&simulation.evidence)? {
-        let path = dir.join(&name);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
-        }
-        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        files.write(&name, &bytes)?;
     }
-    let Run { incomplete, crashes, .. } = simulation.evidence.run;
+    let Run { incomplete, crashes, simulated, .. } = simulation.evidence.run;
     let duration = nanoseconds(simulation.virtual_time);
-    keep(settings, dir, play, Run { duration, crashes, ..begun(incomplete) })
+    keep(settings, files, play, Run { duration, crashes, simulated, ..begun(incomplete) })
 }
 
 /// A run of a system that writes traces.
@@ -223,7 +225,7 @@ fn begun(incomplete: Vec<String>) -> Run {
 }
 
 /// Writes what a scenario leaves beside the nodes' traces.
-fn keep(settings: &Settings, dir: &Path, play: Play<'_>, mut run: Run) -> Result<()> {
+fn keep(settings: &Settings, mut files: Files, play: Play<'_>, mut run: Run) -> Result<()> {
     let (account, error) = play.into_account();
     run.incomplete
         .extend(error.as_ref().map(|error| format!("the scenario was cut short: {error}")));
@@ -243,13 +245,11 @@ fn keep(settings: &Settings, dir: &Path, play: Play<'_>, mut run: Run) -> Result
         seed: settings.seed,
         account,
     };
-    save(dir, "scenario.json", &(serde_json::to_string_pretty(&record)? + "\n"))?;
-    save(dir, "faults.jsonl", &String::from_utf8_lossy(&faults))?;
+    files.json("scenario.json", &record)?;
+    files.write("faults.jsonl", &faults)?;
     // No clients took part, which is not the same as a history that was lost.
-    save(dir, "history.jsonl", "")?;
-    // Last, as it lists the others.
-    run.files = evidence::sizes(dir)?;
-    save(dir, "run.json", &(serde_json::to_string_pretty(&run)? + "\n"))?;
+    files.write("history.jsonl", b"")?;
+    files.seal(&run)?;
     match error {
         Some(error) => Err(anyhow!(error)),
         None => Ok(()),
@@ -258,11 +258,6 @@ fn keep(settings: &Settings, dir: &Path, play: Play<'_>, mut run: Run) -> Result
 
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn save(dir: &Path, name: &str, text: &str) -> Result<()> {
-    let path = dir.join(name);
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn load(dir: &Path) -> Result<Record> {
@@ -280,12 +275,12 @@ pub fn is_scenario(dir: &Path) -> bool {
 /// Judges the recorded evidence of a scenario (again), and writes `verdict.json`.
 ///
 /// # Errors
-/// The evidence is damaged or the verdict cannot be written.
+/// The evidence is damaged.
 pub fn check(dir: &Path) -> Result<Verdict> {
     let record = load(dir)?;
     let evidence = evidence::load(dir)?;
     let verdict = verdict::of(&record, &evidence);
-    crate::run::save_verdict(dir, &verdict)?;
+    crate::run::save_verdict(dir, &verdict);
     Ok(verdict)
 }
 
@@ -314,10 +309,7 @@ fn crashes(steps: &[StepAccount]) -> Vec<fault::Record> {
                 }
                 _ => fault::Observed::default(),
             },
-            detail: match phase {
-                Confirmed => "the container is seen down".into(),
-                _ => serde_json::Value::Null,
-            },
+            detail: None,
         }));
     }
     records.sort_by_key(|record| (record.time, record.phase));

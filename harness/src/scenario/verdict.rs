@@ -67,7 +67,7 @@ pub(super) fn of(record: &Record, evidence: &Evidence) -> Verdict {
             evidence.traces.len(),
         );
     }
-    verdict
+    if evidence.run.simulated { verdict.of_simulation() } else { verdict }
 }
 
 fn hold_ms(record: &Record, step: usize) -> u64 {

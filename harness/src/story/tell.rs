@@ -229,6 +229,7 @@ impl Observer for Teller {
             | SimEvent::Timer { .. }
             | SimEvent::Syncing { slow: false, .. }
             | SimEvent::Synced { .. }
+            | SimEvent::WindowFull { .. }
             | SimEvent::Compared { .. } => {}
             SimEvent::Rolled { node } => self.node(now, node, "begins a new segment of its log"),
             SimEvent::Step(record) => self.step(now, record),

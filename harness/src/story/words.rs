@@ -4,8 +4,12 @@
 use std::time::Duration;
 
 use checker::{
-    fault::{self, Phase},
-    history::{self, Function, Kind, Value},
+    fault::{self, Link, Phase},
+    history::{
+        self, Function, Kind, Value,
+        generic::{self, Datum},
+        lines::Line,
+    },
 };
 
 use crate::{
@@ -13,8 +17,55 @@ use crate::{
     exercise::Stage,
 };
 
-/// What a client does or learns: `writes k1=7 through n3`, `has written k1=7`.
-pub(super) fn client(event: &history::Event) -> String {
+/// What a client does or learns.
+pub(super) fn client(event: &Line) -> String {
+    match event {
+        Line::Register(event) => register(event),
+        Line::Generic(event) => request(event),
+    }
+}
+
+/// What a client asks etcd's `KV` for or learns: `asks n3 to put {key k1, value v7}`.
+fn request(event: &generic::Event) -> String {
+    let generic::Event { kind, f, value, error, node, .. } = event;
+    let why = error.as_deref().unwrap_or("no reason is known");
+    match kind {
+        Kind::Invoke => {
+            let node = node.as_deref().unwrap_or("no node");
+            format!("asks {node} for {f} {}", readable(value))
+        }
+        Kind::Ok => format!("is answered its {f}: {}", readable(value)),
+        Kind::Fail => format!("is refused its {f}: {why}"),
+        Kind::Info => format!("may or may not have its {f}: {why}"),
+    }
+}
+
+/// A request in a few words: `put a/1`.
+pub(super) fn short(event: &generic::Event) -> String {
+    let key = match &event.value {
+        Datum::Map(fields) => fields.iter().find(|(name, _)| name.text() == Some("key")),
+        _ => None,
+    };
+    match key {
+        Some((_, key)) => format!("{} {}", event.f, readable(key)),
+        None => event.f.to_string(),
+    }
+}
+
+/// Data without control characters.
+fn readable(datum: &Datum) -> String {
+    datum
+        .to_string()
+        .chars()
+        .flat_map(|c| match c {
+            ' '..='~' => vec![c],
+            c => c.escape_default().collect(),
+        })
+        .collect()
+}
+
+/// What a client does to a register or learns: `writes k1=7 through n3`, `has written k1=7`.
+fn register(event: &history::Event) -> String {
     let key = &event.key;
     let (does, done, to_do) = match (event.f, event.value) {
         (Function::Read, _) => ("reads", "read", "read"),
@@ -53,7 +104,7 @@ pub(super) fn client(event: &history::Event) -> String {
 
 /// A phase of a fault: `fault 3, kill of leader: in force on n2`.
 pub(super) fn fault(record: &fault::Record) -> String {
-    let fault::Record { fault, kind, what, nodes, links, detail, .. } = record;
+    let fault::Record { fault, kind, what, nodes, links, .. } = record;
     let on = match nodes.as_slice() {
         [] => String::new(),
         nodes => format!(" on {}", nodes.join(" ")),
@@ -64,27 +115,22 @@ pub(super) fn fault(record: &fault::Record) -> String {
         Phase::Confirmed => "was seen to bite".to_owned(),
         Phase::HealRequested => "is to end".to_owned(),
         Phase::Healed => "is healed".to_owned(),
-        Phase::Failed => format!("failed: {}", text(detail)),
-        Phase::Skipped => format!("is skipped: {}", text(detail)),
+        Phase::Failed => format!("failed: {}", record.reason()),
+        Phase::Skipped => format!("is skipped: {}", record.reason()),
     };
     format!("fault {fault} ({kind} {what}) {phase}")
 }
 
 /// The links that a partition cuts: `: no message n1↔n2 n3→n1`.
-fn cut(links: &[fault::Link]) -> String {
-    let goes = |from: &str, to: &str| links.iter().any(|link| link.from == from && link.to == to);
+fn cut(links: &[Link]) -> String {
     let links: Vec<String> = links
         .iter()
-        .filter_map(|fault::Link { from, to }| match goes(to, from) {
-            true => (from < to).then(|| format!("{from}↔{to}")),
-            false => Some(format!("{from}→{to}")),
+        .filter_map(|&Link { from, to }| match links.contains(&Link { from: to, to: from }) {
+            true => (from < to).then(|| format!("n{from}↔n{to}")),
+            false => Some(format!("n{from}→n{to}")),
         })
         .collect();
     if links.is_empty() { String::new() } else { format!(": no message {}", links.join(" ")) }
-}
-
-fn text(detail: &serde_json::Value) -> String {
-    detail.as_str().map_or_else(|| detail.to_string(), str::to_owned)
 }
 
 /// Who a client is, in a run of so many clients and nodes: those beyond the load's ask each node

@@ -31,6 +31,21 @@ impl System {
         }
     }
 
+    /// The exit code of a node that refuses what its disk holds, if it has one for that.
+    pub fn refused_code(self) -> Option<i64> {
+        match self {
+            Self::RaftNode => Some(65),
+        }
+    }
+
+    /// Whether it executes an operation once that is sent again under the same session and sequence
+    /// number.
+    pub fn knows_sessions(self) -> bool {
+        match self {
+            Self::RaftNode => true,
+        }
+    }
+
     /// Whether an error's `raft-outcome: none` may be believed: that the request certainly had,
     /// and will have, no effect. Only a system that is known to send it so.
     pub fn tells_outcome(self) -> bool {

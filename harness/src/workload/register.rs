@@ -14,7 +14,33 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::Operation;
+/// An operation of one register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// What it does.
+    pub f: Function,
+    /// To which key.
+    pub key: String,
+    /// What it writes, and for a compare-and-set what it expects.
+    pub value: Value,
+}
+
+/// What a client was told of a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// For the history: as invoked, or what was read.
+    pub value: Value,
+    /// The read value's, or the write's.
+    pub revision: Option<i64>,
+    /// What is now known of the key: `Some(None)` that it does not exist.
+    pub saw: Option<Option<i64>>,
+}
+
+/// A read of a key.
+pub(super) fn read(key: &str) -> super::Operation {
+    let (key, value) = (key.to_owned(), Value::Nil);
+    super::Operation::Register(Operation { f: Function::Read, key, value })
+}
 
 /// Parameters of the workload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

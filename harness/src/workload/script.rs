@@ -13,7 +13,7 @@ use anyhow::ensure;
 use checker::history::{Function, Value};
 use serde::{Deserialize, Serialize};
 
-use super::{GARBAGE, Operation};
+use super::{GARBAGE, Operation, register};
 
 /// Most steps of a script.
 pub const STEPS_MAX: usize = 100_000;
@@ -56,7 +56,8 @@ fn is_nil(value: &Value) -> bool {
 impl Step {
     /// The operation alone.
     fn operation(&self) -> Operation {
-        Operation { f: self.f, key: self.key.clone(), value: self.value }
+        let Self { f, key, value, .. } = self.clone();
+        Operation::Register(register::Operation { f, key, value })
     }
 
     /// Says what keeps any client from performing it.
@@ -82,7 +83,7 @@ impl Script {
     pub(super) fn keys(&self) -> Vec<String> {
         let keys: BTreeSet<&String> = self.steps.iter().map(|step| &step.key).collect();
         if keys.is_empty() {
-            return vec![super::register::key(0)];
+            return vec![register::key(0)];
         }
         keys.into_iter().cloned().collect()
     }
@@ -160,7 +161,7 @@ mod tests {
         };
         let mut left = Remaining::new(&script);
         let mut next = |client| {
-            let (operation, at) = left.next(client)?;
+            let (Operation::Register(operation), at) = left.next(client)? else { panic!() };
             Some((operation.f, operation.value, at))
         };
         assert_eq!(next(0), Some((Function::Read, Value::Nil, SECOND)));

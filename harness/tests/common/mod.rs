@@ -86,10 +86,12 @@ pub(crate) async fn images(docker: &Docker, name: &str, script: &str) -> Images 
 pub(crate) fn options(name: &str, nodes: usize) -> Options {
     Options {
         run_id: format!("test-{name}-{}", std::process::id()),
+        directory: None,
         nodes,
         base_port: None,
         election_timeout: Duration::from_millis(1000),
         heartbeat_interval: Duration::from_millis(100),
+        limits: harness::plan::Limits::default(),
         seed: 1,
         storage: Storage::Durable,
         mutants: Default::default(),

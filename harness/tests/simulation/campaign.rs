@@ -39,7 +39,7 @@ fn a_campaign_counts_its_seeds_and_keeps_the_failing_ones() {
     let failures = failures.0.into_inner().unwrap();
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].seed, 3);
-    let kept = failures[0].kept.as_ref().unwrap();
+    let kept = failures[0].kept.as_ref().unwrap().as_ref().unwrap();
     let plan = Plan::load(&kept.join("plan.json")).unwrap();
     assert!(compare(kept, &run(&plan).evidence).unwrap().whole);
 
@@ -51,6 +51,17 @@ fn a_campaign_counts_its_seeds_and_keeps_the_failing_ones() {
     let total = finished(campaign::run(&campaign, &broken, &place, &[], &failures, &over));
     assert_eq!((total.seeds, total.violated), (1, 1), "it stops at the first failure");
     assert!(over.into_inner());
+}
+
+#[test]
+fn failures_are_alike_whatever_their_numbers() {
+    let reason = campaign::reason;
+    let undecided = "n2 did not answer from 1.503 s to 12 s, although it was asked 14 times.";
+    assert_eq!(
+        reason(undecided),
+        "n# did not answer from # s to # s, although it was asked # times."
+    );
+    assert_eq!(reason(undecided), reason(&undecided.replace("14", "7").replace("n2", "n11")));
 }
 
 #[test]

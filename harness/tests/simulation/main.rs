@@ -1,9 +1,12 @@
 //! Whole runs in simulation: they repeat bit by bit, a correct cluster survives every fault, and a
-//! broken world is found out. Campaigns of them are in `campaign`.
+//! broken world is found out. Campaigns of them are in `campaign`, and runs of the workload `etcd`
+//! in `etcd`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
 mod campaign;
+mod etcd;
+mod service;
 
 use std::{
     collections::BTreeMap, fs, panic::catch_unwind, sync::atomic::AtomicBool, time::Duration,
@@ -11,7 +14,7 @@ use std::{
 
 use checker::{
     budget::Limits,
-    fault::Phase,
+    fault::{Detail, Link, Phase},
     history::{Event, Function, Kind, Value},
     judge,
     verdict::{Outcome, Verdict},
@@ -39,7 +42,7 @@ fn options(seed: u64) -> plan::Options {
         interval: Some(Duration::from_millis(1500)),
         menu: if seed % 6 == 4 { "kill,pause" } else { "kill,pause,partition" }.parse().unwrap(),
         workload: Workload::Register(register::Options { keys: 5, values: None }),
-        load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
             heartbeat_interval: Duration::from_millis(60),
@@ -70,7 +73,7 @@ fn judge(simulation: &Simulation) -> Verdict {
     let Simulation { evidence, violation, passed, .. } = simulation;
     let verdict = judge::run(evidence, &Limits::default());
     assert!(passed.is_some() != violation.is_some());
-    let after = judge::run_after(evidence, passed.as_ref(), &Limits::default());
+    let after = judge::run_after(evidence, passed.as_ref(), &Limits::default()).of_simulation();
     assert_eq!((after.outcome, &after.summary), (verdict.outcome, &verdict.summary));
     assert_eq!(after.properties.len(), verdict.properties.len());
     for (after, alone) in after.properties.iter().zip(&verdict.properties) {
@@ -149,7 +152,7 @@ fn every_simulated_fault_bites_and_is_survived() {
             for record in &simulation.evidence.faults {
                 match record.phase {
                     Phase::Confirmed => confirmed += 1,
-                    Phase::Skipped => skipped.push(record.detail.clone()),
+                    Phase::Skipped => skipped.push(record.reason().to_owned()),
                     _ => {}
                 }
             }
@@ -161,38 +164,39 @@ fn every_simulated_fault_bites_and_is_survived() {
 }
 
 /// The proof that the faults of a plan gave, by phase.
-fn proofs(faults: &str, seed: u64) -> Vec<(Phase, serde_json::Value)> {
+fn proofs(faults: &str, seed: u64) -> Vec<(Phase, String)> {
     let mut options = options(seed);
     (options.nodes, options.menu) = (3, faults.parse().unwrap());
     options.world.disk = Disk { segment_bytes: 1024, ..Disk::default() };
     let simulation = run(&Plan::generate(options).unwrap());
     assert_ok(seed, &simulation);
-    simulation.evidence.faults.into_iter().map(|it| (it.phase, it.detail)).collect()
+    let text = |detail| serde_json::to_string(&detail).unwrap();
+    simulation.evidence.faults.into_iter().map(|it| (it.phase, text(it.detail))).collect()
 }
 
-fn first(proofs: &[(Phase, serde_json::Value)], phase: Phase) -> String {
-    proofs.iter().find(|(it, _)| *it == phase).unwrap().1.to_string()
+fn first(proofs: &[(Phase, String)], phase: Phase) -> &str {
+    &proofs.iter().find(|(it, _)| *it == phase).unwrap().1
 }
 
 #[test]
 fn faults_are_proved_by_what_happened() {
     let flip = proofs("disk:flip:one", 0);
     assert!(first(&flip, Phase::Confirmed).contains("is damaged at offset"), "{flip:?}");
-    assert!(first(&flip, Phase::Healed).contains("answered_after_ms"), "{flip:?}");
+    assert!(first(&flip, Phase::Healed).contains("after_ms"), "{flip:?}");
     let failed = proofs("disk:fail-sync:leader", 0);
     assert!(first(&failed, Phase::Confirmed).contains("input/output error"), "{failed:?}");
-    assert!(first(&failed, Phase::Healed).contains("\"boot\":[1,2]"), "{failed:?}");
+    assert!(first(&failed, Phase::Healed).contains("\"boots\":[1,2]"), "{failed:?}");
     let full = proofs("disk:full:all", 0);
     assert!(first(&full, Phase::Confirmed).contains("the disk is full"), "{full:?}");
     let slow = proofs("disk:slow:all", 0);
-    assert!(first(&slow, Phase::HealRequested).contains("longest_ms"), "{slow:?}");
+    assert!(first(&slow, Phase::HealRequested).contains("longest_us"), "{slow:?}");
     let lossy = proofs("network:lossy:all", 0);
-    assert!(first(&lossy, Phase::Confirmed).contains("n3→n1"), "{lossy:?}");
+    assert!(first(&lossy, Phase::Confirmed).contains("struck"), "{lossy:?}");
     let reset = proofs("network:reset:leader", 0);
-    assert!(first(&reset, Phase::Confirmed).contains("lost_in_flight"), "{reset:?}");
+    assert!(first(&reset, Phase::Confirmed).contains("broken"), "{reset:?}");
     let fast = proofs("clock:fast:one", 0);
     assert!(first(&fast, Phase::Applied).contains("rate_percent"), "{fast:?}");
-    assert!(first(&fast, Phase::Confirmed).contains("by_itself_ms\":50.0"), "{fast:?}");
+    assert!(first(&fast, Phase::Confirmed).contains("natural_us\":50000"), "{fast:?}");
 }
 
 /// A nemesis that does nothing must not look like one that works.
@@ -232,8 +236,12 @@ fn a_fault_of_the_disk_counts_for_the_nodes_that_it_hit() {
                 .iter()
                 .find(|other| other.fault == record.fault && other.phase == Phase::Applied);
             if matches!(record.phase, Phase::Confirmed | Phase::HealRequested | Phase::Healed) {
-                let proof = record.detail.as_object().unwrap();
-                assert!(!record.nodes.is_empty() && proof.keys().eq(&record.nodes), "{record:?}");
+                let shown: Vec<&String> = match record.detail.as_ref().unwrap() {
+                    Detail::Damaged(damage) => damage.keys().collect(),
+                    Detail::Answered { nodes, .. } => nodes.keys().collect(),
+                    other => panic!("{other:?}"),
+                };
+                assert!(!shown.is_empty() && shown.into_iter().eq(&record.nodes), "{record:?}");
                 partly += u64::from(record.nodes.len() < aimed.unwrap().nodes.len());
             }
         }
@@ -259,17 +267,21 @@ fn a_fault_of_the_network_is_proved_by_traffic() {
                     continue;
                 }
                 confirmed += 1;
-                let links = record.detail.get("counters").or(record.detail.get("lost_in_flight"));
-                let links = links.unwrap().as_object().unwrap();
-                let clients = record.detail.get("clients_reset").and_then(|it| it.as_object());
-                assert!(!links.is_empty() || clients.is_some_and(|it| !it.is_empty()));
+                let none = BTreeMap::new();
+                let (links, clients) = match record.detail.as_ref().unwrap() {
+                    Detail::Struck(links) => (links, &none),
+                    Detail::Broken { lost, clients } => (lost, clients),
+                    other => panic!("{other:?}"),
+                };
+                assert!(!links.is_empty() || !clients.is_empty());
                 for (link, count) in links {
-                    let sent = traffic.0.get(link).copied().unwrap_or(0);
-                    assert!((1..=sent).contains(&count.as_u64().unwrap()), "{link}: {record:?}");
+                    let sent = traffic.0.get(&link.to_string()).copied().unwrap_or(0);
+                    assert!((1..=sent).contains(count), "{link}: {record:?}");
                 }
                 for node in &record.nodes {
-                    let at = |link: &String| link.split('→').any(|end| end == node);
-                    let waited = clients.is_some_and(|clients| clients.contains_key(node));
+                    let at =
+                        |link: &Link| [link.from, link.to].contains(&node[1..].parse().unwrap());
+                    let waited = clients.contains_key(node);
                     assert!(links.keys().any(at) || waited, "{node}: {record:?}");
                 }
             }
@@ -301,7 +313,7 @@ fn a_fault_of_the_network_without_traffic_is_skipped() {
         let faults = run(&plan).evidence.faults;
         let last = faults.iter().rfind(|record| record.fault == 1).unwrap();
         assert_eq!(last.phase, Phase::Skipped, "{faults:#?}");
-        assert!(last.detail.as_str().unwrap().starts_with("while it lasted, "), "{last:?}");
+        assert!(last.reason().starts_with("while it lasted, "), "{last:?}");
     }
 }
 
@@ -498,20 +510,22 @@ fn a_replay_is_compared_with_all_that_was_recorded() {
     let differs = || compare(directory.path(), &simulation.evidence).unwrap_err().to_string();
     let run = fs::read_to_string(path("run.json")).unwrap();
     fs::write(path("run.json"), run.replacen("\"faults\": ", "\"faults\": 1", 1)).unwrap();
-    assert!(differs().contains("has: run.json. "), "{}", differs());
+    assert!(differs().contains("has: run.json was changed after the run"), "{}", differs());
     fs::write(path("run.json"), &run).unwrap();
     compare(directory.path(), &simulation.evidence).unwrap();
 
     fs::write(path("trace/n9.jsonl"), "").unwrap();
-    assert!(differs().contains("trace/n9.jsonl, which the replay has not"), "{}", differs());
+    assert!(differs().contains("trace/n9.jsonl is not among the files"), "{}", differs());
     fs::remove_file(path("trace/n9.jsonl")).unwrap();
     fs::write(path("trace/n1.jsonl"), "").unwrap();
     fs::remove_file(path("faults.jsonl")).unwrap();
     let all = differs();
-    assert!(
-        all.contains("sizes; faults.jsonl, which is missing; trace/n1.jsonl from line 1"),
-        "{all}"
-    );
+    for expected in [
+        "faults.jsonl is missing; trace/n1.jsonl was changed after the run",
+        "trace/n1.jsonl from line 1",
+    ] {
+        assert!(all.contains(expected), "{all}");
+    }
 }
 
 #[test]

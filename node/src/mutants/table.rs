@@ -45,6 +45,15 @@ impl Mutant {
     /// for them; the minimal plan of each, kept when it was mended, finds it at once.
     pub const MENDED: [Self; 1] = [Self::EchoesOldRounds];
 
+    /// Those that would hold up a laboratory that trusts its nodes, or make it give two accounts.
+    pub const UNRULY: [Self; 4] =
+        [Self::IgnoresDeadline, Self::EchoesReplies, Self::NeverReturns, Self::RollsDice];
+
+    /// All of them.
+    fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain(Self::MENDED).chain(Self::UNRULY)
+    }
+
     /// What is known of it.
     pub const fn about(self) -> About {
         match self {
@@ -155,10 +164,40 @@ impl Mutant {
                 what: "the refusal of an append of an earlier term repeats its read round",
                 breaks: &["read-quorum", "linearizability"],
             },
+            Self::IgnoresDeadline => About {
+                name: "ignores-deadline",
+                row: None,
+                source: "",
+                what: "a node whose clients wait asks to be woken at once, again and again",
+                breaks: &["liveness"],
+            },
+            Self::EchoesReplies => About {
+                name: "echoes-replies",
+                row: None,
+                source: "",
+                what: "a leader answers each acknowledgement with an append",
+                breaks: &["liveness"],
+            },
+            Self::NeverReturns => About {
+                name: "never-returns",
+                row: None,
+                source: "",
+                what: "the ninth command never returns",
+                breaks: &["liveness"],
+            },
+            Self::RollsDice => About {
+                name: "rolls-dice",
+                row: None,
+                source: "",
+                what: "election timeouts come from the operating system",
+                breaks: &["determinism"],
+            },
             Self::HeartbeatsTwice => {
                 Self::equivalent("heartbeats-twice", "heartbeats come twice as often")
             }
-            Self::SmallAppends => Self::equivalent("small-appends", "an append carries one entry"),
+            Self::SmallAppends => {
+                Self::equivalent("small-appends", "an append carries few entries")
+            }
             Self::SlowElections => {
                 Self::equivalent("slow-elections", "election timeouts are half as long again")
             }
@@ -190,9 +229,8 @@ impl FromStr for Mutant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let all = || Self::ALL.into_iter().chain(Self::MENDED);
-        all().find(|mutant| mutant.name() == text).ok_or_else(|| {
-            let names: Vec<_> = all().map(Self::name).collect();
+        Self::all().find(|mutant| mutant.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::all().map(Self::name).collect();
             format!("there is no mutant `{text}`; there are {}", names.join(", "))
         })
     }
@@ -204,10 +242,9 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_differ() {
-        let all = || Mutant::ALL.into_iter().chain(Mutant::MENDED);
-        for (place, mutant) in all().enumerate() {
+        for (place, mutant) in Mutant::all().enumerate() {
             assert_eq!(mutant.to_string().parse(), Ok(mutant));
-            assert!(!all().take(place).any(|other| other.name() == mutant.name()));
+            assert!(!Mutant::all().take(place).any(|other| other.name() == mutant.name()));
         }
         assert!("no-such".parse::<Mutant>().unwrap_err().contains("forgets-vote"));
     }
@@ -224,7 +261,7 @@ mod tests {
     #[test]
     fn a_node_is_the_mutants_that_were_chosen_for_it() {
         let mutants: Mutants = [Mutant::ForgetsVote, Mutant::SlowElections].into_iter().collect();
-        for mutant in Mutant::ALL.into_iter().chain(Mutant::MENDED) {
+        for mutant in Mutant::all() {
             let chosen = matches!(mutant, Mutant::ForgetsVote | Mutant::SlowElections);
             assert_eq!(mutants.has(mutant), chosen, "{mutant}");
             assert!(!Mutants::NONE.has(mutant));

@@ -103,6 +103,9 @@ impl Leader {
         if let Some(progress) = self.progress.get_mut(from) {
             send_entries(core, from, progress, self.reads.round, fx);
             send_commit(core, from, progress, self.reads.round, fx);
+            if core.has(Mutant::EchoesReplies) {
+                send_append(core, from, progress, Vec::new(), self.reads.round, fx);
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! [`Replica`]: moves what happens to the core, and what follows to the outputs.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use bytes::Bytes;
 use prost::Message as _;
 use proto::{
@@ -151,6 +153,9 @@ impl Replica {
 
     /// When the driver must give [`Input::Timer`], unless another input moves it.
     pub fn deadline(&self) -> Time {
+        if self.config.mutants.has(Mutant::IgnoresDeadline) && !self.writes.is_empty() {
+            return Time::ZERO;
+        }
         if self.writes.is_empty() && self.reads.is_empty() {
             return self.raft.deadline();
         }
@@ -268,7 +273,10 @@ impl Replica {
     /// Brings everything to rest after an input.
     fn settle(&mut self, outputs: &mut Outputs) {
         if self.raft.wants_timeout() {
-            let timeout = draw(&mut self.random, self.config.election_timeout);
+            let mut timeout = draw(&mut self.random, self.config.election_timeout);
+            if self.config.mutants.has(Mutant::RollsDice) {
+                timeout += Time::from_micros(RandomState::new().hash_one(0) % 1000);
+            }
             self.raft.supply_timeout(timeout);
         }
         self.leaderless = match self.raft.leader() {
@@ -358,6 +366,9 @@ impl Replica {
         let mut answered = Vec::new();
         let mut last = None;
         for index in self.applied + 1..=commit {
+            while index == 9 && self.config.mutants.has(Mutant::NeverReturns) {
+                std::thread::park();
+            }
             let entry = match self.raft.entry(index) {
                 Ok(entry) => entry,
                 Err(why) => panic!("entry {index} is committed but not in the log: {why:?}"),
@@ -478,7 +489,7 @@ fn mutated(mut config: Config) -> Config {
         config.heartbeat_interval /= 2;
     }
     if config.mutants.has(Mutant::SmallAppends) {
-        config.limits.append_bytes = 1;
+        config.limits.append_bytes = config.limits.append_bytes.min(1000);
     }
     if config.mutants.has(Mutant::SlowElections) {
         config.election_timeout = config.election_timeout * 3 / 2;

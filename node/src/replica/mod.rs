@@ -75,7 +75,7 @@ pub struct Config {
 }
 
 /// Limits that keep memory bounded whatever clients, peers and disks do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Largest client request, encoded, in bytes. etcd: 1.5 MiB.
     pub request_bytes: usize,

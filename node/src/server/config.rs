@@ -8,6 +8,7 @@ use std::{
 
 use clap::Parser;
 
+use super::limit_flags::LimitFlags;
 use crate::{
     mutants::Mutants,
     raft::{NodeId, VOTERS_MAX},
@@ -79,9 +80,8 @@ pub struct Flags {
     #[arg(long, env = "RAFT_HEARTBEAT_INTERVAL", value_name = "TIME", default_value = "100ms", value_parser = humantime::parse_duration)]
     heartbeat_interval: Duration,
 
-    /// Time after which a request that has no answer fails with an unknown outcome.
-    #[arg(long, env = "RAFT_REQUEST_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
-    request_timeout: Duration,
+    #[command(flatten)]
+    limits: LimitFlags,
 
     /// File to which the node appends a line of JSON for every step that Raft's safety depends on,
     /// before the step's effect leaves the node [default: no trace].
@@ -213,7 +213,7 @@ impl Config {
             heartbeat_interval: flags.heartbeat_interval,
             trace: flags.trace,
             seed: flags.seed.unwrap_or_else(seed_from_clock),
-            limits: Limits { request_timeout: flags.request_timeout, ..Limits::default() },
+            limits: flags.limits.limits()?,
             mutants,
             log: flags.log,
         })
@@ -255,9 +255,6 @@ fn check_timings(flags: &Flags) -> Result<(), String> {
     }
     if election > ELECTION_TIMEOUT_MAX {
         return Err(format!("--election-timeout must be at most {}", show(ELECTION_TIMEOUT_MAX)));
-    }
-    if flags.request_timeout.is_zero() {
-        return Err("--request-timeout must be more than nothing".into());
     }
     Ok(())
 }
@@ -351,6 +348,10 @@ mod tests {
         assert_eq!(config.client_url, "http://b:2379");
         assert_eq!(config.replica(1, 0).voters, [1, 2, 3]);
         assert_ne!(config.replica(1, 0).seed, config.replica(2, 0).seed);
+        assert_eq!(config.limits, Limits::default());
+        let small = ["--max-requests", "7", "--request-timeout", "1s"];
+        let limits = self::config(&[&cluster[..], &small].concat()).unwrap().limits;
+        assert_eq!((limits.requests, limits.request_timeout), (7, Duration::from_secs(1)));
     }
 
     #[test]
@@ -380,6 +381,8 @@ mod tests {
             (&["--initial-cluster", three, "--advertise-peer", "x:1"], "differs"),
             (&["--initial-cluster", three, "--listen-client", "x"], "--listen-client"),
             (&["--initial-cluster", three, "--request-timeout", "0s"], "--request-timeout"),
+            (&["--initial-cluster", three, "--max-requests", "0"], "--max-requests"),
+            (&["--initial-cluster", three, "--append-window", "9999999999"], "at most"),
             (&["--initial-cluster", three, "--name", "n\u{e9}"], "--name"),
             (&["--initial-cluster", three, "--name", ""], "--name"),
         ] {

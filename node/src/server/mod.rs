@@ -11,7 +11,7 @@
 //!               handshake
 //! ```
 //!
-//! - [`Config`]: flags and environment, read and checked once.
+//! - [`Config`], `limit_flags`: flags and environment, read and checked once.
 //! - `driver`: the loop that owns the replica and does its outputs in their order.
 //! - `disk`: the thread that appends and syncs, many writes at once.
 //! - `trace_file`: trace lines, the kernel's before their effect leaves the node.
@@ -29,6 +29,7 @@ mod config;
 mod disk;
 mod driver;
 mod handshake;
+mod limit_flags;
 mod links;
 mod log;
 mod machine;

@@ -91,6 +91,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the log was read, and what it holds is refused.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Corrupt { .. } | Self::Foreign { .. } | Self::Format { .. } => true,
+            Self::Io { .. }
+            | Self::DiskFull { .. }
+            | Self::Locked { .. }
+            | Self::TooLarge { .. }
+            | Self::Poisoned => false,
+        }
+    }
+
     /// The error of an operation on a file.
     pub(super) fn io(action: &'static str, file: String, source: io::Error) -> Self {
         match source.kind() {

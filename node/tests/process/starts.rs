@@ -87,7 +87,7 @@ async fn a_data_directory_serves_one_process_of_one_node() {
     let other = run(Command::new(env!("CARGO_BIN_EXE_raft-node"))
         .args(["--id", "2", "--initial-cluster", "1=127.0.0.1:1,2=127.0.0.1:2", "--data-dir"])
         .arg(&dir));
-    assert_refused(&other, 3, &["is the write-ahead log of node 1", "this is node 2"]);
+    assert_refused(&other, 65, &["is the write-ahead log of node 1", "this is node 2"]);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_corrupt_log_is_refused_with_file_and_offset() {
     fs::write(&file, &bytes).unwrap();
     let refused = run(&mut cluster.command(1));
     let name = file.file_name().unwrap().to_str().unwrap();
-    assert_refused(&refused, 3, &[name, "offset"]);
+    assert_refused(&refused, 65, &[name, "offset"]);
 }
 
 #[tokio::test]

@@ -281,11 +281,21 @@ impl<'a> Search<'a> {
         let changed = self.store.changed(open.changes());
         let leads_on =
             |key: &Bytes| self.evidence.leads_on(key, self.store.get(key, revision).as_ref(), gap);
-        if changed.iter().all(leads_on) {
+        let fits = changed.iter().all(leads_on);
+        let mut other = self
+            .evidence
+            .exact(gap)
+            .filter(|(key, seen)| !seen.is(self.store.get(key, revision).as_ref()));
+        let other = other.next();
+        if fits && other.is_none() {
             return Ok(());
         }
         self.store.undo_to(before);
-        Err(self.groups[self.group_of[candidate]].clone())
+        let mut conflicts = self.groups[self.group_of[candidate]].clone();
+        if let Some((key, _)) = other {
+            conflicts.add_all(&self.depends(&[KeyRange::one(key)]));
+        }
+        Err(conflicts)
     }
 
     /// The gaps on which the state of some keys depends.

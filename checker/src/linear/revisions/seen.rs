@@ -17,6 +17,22 @@ pub(super) struct Seen<'a> {
     pub(super) at: i64,
     /// What the key was; none: it was not there.
     pub(super) pair: Option<&'a KeyValue>,
+    /// Whether its value was shown too.
+    with_value: bool,
+}
+
+impl Seen<'_> {
+    /// Whether a key that is this now was seen so.
+    pub(super) fn is(&self, now: Option<&KeyValue>) -> bool {
+        match (self.pair, now) {
+            (None, None) => true,
+            (Some(seen), Some(now)) => {
+                let versions = |it: &KeyValue| (it.create_revision, it.mod_revision, it.version);
+                versions(seen) == versions(now) && (!self.with_value || seen.value == now.value)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// A put that a revision must have done: of which key, and which value if that was seen.
@@ -158,9 +174,10 @@ impl<'a> Evidence<'a> {
         }
         let gaps = self.gaps.partition_point(|gap| *gap <= at);
         if gaps > 0 {
-            let first = self.seen.entry((key, gaps)).or_insert(Seen { at, pair });
-            if at < first.at {
-                *first = Seen { at, pair };
+            let seen = Seen { at, pair, with_value };
+            let first = self.seen.entry((key, gaps)).or_insert(seen);
+            if (at, !with_value) < (first.at, !first.with_value) {
+                *first = seen;
             }
         }
     }
@@ -179,13 +196,18 @@ impl<'a> Evidence<'a> {
         open.after < revision
             && open.ways.iter().any(|way| {
                 let puts = || puts.into_iter().flatten();
+                // Of what was seen at this very revision, all that was put is there.
+                let missing = |key: &Bytes| {
+                    let seen = self.next(key, gap).filter(|seen| seen.at == revision);
+                    seen.is_some_and(|seen| seen.pair.is_none_or(|it| it.mod_revision != revision))
+                };
                 // At this revision nothing was done to a key that was seen later, as it was before.
                 let untouched = |key: &Bytes| {
                     let seen = self.next(key, gap).and_then(|seen| seen.pair);
                     seen.is_some_and(|pair| pair.mod_revision < revision)
                 };
                 puts().all(|(key, value)| way.may_put(key, *value))
-                    && !way.puts.iter().any(|(key, _)| untouched(key))
+                    && !way.puts.iter().any(|(key, _)| untouched(key) || missing(key))
                     && !way.deletes.iter().any(|range| match range.single() {
                         Some(key) => untouched(&key),
                         None => self.keys.keys().any(|key| range.contains(key) && untouched(key)),
@@ -193,13 +215,22 @@ impl<'a> Evidence<'a> {
             })
     }
 
+    /// What keys were seen as at the very revision of a gap.
+    pub(super) fn exact(&self, gap: usize) -> impl Iterator<Item = (&'a Bytes, Seen<'a>)> {
+        let revision = self.gaps[gap];
+        self.keys.keys().filter_map(move |&key| {
+            let seen = self.next(key, gap).filter(|seen| seen.at == revision)?;
+            Some((key, seen))
+        })
+    }
+
     /// Whether a key that was changed at a gap, and then is this, may become what was seen next.
     pub(super) fn leads_on(&self, key: &Bytes, now: Option<&KeyValue>, gap: usize) -> bool {
         let revision = self.gaps[gap];
         let Some(seen) = self.next(key, gap) else { return true };
         let Some(next) = seen.pair else { return true };
-        if next.mod_revision < revision {
-            return false;
+        if next.mod_revision <= revision {
+            return next.mod_revision == revision && seen.is(now);
         }
         let Some(now) = now else { return next.create_revision > revision };
         if next.create_revision > revision {

@@ -2,8 +2,9 @@
 //!
 //! [`shrink`] takes faults, operations, clients, nodes, keys, time and bad weather away from a plan
 //! as long as its simulated run still violates *the same property*, until nothing single can be
-//! taken away. The idea is delta debugging (Zeller and Hildebrandt, "Simplifying and isolating
-//! failure-inducing input", 2002).
+//! taken away. A run that is only undecided must stay undecided for the same reason. The idea is
+//! delta debugging (Zeller and Hildebrandt, "Simplifying and isolating failure-inducing input",
+//! 2002).
 //!
 //! Every change of a plan changes all random choices that follow it: the run of a smaller plan is
 //! another run, and its own seed may miss by luck what another seed shows. So a candidate counts
@@ -44,7 +45,7 @@ use checker::verdict::Outcome;
 use self::{finding::Finding, search::Search, size::Size};
 use super::verdict_of;
 use crate::{
-    cluster::simulate,
+    cluster::{sim::Unobserved, simulate_guarded},
     plan::{ClusterKind, Plan},
     workload::Workload,
 };
@@ -102,12 +103,12 @@ impl Extent {
         Self {
             faults: plan.faults.len(),
             operations: match &plan.workload {
-                Workload::Register(_) => None,
+                Workload::Register(_) | Workload::Etcd(_) => None,
                 Workload::Script(script) => Some(script.steps.len()),
             },
             clients: plan.load.concurrency,
             nodes: plan.nodes,
-            keys: plan.workload.keys().len(),
+            keys: plan.workload.keys(),
             time: plan.time,
         }
     }
@@ -118,8 +119,10 @@ impl Extent {
 pub struct Minimal {
     /// The plan.
     pub plan: Plan,
-    /// The property that it violates, as the plan that it came from did.
+    /// The property that it violates, or leaves undecided, as the plan that it came from did.
     pub property: String,
+    /// Whether the property is undecided, rather than violated.
+    pub undecided: bool,
     /// What there was.
     pub before: Extent,
     /// What is left.
@@ -132,6 +135,13 @@ pub struct Minimal {
     pub tried: u64,
     /// The budget, or a stop, ended the search before nothing single could be taken away.
     pub cut_short: bool,
+}
+
+impl Minimal {
+    /// What the plan's run says of the property.
+    pub fn outcome(&self) -> Outcome {
+        if self.undecided { Outcome::Unknown } else { Outcome::Violated }
+    }
 }
 
 /// Why there is nothing to shrink.
@@ -173,12 +183,15 @@ pub enum Refused {
         /// What simulation showed.
         met: Vec<String>,
     },
-    /// There is no violation, and no proof that there is none.
+    /// There is no violation where one was recorded, and no proof that there is none.
     #[error(
-        "this run violates nothing in simulation, it is only undecided, and there is nothing to \
-         hold on to while it shrinks: {summary}"
+        "the recorded run violated {}, and this plan violates nothing in simulation, it is only \
+         undecided: {summary} Give the plan alone to shrink it for that",
+        recorded.join(", ")
     )]
     Undecided {
+        /// What the recorded run violated.
+        recorded: Vec<String>,
         /// The verdict.
         summary: String,
     },
@@ -203,8 +216,7 @@ pub fn shrink(
     let deadline = Instant::now() + settings.budget;
     let first = failing(plan, recorded, settings, deadline, stop)?;
     let before = Extent { operations: Some(first.begun), ..Extent::of(&first.plan) };
-    let wanted = (first.property.clone(), first.ended);
-    let search = Search::new(wanted, settings.jobs, deadline, stop);
+    let search = Search::new(&first, settings.jobs, deadline, stop);
     let mut reduction =
         Reduction { search, best: first, seeds: LEVELS[1], tried: BTreeSet::new(), watch };
     reduction.shorten();
@@ -226,7 +238,7 @@ fn failing(
 ) -> Result<Finding, Refused> {
     let cluster = plan.cluster;
     let plan = Plan { cluster: cluster.in_virtual_time(), ..plan.clone() };
-    let simulation = simulate(&plan, stop);
+    let (simulation, _) = simulate_guarded(&plan, false, None::<Unobserved>, stop);
     if search::is_over(stop) {
         return Err(Refused::Stopped);
     }
@@ -254,7 +266,14 @@ fn failing(
     let summary = verdict.summary.clone();
     Err(match verdict.outcome {
         Outcome::Ok => Refused::Holds { summary },
-        Outcome::Unknown => Refused::Undecided { summary },
+        Outcome::Unknown => {
+            let found = search::undecided(&plan, &simulation, &verdict);
+            let same = |found: &Finding| recorded.is_empty() || recorded.contains(&found.property);
+            match found.filter(same) {
+                Some(found) => return Ok(found),
+                None => Refused::Undecided { recorded: recorded.to_vec(), summary },
+            }
+        }
         Outcome::Violated => another(violated(&verdict).map(|it| it.name.clone()).collect()),
     })
 }
@@ -344,6 +363,7 @@ impl Reduction<'_> {
             after: Extent::of(&plan),
             plan,
             property: best.property,
+            undecided: best.undecided.is_some(),
             before,
             runs: search.runs(),
             failing,

@@ -13,7 +13,9 @@ use crate::{
 /// The page. `violation` is the sentence of the verdict on the minimal run, which lies in `dir`;
 /// `program` is the harness.
 pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> String {
-    let Minimal { plan, property, before, after, runs, failing, tried, cut_short } = minimal;
+    let Minimal { plan, property, undecided, before, after, runs, failing, tried, cut_short } =
+        minimal;
+    let fail_in = if *undecided { "leave undecided" } else { "violate" };
     let mut page = format!("# {property}\n\n{violation}\n\n## What it takes\n\n");
     let mut events: Vec<(Duration, String)> = plan.faults.iter().map(fault).collect();
     if let Workload::Script(script) = &plan.workload {
@@ -24,7 +26,7 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
     for (at, what) in &events {
         let _ = writeln!(page, "- {}: {what}", time(*at));
     }
-    let generated = matches!(plan.workload, Workload::Register(_));
+    let generated = plan.workload.is_generated();
     if generated {
         page += "- all the time: the operations of its clients, which the seed generates\n";
     } else if events.is_empty() {
@@ -57,7 +59,7 @@ pub fn page(minimal: &Minimal, violation: &str, program: &str, dir: &str) -> Str
         let _ = writeln!(
             page,
             "{nothing}: {runs} runs were tried. Of {tried} seeds {failing} \
-             violate {property} with this plan; its own is {}.",
+             {fail_in} {property} with this plan; its own is {}.",
             plan.seed
         );
     }

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::atomic::AtomicBool, time::Duration};
 
-use checker::history::{Event, Kind};
+use checker::history::{Event, Kind, Place};
 
 use super::{Reduction, times};
 use crate::{
@@ -15,28 +15,31 @@ use crate::{
     },
 };
 
-/// What the clients of a plan's load begin in its run.
+/// What the clients of a plan's load begin in its run, on registers.
 pub(super) fn performed(plan: &Plan, stop: &AtomicBool) -> Vec<Step> {
-    begun(plan, simulate(plan, stop).evidence.history.registers())
+    let simulation = simulate(plan, stop);
+    let events = simulation.evidence.history.registers().iter();
+    events
+        .filter_map(|event| {
+            let client = client(plan, event.process)?;
+            let Event { kind: Kind::Invoke, f, key, value, .. } = event else { return None };
+            let at = Duration::from_nanos(event.time);
+            Some(Step { at, client, f: *f, key: key.clone(), value: *value })
+        })
+        .collect()
 }
 
-/// What the clients of a plan's load began in a run of it.
-pub(super) fn begun(plan: &Plan, history: &[Event]) -> Vec<Step> {
-    let clients = plan.load.concurrency;
-    // Clients behind those of the load ask whether nodes serve, and read at the end; after an
-    // unknown outcome a client goes on under another number.
-    let stride = exercise::stride(clients, plan.nodes);
-    let begun = history.iter().filter(|event| event.kind == Kind::Invoke);
-    begun
-        .map(|event| Step {
-            at: Duration::from_nanos(event.time),
-            client: event.process % stride,
-            f: event.f,
-            key: event.key.clone(),
-            value: event.value,
-        })
-        .filter(|step| step.client < clients)
-        .collect()
+/// How many operations the clients of a plan's load began in a run of it.
+pub(super) fn begun(plan: &Plan, history: impl Iterator<Item = Place>) -> usize {
+    let invoked = history.filter(|place| place.kind == Kind::Invoke);
+    invoked.filter(|place| client(plan, place.process).is_some()).count()
+}
+
+/// The client of the load that a process is. Clients behind those ask whether nodes serve, and read
+/// at the end; after an unknown outcome a client goes on under another number.
+fn client(plan: &Plan, process: u64) -> Option<u64> {
+    let client = process % exercise::stride(plan.load.concurrency, plan.nodes);
+    (client < plan.load.concurrency).then_some(client)
 }
 
 impl Reduction<'_> {
@@ -62,7 +65,7 @@ impl Reduction<'_> {
         let in_time = steps.iter().filter(|step| step.at <= plan.time).cloned().collect();
         let written = |steps: Vec<Step>, time: Duration| Plan {
             workload: Workload::Script(Script { steps }),
-            load: Load { rate: 0, ..plan.load.clone() },
+            load: Load { rate: 0, stretches: Vec::new(), ..plan.load.clone() },
             time,
             ..plan.clone()
         };
@@ -79,7 +82,7 @@ impl Reduction<'_> {
     pub(super) fn drop_operations(&mut self) -> bool {
         self.drop_chunks(
             |plan| match &plan.workload {
-                Workload::Register(_) => 0,
+                Workload::Register(_) | Workload::Etcd(_) => 0,
                 Workload::Script(script) => script.steps.len(),
             },
             |plan, chunk| {

@@ -14,8 +14,11 @@ use checker::verdict::{Outcome, Property, Verdict};
 
 use super::{finding::Finding, pieces};
 use crate::{
-    campaign::verdict_of,
-    cluster::{sim::Simulation, simulate},
+    campaign::{self, verdict_of},
+    cluster::{
+        sim::{Simulation, Unobserved},
+        simulate_guarded,
+    },
     nemesis::NodeId,
     plan::Plan,
 };
@@ -26,6 +29,8 @@ pub(super) struct Search<'a> {
     wanted: Vec<String>,
     /// The property is a rule of Raft's safety: a run that breaks it ends there.
     ends_run: bool,
+    /// The property is to be undecided, for this reason.
+    undecided: Option<String>,
     /// What runs violated that violate none of those.
     others: Mutex<BTreeSet<String>>,
     jobs: usize,
@@ -39,14 +44,18 @@ pub(super) fn is_over(stop: &AtomicBool) -> bool {
 }
 
 impl<'a> Search<'a> {
-    /// For a property, and whether a run that violates it ends there.
+    /// For what a run shows.
     pub(super) fn new(
-        (property, ends_run): (String, bool),
+        found: &Finding,
         jobs: usize,
         deadline: Instant,
         stop: &'a AtomicBool,
     ) -> Self {
-        Self { ends_run, ..Self::any(vec![property], jobs, deadline, stop) }
+        Self {
+            ends_run: found.ended,
+            undecided: found.undecided.clone(),
+            ..Self::any(vec![found.property.clone()], jobs, deadline, stop)
+        }
     }
 
     /// For any of these properties, or any at all where none is named.
@@ -57,7 +66,8 @@ impl<'a> Search<'a> {
         stop: &'a AtomicBool,
     ) -> Self {
         let (others, runs) = (Mutex::default(), AtomicU64::new(0));
-        Self { wanted, ends_run: false, others, jobs: jobs.max(1), deadline, stop, runs }
+        let jobs = jobs.max(1);
+        Self { wanted, ends_run: false, undecided: None, others, jobs, deadline, stop, runs }
     }
 
     /// The stop that it heeds.
@@ -137,13 +147,18 @@ impl<'a> Search<'a> {
 
     fn run(&self, plan: &Plan, seed: u64) -> Option<Finding> {
         let plan = Plan { seed, ..plan.clone() };
-        let simulation = simulate(&plan, self.stop);
+        let (simulation, _) = simulate_guarded(&plan, false, None::<Unobserved>, self.stop);
         self.runs.fetch_add(1, Ordering::Relaxed);
         // A run that was cut short is not the plan's.
         if is_over(self.stop) || (self.ends_run && simulation.violation.is_none()) {
             return None;
         }
         let verdict = verdict_of(&simulation);
+        if self.undecided.is_some() {
+            let found = undecided(&plan, &simulation, &verdict)?;
+            let same = self.wanted.contains(&found.property) && found.undecided == self.undecided;
+            return same.then_some(found);
+        }
         let Some(property) = first_violated(&simulation, &verdict, &self.wanted) else {
             let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
             others.extend(violated(&verdict).map(|property| property.name.clone()));
@@ -172,6 +187,17 @@ pub(in crate::campaign) fn first_violated(
     ended_at.or_else(|| violated().next()).map(|property| property.name.clone())
 }
 
+/// What an undecided run shows: the property that its verdict is about, and why.
+pub(super) fn undecided(
+    plan: &Plan,
+    simulation: &Simulation,
+    verdict: &Verdict,
+) -> Option<Finding> {
+    let headline = verdict.headline().filter(|it| it.outcome == Outcome::Unknown)?;
+    let reason = Some(campaign::reason(&headline.detail));
+    Some(Finding { undecided: reason, ..shown(plan, simulation, headline) })
+}
+
 /// What a run shows of a property, if it violates it.
 pub(super) fn finding(
     plan: &Plan,
@@ -180,8 +206,13 @@ pub(super) fn finding(
     property: &str,
 ) -> Option<Finding> {
     let found = violated(verdict).find(|found| found.name == property)?;
+    Some(shown(plan, simulation, found))
+}
+
+/// What a run shows of a property that is not fine.
+fn shown(plan: &Plan, simulation: &Simulation, found: &Property) -> Finding {
     let evidence = &simulation.evidence;
-    let history = evidence.history.registers();
+    let history = &evidence.history;
     let end = simulation.virtual_time.saturating_sub(Duration::from_nanos(evidence.run.started));
     // A rule of Raft ends the run when it is broken. What clients saw is known with their last
     // answer that it concerns.
@@ -191,13 +222,12 @@ pub(super) fn finding(
     let operations = found.violations.first().map_or(&[][..], |violation| &violation.operations);
     let answered = operations
         .iter()
-        .filter_map(|index| history.get(usize::try_from(*index).ok()?))
-        .filter_map(|event| {
-            let same = |other: &&checker::history::Event| other.process == event.process;
-            let rest = history.get(usize::try_from(event.index).ok()?..)?;
-            rest.iter().filter(same).nth(1).or(Some(event))
+        .filter_map(|index| {
+            let mut rest = history.places().skip(usize::try_from(*index).ok()?);
+            let named = rest.next()?;
+            Some(rest.find(|place| place.process == named.process).unwrap_or(named))
         })
-        .map(|event| Duration::from_nanos(event.time))
+        .map(|place| Duration::from_nanos(place.time))
         .max();
     let at = if ended { end } else { answered.unwrap_or(end).min(end) };
     let mut hit = vec![BTreeSet::new(); plan.faults.len()];
@@ -207,6 +237,7 @@ pub(super) fn finding(
             nodes.extend::<Vec<NodeId>>(ids.collect());
         }
     }
-    let begun = pieces::begun(plan, history).len();
-    Some(Finding { plan: plan.clone(), property: property.to_owned(), at, ended, begun, hit })
+    let begun = pieces::begun(plan, history.places());
+    let (plan, property) = (plan.clone(), found.name.clone());
+    Finding { plan, property, undecided: None, at, ended, begun, hit }
 }

@@ -44,7 +44,7 @@ impl Size {
     /// Of a plan.
     pub(super) fn of(plan: &Plan) -> Self {
         let (generated, steps) = match &plan.workload {
-            Workload::Register(_) => (true, &[][..]),
+            Workload::Register(_) | Workload::Etcd(_) => (true, &[][..]),
             Workload::Script(script) => (false, &script.steps[..]),
         };
         let clients: BTreeSet<u64> = steps.iter().map(|step| step.client).collect();
@@ -56,7 +56,12 @@ impl Size {
         Self {
             generated,
             events: plan.faults.len() + steps.len(),
-            weather: weather(&plan.world) + u64::from(plan.storage != Storage::Durable),
+            weather: weather(&plan.world)
+                + u64::from(plan.storage != Storage::Durable)
+                + u64::from(plan.load.loyal > 0)
+                + plan.load.stretches.len() as u64
+                + u64::from(!plan.probe_interval.is_zero())
+                + u64::from(!plan.quiet.is_zero()),
             clients: clients.len(),
             nodes: plan.nodes,
             keys: keys.len(),

@@ -6,6 +6,7 @@ use checker::history::{Function, Value};
 
 use super::{finding::Finding, page, pieces, size::Size, times, variants, *};
 use crate::{
+    cluster::sim::simulate,
     nemesis::{DiskTrouble, Fault, Injection, Shape, Target},
     plan::{self, Load, Storage, Timings, World},
     system::System,
@@ -42,7 +43,7 @@ fn plan() -> Plan {
                 step(7777, 7, Function::Read, Value::Nil),
             ],
         }),
-        load: Load { concurrency: 9, rate: 0, operation_timeout: Duration::from_secs(1) },
+        load: Load::steady(9, 0, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
             heartbeat_interval: Duration::from_millis(100),
@@ -61,13 +62,13 @@ fn plan() -> Plan {
 fn finding(plan: Plan, at: Duration) -> Finding {
     let hit = vec![BTreeSet::from([1, 2, 3, 4, 5]), BTreeSet::from([4])];
     let property = "election-safety".to_owned();
-    Finding { plan, property, at, ended: true, begun: 3, hit }
+    Finding { plan, property, undecided: None, at, ended: true, begun: 3, hit }
 }
 
 fn script(plan: &Plan) -> &[Step] {
     match &plan.workload {
         Workload::Script(script) => &script.steps,
-        Workload::Register(_) => &[],
+        Workload::Register(_) | Workload::Etcd(_) => &[],
     }
 }
 
@@ -199,6 +200,7 @@ fn the_page_tells_what_happens_in_order() {
         after: Extent::of(&plan()),
         plan: plan(),
         property: "election-safety".to_owned(),
+        undecided: false,
         before: Extent { operations: Some(900), ..Extent::of(&plan()) },
         runs: 77,
         failing: 12,

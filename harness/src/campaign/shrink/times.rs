@@ -24,14 +24,14 @@ const ROUND: [Duration; 5] = [
 
 fn steps(plan: &Plan) -> &[Step] {
     match &plan.workload {
-        Workload::Register(_) => &[],
+        Workload::Register(_) | Workload::Etcd(_) => &[],
         Workload::Script(script) => &script.steps,
     }
 }
 
 fn steps_mut(plan: &mut Plan) -> &mut [Step] {
     match &mut plan.workload {
-        Workload::Register(_) => &mut [],
+        Workload::Register(_) | Workload::Etcd(_) => &mut [],
         Workload::Script(script) => &mut script.steps,
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn cut(finding: &Finding) -> Vec<Plan> {
         let left = end.saturating_sub(injection.at).max(SHORTEST);
         injection.lasts = injection.lasts.min(left);
     }
-    let generated = matches!(plan.workload, Workload::Register(_));
+    let generated = plan.workload.is_generated();
     let short = in_order(plan.clone(), if generated { plan.time } else { Duration::ZERO });
     vec![in_order(cut, end), short]
 }

@@ -1,7 +1,10 @@
 //! The same events in a simpler form: plainer faults and operations, fewer nodes, clients and keys,
 //! calmer weather.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use checker::history::{Function, Value};
 use serde_json::Value as Json;
@@ -13,7 +16,7 @@ use super::{
 use crate::{
     cluster,
     nemesis::{Fault, NodeId, Shape, Target},
-    plan::{ClusterKind, Plan, Storage, World},
+    plan::{ClusterKind, Load, Plan, Storage, World},
     workload::{
         Workload, register,
         script::{Script, Step},
@@ -41,13 +44,18 @@ pub(super) fn calm(finding: &Finding) -> Vec<Plan> {
     let worlds = worlds.into_iter().filter_map(|world| serde_json::from_value::<World>(world).ok());
     let mut variants: Vec<Plan> = worlds.map(|world| Plan { world, ..plan.clone() }).collect();
     variants.push(Plan { storage: Storage::Durable, ..plan.clone() });
+    variants.push(Plan { load: Load { loyal: 0, ..plan.load.clone() }, ..plan.clone() });
+    variants
+        .push(Plan { load: Load { stretches: Vec::new(), ..plan.load.clone() }, ..plan.clone() });
+    variants.push(Plan { probe_interval: Duration::ZERO, ..plan.clone() });
+    variants.push(Plan { quiet: Duration::ZERO, ..plan.clone() });
     variants
 }
 
 fn script(plan: &Plan) -> Option<&Script> {
     match &plan.workload {
         Workload::Script(script) => Some(script),
-        Workload::Register(_) => None,
+        Workload::Register(_) | Workload::Etcd(_) => None,
     }
 }
 

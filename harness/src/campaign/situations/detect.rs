@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use checker::{
     fault::{self, Phase},
-    history::{self, Kind, Value},
+    history::{Kind, Value, lines::Line},
 };
 use node::{
     kv::Store,
@@ -15,6 +15,7 @@ use proto::trace::{Event, Position, Record, Role};
 
 use super::{
     Counts, Situation,
+    extremes::Extremes,
     reigns::{NODES, Reigns},
 };
 use crate::{
@@ -87,6 +88,7 @@ struct Term {
 #[derive(Debug)]
 pub struct Detector {
     counts: Counts,
+    extremes: Extremes,
     size: u64,
     election_timeout: Time,
     /// Written values name their writes.
@@ -117,10 +119,13 @@ impl Detector {
     pub fn new(plan: &Plan) -> Self {
         let unique = match &plan.workload {
             Workload::Register(options) => options.values.is_none(),
-            Workload::Script(_) => false,
+            Workload::Etcd(_) | Workload::Script(_) => false,
         };
+        let mut counts = Counts::default();
+        let extremes = Extremes::new(plan, &mut counts);
         Self {
-            counts: Counts::default(),
+            counts,
+            extremes,
             size: plan.nodes.min(NODES_MAX),
             election_timeout: plan.timings.election_timeout,
             unique,
@@ -389,12 +394,8 @@ impl Detector {
     fn fault(&mut self, record: &fault::Record) {
         match record.phase {
             Phase::Applied => {
-                let node = |name: &str| name.strip_prefix('n')?.parse().ok();
-                let links: Vec<(NodeId, NodeId)> = record
-                    .links
-                    .iter()
-                    .filter_map(|link| Some((node(&link.from)?, node(&link.to)?)))
-                    .collect();
+                let links: Vec<(NodeId, NodeId)> =
+                    record.links.iter().map(|link| (link.from, link.to)).collect();
                 if !links.is_empty() {
                     self.cuts.insert(record.fault, links);
                     self.look_for_minorities();
@@ -433,7 +434,8 @@ impl Detector {
         }
     }
 
-    fn client(&mut self, event: &history::Event) {
+    fn client(&mut self, event: &Line) {
+        let Line::Register(event) = event else { return };
         if let (Kind::Info, Value::Int(value) | Value::Pair(_, value)) = (event.kind, event.value)
             && self.unique
         {
@@ -456,6 +458,7 @@ impl Detector {
 
 impl Observer for Detector {
     fn observe(&mut self, now: Time, what: SimEvent<'_>) {
+        self.extremes.observe(now, what, &mut self.counts);
         match what {
             SimEvent::Sent { id, message, copy_of } => self.sent(id, message, copy_of),
             SimEvent::Delivered { id, message } => self.delivered(id, message),
@@ -488,6 +491,7 @@ impl Observer for Detector {
             | SimEvent::Timer { .. }
             | SimEvent::Syncing { .. }
             | SimEvent::Synced { .. }
+            | SimEvent::WindowFull { .. }
             | SimEvent::Stage(_)
             | SimEvent::Violation { .. } => {}
         }

@@ -5,6 +5,7 @@
 //! not a violation: a correct cluster meets all of them and survives.
 
 mod detect;
+mod extremes;
 mod reigns;
 #[cfg(test)]
 mod tests;
@@ -87,13 +88,53 @@ situations! {
     TornTail: "a torn tail recovered",
     /// A write-ahead log goes on in another file.
     SegmentRolled: "a full segment rolled",
+    /// A node refuses a request since as many are in flight as may be.
+    RequestsAtLimit: "the limit of requests in flight reached",
+    /// A leader refuses a command since as many bytes are uncommitted as may be.
+    UncommittedAtLimit: "the limit of uncommitted bytes reached",
+    /// As many appends to a peer are in flight as may be.
+    WindowFull: "a full window of appends",
+    /// A node refuses a request for its size.
+    RequestTooLarge: "a request refused for its size",
+    /// A node answers that a request took too long.
+    NodeGaveUp: "a request given up by the node",
+    /// A client waits no longer for an answer.
+    ClientGaveUp: "a request given up by the client",
+    /// After several election timeouts in which nothing was asked, an operation succeeds.
+    ServedAfterIdle: "service after an idle stretch",
+    /// Three faults are in force at once.
+    Burst: "three faults at once",
+    /// Clients and faults run for more than two minutes.
+    LongRun: "a run of minutes",
+    /// A term above 255.
+    TermAbove255: "a term above 255",
+    /// A node starts more than 255 times.
+    StartAbove255: "a node's start above the 255th",
+    /// An index above 65,535.
+    IndexAbove65535: "an index above 65535",
+    /// A cluster of one node.
+    OneNode: "a cluster of one node",
+    /// A cluster of two nodes.
+    TwoNodes: "a cluster of two nodes",
+    /// A cluster of six nodes.
+    SixNodes: "a cluster of six nodes",
+    /// A cluster of eight nodes.
+    EightNodes: "a cluster of eight nodes",
+    /// A cluster of nine nodes.
+    NineNodes: "a cluster of nine nodes",
 }
 
 const COUNT: usize = Situation::ALL.len();
 
 /// How often each situation was met in one run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts([u64; COUNT]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self([0; COUNT])
+    }
+}
 
 impl Counts {
     /// How often a situation was met.

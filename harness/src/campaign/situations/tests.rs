@@ -51,7 +51,7 @@ impl Run {
             interval: None,
             menu: "none".parse().unwrap(),
             workload: Workload::Register(register::Options { keys: 5, values }),
-            load: Load { concurrency: 5, rate: 20, operation_timeout: Duration::from_secs(1) },
+            load: Load::steady(5, 20, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(300),
                 heartbeat_interval: Duration::from_millis(60),
@@ -158,10 +158,7 @@ impl Run {
     }
 
     fn cut(&mut self, fault: usize, phase: Phase, rules: &[&str]) -> &mut Self {
-        let link = |rule: &&str| {
-            let (from, to) = rule.strip_prefix("drop ").unwrap().split_once('→').unwrap();
-            fault::Link { from: from.to_owned(), to: to.to_owned() }
-        };
+        let link = |rule: &&str| rule.strip_prefix("drop ").unwrap().parse().unwrap();
         let record = fault::Record {
             version: checker::version::Version,
             fault,
@@ -174,7 +171,7 @@ impl Run {
             leader: None,
             severs_leader: false,
             observed: fault::Observed::default(),
-            detail: serde_json::Value::Null,
+            detail: None,
         };
         self.see(SimEvent::Fault(&record))
     }
@@ -192,7 +189,7 @@ impl Run {
             node: Some(node.to_owned()),
             revision: None,
         };
-        self.see(SimEvent::Client { client: 1, event: &event })
+        self.see(SimEvent::Client { client: 1, event: &event.into() })
     }
 
     fn wait(&mut self, ms: u64) -> &mut Self {

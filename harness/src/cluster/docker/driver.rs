@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Cluster, hands::Hands};
 use crate::{
-    exercise::{Alarm, Machine, Note, Observation, Order, Time},
+    exercise::{Alarm, Machine, Note, Observation, Order, Stage, Time},
     nemesis::NodeId,
     system::System,
 };
@@ -23,6 +23,9 @@ pub struct Driver {
     reports: mpsc::UnboundedReceiver<Observation>,
     alarms: Alarms,
     begun: bool,
+    /// When the load began: the time of the evidence counts from there.
+    load: Time,
+    lost: bool,
 }
 
 impl Driver {
@@ -30,7 +33,15 @@ impl Driver {
     pub fn new(cluster: &Arc<Cluster>, system: System, timeout: Duration) -> Self {
         let (hands, reports) = Hands::new(cluster, system, timeout);
         let alarms = Alarms::default();
-        Self { origin: Instant::now(), hands, reports, alarms, begun: false }
+        Self {
+            origin: Instant::now(),
+            hands,
+            reports,
+            alarms,
+            begun: false,
+            load: Time::ZERO,
+            lost: false,
+        }
     }
 
     /// Waits for the next thing that the machine must learn. Nothing is lost if the wait is given
@@ -53,6 +64,12 @@ impl Driver {
             tokio::select! {
                 biased;
                 Some(report) = self.reports.recv() => return report,
+                lost = self.hands.until_lost(), if !self.lost => {
+                    self.lost = true;
+                    let at = lost.since.saturating_duration_since(self.origin);
+                    let at = at.saturating_sub(self.load).as_secs_f64();
+                    return Observation::EndEarly(format!("lost the Docker daemon at {at:.1} s"));
+                }
                 () = alarm => {}
             }
         }
@@ -68,11 +85,21 @@ impl Driver {
         for order in orders {
             match order {
                 Order::Wake { at, alarm } => self.alarms.set(at, alarm),
-                Order::Note(note) => notes.push(note),
+                Order::Note(note) => {
+                    if let Note::Stage(Stage::Load) = note {
+                        self.load = now;
+                    }
+                    notes.push(note);
+                }
                 order => self.hands.carry_out(order),
             }
         }
         (now, notes)
+    }
+
+    /// Time since the driver began.
+    pub fn now(&self) -> Time {
+        self.origin.elapsed()
     }
 
     /// The leader and its term, as the nodes lately said.
@@ -112,7 +139,6 @@ impl Alarms {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exercise::Stage;
 
     #[test]
     fn alarms_go_off_in_the_order_of_time_and_of_setting() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use bollard::{
 };
 use futures::future::join_all;
 
-use super::label;
+use super::{label, rescue};
 use crate::daemon::{is_conflict, is_missing};
 
 /// Attempts at removing a run, a tenth of a second apart.
@@ -31,6 +32,8 @@ pub struct Removed {
     pub networks: Vec<String>,
     /// Volumes.
     pub volumes: Vec<String>,
+    /// Directories of killed runs into which traces and logs were copied first.
+    pub saved: Vec<PathBuf>,
 }
 
 impl Removed {
@@ -49,7 +52,11 @@ impl std::fmt::Display for Removed {
             plural(self.containers.len(), "container"),
             plural(self.networks.len(), "network"),
             plural(self.volumes.len(), "volume")
-        )
+        )?;
+        for directory in &self.saved {
+            write!(f, "; traces and logs of a killed run are now in {}", directory.display())?;
+        }
+        Ok(())
     }
 }
 
@@ -100,6 +107,7 @@ async fn collect_garbage(
 ) -> Result<Removed> {
     let mut removed = Removed::default();
     for run in runs(docker, doomed).await? {
+        removed.saved.extend(rescue::rescue(docker, &run).await);
         let more = remove(docker, &run).await?;
         removed.containers.extend(more.containers);
         removed.networks.extend(more.networks);

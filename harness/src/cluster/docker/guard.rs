@@ -19,6 +19,9 @@ use crate::daemon;
 /// How long after it was given up a request may still create something, on a busy machine.
 const LATE: Duration = Duration::from_secs(3);
 
+/// Longest wait for a removal on the way out.
+const CLEAN_UP: Duration = Duration::from_secs(30);
+
 /// Removes everything of a run when dropped.
 #[derive(Debug)]
 pub(super) struct Guard {
@@ -36,6 +39,11 @@ impl Guard {
     /// All is created that will ever be.
     pub(super) fn created(&self) {
         self.creating.store(false, Ordering::SeqCst);
+    }
+
+    /// Removes nothing: the daemon does not answer, or nobody wants to wait.
+    pub(super) fn disarm(&self) {
+        self.armed.store(false, Ordering::SeqCst);
     }
 
     /// Removes the run now, and reports what could not be removed.
@@ -57,7 +65,11 @@ impl Drop for Guard {
         // that belongs to a runtime must not block on another.
         let cleaner = std::thread::spawn(move || -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(clean_up(&run, creating))
+            runtime.block_on(async {
+                tokio::time::timeout(CLEAN_UP, clean_up(&run, creating))
+                    .await
+                    .context("the Docker daemon takes too long; run `harness gc` later")?
+            })
         });
         match cleaner.join() {
             Ok(Ok(())) => {}

@@ -7,18 +7,19 @@ use std::{
     collections::BTreeMap, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration,
 };
 
+use checker::fault::Counter;
 use futures::FutureExt;
 use tokio::{sync::mpsc, task::JoinSet};
 use tonic::transport::Channel;
 
-use super::{Cluster, collect};
+use super::{Cluster, DaemonLost, lifeline};
 use crate::{
     client,
     cluster::{
         clients::{Clients, Common, Dialer},
         watch::Watch,
     },
-    exercise::{Counter, Deed, Exit, Failure, Finding, Observation, Order, Process, Ticket, View},
+    exercise::{Deed, Exit, Failure, Finding, Observation, Order, Process, Ticket, View},
     nemesis::{Fault, NodeId},
     system::{Node, System},
 };
@@ -27,6 +28,10 @@ use crate::{
 pub const HANG: Duration = Duration::from_millis(300);
 /// No deed takes longer, on a daemon that is well.
 const DEED_MAX: Duration = Duration::from_secs(30);
+/// Lines of a node's log that are shown when it has ended by itself. A panic takes two.
+const LAST_WORDS: usize = 5;
+/// Between two attempts at a deed.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Whether containers can suffer a fault.
 ///
@@ -86,6 +91,11 @@ impl Hands {
         self.watch.leader()
     }
 
+    /// Waits until the Docker daemon is lost.
+    pub async fn until_lost(&self) -> DaemonLost {
+        self.cluster.until_lost().await
+    }
+
     /// Carries out an order. To wake the machine and to record something is its driver's.
     pub fn carry_out(&mut self, order: Order) {
         let tasks = &mut self.tasks;
@@ -112,10 +122,12 @@ impl Hands {
         let (cluster, watch) = (Arc::clone(&self.cluster), Arc::clone(&self.watch));
         let (reports, system) = (self.reports.clone(), self.system);
         self.tasks.spawn(async move {
-            let deed = AssertUnwindSafe(perform(&cluster, &watch, system, deed)).catch_unwind();
+            let deed = AssertUnwindSafe(persist(&cluster, &watch, system, deed)).catch_unwind();
+            let deed = cluster.lifeline.while_alive(deed);
             let outcome = match tokio::time::timeout(DEED_MAX, deed).await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(panic)) => {
+                Ok(Err(lost)) => Err(Failure::Impossible(lost.to_string())),
+                Ok(Ok(Ok(outcome))) => outcome,
+                Ok(Ok(Err(panic))) => {
                     let words = crate::panics::words(&*panic);
                     Err(Failure::Impossible(format!("the harness panicked: {words}")))
                 }
@@ -147,14 +159,43 @@ impl Dialer for Ports {
     }
 }
 
-async fn perform(
+/// Does something, and again while the way to the daemon is what fails and the daemon comes back.
+async fn persist(
     cluster: &Cluster,
     watch: &Watch,
     system: System,
     deed: Deed,
 ) -> Result<Finding, Failure> {
+    loop {
+        let error = match &deed {
+            Deed::Ask { node, patience } => return watch.status(*node, *patience).await,
+            Deed::Hash(node) => return watch.hash(*node).await,
+            _ => match perform(cluster, watch, system, deed.clone()).await {
+                Ok(found) => return Ok(found),
+                Err(error) => error,
+            },
+        };
+        let lost = lifeline::is_of_the_way(&error);
+        if !lost || !may_repeat(&deed) || cluster.lifeline.answers().await.is_err() {
+            return Err(Failure::Impossible(lifeline::in_words(&error)));
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// Whether a deed does no harm when it is done twice, as the first answer may have been lost.
+fn may_repeat(deed: &Deed) -> bool {
+    !matches!(deed, Deed::Cut { .. } | Deed::Pause(_))
+}
+
+async fn perform(
+    cluster: &Cluster,
+    watch: &Watch,
+    system: System,
+    deed: Deed,
+) -> anyhow::Result<Finding> {
     let nothing = |result: anyhow::Result<()>| result.map(|()| Finding::Nothing);
-    let found = match deed {
+    match deed {
         Deed::Start(node) => nothing(match cluster.state(node).await {
             Ok(state) if state.running => Ok(()),
             Ok(_) => cluster.start(node).await,
@@ -165,8 +206,6 @@ async fn perform(
         Deed::Pause(node) => nothing(cluster.pause(node).await),
         Deed::Resume(node) => nothing(cluster.unpause(node).await),
         Deed::Examine(node) => examine(cluster, watch, system, node).await,
-        Deed::Ask { node, patience } => return watch.status(node, patience).await,
-        Deed::Hash(node) => return watch.hash(node).await,
         Deed::Cut { fault, links } => {
             let links: Vec<_> = links.into_iter().collect();
             let installed = cluster.install(fault as u64, &links).await;
@@ -175,7 +214,7 @@ async fn perform(
         Deed::Uncut(fault) => nothing(cluster.remove(fault as u64).await),
         Deed::Counters(fault) => cluster.counters(fault as u64).await.map(|counters| {
             let counter = |counter: super::Counter| Counter {
-                node: counter.node,
+                node: format!("n{}", counter.node),
                 rule: counter.rule,
                 packets: counter.packets,
                 bytes: Some(counter.bytes),
@@ -185,8 +224,7 @@ async fn perform(
         Deed::Ping(link) => cluster.probe(link.from, link.to).await.map(Finding::Reached),
         // No plan that is valid for containers has faults that order these.
         deed => Err(anyhow::anyhow!("containers cannot do {deed:?}")),
-    };
-    found.map_err(|error| Failure::Impossible(format!("{error:#}")))
+    }
 }
 
 async fn examine(
@@ -203,12 +241,21 @@ async fn examine(
             code: state.exit_code,
             out_of_memory: state.out_of_memory,
             defect: state.exit_code == Some(system.defect_code()),
-            said: collect::tail(&cluster.docker, &cluster.container(node)?, 1)
-                .await
-                .unwrap_or_default(),
+            refused: state.exit_code.is_some() && state.exit_code == system.refused_code(),
+            said: last_words(cluster, node).await,
             on_record: false,
         })
     };
     let boot = watch.boot(node);
     Ok(Finding::Process(Process { running: state.running, paused: state.paused, boot, exit }))
+}
+
+/// What a node last said: each line with the node's name, if there are several.
+async fn last_words(cluster: &Cluster, node: NodeId) -> String {
+    let said = cluster.logs(node, LAST_WORDS).await.unwrap_or_default();
+    let lines: Vec<&str> = said.lines().collect();
+    match lines.as_slice() {
+        [] | [_] => said,
+        lines => lines.iter().map(|line| format!("n{node}: {line}")).collect::<Vec<_>>().join("\n"),
+    }
 }

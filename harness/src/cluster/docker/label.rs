@@ -12,6 +12,12 @@ pub const RUN: &str = "raft-lab";
 /// Label whose value is the [`Owner`].
 pub const OWNER: &str = "raft-lab.owner";
 
+/// Label of a node's container whose value is the run directory: see `rescue`.
+pub(super) const DIRECTORY: &str = "raft-lab.directory";
+
+/// Label of a node's container whose value is the node, `n1`.
+pub(super) const NODE: &str = "raft-lab.node";
+
 /// A harness process. Its text form is `<process id>.<start time>.<pid namespace>.<boot id>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {

@@ -22,10 +22,12 @@ mod gc;
 mod guard;
 pub mod hands;
 mod label;
+mod lifeline;
 mod network;
 mod node;
 mod options;
 mod pod;
+mod rescue;
 mod rules;
 mod sandbox;
 mod shell;
@@ -38,30 +40,28 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use bollard::{
     Docker,
     query_parameters::{
         InspectContainerOptions, KillContainerOptions, StartContainerOptions, StopContainerOptions,
     },
 };
+use checker::evidence::sums::Digest;
 use futures::future::{join_all, try_join_all};
 use tokio::sync::Mutex;
 
+pub use collect::Collected;
 pub use gc::{Removed, abandoned, gc, gc_all};
 pub use guard::interrupted;
 pub use label::{OWNER, RUN};
+pub use lifeline::DaemonLost;
 pub use options::Options;
 pub use rules::Counter;
 
 pub(crate) use sandbox::Sandbox;
 
-use self::{
-    guard::Guard,
-    network::Subnet,
-    node::{PEER_PORT, TRACE},
-    pod::Pod,
-};
+use self::{guard::Guard, lifeline::Lifeline, network::Subnet, node::PEER_PORT, pod::Pod};
 use crate::{
     daemon,
     images::Images,
@@ -103,6 +103,7 @@ pub struct Cluster {
     pods: BTreeMap<NodeId, Pod>,
     /// Links of the cuts in force.
     cuts: Mutex<BTreeMap<u64, Vec<Link>>>,
+    lifeline: Lifeline,
     guard: Guard,
 }
 
@@ -119,6 +120,10 @@ impl Cluster {
         let left = gc(docker).await?;
         if !left.is_empty() {
             tracing::info!("removed what an earlier run left behind: {left}");
+            for directory in &left.saved {
+                let directory = directory.display();
+                tracing::warn!("traces and logs of a killed run are now in {directory}");
+            }
         }
         let guard = Guard::new(&options.run_id);
         match Self::build(docker, images, options).await {
@@ -130,6 +135,7 @@ impl Cluster {
                     subnet,
                     pods,
                     cuts: Mutex::default(),
+                    lifeline: Lifeline::of(docker),
                     guard,
                 })
             }
@@ -208,13 +214,14 @@ impl Cluster {
             .with_context(|| format!("starting n{node}"))
     }
 
-    /// Asks a node to end (SIGTERM) and waits until it has; kills it after ten seconds.
+    /// Asks a node to end (SIGTERM) and waits until it has; kills it after seven seconds, before
+    /// the request itself has taken too long.
     ///
     /// # Errors
     ///
     /// The daemon fails.
     pub async fn stop(&self, node: NodeId) -> Result<()> {
-        let options = StopContainerOptions { t: Some(10), signal: None };
+        let options = StopContainerOptions { t: Some(7), signal: None };
         self.docker
             .stop_container(&self.container(node)?, Some(options))
             .await
@@ -277,13 +284,17 @@ impl Cluster {
     ///
     /// The daemon fails, or the container was removed by someone else.
     pub async fn state(&self, node: NodeId) -> Result<ContainerState> {
-        let state = self
-            .docker
-            .inspect_container(&self.container(node)?, None::<InspectContainerOptions>)
-            .await
-            .with_context(|| format!("asking for the state of n{node}"))?
-            .state
-            .with_context(|| format!("the Docker daemon tells no state of n{node}"))?;
+        let state =
+            self.docker
+                .inspect_container(&self.container(node)?, None::<InspectContainerOptions>)
+                .await
+                .map_err(|error| match daemon::is_missing(&error) {
+                    true => anyhow!("n{node}'s container is gone: something else removed it"),
+                    false => anyhow::Error::new(error)
+                        .context(format!("asking for the state of n{node}")),
+                })?
+                .state
+                .with_context(|| format!("the Docker daemon tells no state of n{node}"))?;
         let running = state.running.unwrap_or(false);
         // The daemon writes year 1 for "never".
         let time = |text: Option<String>| {
@@ -347,9 +358,12 @@ impl Cluster {
                 Ok(Installed { rules, skew })
             }
             Err(error) => {
-                // Pods apply all of a cut's rules or none; those that did not will complain.
-                self.at_receivers(links, |pod, sources| pod.heal(cut, sources)).await;
-                cuts.remove(&cut);
+                // Pods apply all of a cut's rules or none. One that cannot be asked now may have
+                // applied them: the cut can be removed later.
+                let healed = self.at_receivers(links, |pod, sources| pod.heal(cut, sources)).await;
+                if healed.iter().all(Result::is_ok) {
+                    cuts.remove(&cut);
+                }
                 Err(error.context(format!("installing cut {cut}")))
             }
         }
@@ -407,44 +421,44 @@ impl Cluster {
     }
 
     /// Writes `trace/n<i>.jsonl`, `logs/n<i>.log` and `logs/n<i>-pod.log` into a run directory.
-    /// Returns a sentence for each thing that is missing.
-    ///
-    /// # Errors
-    ///
-    /// The directory cannot be written.
-    pub async fn collect(&self, directory: &Path) -> Result<Vec<String>> {
-        let (traces, logs) = (directory.join("trace"), directory.join("logs"));
-        for directory in [&traces, &logs] {
-            fs::create_dir_all(directory)
-                .with_context(|| format!("creating {}", directory.display()))?;
+    pub async fn collect(&self, directory: &Path) -> Collected {
+        for folder in ["trace", "logs"].map(|name| directory.join(name)) {
+            if let Err(error) = fs::create_dir_all(&folder) {
+                let missing = vec![format!("creating {}: {error}", folder.display())];
+                return Collected { missing, ..Collected::default() };
+            }
         }
-        let (traces, logs) = (&traces, &logs);
-        let missing = try_join_all(self.pods.iter().map(|(&node, pod)| async move {
-            let container = self.container(node)?;
-            fs::write(logs.join(format!("n{node}-pod.log")), pod.transcript())
-                .with_context(|| format!("writing to {}", logs.display()))?;
-            let mut missing = Vec::new();
+        let collected = join_all(self.pods.iter().map(|(&node, pod)| async move {
+            let mut told = Collected::default();
+            let (name, transcript) = (format!("logs/n{node}-pod.log"), pod.transcript());
+            match fs::write(directory.join(&name), &transcript) {
+                Ok(()) => drop(told.sums.0.insert(name, Digest::of(transcript.as_bytes()))),
+                Err(error) => told.missing.push(format!("cannot write {name}: {error}")),
+            }
             if self.state(node).await.is_ok_and(|state| state.started_at.is_none()) {
-                return Ok(missing);
+                return told;
             }
-            let trace = traces.join(format!("n{node}.jsonl"));
-            let log = logs.join(format!("n{node}.log"));
-            let (trace, log) = tokio::join!(
-                collect::file(&self.docker, &container, TRACE, &trace),
-                collect::log(&self.docker, &container, &log),
-            );
-            match trace {
-                Ok(true) => {}
-                Ok(false) => missing.push(format!("n{node} wrote no trace")),
-                Err(error) => missing.push(format!("the trace of n{node}: {error:#}")),
-            }
-            if let Err(error) = log {
-                missing.push(format!("the log of n{node}: {error:#}"));
-            }
-            anyhow::Ok(missing)
+            let (container, name) = (self.options.node(node), format!("n{node}"));
+            let left = collect::evidence(&self.docker, &container, &name, directory).await;
+            Collected::all([told, left])
         }))
-        .await?;
-        Ok(missing.into_iter().flatten().collect())
+        .await;
+        Collected::all(collected)
+    }
+
+    /// Whether the Docker daemon is lost now: it has not answered for long.
+    pub fn lost(&self) -> Option<DaemonLost> {
+        self.lifeline.lost()
+    }
+
+    /// Waits until the Docker daemon is lost.
+    pub async fn until_lost(&self) -> DaemonLost {
+        self.lifeline.until_lost().await
+    }
+
+    /// Leaves everything where it is, for [`gc()`] to remove.
+    pub fn abandon(&self) {
+        self.guard.disarm();
     }
 
     /// Removes everything that belongs to the cluster.
@@ -453,7 +467,17 @@ impl Cluster {
     ///
     /// Something could not be removed; the sentence names it.
     pub async fn destroy(&self) -> Result<()> {
-        self.guard.remove(&self.docker).await.map(drop)
+        loop {
+            match self.guard.remove(&self.docker).await {
+                // Tried again if the daemon comes back.
+                Err(error)
+                    if lifeline::is_of_the_way(&error) && self.lifeline.answers().await.is_ok() =>
+                {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+                removed => return removed.map(drop),
+            }
+        }
     }
 
     /// Does something about links at each of their receivers, at once.

@@ -13,7 +13,7 @@ use super::{Options, label, network::Subnet};
 use crate::{
     images::{self, Images},
     nemesis::NodeId,
-    plan::Storage,
+    plan::{Limits, Storage},
 };
 
 /// Port of the etcd API inside a node's network namespace.
@@ -26,6 +26,26 @@ const VOLUME: &str = "/data";
 const MEMORY: &str = "/memory";
 /// The trace outlives a kill.
 pub(super) const TRACE: &str = "/data/trace.jsonl";
+
+/// The flags of the limits that are not as usual.
+fn limits(limits: Limits) -> Vec<(&'static str, String)> {
+    let usual = Limits::default();
+    let timeout = |time| humantime::format_duration(time).to_string();
+    let all = [
+        ("max-append-bytes", limits.append_bytes.to_string(), usual.append_bytes.to_string()),
+        ("append-window", limits.append_window.to_string(), usual.append_window.to_string()),
+        ("max-request-bytes", limits.request_bytes.to_string(), usual.request_bytes.to_string()),
+        ("max-requests", limits.requests.to_string(), usual.requests.to_string()),
+        (
+            "max-uncommitted-bytes",
+            limits.uncommitted_bytes.to_string(),
+            usual.uncommitted_bytes.to_string(),
+        ),
+        ("request-timeout", timeout(limits.request_timeout), timeout(usual.request_timeout)),
+    ];
+    let unusual = all.into_iter().filter(|(_, value, usual)| value != usual);
+    unusual.map(|(flag, value, _)| (flag, value)).collect()
+}
 
 /// Creates a node's volume and container.
 pub(super) async fn create(
@@ -60,6 +80,7 @@ pub(super) async fn create(
         ("heartbeat-interval", humantime::format_duration(options.heartbeat_interval).to_string()),
         ("seed", options.seed.to_string()),
     ];
+    flags.extend(limits(options.limits));
     let bugs = options.mutants.get(&node).map_or(&[][..], Vec::as_slice);
     let image = match &images.mutant {
         _ if bugs.is_empty() => &images.node,
@@ -69,16 +90,21 @@ pub(super) async fn create(
     flags.extend(bugs.iter().map(|bug| ("mutant", bug.clone())));
     let name = options.node(node);
     let labels = label::labels(&options.run_id);
+    let mut own = labels.clone();
+    own.insert(label::NODE.into(), format!("n{node}"));
+    if let Some(directory) = &options.directory {
+        own.insert(label::DIRECTORY.into(), directory.display().to_string());
+    }
     let volume = bollard::models::VolumeCreateRequest {
         name: Some(name.clone()),
-        labels: Some(labels.clone()),
+        labels: Some(labels),
         ..Default::default()
     };
     docker.create_volume(volume).await.with_context(|| format!("creating a volume for n{node}"))?;
     let body = ContainerCreateBody {
         image: Some(image.clone()),
         cmd: Some(flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()),
-        labels: Some(labels),
+        labels: Some(own),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", options.pod(node))),
             cap_drop: Some(vec!["ALL".into()]),
@@ -104,4 +130,24 @@ pub(super) async fn create(
         .await
         .with_context(|| format!("creating the container of n{node}"))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_unusual_limits_are_flags() {
+        assert!(limits(Limits::default()).is_empty());
+        let few = Limits {
+            requests: 3,
+            request_timeout: Duration::from_millis(1500),
+            ..Limits::default()
+        };
+        let flags = limits(few);
+        let expected = [("max-requests", "3"), ("request-timeout", "1s 500ms")];
+        assert!(flags.iter().map(|(flag, value)| (*flag, value.as_str())).eq(expected));
+    }
 }

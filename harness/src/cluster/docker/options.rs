@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -11,7 +12,7 @@ use anyhow::{Result, bail, ensure};
 use super::pod;
 use crate::{
     nemesis::NodeId,
-    plan::{NODES_MAX, Storage},
+    plan::{Limits, NODES_MAX, Storage},
 };
 
 /// What a cluster is to be.
@@ -19,6 +20,9 @@ use crate::{
 pub struct Options {
     /// Names the run in labels and names: letters, digits, `-`, `_`, `.`; at most 60 characters.
     pub run_id: String,
+    /// The run directory, absolute: if this harness is killed, another copies the nodes' traces
+    /// there. None: there is nothing to be saved.
+    pub directory: Option<PathBuf>,
     /// Number of nodes, 1 to [`NODES_MAX`].
     pub nodes: usize,
     /// Node n is reached by clients at port `base_port + n - 1` of 127.0.0.1; without it, at a
@@ -30,6 +34,8 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// Seed of the nodes' election timeouts.
     pub seed: u64,
+    /// The nodes' limits.
+    pub limits: Limits,
     /// Where nodes keep their data. The trace outlives a kill in any case.
     pub storage: Storage,
     /// The names of the known bugs that a node has: it then runs [`crate::images::Images::mutant`].

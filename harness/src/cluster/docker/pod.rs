@@ -19,7 +19,7 @@ use bollard::{
 };
 
 use super::{
-    label,
+    label, lifeline,
     node::CLIENT_PORT,
     rules::{self, Flavour},
     shell::{Prober, Shell},
@@ -68,9 +68,16 @@ impl Pod {
         Ok(Instant::now())
     }
 
-    /// Undoes [`Pod::cut`].
+    /// Undoes [`Pod::cut`]; nothing if that is undone already, by an attempt whose answer was lost.
     pub(super) async fn heal(self, cut: u64, sources: Vec<Ipv4Addr>) -> Result<()> {
-        self.shell.run(&self.flavour.remove(cut, &sources)).await.map(drop)
+        match self.shell.run(&self.flavour.remove(cut, &sources)).await {
+            Err(error) if lifeline::is_of_the_way(&error) => Err(error),
+            Err(error) => match rules::counters(0, cut, &self.table().await?).is_empty() {
+                true => Ok(()),
+                false => Err(error),
+            },
+            Ok(_) => Ok(()),
+        }
     }
 
     /// The filter table with its counters.

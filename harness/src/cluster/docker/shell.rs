@@ -83,10 +83,17 @@ impl Lines {
     }
 }
 
+/// A shell has ended, or the way to it is broken. It is opened again when it is next used.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the shell has ended; is the pod still there?")]
+pub(super) struct ShellLost;
+
 /// Runs one command after another in a pod.
 pub(super) struct Shell {
+    docker: Docker,
     pod: String,
-    attached: Mutex<Attached>,
+    /// None: it was lost.
+    attached: Mutex<Option<Attached>>,
     transcript: StdMutex<String>,
 }
 
@@ -98,27 +105,33 @@ struct Attached {
 
 impl Shell {
     pub(super) async fn open(docker: &Docker, pod: &str) -> Result<Self> {
-        let (output, input) = attach(docker, pod).await?;
-        let shell = Self {
+        let attached = Attached::open(docker, pod).await?;
+        Ok(Self {
+            docker: docker.clone(),
             pod: pod.to_owned(),
-            attached: Mutex::new(Attached { lines: Lines::new(output), input, commands: 0 }),
+            attached: Mutex::new(Some(attached)),
             transcript: StdMutex::default(),
-        };
-        // The daemon forwards the two streams separately; merged, they keep their order.
-        shell.run("exec 2>&1").await?;
-        Ok(shell)
+        })
     }
 
-    /// Runs a script and gives what it printed.
+    /// Runs a script and gives what it printed. A shell that was lost is opened again first.
     ///
     /// # Errors
     ///
     /// It ended with another status than 0, took longer than ten seconds, or the shell has ended.
     pub(super) async fn run(&self, script: &str) -> Result<String> {
-        let mut attached = self.attached.lock().await;
+        let mut place = self.attached.lock().await;
+        // Away from its place: given up half-way, it does not come back.
+        let mut attached = match place.take() {
+            Some(attached) => attached,
+            None => Attached::open(&self.docker, &self.pod).await?,
+        };
         let answer = tokio::time::timeout(PATIENCE, attached.run(script))
             .await
-            .unwrap_or_else(|_| Err(anyhow!("no answer within {} s", PATIENCE.as_secs())));
+            .unwrap_or_else(|_| Err(anyhow!(ShellLost).context("no answer within 10 s")));
+        if answer.is_ok() {
+            *place = Some(attached);
+        }
         self.note(script, &answer);
         match answer {
             Ok((0, text)) => Ok(text),
@@ -150,6 +163,17 @@ impl Shell {
 }
 
 impl Attached {
+    async fn open(docker: &Docker, pod: &str) -> Result<Self> {
+        let (output, input) = attach(docker, pod).await?;
+        let mut attached = Self { lines: Lines::new(output), input, commands: 0 };
+        // The daemon forwards the two streams separately; merged, they keep their order.
+        match tokio::time::timeout(PATIENCE, attached.run("exec 2>&1")).await {
+            Ok(answer) => answer.with_context(|| format!("opening a shell in {pod}"))?,
+            Err(_) => bail!(anyhow!(ShellLost).context(format!("opening a shell in {pod}"))),
+        };
+        Ok(attached)
+    }
+
     async fn run(&mut self, script: &str) -> Result<(i32, String)> {
         self.commands += 1;
         let command = self.commands;
@@ -171,7 +195,7 @@ impl Attached {
             // The end of an answer that its asker gave up.
             answer.clear();
         }
-        bail!("the shell has ended; is the pod still there?")
+        bail!(ShellLost)
     }
 }
 
@@ -182,14 +206,53 @@ fn parse(line: &str) -> Option<(u64, i32)> {
 
 /// Pings from inside a pod, many at once.
 pub(super) struct Prober {
-    input: Mutex<Input>,
+    docker: Docker,
+    pod: String,
+    /// None: it was lost.
+    pinger: Mutex<Option<Pinger>>,
     next: AtomicU64,
-    waiting: Arc<StdMutex<BTreeMap<u64, oneshot::Sender<bool>>>>,
-    reader: JoinHandle<()>,
 }
 
 impl Prober {
     pub(super) async fn open(docker: &Docker, pod: &str) -> Result<Self> {
+        let pinger = Mutex::new(Some(Pinger::open(docker, pod).await?));
+        Ok(Self { docker: docker.clone(), pod: pod.to_owned(), pinger, next: AtomicU64::new(1) })
+    }
+
+    /// Whether an echo request to `address` is answered within a second. A shell that was lost is
+    /// opened again first.
+    pub(super) async fn ping(&self, address: std::net::Ipv4Addr) -> Result<bool> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let answer = {
+            let mut place = self.pinger.lock().await;
+            let mut pinger = match place.take() {
+                Some(pinger) if !pinger.reader.is_finished() => pinger,
+                _ => Pinger::open(&self.docker, &self.pod).await?,
+            };
+            let answer = pinger.ask(number, address).await?;
+            *place = Some(pinger);
+            answer
+        };
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(answered)) => Ok(answered),
+            Ok(Err(_)) => bail!(ShellLost),
+            Err(_) => {
+                *self.pinger.lock().await = None;
+                bail!(anyhow!(ShellLost).context("no answer within 10 s"))
+            }
+        }
+    }
+}
+
+/// A shell that pings.
+struct Pinger {
+    input: Input,
+    waiting: Arc<StdMutex<BTreeMap<u64, oneshot::Sender<bool>>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Pinger {
+    async fn open(docker: &Docker, pod: &str) -> Result<Self> {
         let (output, input) = attach(docker, pod).await?;
         let waiting: Arc<StdMutex<BTreeMap<u64, oneshot::Sender<bool>>>> = Arc::default();
         let asked = Arc::clone(&waiting);
@@ -206,31 +269,26 @@ impl Prober {
             }
             asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
         });
-        Ok(Self { input: Mutex::new(input), next: AtomicU64::new(1), waiting, reader })
+        Ok(Self { input, waiting, reader })
     }
 
-    /// Whether an echo request to `address` is answered within a second.
-    pub(super) async fn ping(&self, address: std::net::Ipv4Addr) -> Result<bool> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
+    async fn ask(
+        &mut self,
+        number: u64,
+        address: std::net::Ipv4Addr,
+    ) -> Result<oneshot::Receiver<bool>> {
         let (asker, answer) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(number, asker);
         let text = format!(
             "(busybox ping -c 1 -W 1 {address} >/dev/null 2>&1; echo {MARK}{number} $?) &\n"
         );
-        {
-            let mut input = self.input.lock().await;
-            input.write_all(text.as_bytes()).await?;
-            input.flush().await?;
-        }
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(Ok(answered)) => Ok(answered),
-            Ok(Err(_)) => bail!("the pod's shell has ended; is the pod still there?"),
-            Err(_) => bail!("no answer from the pod's shell within {} s", PATIENCE.as_secs()),
-        }
+        self.input.write_all(text.as_bytes()).await?;
+        self.input.flush().await?;
+        Ok(answer)
     }
 }
 
-impl Drop for Prober {
+impl Drop for Pinger {
     fn drop(&mut self) {
         self.reader.abort();
     }

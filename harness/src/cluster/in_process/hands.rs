@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use checker::fault::{Counter, Damage};
 use hyper_util::rt::TokioIo;
 use rand::RngExt;
 use tonic::transport::{Channel, Endpoint};
@@ -18,7 +19,7 @@ use crate::{
         clients::Dialer,
         sim::{SimEvent, disk::SimulatedDisk, network::between},
     },
-    exercise::{Counter, Damage, Deed, Failure, Finding, Note, Observation, Order, Stage, Ticket},
+    exercise::{Deed, Failure, Finding, Note, Observation, Order, Stage, Ticket},
     nemesis::{DiskTrouble, Fault, Link, NetworkTrouble, NodeId, overlap::FaultId},
     plan::Storage,
 };
@@ -212,7 +213,7 @@ impl World<'_> {
                 self.observer.see(self.now, SimEvent::Stage(stage));
             }
             Note::FinalHashes(hashes) => self.record.run().final_hashes = hashes,
-            Note::Crash(crash) => self.record.crash(crash.node, crash.how),
+            Note::Crash(crash) => self.record.crash(crash.node, crash.ending, crash.how),
             Note::Incomplete(why) => self.record.incomplete(why),
         }
     }
@@ -259,7 +260,8 @@ impl World<'_> {
             .iter()
             .filter(|((of, _), _)| *of == fault)
             .map(|((_, node), (syncs, longest))| {
-                (*node, Damage::Slow { syncs: *syncs, longest: *longest })
+                let longest_us = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+                (*node, Damage::Slow { syncs: *syncs, longest_us })
             })
             .collect();
         Finding::Damage { damage, busy: false }
@@ -268,7 +270,7 @@ impl World<'_> {
 
 fn counters(counters: &BTreeMap<Link, u64>) -> Vec<Counter> {
     let counter = |(link, packets): (&Link, &u64)| Counter {
-        node: link.to,
+        node: format!("n{}", link.to),
         rule: format!("drop {link}"),
         packets: *packets,
         bytes: None,

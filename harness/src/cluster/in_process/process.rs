@@ -14,7 +14,6 @@ use std::{
 
 use node::{
     mutants::Mutants,
-    replica,
     server::{self, Config},
     storage::Options,
 };
@@ -30,7 +29,7 @@ use crate::{
     exercise::{self, Exit, SIGKILLED},
     nemesis::NodeId,
     panics::words,
-    plan::{self, Plan},
+    plan::Plan,
 };
 
 /// Exit codes of the node's binary.
@@ -241,7 +240,6 @@ impl Running {
 }
 
 fn config(plan: &Plan, id: NodeId, seed: u64) -> Config {
-    let plan::Limits { append_bytes, append_window } = plan.world.limits;
     let cluster: BTreeMap<_, _> =
         plan.node_ids().into_iter().map(|id| (id, peer_address(id))).collect();
     let mutants: Mutants = plan.mutants_of(id);
@@ -258,7 +256,7 @@ fn config(plan: &Plan, id: NodeId, seed: u64) -> Config {
         heartbeat_interval: plan.timings.heartbeat_interval,
         trace: Some("trace".into()),
         seed,
-        limits: replica::Limits { append_bytes, append_window, ..replica::Limits::default() },
+        limits: plan.world.limits.into(),
         mutants,
         log: tracing::Level::INFO,
     }

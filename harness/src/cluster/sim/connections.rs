@@ -6,6 +6,7 @@ use node::{
     kv::Response,
     replica::{self},
 };
+use proto::peer::Session;
 use tonic::Status;
 
 use super::{
@@ -64,7 +65,13 @@ impl World<'_> {
         self.tell(Observation::Connected { client, token, result: Ok(()) });
     }
 
-    pub(super) fn send_request(&mut self, client: ClientId, token: u64, operation: Operation) {
+    pub(super) fn send_request(
+        &mut self,
+        client: ClientId,
+        token: u64,
+        operation: Operation,
+        session: Option<Session>,
+    ) {
         let connection = self.connection(client);
         let (node, incarnation) = (connection.node, connection.incarnation);
         let request = match codec::request(&operation) {
@@ -79,7 +86,8 @@ impl World<'_> {
         let process = self.process(node);
         if process.is_up() && incarnation == Some(process.incarnation) {
             let incarnation = process.incarnation;
-            self.call(node, incarnation, NodeInput::Request(client, token, Box::new(request)));
+            let input = NodeInput::Request(client, token, Box::new(request), session);
+            self.call(node, incarnation, input);
         } else {
             let _ = self.reset(client);
         }
@@ -106,7 +114,7 @@ impl World<'_> {
         &mut self,
         client: ClientId,
         token: u64,
-        answer: &Result<Response, replica::Error>,
+        answer: Result<Response, replica::Error>,
     ) {
         let tells_outcome = self.plan.system.tells_outcome();
         let connection = self.connection(client);
@@ -114,7 +122,9 @@ impl World<'_> {
         let Some(Awaited { sent: Some(operation), .. }) = awaited else { return };
         let completion = match answer {
             Ok(answer) => codec::answered(operation, answer),
-            Err(error) => codec::refused(operation, &node::server::status_of(error), tells_outcome),
+            Err(error) => {
+                codec::refused(operation, &node::server::status_of(&error), tells_outcome)
+            }
         };
         self.tell(Observation::Completed { client, token, completion });
     }
@@ -165,7 +175,7 @@ impl World<'_> {
         &mut self,
         links: &BTreeSet<Link>,
         nodes: &BTreeSet<NodeId>,
-    ) -> (BTreeMap<Link, u64>, BTreeMap<NodeId, usize>) {
+    ) -> (BTreeMap<Link, u64>, BTreeMap<NodeId, u64>) {
         // Nobody has a connection to a process that is down, or to what it was before.
         let live = |process: &Process| process.is_up().then_some(process.incarnation);
         let live: Vec<Option<u64>> = self.processes.iter().map(live).collect();
@@ -192,7 +202,7 @@ impl World<'_> {
             process.lose_held(&mut loses);
         }
         let up = nodes.iter().copied().filter(|node| live[*node as usize - 1].is_some());
-        let clients = up.map(|node| (node, self.break_clients(node)));
+        let clients = up.map(|node| (node, self.break_clients(node) as u64));
         let clients = clients.filter(|(_, waited)| *waited > 0).collect();
         (lost, clients)
     }

@@ -1,18 +1,20 @@
 //! What faults do to disks. What keeps them from destroying the last good copy of anything: see
 //! [`super::disk`].
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use checker::{evidence::Ending, fault::Damage};
 use node::storage::{self, Place, guarded};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
     process::{Fatal, by_node, identity},
+    pulse::Work,
     world::World,
 };
 use crate::{
-    exercise::{Damage, Finding},
+    exercise::Finding,
     nemesis::{NodeId, overlap::FaultId},
 };
 
@@ -28,9 +30,10 @@ impl World<'_> {
     pub(super) fn synced_slowly(&mut self, fault: FaultId, node: NodeId, took: Duration) {
         let damages = self.damages.entry(fault).or_default();
         let first = damages.is_empty();
-        let none = Damage::Slow { syncs: 0, longest: Duration::ZERO };
-        if let Damage::Slow { syncs, longest } = damages.entry(node).or_insert(none) {
-            (*syncs, *longest) = (*syncs + 1, took.max(*longest));
+        let none = Damage::Slow { syncs: 0, longest_us: 0 };
+        if let Damage::Slow { syncs, longest_us } = damages.entry(node).or_insert(none) {
+            let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            (*syncs, *longest_us) = (*syncs + 1, took.max(*longest_us));
         }
         if first {
             self.met(fault);
@@ -81,15 +84,17 @@ impl World<'_> {
     /// Flips a bit of a record that the next start must find damaged. None: there is no such
     /// record.
     fn flip(&mut self, node: NodeId, boot: u64, rng: &mut ChaCha8Rng) -> Option<Damage> {
+        let (pulse, now) = (Arc::clone(&self.pulse), self.now);
         let disk = self.process(node).disk_mut()?;
-        let places = match by_node(|| guarded(&*disk, identity(node))) {
-            Ok(places) if !places.is_empty() => places,
-            Err(fatal @ Fatal::Panic(_)) => {
-                self.record.crash(node, fatal.to_string());
-                return None;
-            }
-            Ok(_) | Err(Fatal::Log(_)) => return None,
-        };
+        let places =
+            match by_node((&*pulse, node, now), Work::Log, || guarded(&*disk, identity(node))) {
+                Ok(places) if !places.is_empty() => places,
+                Err(fatal @ Fatal::Panic(_)) => {
+                    self.record.crash(node, Ending::Defect, fatal.to_string());
+                    return None;
+                }
+                Ok(_) | Err(Fatal::Log(_)) => return None,
+            };
         let Place { file, offset, len } = places[rng.random_range(0..places.len())].clone();
         let byte = usize::try_from(offset + rng.random_range(0..len)).ok()?;
         let bit = rng.random_range(0..8);
@@ -169,7 +174,7 @@ mod tests {
     /// A world in which node 1 was started and killed twice, so that the record of its first start,
     /// right behind the header of its log, is followed by one that was synced later.
     fn killed_twice(plan: &Plan) -> World<'_> {
-        let mut world = World::new(plan, None);
+        let mut world = World::new(plan, None, Arc::default());
         for _ in 0..2 {
             world.start(1).unwrap();
             assert!(world.process(1).is_up());

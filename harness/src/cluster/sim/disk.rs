@@ -34,6 +34,11 @@ impl SimulatedDisk {
         Self { memory: MemoryDisk::new(), honesty, fails_sync: false }
     }
 
+    /// The same disk, that keeps its word or does not.
+    pub(super) fn with(self, honesty: Honesty) -> Self {
+        Self { honesty, ..self }
+    }
+
     /// The power fails: any subset of the unsynced sectors is kept, one of the last write may be
     /// torn.
     pub(in crate::cluster) fn crash(&mut self, rng: &mut impl Rng) {

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use checker::fault;
+use checker::fault::{self, ClockReading, Counter};
 use node::raft;
 
 use super::{
@@ -14,13 +14,14 @@ use super::{
     network::between,
     observe::SimEvent,
     process::by_node,
+    pulse::Work,
     queue::{Event, NodeInput},
     world::World,
 };
 use crate::{
     exercise::{
-        ClockChange, ClockReading, Counter, Deed, Failure, Finding, Note, Observation, Order, Role,
-        Stage, Status, Ticket, Time, View,
+        ClockChange, Deed, Failure, Finding, Note, Observation, Order, Role, Stage, Status, Ticket,
+        Time, View,
     },
     nemesis::{Fault, Link, NodeId, overlap::FaultId},
 };
@@ -49,7 +50,9 @@ impl World<'_> {
         match order {
             Order::Wake { at, alarm } => self.queue.push(at, Event::Alarm(alarm)),
             Order::Connect { client, token, node } => self.connect(client, token, node),
-            Order::Send { client, token, operation } => self.send_request(client, token, operation),
+            Order::Send { client, token, operation, session } => {
+                self.send_request(client, token, operation, session);
+            }
             Order::Disconnect { client } => self.disconnect(client),
             Order::Perform { ticket, deed } => self.perform(ticket, deed),
             Order::Note(note) => self.note(note),
@@ -68,6 +71,7 @@ impl World<'_> {
                 match stage {
                     Stage::Load => self.start = self.now,
                     Stage::Recovery => self.record.run().healed = Some(self.since_start()),
+                    Stage::Stopping => self.record.run().stopped = self.since_start(),
                     _ => {}
                 }
                 self.watch.see(self.now, SimEvent::Stage(stage));
@@ -78,7 +82,7 @@ impl World<'_> {
                     self.watch.see(self.now, SimEvent::Compared { store });
                 }
             }
-            Note::Crash(crash) => self.record.crash(crash.node, crash.how),
+            Note::Crash(crash) => self.record.crash(crash.node, crash.ending, crash.how),
             Note::Incomplete(why) => self.record.incomplete(why),
         }
     }
@@ -248,7 +252,8 @@ impl World<'_> {
     }
 
     fn hash(&mut self, node: NodeId) -> Result<Finding, Failure> {
-        match by_node(|| Ok(self.processes[node as usize - 1].hash())) {
+        let process = &self.processes[node as usize - 1];
+        match by_node((&*self.pulse, node, self.now), Work::Hash, || Ok(process.hash())) {
             Ok(Some((revision, hash))) => Ok(Finding::Hash { revision, hash }),
             Ok(None) => Err(Failure::Refused("it is down or paused".to_owned())),
             Err(fatal) => {
@@ -280,7 +285,8 @@ impl World<'_> {
             let clock = &self.processes[node as usize - 1].time;
             let gained = clock.read(self.now).saturating_sub(setting.reading);
             let natural = clock.natural_gain(self.now.saturating_sub(setting.at));
-            (node, ClockReading { gained, natural })
+            let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            (node, ClockReading { gained_us: us(gained), natural_us: us(natural) })
         };
         settings.map(read).collect()
     }
@@ -288,7 +294,7 @@ impl World<'_> {
 
 fn counters(dropped: &BTreeMap<Link, u64>) -> Vec<Counter> {
     let counter = |(link, &packets): (&Link, &u64)| Counter {
-        node: link.to,
+        node: format!("n{}", link.to),
         rule: format!("drop {link}"),
         packets,
         bytes: None,

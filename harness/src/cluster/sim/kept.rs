@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use checker::fault::Damage;
+
 use crate::{
-    exercise::{Damage, Ticket, Time},
+    exercise::{Ticket, Time},
     nemesis::{NodeId, overlap::FaultId},
     workload::Operation,
 };

@@ -3,11 +3,13 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     mem,
+    sync::Arc,
     time::Duration,
 };
 
+use checker::evidence::Ending;
 use node::{
-    replica::{Config, Input, Limits, Outputs, Replica, Time},
+    replica::{Config, Input, Outputs, Replica, Time},
     storage::{self, Options, Wal},
 };
 use proto::trace;
@@ -15,15 +17,16 @@ use rand::RngExt;
 
 use super::{
     disk::SimulatedDisk,
-    observe::{Ending, Loss, SimEvent},
+    observe::{self, Loss, SimEvent},
     process::{CLUSTER, Fatal, Process, Running, Timer, by_node, identity},
+    pulse::Work,
     queue::{Event, NodeInput},
     world::World,
 };
 use crate::{
     exercise::SIGKILLED,
     nemesis::NodeId,
-    plan::{self, Storage},
+    plan::{Honesty, Storage},
 };
 
 impl World<'_> {
@@ -32,9 +35,13 @@ impl World<'_> {
     /// # Errors
     /// It refuses, which is on record.
     pub(super) fn start(&mut self, id: NodeId) -> Result<(), String> {
-        self.try_start(id).map_err(|why| {
-            let why = format!("n{id} did not start: {why}");
-            self.record.incomplete(why.clone());
+        self.try_start(id).map_err(|fatal| {
+            let why = format!("n{id} did not start: {fatal}");
+            match fatal {
+                // That is on record.
+                Fatal::Panic(_) => {}
+                Fatal::Log(_) => self.blame(id, why.clone()),
+            }
             why
         })
     }
@@ -42,11 +49,11 @@ impl World<'_> {
     /// Starts a process, which may refuse to with what its disk holds. The disk is then as before.
     pub(super) fn try_start(&mut self, id: NodeId) -> Result<(), Fatal> {
         let true_now = self.now;
+        let pulse = Arc::clone(&self.pulse);
         let seed = self.rng.random();
         let mutants = self.plan.mutants_of(id);
         let (voters, timings) = (self.plan.node_ids(), &self.plan.timings);
-        let plan::Limits { append_bytes, append_window } = self.plan.world.limits;
-        let limits = Limits { append_bytes, append_window, ..Limits::default() };
+        let limits = self.plan.world.limits.into();
         let segment_bytes = self.plan.world.disk.segment_bytes;
         let segments = Options { first_segment_bytes: segment_bytes / 4, segment_bytes };
         let process = self.process(id);
@@ -66,7 +73,7 @@ impl World<'_> {
             mutants,
         };
         // A replica may find its state impossible as soon as it begins.
-        let begun = by_node(|| {
+        let begun = by_node((&*pulse, id, true_now), Work::Start, || {
             let (wal, recovered) = Wal::open_with(disk, identity(id), segments)?;
             let (boot, cut) = (recovered.boot, recovered.cut);
             let mut replica = Replica::new(config, recovered, now);
@@ -79,9 +86,9 @@ impl World<'_> {
             Err(fatal) => {
                 if let Fatal::Panic(_) = fatal {
                     let how = fatal.to_string();
-                    let ending = Ending::Itself(&how);
+                    let ending = observe::Ending::Itself(&how);
                     self.watch.see(true_now, SimEvent::Ended { node: id, ending, unsynced: 0 });
-                    self.record.crash(id, how);
+                    self.record.crash(id, Ending::Defect, how);
                 }
                 return Err(fatal);
             }
@@ -102,6 +109,7 @@ impl World<'_> {
             syncing: None,
             requests: BTreeMap::new(),
             last_request: 0,
+            latest: now,
         }));
         self.watch.see(true_now, SimEvent::Started { node: id, boot, cut });
         self.round(id);
@@ -112,12 +120,17 @@ impl World<'_> {
     /// any part. Returns how many sectors were at stake.
     pub(super) fn crash(&mut self, id: NodeId) -> Option<usize> {
         let up = self.process(id).is_up();
-        let unsynced = self.end(id, Ending::Killed, true);
+        let unsynced = self.end(id, observe::Ending::Killed, true);
         up.then_some(unsynced)
     }
 
     /// Ends a process, and where its machine loses power, what its disk was not told to keep.
-    pub(super) fn end(&mut self, id: NodeId, ending: Ending<'_>, power_fails: bool) -> usize {
+    pub(super) fn end(
+        &mut self,
+        id: NodeId,
+        ending: observe::Ending<'_>,
+        power_fails: bool,
+    ) -> usize {
         let now = self.now;
         let honesty = self.plan.world.disk.honesty;
         let forgets = self.plan.storage == Storage::Memory;
@@ -140,25 +153,28 @@ impl World<'_> {
         }
         process.disk = Some(disk);
         process.exit = Some(match ending {
-            Ending::Killed => SIGKILLED,
-            Ending::Itself(_) => 1,
-            Ending::Stopped => 0,
+            observe::Ending::Killed => SIGKILLED,
+            observe::Ending::Itself(_) => 1,
+            observe::Ending::Stopped => 0,
         });
         self.reset_clients(id);
         unsynced
     }
 
     pub(super) fn pause(&mut self, id: NodeId) {
-        self.process(id).paused = true;
+        let now = self.now;
+        let process = self.process(id);
+        (process.paused, process.disturbed) = (true, now);
         self.watch.see(self.now, SimEvent::Paused { node: id });
     }
 
     /// What waited is dealt with now.
     pub(super) fn resume(&mut self, id: NodeId) {
+        let now = self.now;
         let process = self.process(id);
-        process.paused = false;
+        (process.paused, process.disturbed) = (false, now);
         let held = mem::take(&mut process.held);
-        self.watch.see(self.now, SimEvent::Resumed { node: id });
+        self.watch.see(now, SimEvent::Resumed { node: id });
         let process = self.process(id);
         if let Some(running) = &mut process.running {
             running.inbox.extend(held);
@@ -180,6 +196,7 @@ impl World<'_> {
         if running.replica.deadline() > time.read(now) {
             return self.arm_timer(id);
         }
+        self.budget.woken(id, now);
         self.watch.see(now, SimEvent::Timer { node: id });
         self.round(id);
     }
@@ -199,6 +216,7 @@ impl World<'_> {
 
     /// A node's clock goes otherwise than before, so its timer goes off at another time.
     pub(super) fn rearm_timer(&mut self, id: NodeId) {
+        self.process(id).disturbed = self.now;
         if let Some(running) = &mut self.process(id).running {
             running.timer = None;
             self.arm_timer(id);
@@ -211,8 +229,8 @@ impl World<'_> {
             Fatal::Log(why) => self.stopped(id, why),
             Fatal::Panic(_) => {
                 let how = of.to_string();
-                self.end(id, Ending::Itself(&how), true);
-                self.record.crash(id, how);
+                self.end(id, observe::Ending::Itself(&how), true);
+                self.record.crash(id, Ending::Defect, how);
             }
         }
     }
@@ -231,21 +249,31 @@ impl World<'_> {
                 // The machine may go on, and keep in memory what the disk did not take.
                 let power_fails = self.rng.random_bool(0.5);
                 let how = format!("stopped: {why}");
-                self.end(id, Ending::Itself(&how), power_fails);
+                self.end(id, observe::Ending::Itself(&how), power_fails);
                 self.stopped_by(fault, id, boot, why.to_string());
             }
             None => {
                 let how = format!("stopped: {why}");
-                self.end(id, Ending::Itself(&how), true);
-                self.record.incomplete(format!("n{id} {how}"));
+                self.end(id, observe::Ending::Itself(&how), true);
+                self.blame(id, how);
             }
+        }
+    }
+
+    /// A node refuses what its disk holds, or stopped over its disk. No fault had touched the disk,
+    /// so the node itself is to blame, unless disks lie.
+    fn blame(&mut self, id: NodeId, how: String) {
+        match self.plan.world.disk.honesty {
+            Honesty::Honest => self.record.crash(id, Ending::Disk, how),
+            Honesty::LiesAboutSync => self.record.incomplete(how),
         }
     }
 
     /// Ends a process in order: what is queued is written, and the trace says so.
     pub(super) fn stop(&mut self, id: NodeId) {
+        let (pulse, now) = (Arc::clone(&self.pulse), self.now);
         let Some(running) = &mut self.process(id).running else { return };
-        let finished = by_node(|| {
+        let finished = by_node((&*pulse, id, now), Work::Log, || {
             for (_, records) in running.queued.drain(..) {
                 running.wal.append(&records)?;
             }
@@ -257,6 +285,6 @@ impl World<'_> {
         let Some(running) = &self.process(id).running else { return };
         let (line, clock) = ((running.boot, running.lines), running.replica.clock() + 1);
         self.trace(id, line, clock, trace::Event::Stopped {});
-        self.end(id, Ending::Stopped, true);
+        self.end(id, observe::Ending::Stopped, true);
     }
 }

@@ -8,8 +8,11 @@
 //! - `world`, `queue`: time, and what happens in it;
 //! - `process`, `lifecycle`, `round`: a replica, driven as the server drives it; `disk`, `network`,
 //!   `clock`: what it lives on;
+//! - `past`: what the nodes have behind them when a run begins;
 //! - `hands`: carries out the orders of [`crate::exercise`], which leads the run; `connections`: of
 //!   clients to nodes; `damage`: what faults do to disks; `kept`: what these must remember;
+//! - `budget`, `pulse`: no node holds up a run for ever;
+//! - `limits`: whether nodes keep theirs;
 //! - `record`: the evidence, checked for Raft's safety step by step;
 //! - [`Observer`]: is told of all that happens.
 //!
@@ -22,6 +25,7 @@
 //! - Not simulated is the shell around the replica: gRPC, sockets, files, their errors and limits.
 //!   For that there is [`super::in_process`].
 
+mod budget;
 mod clock;
 mod connections;
 mod damage;
@@ -29,21 +33,29 @@ pub(super) mod disk;
 mod hands;
 mod kept;
 mod lifecycle;
+mod limits;
 pub(super) mod network;
 pub(super) mod observe;
+mod past;
 mod process;
+mod pulse;
 mod queue;
 pub(super) mod record;
 mod round;
 mod world;
 
-use std::{sync::atomic::AtomicBool, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use checker::{evidence::Evidence, raft::Passed};
 
 use hands::HANG;
 pub use hands::supports;
-pub use observe::{Ending, Loss, MessageId, Observer, SimEvent};
+pub use observe::{Ending, Loss, MessageId, Observer, SimEvent, Unobserved};
+use pulse::Pulse;
+pub use pulse::simulate_guarded;
 
 use crate::{
     exercise::{Exercise, Machine, Settings},
@@ -68,7 +80,8 @@ pub struct Simulation {
     pub virtual_time: Duration,
 }
 
-/// Runs a plan. When `stop` becomes true the run ends early, and says so.
+/// Runs a plan. A node that spins or storms ends the run, and is convicted; one that never returns
+/// hangs it: see [`simulate_guarded`]. When `stop` becomes true the run ends early, and says so.
 pub fn simulate(plan: &Plan, stop: &AtomicBool) -> Simulation {
     run(plan, false, None, stop)
 }
@@ -95,11 +108,22 @@ fn run<'a>(
     observer: Option<&'a mut dyn Observer>,
     stop: &AtomicBool,
 ) -> Simulation {
+    watched(plan, inert, observer, stop, Arc::default())
+}
+
+/// Runs a plan under the eyes of another thread.
+fn watched<'a>(
+    plan: &'a Plan,
+    inert: bool,
+    observer: Option<&'a mut dyn Observer>,
+    stop: &AtomicBool,
+    pulse: Arc<Pulse>,
+) -> Simulation {
     let mut exercise = Exercise::new(plan, Settings { hang: HANG, inert });
-    world::World::new(plan, observer).run(&mut exercise, stop)
+    world::World::new(plan, observer, pulse).run(&mut exercise, stop)
 }
 
 /// Runs a cluster as the plan describes it, led by another machine than the plan's exercise.
 pub fn simulate_led(plan: &Plan, machine: &mut dyn Machine, stop: &AtomicBool) -> Simulation {
-    world::World::new(plan, None).run(machine, stop)
+    world::World::new(plan, None, Arc::default()).run(machine, stop)
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use checker::{fault, history};
+use checker::{fault, history::lines::Line};
 use node::{
     kv::{Request, Store},
     replica::{Message, Time},
@@ -103,6 +103,13 @@ pub enum SimEvent<'a> {
         /// Whose log.
         node: NodeId,
     },
+    /// As many appends to a peer are in flight as may be.
+    WindowFull {
+        /// The leader.
+        from: NodeId,
+        /// The peer.
+        to: NodeId,
+    },
     /// A step of a node.
     Step(&'a trace::Record),
     /// A client begins an operation, or learns how it ended.
@@ -110,7 +117,7 @@ pub enum SimEvent<'a> {
         /// The client, from 0; it lives on when its process number changes.
         client: u64,
         /// What it notes.
-        event: &'a history::Event,
+        event: &'a Line,
     },
     /// A phase of a fault.
     Fault(&'a fault::Record),
@@ -171,6 +178,16 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 impl<O: Observer + ?Sized> Observer for &mut O {
     fn observe(&mut self, now: Time, what: SimEvent<'_>) {
         (**self).observe(now, what);
+    }
+}
+
+/// An observer that there is not: what stands where an observer could.
+#[derive(Clone, Copy, Debug)]
+pub enum Unobserved {}
+
+impl Observer for Unobserved {
+    fn observe(&mut self, _: Time, _: SimEvent<'_>) {
+        match *self {}
     }
 }
 

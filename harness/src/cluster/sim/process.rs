@@ -13,7 +13,12 @@ use node::{
     storage::{self, Identity, Wal},
 };
 
-use super::{clock::Clock, disk::SimulatedDisk, queue::NodeInput};
+use super::{
+    clock::Clock,
+    disk::SimulatedDisk,
+    pulse::{Pulse, Work},
+    queue::NodeInput,
+};
 use crate::{
     exercise::{self, ClientId, Exit},
     nemesis::{NodeId, overlap::FaultId},
@@ -41,6 +46,8 @@ pub(super) struct Process {
     /// Lamport clock of the last line traced.
     pub(super) clock: u64,
     pub(super) paused: bool,
+    /// When it was last paused or resumed, or its clock set.
+    pub(super) disturbed: Time,
     /// Exit code of its last end.
     pub(super) exit: Option<i64>,
     /// What reached the process while it was paused.
@@ -64,8 +71,25 @@ pub(super) struct Running {
     pub(super) timer: Option<Timer>,
     pub(super) queued: Vec<(WriteId, Vec<storage::Record>)>,
     pub(super) syncing: Option<Syncing>,
-    pub(super) requests: BTreeMap<RequestId, (ClientId, u64)>,
+    /// Requests without an answer, in the order in which they came.
+    pub(super) requests: BTreeMap<RequestId, Asked>,
     pub(super) last_request: RequestId,
+    /// The latest time that its clock has shown it: for a replica, time never runs backwards.
+    pub(super) latest: Time,
+}
+
+/// A request of a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) client: ClientId,
+    pub(super) token: u64,
+    /// When the process took it in, and the latest time that its clock had shown then.
+    pub(super) arrived: Time,
+    pub(super) shown: Time,
+    /// Its size, encoded.
+    pub(super) bytes: usize,
+    /// Requests in flight before it.
+    pub(super) before: usize,
 }
 
 /// A timer.
@@ -99,9 +123,16 @@ pub(super) enum Fatal {
 }
 
 /// Has a node's own code do something. A panic in there is the node's, and one anywhere else the
-/// harness's.
-pub(super) fn by_node<T>(act: impl FnOnce() -> Result<T, storage::Error>) -> Result<T, Fatal> {
-    match catch_unwind(AssertUnwindSafe(act)) {
+/// harness's. So is the time that it takes: see [`super::pulse`].
+pub(super) fn by_node<T>(
+    (pulse, id, now): (&Pulse, NodeId, Time),
+    work: Work,
+    act: impl FnOnce() -> Result<T, storage::Error>,
+) -> Result<T, Fatal> {
+    pulse.begin(id, work, now);
+    let done = catch_unwind(AssertUnwindSafe(act));
+    pulse.end();
+    match done {
         Ok(done) => Ok(done?),
         Err(panic) => Err(Fatal::Panic(words(&*panic).to_owned())),
     }
@@ -109,9 +140,20 @@ pub(super) fn by_node<T>(act: impl FnOnce() -> Result<T, storage::Error>) -> Res
 
 impl Running {
     /// The replica takes something in.
-    pub(super) fn handle(&mut self, now: Time, input: Input) -> Result<(), Fatal> {
+    pub(super) fn handle(
+        &mut self,
+        node: (&Pulse, NodeId, Time),
+        now: Time,
+        input: Input,
+    ) -> Result<(), Fatal> {
         let Self { replica, outputs, .. } = self;
-        by_node(|| {
+        let work = match input {
+            Input::Timer => Work::Timer,
+            Input::Message(_) => Work::Message,
+            Input::Durable(_) => Work::Durable,
+            Input::Request { .. } | Input::Subscribe(_) | Input::Unsubscribe(_) => Work::Request,
+        };
+        by_node(node, work, || {
             replica.handle(now, input, outputs);
             Ok(())
         })
@@ -130,6 +172,7 @@ impl Process {
             incarnation: 0,
             clock: 0,
             paused: false,
+            disturbed: Time::ZERO,
             held: VecDeque::new(),
             exit: None,
         }
@@ -201,12 +244,15 @@ mod tests {
 
     #[test]
     fn what_a_node_panics_with_is_its_own() {
-        let panic = by_node(|| -> Result<(), storage::Error> { panic!("this test wants it") });
+        let pulse = Pulse::default();
+        let node = (&pulse, 1, Time::ZERO);
+        let panics = || -> Result<(), storage::Error> { panic!("this test wants it") };
+        let panic = by_node(node, Work::Timer, panics);
         assert_eq!(panic.unwrap_err().to_string(), "it panicked: this test wants it");
-        let full = by_node::<()>(|| {
+        let full = by_node::<()>(node, Work::Log, || {
             Err(storage::Error::DiskFull { action: "create", file: "1.wal".to_owned() })
         });
         assert!(matches!(full, Err(Fatal::Log(storage::Error::DiskFull { .. }))), "{full:?}");
-        assert_eq!(by_node(|| Ok(7)).unwrap(), 7);
+        assert_eq!(by_node(node, Work::Hash, || Ok(7)).unwrap(), 7);
     }
 }

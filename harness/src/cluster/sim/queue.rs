@@ -1,10 +1,14 @@
 //! What is to happen, in order of virtual time; of what happens at one moment, what was scheduled
 //! first comes first.
 
+use std::{cmp::Reverse, collections::BinaryHeap};
+
 use node::{
     kv::Request,
     replica::{Message, Time},
 };
+
+use proto::peer::Session;
 
 use super::observe::MessageId;
 use crate::{
@@ -55,24 +59,23 @@ pub(super) enum NodeInput {
     /// A client opens a connection.
     Connect(ClientId, u64),
     /// A client sends a request.
-    Request(ClientId, u64, Box<Request>),
+    Request(ClientId, u64, Box<Request>, Option<Session>),
     /// The disk says that it is done.
     Synced,
     /// The harness asks for the node's status.
     Question(Ticket),
 }
 
-/// When an event happens, in nanoseconds, and the slot where it is kept: what is moved about.
-type Place = (u64, u32);
+/// When an event happens, in nanoseconds, the number of its scheduling, and the slot where it is
+/// kept: what is moved about.
+type Place = Reverse<(u64, u64, u32)>;
 
 /// The queue.
-///
-/// Most of what is scheduled happens soon, before all but a few of what waits already: its place is
-/// near the end of a sorted list, where it is cheap to insert, and to remove.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// What happens last comes first.
-    places: Vec<Place>,
+    places: BinaryHeap<Place>,
+    /// How many events were ever scheduled.
+    scheduled: u64,
     /// The events, each in its slot until it happens.
     slots: Vec<Option<Event>>,
     /// Slots without an event.
@@ -92,16 +95,15 @@ impl Queue {
                 self.slots.len() as u32 - 1
             }
         };
-        let time = nanoseconds(time);
-        let place = self.places.partition_point(|(other, _)| *other > time);
-        self.places.insert(place, (time, slot));
+        self.scheduled += 1;
+        self.places.push(Reverse((nanoseconds(time), self.scheduled, slot)));
     }
 
     /// Removes what is lost. Returns how many events were.
     pub(super) fn lose(&mut self, mut lost: impl FnMut(&Event) -> bool) -> usize {
-        let Self { places, slots, free } = self;
+        let Self { places, slots, free, .. } = self;
         let before = places.len();
-        places.retain(|(_, slot)| {
+        places.retain(|Reverse((_, _, slot))| {
             let gone = slots[*slot as usize].as_ref().is_some_and(&mut lost);
             if gone {
                 slots[*slot as usize] = None;
@@ -114,7 +116,7 @@ impl Queue {
 
     /// Takes the next event and its time.
     pub(super) fn pop(&mut self) -> Option<(Time, Event)> {
-        let (time, slot) = self.places.pop()?;
+        let Reverse((time, _, slot)) = self.places.pop()?;
         self.free.push(slot);
         Some((Time::from_nanos(time), self.slots[slot as usize].take()?))
     }

@@ -1,12 +1,14 @@
 //! The evidence of a simulated run, in memory; Raft's safety is checked on each step as it comes.
 
 use checker::{
-    evidence::{Crash, Evidence, Run},
-    fault, history,
+    evidence::{Crash, Ending, Evidence, Run},
+    fault,
+    history::{self, lines::Line},
     raft::{Checker, Passed},
 };
 use proto::trace;
 
+use super::past::Lived;
 use crate::{nemesis::NodeId, plan::Plan};
 
 /// There is room from the beginning for no more operations than these.
@@ -33,10 +35,20 @@ impl Recorder {
         Self { evidence, checker: Checker::new(), violation: None }
     }
 
+    /// What the nodes have behind them comes first, and is judged like the rest.
+    pub(super) fn begin_with(&mut self, past: &Lived) {
+        for line in &past.lines {
+            self.trace(line.clone());
+        }
+        let run = &mut self.evidence.run;
+        run.crashes.extend_from_slice(&past.crashes);
+        run.incomplete.extend_from_slice(&past.incomplete);
+    }
+
     /// A client's event; it gets its number here.
-    pub(in crate::cluster) fn event(&mut self, mut event: history::Event) {
-        event.index = self.evidence.history.len() as u64;
-        self.evidence.run.duration = event.time;
+    pub(in crate::cluster) fn event(&mut self, mut event: Line) {
+        event.number(self.evidence.history.len() as u64);
+        self.evidence.run.duration = event.place().time;
         self.evidence.history.push(event);
     }
 
@@ -66,9 +78,9 @@ impl Recorder {
         self.evidence.run.incomplete.push(why);
     }
 
-    /// A node ended by a defect of its own.
-    pub(in crate::cluster) fn crash(&mut self, node: NodeId, how: String) {
-        self.evidence.run.crashes.push(Crash { node, how });
+    /// A node ended for no reason but its own.
+    pub(in crate::cluster) fn crash(&mut self, node: NodeId, ending: Ending, how: String) {
+        self.evidence.run.crashes.push(Crash { node, ending, how });
     }
 
     /// The first violation of Raft's safety.

@@ -4,10 +4,11 @@
 //! process busy for a moment; what comes meanwhile waits for the next one, so that a busy process
 //! gathers. The disk takes everything that is queued, appends it all, and syncs once.
 
-use std::{collections::BTreeMap, mem, time::Duration};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
 
 use node::{
     kv::Response,
+    raft::Role,
     replica::{self, Host, Input, Message, RequestId, WriteId},
     storage::{Record, Wal},
 };
@@ -18,14 +19,12 @@ use super::{
     disk::SimulatedDisk,
     network::{Delivery, between},
     observe::{Loss, MessageId, SimEvent},
-    process::{Fatal, Running, Syncing, by_node},
+    process::{Asked, Fatal, Running, Syncing, by_node},
+    pulse::Work,
     queue::{Event, NodeInput},
     world::World,
 };
-use crate::{
-    exercise::ClientId,
-    nemesis::{Link, NodeId},
-};
+use crate::nemesis::{Link, NodeId};
 
 /// How long a round keeps a process busy.
 const ROUND: Duration = Duration::from_micros(20);
@@ -36,7 +35,9 @@ struct ProcessHost<'a, 'w> {
     boot: u64,
     lines: &'a mut u64,
     disk: Writing<'a>,
-    requests: &'a mut BTreeMap<RequestId, (ClientId, u64)>,
+    requests: &'a mut BTreeMap<RequestId, Asked>,
+    /// What the replica is when its outputs are done: term, and whether it leads.
+    role: (u64, bool),
     world: &'a mut World<'w>,
 }
 
@@ -60,6 +61,8 @@ impl Host for ProcessHost<'_, '_> {
 
     fn write(&mut self, write: Option<(WriteId, Vec<Record>)>) -> Result<(), Fatal> {
         if let Some(write) = write {
+            let (term, leads) = self.role;
+            self.world.limits.writes(self.node, term, leads, &write.1);
             self.disk.queued.push(write);
         }
         match self.disk.queued.last() {
@@ -72,12 +75,14 @@ impl Host for ProcessHost<'_, '_> {
     }
 
     fn send(&mut self, message: Message) -> Option<Message> {
+        self.world.watch_sending(&message);
         self.world.send_message(message)
     }
 
     fn reply(&mut self, request: RequestId, result: Result<Response, replica::Error>) {
-        if let Some((client, token)) = self.requests.remove(&request) {
-            self.world.reply(client, token, &result);
+        if let Some(asked) = self.requests.remove(&request) {
+            self.world.limits.replied(self.node, &asked, &result);
+            self.world.reply(asked.client, asked.token, result);
         }
     }
 }
@@ -126,6 +131,7 @@ impl World<'_> {
         }
         // Away from its place while it works, so that the rest of the world is at hand.
         let Some(mut running) = process.running.take() else { return };
+        self.budget.round(id);
         running.awaited = false;
         running.busy_until = free;
         let done = self.work(id, &mut running);
@@ -139,23 +145,32 @@ impl World<'_> {
     fn work(&mut self, id: NodeId, running: &mut Running) -> Result<(), Fatal> {
         let true_now = self.now;
         let now = self.process(id).time.read(true_now);
+        running.latest = running.latest.max(now);
+        let pulse = Arc::clone(&self.pulse);
+        let node = (&*pulse, id, true_now);
         // Any input makes a replica look at the time as well.
         let mut looked = false;
         while let Some(item) = running.inbox.pop_front() {
             let input = match item {
                 NodeInput::Message(id, message) => {
                     self.watch.see(self.now, SimEvent::Delivered { id, message: &message });
+                    self.limits.takes(&message);
                     Input::Message(message)
                 }
-                NodeInput::Request(client, token, request) => {
+                NodeInput::Request(client, token, request, session) => {
                     self.watch.see(self.now, SimEvent::Asked { node: id, request: &request });
+                    self.budget.requested(id);
                     running.last_request += 1;
                     let id = running.last_request;
-                    running.requests.insert(id, (client, token));
-                    Input::Request { id, request, session: None }
+                    self.limits.took();
+                    let (bytes, before) = (request.encoded_len(), running.requests.len());
+                    let (arrived, shown) = (true_now, running.latest);
+                    let asked = Asked { client, token, arrived, shown, bytes, before };
+                    running.requests.insert(id, asked);
+                    Input::Request { id, request, session }
                 }
                 NodeInput::Synced => {
-                    by_node(|| running.wal.sync())?;
+                    by_node(node, Work::Log, || running.wal.sync())?;
                     let Some(synced) = running.syncing.take() else { continue };
                     if let Some(fault) = synced.slowed {
                         self.synced_slowly(fault, id, synced.took);
@@ -172,26 +187,34 @@ impl World<'_> {
                     continue;
                 }
             };
-            running.handle(now, input)?;
+            running.handle(node, now, input)?;
             looked = true;
         }
         if !looked && running.replica.deadline() <= now {
-            running.handle(now, Input::Timer)?;
+            running.handle(node, now, Input::Timer)?;
         }
+        let mut echoes = 0;
         // A leader says nothing to most acknowledgements.
         while !running.outputs.is_empty() || !running.queued.is_empty() {
+            let status = running.replica.status();
+            let role = (status.term, status.role == Role::Leader);
             let Running { outputs, boot, lines, wal, queued, syncing, requests, .. } = running;
             let disk = Writing { wal, queued, syncing };
             let mut host =
-                ProcessHost { node: id, boot: *boot, lines, disk, requests, world: self };
+                ProcessHost { node: id, boot: *boot, lines, disk, requests, role, world: self };
             let inputs = outputs.perform(&mut host)?;
             if inputs.is_empty() {
                 break;
             }
+            echoes += 1;
+            if !self.budget.echoes(id, echoes, true_now) {
+                break;
+            }
             for input in inputs {
-                running.handle(now, input)?;
+                running.handle(node, now, input)?;
             }
         }
+        self.watch_limits(id, running);
         Ok(())
     }
 
@@ -200,7 +223,7 @@ impl World<'_> {
         let Writing { wal, queued, syncing } = disk;
         let size = wal.size();
         for (_, records) in queued.drain(..) {
-            by_node(|| wal.append(&records))?;
+            by_node((&*self.pulse, id, self.now), Work::Log, || wal.append(&records))?;
         }
         if wal.size() > size {
             self.watch.see(self.now, SimEvent::Rolled { node: id });
@@ -272,6 +295,9 @@ impl World<'_> {
     fn sent(&mut self, message: &Message, copy_of: Option<MessageId>) -> MessageId {
         self.messages += 1;
         let id = self.messages;
+        if copy_of.is_none() {
+            self.budget.sent(message);
+        }
         self.watch.see(self.now, SimEvent::Sent { id, message, copy_of });
         id
     }

@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use checker::fault::{Applied, ClockChange as Change, ClockReading, Detail, How};
 
-use super::kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, some, with};
+use super::kind::{Aim, Kind, Miss, Proof, Sight, Step, applied, by_node, microseconds, some};
 use crate::{
-    exercise::{ClockChange, ClockReading, Deed, Finding, Seen, Time},
+    exercise::{ClockChange, Deed, Finding, Seen, Time},
     nemesis::{
         ClockTrouble, NodeId,
         overlap::{FaultId, Granted, Holds, Part},
@@ -88,36 +88,37 @@ impl Kind for Clock {
         Duration::from_millis(50)
     }
 
-    fn installed(&self) -> Value {
-        let words = |by| humantime::format_duration(by).to_string();
-        let detail = match self.change {
-            ClockChange::Rate(percent) => json!({ "rate_percent": percent }),
-            ClockChange::Forward(by) => json!({ "jump": words(by), "direction": "forth" }),
-            ClockChange::Back(by) => json!({ "jump": words(by), "direction": "back" }),
+    fn installed(&self) -> Applied {
+        let change = match self.change {
+            ClockChange::Rate(percent) => Change::RatePercent(percent),
+            ClockChange::Forward(by) => Change::ForwardUs(microseconds(by)),
+            ClockChange::Back(by) => Change::BackUs(microseconds(by)),
         };
-        with(detail, "wrong already", holders(&self.granted.taken))
+        applied(Some(How::Clock(change)), &self.granted.taken)
     }
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {
         let shown = shown(seen);
         let right: Vec<String> = shown
             .iter()
-            .filter(|(_, reading)| is_natural(reading))
+            .filter(|(_, reading)| reading.is_natural())
             .map(|(node, _)| format!("n{node}"))
             .collect();
         if !right.is_empty() || shown.len() < self.granted.nodes.len() {
             let why = format!("the clock of {} goes as before", right.join(", "));
             return Sight::Never(Miss::Failed(why));
         }
-        Sight::Proof(Proof::on_nodes(shown.keys(), words(&shown)))
+        Sight::Proof(Proof::on_nodes(shown.keys(), Detail::Clocks(by_node(&shown))))
     }
 
     fn healed(&mut self, seen: &[Seen], _since: Time, _holds: &Holds) -> Sight {
         let shown = shown(seen);
-        if shown.len() < self.granted.nodes.len() || !shown.values().all(is_natural) {
+        if shown.len() < self.granted.nodes.len()
+            || !shown.values().all(|reading| reading.is_natural())
+        {
             return Sight::NotYet;
         }
-        Sight::Proof(Proof::on_nodes(shown.keys(), words(&shown)))
+        Sight::Proof(Proof::on_nodes(shown.keys(), Detail::Clocks(by_node(&shown))))
     }
 }
 
@@ -127,20 +128,4 @@ fn shown(seen: &[Seen]) -> BTreeMap<NodeId, ClockReading> {
         _ => None,
     });
     found.unwrap_or_default()
-}
-
-/// Whether a clock went as it does by itself, but for rounding.
-fn is_natural(reading: &ClockReading) -> bool {
-    reading.gained.abs_diff(reading.natural) < Duration::from_micros(1)
-}
-
-fn words(shown: &BTreeMap<NodeId, ClockReading>) -> Value {
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let words = |(node, reading): (&NodeId, &ClockReading)| {
-        let ClockReading { gained, natural } = reading;
-        let seen =
-            json!({ "gained_ms": milliseconds(*gained), "by_itself_ms": milliseconds(*natural) });
-        (format!("n{node}"), seen)
-    };
-    shown.iter().map(words).collect()
 }

@@ -9,62 +9,126 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use checker::fault::{Applied, Damage, Detail};
 
 use super::{
     alive::{Alive, STARTS_WITHIN},
     ended::running,
-    kind::{
-        Aim, Kind, Miss, Proof, Sight, Step, holders, left_alone, milliseconds, names, some, with,
-    },
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, applied, by_node, microseconds, names, some},
 };
 use crate::{
-    exercise::{Damage, Deed, Finding, Seen, Time},
+    exercise::{Deed, Finding, Seen, Time},
     nemesis::{
         DiskTrouble, NodeId,
         overlap::{FaultId, Granted, Holds, Part},
     },
 };
 
-/// The machine of a disk fault.
-pub(super) fn new(how: DiskTrouble, aim: &Aim<'_>) -> Box<dyn Kind> {
-    let disk = Disk {
-        fault: aim.fault,
-        wanted: aim.cut.nodes.clone(),
-        granted: Granted::default(),
-        damage: BTreeMap::new(),
-        busy: false,
-    };
-    match how {
-        DiskTrouble::Slow => {
-            // From a fraction of an election timeout to some of them.
-            let most = aim.election_timeout / 4 * [1, 4, 8, 16][(aim.pick % 4) as usize];
-            Box::new(Slow { disk, most })
-        }
-        DiskTrouble::FailSync => Box::new(Failing { disk, full: false, alive: Alive::default() }),
-        DiskTrouble::Full => Box::new(Failing { disk, full: true, alive: Alive::default() }),
-        DiskTrouble::Flip => {
-            Box::new(Flipped { disk, pick: aim.pick, stopped: false, alive: Alive::default() })
-        }
-    }
-}
-
-/// What the kinds of disk faults have in common.
+/// A fault of disks.
 #[derive(Debug)]
-struct Disk {
+pub(super) struct Disk {
     fault: FaultId,
+    how: How,
     wanted: BTreeSet<NodeId>,
     granted: Granted,
     /// What disks show for it.
     damage: BTreeMap<NodeId, Damage>,
+    /// A disk is at work with a sync that the fault slows.
     busy: bool,
+    alive: Alive,
+}
+
+/// What is wrong with the disks.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    /// A sync takes longer, by so much at most.
+    Slow(Duration),
+    /// The next sync fails, or (`full`) the next segment finds no space.
+    Failing { full: bool },
+    /// While the node is down a bit flips in a record that it had synced. `pick` chooses the bit;
+    /// `stopped`: nodes may be down because of it.
+    Flipped { pick: u64, stopped: bool },
 }
 
 impl Disk {
-    /// Claims nodes that are about to stop by themselves.
-    fn stop(&mut self, holds: &mut Holds) -> Result<(), String> {
-        let granted = holds.stop(self.fault, &self.wanted);
-        self.granted = some(granted, "node aimed at is down or paused")?;
+    pub(super) fn new(how: DiskTrouble, aim: &Aim<'_>) -> Self {
+        let how = match how {
+            // From a fraction of an election timeout to some of them.
+            DiskTrouble::Slow => {
+                How::Slow(aim.election_timeout / 4 * [1, 4, 8, 16][(aim.pick % 4) as usize])
+            }
+            DiskTrouble::FailSync => How::Failing { full: false },
+            DiskTrouble::Full => How::Failing { full: true },
+            DiskTrouble::Flip => How::Flipped { pick: aim.pick, stopped: false },
+        };
+        Self {
+            fault: aim.fault,
+            how,
+            wanted: aim.cut.nodes.clone(),
+            granted: Granted::default(),
+            damage: BTreeMap::new(),
+            busy: false,
+            alive: Alive::default(),
+        }
+    }
+
+    fn each(&self, deed: impl Fn(FaultId, NodeId) -> Deed) -> Vec<Deed> {
+        self.granted.nodes.iter().map(|&node| deed(self.fault, node)).collect()
+    }
+
+    fn see(&mut self, seen: &[Seen]) {
+        for seen in seen {
+            if let Ok(Finding::Damage { damage, busy }) = &seen.outcome {
+                self.damage.clone_from(damage);
+                self.busy = *busy;
+            }
+        }
+        // The starts that ended, of the nodes that were hit.
+        let boot = |(node, damage): (&NodeId, &Damage)| match damage {
+            Damage::Stopped { boot, .. } | Damage::Flipped { boot, .. } => Some((*node, *boot)),
+            Damage::Slow { .. } => None,
+        };
+        self.alive.boots = self.damage.iter().filter_map(boot).collect();
+    }
+
+    fn proof(&self) -> Proof {
+        Proof::on_nodes(self.damage.keys(), Detail::Damaged(by_node(&self.damage)))
+    }
+
+    /// Whether the nodes with a flipped bit refused to start.
+    fn refused(seen: &[Seen]) -> Sight {
+        let (mut refused, mut started) = (BTreeMap::new(), Vec::new());
+        for Seen { deed, outcome, .. } in seen {
+            match (deed, outcome) {
+                (Deed::StartDamaged { node, .. }, Ok(Finding::Refusal(words))) => {
+                    refused.insert(*node, words.clone());
+                }
+                (Deed::StartDamaged { .. }, Err(why)) => started.push(why.to_string()),
+                _ => {}
+            }
+        }
+        if started.is_empty() {
+            return Sight::Proof(Proof::on_nodes(
+                refused.keys(),
+                Detail::Refused(by_node(&refused)),
+            ));
+        }
+        Sight::Never(Miss::Failed(started.join("; ")))
+    }
+}
+
+impl Kind for Disk {
+    fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
+        let (granted, taken) = match self.how {
+            How::Slow(_) => {
+                (holds.claim(self.fault, Part::Disk, &self.wanted), "disk aimed at is slow already")
+            }
+            // They are about to stop by themselves.
+            How::Failing { .. } | How::Flipped { .. } => {
+                (holds.stop(self.fault, &self.wanted), "node aimed at is down or paused")
+            }
+        };
+        self.granted = some(granted, taken)?;
         Ok(())
     }
 
@@ -76,149 +140,6 @@ impl Disk {
         self.damage.keys().copied().collect()
     }
 
-    fn each(&self, deed: impl Fn(FaultId, NodeId) -> Deed) -> Vec<Deed> {
-        self.granted.nodes.iter().map(|&node| deed(self.fault, node)).collect()
-    }
-
-    fn mend(&self) -> Vec<Deed> {
-        self.each(|fault, node| Deed::MendDisk { fault, node })
-    }
-
-    fn see(&mut self, seen: &[Seen]) {
-        for seen in seen {
-            if let Ok(Finding::Damage { damage, busy }) = &seen.outcome {
-                self.damage.clone_from(damage);
-                self.busy = *busy;
-            }
-        }
-    }
-
-    /// For the account, by node.
-    fn proof(&self) -> Proof {
-        Proof::on_nodes(self.damage.keys(), self.shown())
-    }
-
-    fn shown(&self) -> Value {
-        let shown = |damage: &Damage| match damage {
-            Damage::Slow { syncs, longest } => {
-                json!({ "slow_syncs": syncs, "longest_ms": milliseconds(*longest) })
-            }
-            Damage::Stopped { why, .. } => json!({ "stopped": why }),
-            Damage::Flipped { file, byte, bit, record, .. } => {
-                json!({ "file": file, "byte": byte, "bit": bit, "record_at": record })
-            }
-        };
-        self.damage.iter().map(|(node, damage)| (format!("n{node}"), shown(damage))).collect()
-    }
-
-    /// The starts that ended, of the nodes that were hit.
-    fn boots(&self) -> BTreeMap<NodeId, u64> {
-        let boot = |(node, damage): (&NodeId, &Damage)| match damage {
-            Damage::Stopped { boot, .. } | Damage::Flipped { boot, .. } => Some((*node, *boot)),
-            Damage::Slow { .. } => None,
-        };
-        self.damage.iter().filter_map(boot).collect()
-    }
-}
-
-/// Nodes that were hit and must answer again.
-fn alive_again(disk: &Disk, alive: &mut Alive, seen: &[Seen], since: Time) -> Sight {
-    let nodes = disk.nodes();
-    if let Err(miss) = alive.see(seen, &nodes, since) {
-        return Sight::Never(miss);
-    }
-    let proof = alive.proof(&nodes);
-    proof.map_or(Sight::NotYet, |proof| Sight::Proof(Proof::on_nodes(&nodes, proof.into())))
-}
-
-#[derive(Debug)]
-struct Slow {
-    disk: Disk,
-    /// By how much a sync takes longer, at most.
-    most: Duration,
-}
-
-impl Kind for Slow {
-    fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
-        let granted = holds.claim(self.disk.fault, Part::Disk, &self.disk.wanted);
-        self.disk.granted = some(granted, "disk aimed at is slow already")?;
-        Ok(())
-    }
-
-    fn nodes(&self) -> BTreeSet<NodeId> {
-        self.disk.nodes()
-    }
-
-    fn deeds(
-        &mut self,
-        step: Step,
-        round: usize,
-        _seen: &[Seen],
-        _holds: &Holds,
-    ) -> Result<Vec<Deed>, Miss> {
-        let most = self.most;
-        Ok(match (step, round) {
-            (Step::Install, 0) => {
-                self.disk.each(|fault, node| Deed::SlowDisk { fault, node, most })
-            }
-            (Step::Look | Step::Account | Step::Check, 0) => vec![Deed::Damage(self.disk.fault)],
-            (Step::Heal | Step::Undo, 0) => self.disk.mend(),
-            _ => Vec::new(),
-        })
-    }
-
-    fn installed(&self) -> Value {
-        let most = humantime::format_duration(self.most).to_string();
-        let detail = json!({ "longer by up to": most });
-        with(detail, "slow already", holders(&self.disk.granted.taken))
-    }
-
-    fn bites(&mut self, seen: &[Seen]) -> Sight {
-        self.disk.see(seen);
-        match self.disk.damage.is_empty() {
-            false => Sight::Proof(self.disk.proof()),
-            true if self.disk.busy => Sight::Begun,
-            true => Sight::NotYet,
-        }
-    }
-
-    fn met_nothing(&self) -> Option<String> {
-        let nodes = names(&self.disk.granted.nodes);
-        Some(format!("while it lasted, {nodes} synced nothing"))
-    }
-
-    fn account(&mut self, seen: &[Seen]) -> Proof {
-        self.disk.see(seen);
-        self.disk.proof()
-    }
-
-    fn heals_within(&self) -> Duration {
-        STARTS_WITHIN
-    }
-
-    fn healed(&mut self, seen: &[Seen], _since: Time, _holds: &Holds) -> Sight {
-        self.disk.see(seen);
-        if self.disk.busy { Sight::NotYet } else { Sight::Proof(self.disk.proof()) }
-    }
-}
-
-/// The next sync fails, or the next segment finds no space.
-#[derive(Debug)]
-struct Failing {
-    disk: Disk,
-    full: bool,
-    alive: Alive,
-}
-
-impl Kind for Failing {
-    fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
-        self.disk.stop(holds)
-    }
-
-    fn nodes(&self) -> BTreeSet<NodeId> {
-        self.disk.nodes()
-    }
-
     fn deeds(
         &mut self,
         step: Step,
@@ -226,141 +147,90 @@ impl Kind for Failing {
         seen: &[Seen],
         _holds: &Holds,
     ) -> Result<Vec<Deed>, Miss> {
-        let full = self.full;
-        Ok(match (step, round) {
-            (Step::Install, 0) => {
-                self.disk.each(|fault, node| Deed::FailDisk { fault, node, full })
+        let (fault, nodes) = (self.fault, self.granted.nodes.clone());
+        let start = |nodes: BTreeSet<NodeId>| nodes.into_iter().map(Deed::Start).collect();
+        Ok(match (self.how, step, round) {
+            (How::Slow(most), Step::Install, 0) => {
+                self.each(|fault, node| Deed::SlowDisk { fault, node, most })
             }
-            (Step::Look | Step::Account, 0) => vec![Deed::Damage(self.disk.fault)],
-            (Step::Heal | Step::Undo, 0) => self.disk.mend(),
-            // Also where a start failed: none may stay down.
-            (Step::Heal | Step::Undo, 1) => {
-                self.disk.damage.keys().map(|&node| Deed::Start(node)).collect()
+            (How::Failing { full }, Step::Install, 0) => {
+                self.each(|fault, node| Deed::FailDisk { fault, node, full })
             }
-            (Step::Check, _) => self.alive.deeds(round, &self.disk.nodes(), seen),
-            _ => Vec::new(),
-        })
-    }
-
-    fn installed(&self) -> Value {
-        left_alone(&self.disk.granted.taken, "down or paused already")
-    }
-
-    fn bites(&mut self, seen: &[Seen]) -> Sight {
-        self.disk.see(seen);
-        if self.disk.damage.is_empty() {
-            return Sight::NotYet;
-        }
-        Sight::Proof(self.disk.proof())
-    }
-
-    fn met_nothing(&self) -> Option<String> {
-        let nodes = names(&self.disk.granted.nodes);
-        let needs = if self.full { "began no segment of its log" } else { "synced nothing" };
-        Some(format!("while it lasted, {nodes} {needs}"))
-    }
-
-    fn account(&mut self, seen: &[Seen]) -> Proof {
-        self.disk.see(seen);
-        self.alive = Alive::new(self.disk.boots());
-        self.disk.proof()
-    }
-
-    fn heals_within(&self) -> Duration {
-        STARTS_WITHIN
-    }
-
-    fn healed(&mut self, seen: &[Seen], since: Time, _holds: &Holds) -> Sight {
-        alive_again(&self.disk, &mut self.alive, seen, since)
-    }
-}
-
-/// While the node is down a bit flips in a record that it had synced.
-#[derive(Debug)]
-struct Flipped {
-    disk: Disk,
-    /// Chooses the bit.
-    pick: u64,
-    /// Nodes may be down because of it.
-    stopped: bool,
-    alive: Alive,
-}
-
-impl Kind for Flipped {
-    fn claim(&mut self, holds: &mut Holds) -> Result<(), String> {
-        self.disk.stop(holds)
-    }
-
-    fn nodes(&self) -> BTreeSet<NodeId> {
-        self.disk.nodes()
-    }
-
-    fn deeds(
-        &mut self,
-        step: Step,
-        round: usize,
-        seen: &[Seen],
-        _holds: &Holds,
-    ) -> Result<Vec<Deed>, Miss> {
-        let Self { disk, pick, .. } = self;
-        let (fault, nodes) = (disk.fault, disk.granted.nodes.clone());
-        Ok(match (step, round) {
-            (Step::Install, 0) => nodes.into_iter().map(Deed::Examine).collect(),
-            (Step::Install, 1) => {
+            (How::Flipped { .. }, Step::Install, 0) => {
+                nodes.into_iter().map(Deed::Examine).collect()
+            }
+            (How::Flipped { pick, .. }, Step::Install, 1) => {
                 running(seen)?;
-                self.stopped = true;
-                vec![Deed::FlipBits { fault, nodes, pick: *pick }]
+                self.how = How::Flipped { pick, stopped: true };
+                vec![Deed::FlipBits { fault, nodes, pick }]
             }
-            (Step::Install, 2) => {
-                disk.see(seen);
-                if disk.damage.is_empty() {
+            (How::Flipped { .. }, Step::Install, 2) => {
+                self.see(seen);
+                if self.damage.is_empty() {
                     let nodes = names(&nodes);
                     return Err(Miss::Skipped(format!(
                         "no record of {nodes} is followed by one that was synced later"
                     )));
                 }
-                self.alive = Alive::new(disk.boots());
                 Vec::new()
             }
-            (Step::Look, 0) => {
+            (How::Flipped { .. }, Step::Look, 0) => {
                 let start = |&node| Deed::StartDamaged { fault, node };
-                disk.damage.keys().map(start).collect()
+                self.damage.keys().map(start).collect()
             }
-            (Step::Heal | Step::Undo, 0) if self.stopped => disk.mend(),
-            (Step::Heal, 1) => disk.nodes().into_iter().map(Deed::Start).collect(),
-            // Those that were not hit were started again at once.
-            (Step::Undo, 1) if self.stopped => nodes.into_iter().map(Deed::Start).collect(),
-            (Step::Check, _) => self.alive.deeds(round, &disk.nodes(), seen),
+            (How::Slow(_) | How::Failing { .. }, Step::Look | Step::Account, 0)
+            | (How::Slow(_), Step::Check, 0) => vec![Deed::Damage(fault)],
+            (How::Flipped { stopped: false, .. }, Step::Heal | Step::Undo, _) => Vec::new(),
+            (_, Step::Heal | Step::Undo, 0) => {
+                self.each(|fault, node| Deed::MendDisk { fault, node })
+            }
+            // Nodes without a flipped bit were started again at once, if they could be.
+            (How::Flipped { .. }, Step::Undo, 1) => start(nodes),
+            // Also where a start failed: none may stay down.
+            (How::Failing { .. } | How::Flipped { .. }, Step::Heal | Step::Undo, 1) => {
+                start(self.damage.keys().copied().collect())
+            }
+            (How::Failing { .. } | How::Flipped { .. }, Step::Check, _) => {
+                self.alive.deeds(round, &self.nodes(), seen)
+            }
             _ => Vec::new(),
         })
     }
 
-    fn installed(&self) -> Value {
-        self.disk.shown()
+    fn installed(&self) -> Applied {
+        use checker::fault::How as Account;
+        let how = match self.how {
+            How::Slow(most) => Some(Account::SyncsLongerUs(microseconds(most))),
+            How::Failing { .. } => None,
+            How::Flipped { .. } => Some(Account::Flipped(by_node(&self.damage))),
+        };
+        applied(how, &self.granted.taken)
     }
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {
-        let (mut nodes, mut proof) = (Vec::new(), serde_json::Map::new());
-        let mut inert = Vec::new();
-        for Seen { deed, outcome, .. } in seen {
-            let Deed::StartDamaged { node, .. } = deed else { continue };
-            match outcome {
-                Ok(Finding::Refusal(words)) => {
-                    nodes.push(*node);
-                    proof.insert(format!("n{node}"), json!({ "refused to start": words }));
-                }
-                Ok(_) => {}
-                Err(why) => inert.push(why.to_string()),
-            }
+        if matches!(self.how, How::Flipped { .. }) {
+            return Self::refused(seen);
         }
-        if inert.is_empty() {
-            return Sight::Proof(Proof::on_nodes(&nodes, proof.into()));
+        self.see(seen);
+        match self.damage.is_empty() {
+            false => Sight::Proof(self.proof()),
+            true if self.busy => Sight::Begun,
+            true => Sight::NotYet,
         }
-        Sight::Never(Miss::Failed(inert.join("; ")))
     }
 
-    fn account(&mut self, _seen: &[Seen]) -> Proof {
-        self.disk.proof()
+    fn met_nothing(&self) -> Option<String> {
+        let needs = match self.how {
+            How::Slow(_) | How::Failing { full: false } => "synced nothing",
+            How::Failing { full: true } => "began no segment of its log",
+            How::Flipped { .. } => return None,
+        };
+        Some(format!("while it lasted, {} {needs}", names(&self.granted.nodes)))
+    }
+
+    fn account(&mut self, seen: &[Seen]) -> Proof {
+        self.see(seen);
+        self.proof()
     }
 
     fn heals_within(&self) -> Duration {
@@ -368,6 +238,15 @@ impl Kind for Flipped {
     }
 
     fn healed(&mut self, seen: &[Seen], since: Time, _holds: &Holds) -> Sight {
-        alive_again(&self.disk, &mut self.alive, seen, since)
+        if matches!(self.how, How::Slow(_)) {
+            self.see(seen);
+            return if self.busy { Sight::NotYet } else { Sight::Proof(self.proof()) };
+        }
+        let nodes = self.nodes();
+        if let Err(miss) = self.alive.see(seen, &nodes, since, STARTS_WITHIN) {
+            return Sight::Never(miss);
+        }
+        let proof = self.alive.proof(&nodes, &BTreeSet::new());
+        proof.map_or(Sight::NotYet, |proof| Sight::Proof(Proof::on_nodes(&nodes, proof)))
     }
 }

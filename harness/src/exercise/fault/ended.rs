@@ -9,11 +9,11 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value, json};
+use checker::fault::{Applied, Detail, How};
 
 use super::{
     alive::{Alive, STARTS_WITHIN},
-    kind::{Aim, Kind, Miss, Proof, Sight, Step, holders, looks_first, some, with},
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, applied, by_node, looks_first, some},
 };
 use crate::{
     exercise::{Deed, Exit, Finding, Process, Seen, Time},
@@ -119,27 +119,29 @@ impl Kind for Ended {
         })
     }
 
-    fn installed(&self) -> Value {
-        let detail = json!({ "signal": self.signal.name });
-        let detail = with(detail, self.signal.taken, holders(&self.granted.taken));
-        with(detail, "ends the pause of", holders(&self.granted.ends))
+    fn installed(&self) -> Applied {
+        let signal = How::Signal(self.signal.name.to_owned());
+        let thawed = by_node(&self.granted.ends);
+        Applied { thawed, ..applied(Some(signal), &self.granted.taken) }
     }
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {
-        let mut proof: BTreeMap<NodeId, Map<String, Value>> = BTreeMap::new();
+        let mut ended: BTreeMap<NodeId, checker::fault::Ended> = BTreeMap::new();
         for Seen { deed, outcome, .. } in looks_first(seen) {
             match (deed, outcome) {
                 (Deed::Examine(node), Ok(Finding::Process(process))) => {
                     match self.signal.ended(*node, process) {
-                        Ok(code) => {
-                            let proof = proof.entry(*node).or_default();
-                            proof.insert("exit_code".to_owned(), code.into());
-                            if let Some(unsynced) = self.unsynced.get(node) {
-                                proof.insert("unsynced_sectors".to_owned(), (*unsynced).into());
-                            }
+                        Ok(exit_code) => {
+                            let proof = checker::fault::Ended {
+                                boot: process.boot,
+                                exit_code,
+                                unanswered: String::new(),
+                                unsynced_sectors: self.unsynced.get(node).copied(),
+                            };
+                            ended.insert(*node, proof);
                         }
                         Err(why) => match &process.exit {
-                            Some(exit) if exit.defect && !exit.out_of_memory => {
+                            Some(exit) if (exit.defect || exit.refused) && !exit.out_of_memory => {
                                 let miss =
                                     Miss::Exited(*node, exit.clone(), "instead of by the signal");
                                 return Sight::Never(miss);
@@ -149,8 +151,9 @@ impl Kind for Ended {
                     }
                 }
                 (Deed::Ask { node, .. }, Err(why)) => {
-                    let proof = proof.entry(*node).or_default();
-                    proof.insert("rpc".to_owned(), why.to_string().into());
+                    if let Some(ended) = ended.get_mut(node) {
+                        ended.unanswered = why.to_string();
+                    }
                 }
                 (Deed::Ask { node, .. }, Ok(_)) => {
                     let why = format!("n{node} was sent {} and still answers", self.signal.name);
@@ -160,9 +163,7 @@ impl Kind for Ended {
                 _ => {}
             }
         }
-        let nodes: Vec<NodeId> = proof.keys().copied().collect();
-        let proof = proof.into_iter().map(|(node, proof)| (format!("n{node}"), proof.into()));
-        Sight::Proof(Proof::on_nodes(&nodes, Value::Object(proof.collect())))
+        Sight::Proof(Proof::on_nodes(ended.keys(), Detail::Ended(by_node(&ended))))
     }
 
     fn heals_within(&self) -> Duration {
@@ -170,12 +171,12 @@ impl Kind for Ended {
     }
 
     fn healed(&mut self, seen: &[Seen], since: Time, _holds: &Holds) -> Sight {
-        if let Err(miss) = self.alive.see(seen, &self.granted.nodes, since) {
+        if let Err(miss) = self.alive.see(seen, &self.granted.nodes, since, STARTS_WITHIN) {
             return Sight::Never(miss);
         }
         let nodes = &self.granted.nodes;
-        let proof = self.alive.proof(nodes);
-        proof.map_or(Sight::NotYet, |it| Sight::Proof(Proof::on_nodes(nodes, it.into())))
+        let proof = self.alive.proof(nodes, &BTreeSet::new());
+        proof.map_or(Sight::NotYet, |it| Sight::Proof(Proof::on_nodes(nodes, it)))
     }
 }
 

@@ -6,13 +6,12 @@ use std::{
     time::Duration,
 };
 
-use checker::fault::Observed;
-use serde_json::{Value, json};
+use checker::fault::{Applied, ByNode, Detail, How, Observed};
 
 use crate::{
     exercise::{Deed, Exit, Finding, Seen, Time},
     nemesis::{
-        Cut, Link, NodeId, named_links,
+        Cut, Link, NodeId,
         overlap::{FaultId, Granted, Holds},
     },
 };
@@ -60,7 +59,7 @@ pub(super) trait Kind: Debug {
     }
 
     /// For the account: how it was installed.
-    fn installed(&self) -> Value;
+    fn installed(&self) -> Applied;
 
     /// Whether it took effect, by what [`Step::Look`] found.
     fn bites(&mut self, seen: &[Seen]) -> Sight;
@@ -107,18 +106,25 @@ pub(super) enum Step {
 pub(super) struct Proof {
     pub(super) nodes: BTreeSet<NodeId>,
     pub(super) links: BTreeSet<Link>,
-    /// For a reader.
-    pub(super) detail: Value,
+    /// How it was seen.
+    pub(super) detail: Option<Detail>,
 }
 
 impl Proof {
     /// Seen on nodes.
-    pub(super) fn on_nodes<'a>(nodes: impl IntoIterator<Item = &'a NodeId>, detail: Value) -> Self {
-        Self { nodes: nodes.into_iter().copied().collect(), detail, ..Self::default() }
+    pub(super) fn on_nodes<'a>(
+        nodes: impl IntoIterator<Item = &'a NodeId>,
+        detail: Detail,
+    ) -> Self {
+        let nodes = nodes.into_iter().copied().collect();
+        Self { nodes, detail: Some(detail), ..Self::default() }
     }
 
     /// Seen on links.
-    pub(super) fn on_links<'a>(links: impl IntoIterator<Item = &'a Link>, detail: Value) -> Self {
+    pub(super) fn on_links<'a>(
+        links: impl IntoIterator<Item = &'a Link>,
+        detail: Option<Detail>,
+    ) -> Self {
         Self { links: links.into_iter().copied().collect(), detail, ..Self::default() }
     }
 
@@ -126,7 +132,7 @@ impl Proof {
     pub(super) fn observed(&self) -> Observed {
         Observed {
             nodes: self.nodes.iter().map(|node| format!("n{node}")).collect(),
-            links: named_links(&self.links),
+            links: self.links.iter().copied().collect(),
         }
     }
 }
@@ -184,22 +190,24 @@ pub(super) fn names<'a>(nodes: impl IntoIterator<Item = &'a NodeId>) -> String {
     words.join(", ")
 }
 
-/// For the account: nodes that a fault left alone as others hold them.
-pub(super) fn left_alone(taken: &BTreeMap<NodeId, FaultId>, word: &str) -> Value {
-    if taken.is_empty() { Value::Null } else { json!({ word: holders(taken) }) }
+/// For the account: how a fault was applied, and the nodes that it left alone.
+pub(super) fn applied(how: Option<How>, taken: &BTreeMap<NodeId, FaultId>) -> Applied {
+    Applied { how, left_alone: by_node(taken), ..Applied::default() }
 }
 
-/// A JSON object with one more entry, unless the entry is empty.
-pub(super) fn with(mut object: Value, key: &str, text: String) -> Value {
-    if let (Some(object), false) = (object.as_object_mut(), text.is_empty()) {
-        object.insert(key.to_owned(), text.into());
-    }
-    object
+/// As evidence names nodes.
+pub(super) fn by_node<T: Clone>(map: &BTreeMap<NodeId, T>) -> ByNode<T> {
+    map.iter().map(|(node, it)| (format!("n{node}"), it.clone())).collect()
 }
 
 /// Milliseconds, as the account has them.
 pub(super) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Microseconds, as the account has them.
+pub(super) fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What looks at nodes and links did not find.

@@ -35,17 +35,16 @@ use std::{
 };
 
 use checker::{
-    fault::{Phase, Record},
+    fault::{Detail, Phase, Record},
     version::Version,
 };
-use serde_json::Value;
 
 use self::kind::{Aim, Kind, Miss, Proof, Sight, Step};
 use super::{
     Alarm, Deed, Desk, Failure, FaultStep, Finding, Note, Owner, Round, Ticket, Time, View,
 };
 use crate::nemesis::{
-    Fault, Injection, Link, NodeId, named_links,
+    Fault, Injection, Link, NodeId,
     overlap::{FaultId, Holds},
 };
 
@@ -64,7 +63,7 @@ fn machine(fault: Fault, aim: &Aim<'_>) -> Box<dyn Kind> {
         Fault::Pause { .. } => Box::new(pause::Pause::new(aim)),
         Fault::Partition { .. } => Box::new(partition::Partition::new(aim)),
         Fault::Network { how, .. } => network::new(how, aim),
-        Fault::Disk { how, .. } => disk::new(how, aim),
+        Fault::Disk { how, .. } => Box::new(disk::Disk::new(how, aim)),
         Fault::Clock { how, .. } => Box::new(clock::Clock::new(how, aim)),
     }
 }
@@ -160,6 +159,17 @@ impl Faults {
             }
         }
         self.next_turns(desk, view);
+    }
+
+    /// Heals have taken too long: what is not over is left as it is.
+    pub(super) fn give_up(&mut self, after: Duration, desk: &mut Desk<'_>) {
+        self.queue.clear();
+        for id in 0..self.lives.len() {
+            if !matches!(self.lives[id].state, State::Over) {
+                let why = format!("not over {after:?} after the end of the load, and given up");
+                self.over(id, Phase::Failed, why, desk);
+            }
+        }
     }
 
     /// Whether every fault is over.
@@ -342,8 +352,8 @@ impl Faults {
         let Some(kind) = &mut life.kind else { return };
         match step {
             Step::Install => {
-                let detail = kind.installed();
-                let how = Proof { detail, ..Proof::default() };
+                let applied = Detail::Applied(kind.installed());
+                let how = Proof { detail: Some(applied), ..Proof::default() };
                 life.nodes = kind.nodes();
                 let waits = kind.met_nothing().is_some();
                 self.record(id, Phase::Applied, how, desk);
@@ -456,7 +466,7 @@ impl Faults {
 
     /// The fault did nothing, or nobody can tell what it did.
     fn over(&mut self, id: FaultId, phase: Phase, why: String, desk: &mut Desk<'_>) {
-        let why = Proof { detail: Value::String(why), ..Proof::default() };
+        let why = Proof { detail: Some(Detail::Reason(why)), ..Proof::default() };
         self.record(id, phase, why, desk);
         self.end_life(id);
     }
@@ -482,7 +492,7 @@ impl Faults {
             kind: injection.fault.class(),
             what: injection.fault.what(),
             nodes: hit.iter().map(|node| format!("n{node}")).collect(),
-            links: named_links(links),
+            links: links.iter().copied().collect(),
             leader: leader.map(|leader| format!("n{leader}")),
             severs_leader: injection.fault.severs_leader(*leader, &hit, desk.plan.nodes),
             observed: proof.observed(),

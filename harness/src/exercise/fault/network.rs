@@ -6,10 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use checker::fault::{Applied, Detail, How};
 
 use super::{
-    kind::{Aim, Kind, Miss, Proof, Sight, Step, names},
+    kind::{Aim, Kind, Miss, Proof, Sight, Step, by_node, microseconds, names},
     partition::Whole,
 };
 use crate::{
@@ -44,7 +44,7 @@ struct Trouble {
     links: BTreeSet<Link>,
     /// Messages that it struck, by link, and clients whose connection it broke, by node.
     struck: BTreeMap<Link, u64>,
-    clients: BTreeMap<NodeId, usize>,
+    clients: BTreeMap<NodeId, u64>,
     whole: Whole,
 }
 
@@ -68,16 +68,14 @@ impl Trouble {
 
     /// What it did to messages and clients.
     fn done(&self) -> Proof {
-        let by_link: Value =
-            self.struck.iter().map(|(link, n)| (link.to_string(), Value::from(*n))).collect();
-        if !self.is_reset() {
-            return Proof::on_links(self.struck.keys(), json!({ "counters": by_link }));
-        }
-        let clients: BTreeMap<String, usize> =
-            self.clients.iter().map(|(node, count)| (format!("n{node}"), *count)).collect();
-        let detail = json!({ "lost_in_flight": by_link, "clients_reset": clients });
+        let by_link = self.struck.clone();
+        let done = if self.is_reset() {
+            Detail::Broken { lost: by_link, clients: by_node(&self.clients) }
+        } else {
+            Detail::Struck(by_link)
+        };
         let nodes = self.clients.keys().copied().collect();
-        Proof { nodes, ..Proof::on_links(self.struck.keys(), detail) }
+        Proof { nodes, ..Proof::on_links(self.struck.keys(), Some(done)) }
     }
 }
 
@@ -117,19 +115,15 @@ impl Kind for Trouble {
         })
     }
 
-    fn installed(&self) -> Value {
-        let mut detail =
-            json!({ "links": self.links.iter().map(Link::to_string).collect::<Vec<_>>() });
-        if let (Some(detail), false) = (detail.as_object_mut(), self.is_reset()) {
-            if self.how != NetworkTrouble::Slow {
-                detail.insert("share".to_owned(), self.strength.share.into());
-            }
-            if self.how != NetworkTrouble::Lossy {
-                let most = humantime::format_duration(self.strength.most).to_string();
-                detail.insert("later by up to".to_owned(), most.into());
-            }
-        }
-        detail
+    fn installed(&self) -> Applied {
+        use NetworkTrouble::{Lossy, Reset, Slow};
+        let Strength { share, most } = self.strength;
+        let trouble = How::Trouble {
+            links: self.links.iter().copied().collect(),
+            share: (!matches!(self.how, Reset | Slow)).then_some(share),
+            later_us: (!matches!(self.how, Reset | Lossy)).then(|| microseconds(most)),
+        };
+        Applied { how: Some(trouble), ..Applied::default() }
     }
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {

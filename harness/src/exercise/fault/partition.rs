@@ -5,11 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use checker::fault::{Applied, Counter, Detail, How};
 
-use super::kind::{Aim, Kind, Miss, Proof, Sight, Step, milliseconds};
+use super::kind::{Aim, Kind, Miss, Proof, Sight, Step, microseconds, milliseconds};
 use crate::{
-    exercise::{Counter, Deed, Finding, Seen, Time},
+    exercise::{Deed, Finding, Seen, Time},
     nemesis::{
         Link, NodeId,
         overlap::{FaultId, Holds},
@@ -21,7 +21,7 @@ pub(super) struct Partition {
     fault: FaultId,
     nodes: BTreeSet<NodeId>,
     links: BTreeSet<Link>,
-    rules: Value,
+    rules: Option<How>,
     whole: Whole,
 }
 
@@ -31,7 +31,7 @@ impl Partition {
             fault: aim.fault,
             nodes: aim.cut.nodes.clone(),
             links: aim.cut.links.clone(),
-            rules: Value::Null,
+            rules: None,
             whole: Whole::new(aim.fault, aim.cut.links.clone()),
         }
     }
@@ -60,11 +60,8 @@ impl Kind for Partition {
             (Step::Install, 1) => {
                 for seen in seen {
                     if let Ok(Finding::Rules { rules, skew }) = &seen.outcome {
-                        self.rules = json!({ "rules": rules });
-                        if let (Some(skew), Some(rules)) = (skew, self.rules.as_object_mut()) {
-                            let skew = u64::try_from(skew.as_micros()).unwrap_or(u64::MAX);
-                            rules.insert("skew_us".to_owned(), skew.into());
-                        }
+                        let (rules, skew_us) = (rules.clone(), skew.map(microseconds));
+                        self.rules = Some(How::Rules { rules, skew_us });
                     }
                 }
                 Vec::new()
@@ -78,24 +75,25 @@ impl Kind for Partition {
         })
     }
 
-    fn installed(&self) -> Value {
-        self.rules.clone()
+    fn installed(&self) -> Applied {
+        Applied { how: self.rules.clone(), ..Applied::default() }
     }
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {
         match proof(&self.links, seen) {
-            Ok(proof) => Sight::Proof(Proof::on_links(&self.links, proof)),
+            Ok(proof) => Sight::Proof(Proof::on_links(&self.links, Some(proof))),
             Err(why) => Sight::Never(Miss::Failed(why)),
         }
     }
 
     fn account(&mut self, seen: &[Seen]) -> Proof {
-        let counters = seen.iter().find_map(|seen| match &seen.outcome {
-            Ok(Finding::Dropped(counters)) => Some(counted(counters)),
+        let dropped = seen.iter().find_map(|seen| match &seen.outcome {
+            Ok(Finding::Dropped(counters)) => {
+                Some(Detail::Dropped { probes_failed: Vec::new(), counters: counters.clone() })
+            }
             _ => None,
         });
-        let detail = counters.map_or(Value::Null, |counters| json!({ "counters": counters }));
-        Proof::on_links(&self.links, detail)
+        Proof::on_links(&self.links, dropped)
     }
 
     fn healed(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight {
@@ -105,7 +103,7 @@ impl Kind for Partition {
 
 /// # Errors
 /// A probe got through, or nothing was dropped on a link.
-fn proof(links: &BTreeSet<Link>, seen: &[Seen]) -> Result<Value, String> {
+fn proof(links: &BTreeSet<Link>, seen: &[Seen]) -> Result<Detail, String> {
     let mut through = Vec::new();
     let mut counters: &[Counter] = &[];
     for Seen { deed, outcome, .. } in seen {
@@ -124,21 +122,10 @@ fn proof(links: &BTreeSet<Link>, seen: &[Seen]) -> Result<Value, String> {
         return Err(format!("{links} links are cut and {counters} counters found"));
     }
     if let Some(idle) = counters.iter().find(|counter| counter.packets == 0) {
-        return Err(format!("no packet has met the rule at n{}: {}", idle.node, idle.rule));
+        return Err(format!("no packet has met the rule at {}: {}", idle.node, idle.rule));
     }
-    let failed: Vec<String> = links.iter().map(Link::to_string).collect();
-    Ok(json!({ "probes_failed": failed, "counters": counted(counters) }))
-}
-
-fn counted(counters: &[Counter]) -> Value {
-    let counted = |Counter { node, rule, packets, bytes }: &Counter| {
-        let mut value = json!({ "node": format!("n{node}"), "rule": rule, "packets": packets });
-        if let (Some(value), Some(bytes)) = (value.as_object_mut(), bytes) {
-            value.insert("bytes".to_owned(), (*bytes).into());
-        }
-        value
-    };
-    counters.iter().map(counted).collect()
+    let probes_failed = links.iter().copied().collect();
+    Ok(Detail::Dropped { probes_failed, counters: counters.to_vec() })
 }
 
 /// Links that must be whole again.
@@ -173,13 +160,9 @@ impl Whole {
         if !free.is_subset(&self.reached) {
             return Sight::NotYet;
         }
-        let words = |links: BTreeSet<Link>| links.iter().map(Link::to_string).collect::<Vec<_>>();
-        let held = words(&self.links - &free);
-        let after = milliseconds(last.saturating_sub(since));
-        let mut proof = json!({ "probes_succeeded": words(free), "after_ms": after });
-        if let (Some(proof), false) = (proof.as_object_mut(), held.is_empty()) {
-            proof.insert("held by other faults".to_owned(), held.into());
-        }
-        Sight::Proof(Proof::on_links(&self.links, proof))
+        let held = (&self.links - &free).into_iter().collect();
+        let after_ms = milliseconds(last.saturating_sub(since));
+        let passed = Detail::Passed { probes: free.into_iter().collect(), after_ms, held };
+        Sight::Proof(Proof::on_links(&self.links, Some(passed)))
     }
 }

@@ -9,11 +9,13 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value, json};
+use checker::fault::{Applied, Detail};
 
 use super::{
     alive::Alive,
-    kind::{Aim, Kind, Miss, Proof, Sight, Step, left_alone, looks_first, some},
+    kind::{
+        Aim, Kind, Miss, Proof, Sight, Step, applied, by_node, looks_first, milliseconds, some,
+    },
 };
 use crate::{
     exercise::{Deed, Failure, Finding, Process, Seen, Time},
@@ -76,21 +78,20 @@ impl Kind for Pause {
         })
     }
 
-    fn installed(&self) -> Value {
-        left_alone(&self.granted.taken, "down or paused already")
+    fn installed(&self) -> Applied {
+        applied(None, &self.granted.taken)
     }
 
     fn bites(&mut self, seen: &[Seen]) -> Sight {
-        let (mut nodes, mut proof) = (Vec::new(), Map::new());
+        let mut frozen = BTreeMap::new();
         for Seen { deed, outcome, .. } in looks_first(seen) {
             let why = match (deed, outcome) {
                 (Deed::Examine(_), Ok(Finding::Process(Process { paused: true, .. }))) => continue,
                 (Deed::Examine(node), Ok(_)) => {
                     format!("n{node} was paused and its process is not")
                 }
-                (Deed::Ask { node, .. }, Err(Failure::Hangs(why))) => {
-                    nodes.push(*node);
-                    proof.insert(format!("n{node}"), json!({ "state": "paused", "rpc": why }));
+                (Deed::Ask { node, patience }, Err(Failure::Hangs(_))) => {
+                    frozen.insert(*node, milliseconds(*patience));
                     continue;
                 }
                 (Deed::Ask { node, .. }, Ok(_)) => format!("n{node} was paused and still answers"),
@@ -102,20 +103,16 @@ impl Kind for Pause {
             };
             return Sight::Never(Miss::Failed(why));
         }
-        Sight::Proof(Proof::on_nodes(&nodes, proof.into()))
+        Sight::Proof(Proof::on_nodes(frozen.keys(), Detail::Frozen(by_node(&frozen))))
     }
 
     fn healed(&mut self, seen: &[Seen], since: Time, holds: &Holds) -> Sight {
         let paused = holds.paused_by(self.fault);
-        if let Err(miss) = self.alive.see(seen, &paused, since) {
+        if let Err(miss) = self.alive.see(seen, &paused, since, self.heals_within()) {
             return Sight::Never(miss);
         }
-        let Some(mut proof) = self.alive.proof(&paused) else { return Sight::NotYet };
-        let killed: Vec<_> =
-            self.granted.nodes.difference(&paused).map(|node| format!("n{node}")).collect();
-        if !killed.is_empty() {
-            proof.insert("ended by a kill".to_owned(), killed.into());
-        }
-        Sight::Proof(Proof::on_nodes(&self.granted.nodes, proof.into()))
+        let killed = &self.granted.nodes - &paused;
+        let proof = self.alive.proof(&paused, &killed);
+        proof.map_or(Sight::NotYet, |it| Sight::Proof(Proof::on_nodes(&self.granted.nodes, it)))
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use checker::{
     evidence::Evidence,
     fault::Phase,
-    history::{Function, Kind, Value},
+    history::{self, Function, Kind, Value, lines::Line},
     verdict::{Outcome, Verdict, Violation},
 };
 use node::{
@@ -288,8 +288,7 @@ impl Spacetime {
                 };
                 let words = words::fault(record);
                 for node in 1..=self.cluster {
-                    let name = format!("n{node}");
-                    if links.iter().any(|link| link.from == name || link.to == name) {
+                    if links.iter().any(|link| link.from == node || link.to == node) {
                         let words = words.clone();
                         let cut = Some(record.fault);
                         self.spans.push(Span { node, begin: now, end: None, cut, words });
@@ -312,10 +311,11 @@ impl Spacetime {
         }
     }
 
-    fn client(&mut self, now: Time, client: u64, event: &checker::history::Event) {
+    fn client(&mut self, now: Time, client: u64, event: &Line) {
         let line = self.history;
         self.history += 1;
-        if event.kind == Kind::Invoke {
+        let kind = event.place().kind;
+        if kind == Kind::Invoke {
             let who = words::who(client, self.clients, self.cluster);
             let operation = Operation {
                 who: who.replace("client ", "c"),
@@ -332,14 +332,21 @@ impl Spacetime {
             self.open.remove(&client).and_then(|at| self.operations.get_mut(at))
         {
             operation.end = Some(now);
-            operation.kind = event.kind;
+            operation.kind = kind;
             operation.lines.push(line);
             operation.words.push_str(", ");
             operation.words.push_str(&words::client(event));
-            if let (Kind::Ok, Function::Read) = (event.kind, event.f) {
-                operation.label = match event.value {
-                    Value::Nil => format!("r {}: nil", event.key),
-                    value => format!("r {}={value}", event.key),
+            if let Line::Register(history::Event {
+                kind: Kind::Ok,
+                f: Function::Read,
+                key,
+                value,
+                ..
+            }) = event
+            {
+                operation.label = match value {
+                    Value::Nil => format!("r {key}: nil"),
+                    value => format!("r {key}={value}"),
                 };
             }
         }
@@ -424,6 +431,7 @@ impl Observer for Spacetime {
             | SimEvent::Syncing { .. }
             | SimEvent::Synced { .. }
             | SimEvent::Rolled { .. }
+            | SimEvent::WindowFull { .. }
             | SimEvent::Compared { .. }
             | SimEvent::Stage(_) => {}
         }
@@ -465,13 +473,9 @@ impl Guilty {
         };
         let steps: Vec<_> =
             first.trace.iter().map(|line| (line.node, Time::from_nanos(line.time))).collect();
-        let named = |line: &&u64| {
-            usize::try_from(**line).ok().and_then(|at| evidence.history.registers().get(at))
-        };
-        let times = first
-            .operations
-            .iter()
-            .filter_map(|line| Some(start + Time::from_nanos(named(&line)?.time)));
+        let times = first.operations.iter().filter_map(|line| {
+            Some(start + Time::from_nanos(evidence.history.get(*line)?.place().time))
+        });
         let last = steps.iter().map(|(_, time)| *time).chain(times).max();
         Self {
             steps,
@@ -514,7 +518,11 @@ fn short_message(body: &Body) -> String {
 }
 
 /// An operation in a word or two.
-fn short_operation(event: &checker::history::Event) -> String {
+fn short_operation(event: &Line) -> String {
+    let event = match event {
+        Line::Register(event) => event,
+        Line::Generic(event) => return words::short(event),
+    };
     let key = &event.key;
     match (event.f, event.value) {
         (Function::Read, _) => format!("r {key}"),

@@ -18,7 +18,7 @@ impl Wires {
         &mut self,
         links: &BTreeSet<Link>,
         nodes: &BTreeSet<NodeId>,
-    ) -> (BTreeMap<Link, u64>, BTreeMap<NodeId, usize>) {
+    ) -> (BTreeMap<Link, u64>, BTreeMap<NodeId, u64>) {
         let (mut lost, mut clients) = (BTreeMap::new(), BTreeMap::new());
         let mut broken = Vec::new();
         for (id, connection) in &self.connections {

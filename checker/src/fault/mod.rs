@@ -1,17 +1,24 @@
 //! The account of faults: `faults.jsonl`, one phase of one fault a line.
 
-use std::fmt;
+mod detail;
+mod link;
+
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
 use crate::version::Version;
 
-/// One line of `faults.jsonl`. What the checker judges by are typed facts; `what` and `detail` are
-/// for a reader.
+pub use detail::{
+    Answered, Applied, ByNode, ClockChange, ClockReading, Counter, Damage, Detail, Ended, How,
+};
+pub use link::Link;
+
+/// One line of `faults.jsonl`. All but `what` are typed facts, by which the checker judges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The format of the line.
-    pub version: Version,
+    pub version: Version<2>,
     /// Position of the fault in the plan's schedule, from 0.
     pub fault: usize,
     /// Nanoseconds since the start of the run.
@@ -38,9 +45,19 @@ pub struct Record {
     /// Where the effect was seen; of a fault that is healed, where it was seen to be over.
     #[serde(default, skip_serializing_if = "Observed::is_empty")]
     pub observed: Observed,
-    /// Proof or reason: rules and their counters, probes, container state; an error's text.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub detail: serde_json::Value,
+    /// How it was applied, what proves that it took effect or is over, or why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
+}
+
+impl Record {
+    /// Why the fault failed or was skipped, in words.
+    pub fn reason(&self) -> &str {
+        match &self.detail {
+            Some(Detail::Reason(why)) => why,
+            _ => "no reason was recorded",
+        }
+    }
 }
 
 /// What a fault does.
@@ -95,15 +112,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What one node sends to another.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Link {
-    /// The sender (`n1`).
-    pub from: String,
-    /// The receiver.
-    pub to: String,
-}
-
 /// Where something was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
@@ -122,9 +130,9 @@ impl Observed {
     }
 
     /// The nodes, and both ends of the links.
-    pub fn ends(&self) -> impl Iterator<Item = &str> {
-        let links = self.links.iter().flat_map(|link| [&link.from, &link.to]);
-        self.nodes.iter().chain(links).map(String::as_str)
+    pub fn ends(&self) -> BTreeSet<String> {
+        let links = self.links.iter().flat_map(|link| [link.from, link.to]);
+        self.nodes.iter().cloned().chain(links.map(|node| format!("n{node}"))).collect()
     }
 }
 

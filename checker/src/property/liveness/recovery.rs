@@ -1,26 +1,30 @@
-//! Whether the cluster serves again after the last heal, within the bound the run states.
-//!
-//! Raft promises progress only while a majority can talk to each other, so nothing is asked while
-//! faults last. The property is the cluster's: one operation that succeeds is service. How many
-//! nodes answered is told, not judged.
+//! Whether the cluster serves again after the last heal, within the bound the run states. One
+//! operation that succeeds is service, whoever answered it.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{ok, open, unknown, violated};
+use super::{
+    super::{ok, open, unknown, violated},
+    NAME,
+};
 use crate::{
-    evidence::Evidence,
+    evidence::{Evidence, Stuck},
     fault::{Phase, Record},
     history::{Events, Request, clock::seconds},
     text::count,
     verdict::{Property, Violation},
 };
 
-/// Name of the property.
-pub const NAME: &str = "liveness";
-
 /// Looks for a success within `run.expect.recovery` after `run.healed`.
-pub fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
+pub(super) fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
     let run = &evidence.run;
+    if !run.stuck.is_empty() {
+        let violations = run.stuck.iter().map(stuck).collect();
+        return violated(NAME, "nodes kept the run from going on", violations);
+    }
+    if run.unfinished {
+        return unknown(NAME, "the run was killed before every fault was healed");
+    }
     let Some(healed) = run.healed else {
         return unknown(NAME, "run.json does not say when every fault was healed");
     };
@@ -106,6 +110,17 @@ pub fn check(evidence: &Evidence, operations: &[impl Request]) -> Property {
     violated(NAME, "the cluster did not recover in time", vec![violation])
 }
 
+fn stuck(Stuck { node, how }: &Stuck) -> Violation {
+    Violation {
+        rule: NAME.into(),
+        summary: how.clone(),
+        nodes: node.iter().map(|node| format!("n{node}")).collect(),
+        operations: Vec::new(),
+        trace: Vec::new(),
+        refutation: None,
+    }
+}
+
 /// Why faults may have lasted beyond that moment, if so.
 fn still_faulty(faults: &[Record], healed: u64) -> Option<String> {
     let mut ends: BTreeMap<usize, (&Record, Option<u64>)> = BTreeMap::new();
@@ -149,7 +164,7 @@ fn covered(history: &Events, from: u64, to: u64) -> u64 {
     covered
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -287,7 +302,7 @@ mod tests {
             leader: None,
             severs_leader: false,
             observed: Observed::default(),
-            detail: serde_json::Value::Null,
+            detail: None,
         };
         let mut evidence = evidence(60, &[(11.0, None), ok(14.0, 15.0)]);
         evidence.faults = vec![fault(5, Phase::Applied), fault(35, Phase::Healed)];
