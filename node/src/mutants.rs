@@ -66,7 +66,7 @@ pub enum Mutant {
     RollsDice,
     /// Equivalent: heartbeats come twice as often.
     HeartbeatsTwice,
-    /// Equivalent: an append carries a thousand bytes at most.
+    /// Equivalent: an append carries a hundred bytes at most.
     SmallAppends,
     /// Equivalent: elections begin later.
     SlowElections,

@@ -489,7 +489,7 @@ fn mutated(mut config: Config) -> Config {
         config.heartbeat_interval /= 2;
     }
     if config.mutants.has(Mutant::SmallAppends) {
-        config.limits.append_bytes = config.limits.append_bytes.min(1000);
+        config.limits.append_bytes = config.limits.append_bytes.min(100);
     }
     if config.mutants.has(Mutant::SlowElections) {
         config.election_timeout = config.election_timeout * 3 / 2;
