@@ -59,6 +59,9 @@ pub struct Verdict {
     /// What of the store's API no operation of the run tested; see [`crate::surface`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_tested: Vec<String>,
+    /// Properties that cannot be judged for the system, which writes no traces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_judged: Vec<String>,
 }
 
 /// Properties that are undecided for one reason only, so that one line says it all.
@@ -84,10 +87,20 @@ impl Verdict {
     /// The same, where some properties are undecided for one reason only.
     pub(crate) fn folded(properties: Vec<Property>, fold: Option<Fold>) -> Self {
         let outcome = properties.iter().map(|p| p.outcome).max().unwrap_or(Outcome::Unknown);
-        let (summary, not_tested) = (String::new(), Vec::new());
-        let mut verdict = Self { version: Version, outcome, summary, properties, fold, not_tested };
+        let (summary, not_tested, not_judged) = (String::new(), Vec::new(), Vec::new());
+        let version = Version;
+        let mut verdict =
+            Self { version, outcome, summary, properties, fold, not_tested, not_judged };
         verdict.summary = verdict.sum_up();
         verdict
+    }
+
+    /// The verdict on a system that writes no traces: these properties cannot be judged for it, and
+    /// the summary says so.
+    pub(crate) fn without(mut self, not_judged: Vec<String>) -> Self {
+        self.not_judged = not_judged;
+        self.summary = self.sum_up();
+        self
     }
 
     /// The property that the verdict is about: the first that was violated, or what is missing.
@@ -128,7 +141,14 @@ impl Verdict {
         let deciding = doubts.iter().filter(|it| it.outcome == self.outcome);
         let mut names: Vec<String> = deciding.map(|it| it.name.clone()).collect();
         match self.outcome {
-            Outcome::Ok => format!("All {} properties held.", self.properties.len()),
+            Outcome::Ok if self.not_judged.is_empty() => {
+                format!("All {} properties held.", self.properties.len())
+            }
+            Outcome::Ok => format!(
+                "{} properties held; {} could not be judged, as the nodes write no traces.",
+                self.properties.len(),
+                self.not_judged.len()
+            ),
             Outcome::Violated => {
                 let what = match headline.violations.first() {
                     Some(first) if first.rule == headline.name => first.summary.clone(),

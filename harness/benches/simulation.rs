@@ -39,7 +39,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Five nodes, five clients, a minute, heartbeats every 50 ms, about a thousand operations.
 fn plan(seed: u64) -> anyhow::Result<Plan> {
     Plan::generate(plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes: 5,
         seed,

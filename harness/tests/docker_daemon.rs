@@ -199,7 +199,7 @@ impl Ended {
 
 fn plan(faults: &str, time: Duration, first: Duration, lasts: Duration) -> Plan {
     let mut plan = Plan::generate(Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Docker,
         nodes: 3,
         seed: 11,

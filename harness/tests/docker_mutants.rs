@@ -20,7 +20,7 @@ use harness::{
 async fn one_wrong_container_is_convicted_and_the_others_run_the_release_image() {
     let Some(docker) = common::docker("a container that has a known bug").await else { return };
     let options = Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Docker,
         nodes: 3,
         seed: 11,

@@ -37,7 +37,7 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
     let plan = Plan::generate(Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Docker,
         nodes: 3,
         seed: 11,
@@ -244,9 +244,11 @@ async fn a_full_disk_ends_the_run_and_names_the_file_that_is_cut() {
     let Some(docker) = common::docker("a disk that is full").await else { return };
     let _turn = TURN.lock().await;
     // Before the disk is full.
-    images::ensure(&docker, images::Source::Auto, false, &|text| eprintln!("{text}"))
-        .await
-        .unwrap();
+    images::ensure(&docker, images::Source::Auto, &System::raft_node(), false, &|text| {
+        eprintln!("{text}")
+    })
+    .await
+    .unwrap();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let (began, path) = (Instant::now(), out.clone());

@@ -25,7 +25,7 @@ static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn plan(storage: Storage, faults: &str, workload: Workload) -> Plan {
     let plan = Plan::generate(Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes: 3,
         seed: 1,

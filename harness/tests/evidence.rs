@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 /// A run with every kind of fault that containers have, and with writes of unknown outcome.
 fn recorded(directory: &Path) {
     let plan = Plan::generate(plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes: 5,
         seed: 11,

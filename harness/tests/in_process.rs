@@ -21,7 +21,7 @@ use harness::{
 /// A plan that debug builds run in no time.
 fn plan(seed: u64, faults: &str) -> Plan {
     Plan::generate(plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::InProcess,
         nodes: 3,
         seed,

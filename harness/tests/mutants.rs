@@ -32,7 +32,7 @@ use node::mutants::Mutant;
 
 fn plan(seed: u64, mutant: Option<Mutant>) -> Plan {
     let options = plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes: 5,
         seed,

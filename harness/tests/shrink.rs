@@ -33,7 +33,7 @@ static CALM: AtomicBool = AtomicBool::new(false);
 
 fn plan(storage: Storage, faults: &str, seed: u64) -> Plan {
     Plan::generate(plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes: 5,
         seed,

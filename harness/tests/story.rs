@@ -35,7 +35,7 @@ use proto::trace::{Event, Record};
 
 fn plan(nodes: u64, seed: u64) -> Plan {
     Plan::generate(plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes,
         seed,

@@ -36,7 +36,7 @@ const CRATES: [(&str, &[&str]); 5] = [
 /// that is not listed may use none. In the checker, models know no decider and deciders no other
 /// decider; in the harness, what a test is and how it proceeds know no cluster, and the report
 /// knows only the run directory.
-const ROOMS: [(&str, &str, &[&str]); 32] = [
+const ROOMS: [(&str, &str, &[&str]); 33] = [
     ("checker", "consistency", &["budget", "history", "model", "text", "verdict"]),
     ("checker", "evidence", &["fault", "history", "jsonl", "version"]),
     ("checker", "fault", &["version"]),
@@ -57,12 +57,13 @@ const ROOMS: [(&str, &str, &[&str]); 32] = [
     ("harness", "client", &["workload"]),
     ("harness", "cluster", CLUSTER),
     ("harness", "doctor", &["cluster", "daemon", "images"]),
-    ("harness", "exercise", &["client", "nemesis", "plan", "workload"]),
-    ("harness", "images", &["daemon"]),
+    ("harness", "exercise", &["client", "nemesis", "plan", "system", "workload"]),
+    ("harness", "images", &["daemon", "system"]),
     ("harness", "plan", &["nemesis", "system", "workload"]),
     ("harness", "run", &["cluster", "daemon", "exercise", "images", "panics", "plan", "report"]),
     ("harness", "scenario", EVERY),
     ("harness", "story", &["cluster", "exercise", "nemesis", "plan", "report"]),
+    ("harness", "system", &["nemesis"]),
     ("node", "raft", &["mutants"]),
     ("node", "replica", &["kv", "mutants", "raft", "storage"]),
     ("node", "server", &["kv", "mutants", "raft", "replica", "storage"]),

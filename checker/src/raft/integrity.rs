@@ -11,6 +11,9 @@ use crate::{
     verdict::{Outcome, Property},
 };
 
+/// Name of the property.
+pub(super) const NAME: &str = "trace-integrity";
+
 /// What can be relied on.
 pub(super) struct Evidence<'a> {
     /// Each trace up to its first flaw.
@@ -35,7 +38,7 @@ impl Evidence<'_> {
         } else {
             (Outcome::Unknown, self.flaws.join("; "))
         };
-        Property { name: "trace-integrity".to_owned(), outcome, detail, violations: Vec::new() }
+        Property { name: NAME.to_owned(), outcome, detail, violations: Vec::new() }
     }
 }
 

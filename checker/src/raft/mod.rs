@@ -74,6 +74,13 @@ pub fn check_after(traces: &[Vec<Record>], run: &Run, passed: Option<&Passed>) -
     }
 }
 
+/// The names of all properties that are judged by traces.
+pub fn names() -> Vec<String> {
+    let rules = Checker::new();
+    let rules = rules.rules().map(|(name, _)| name.to_owned());
+    [integrity::NAME.to_owned()].into_iter().chain(rules).collect()
+}
+
 /// The rules that are undecided for no other reason than that traces are missing or flawed, folded
 /// into one; what is wrong with the traces is told by `trace-integrity`.
 pub fn undecided(properties: &[Property], traces: &[Vec<Record>]) -> Option<Fold> {

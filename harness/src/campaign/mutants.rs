@@ -447,7 +447,7 @@ mod tests {
     /// Three nodes, a second, no faults.
     fn tiny(seed: u64) -> anyhow::Result<Plan> {
         Plan::generate(plan::Options {
-            system: System::RaftNode,
+            system: System::raft_node(),
             cluster: ClusterKind::Sim,
             nodes: 3,
             seed,

@@ -161,7 +161,7 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     };
     let burst = extremes::Burst::draw(election, rng);
     let mut plan = Plan::generate(Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes,
         seed,

@@ -35,6 +35,10 @@ const LARGE: u32 = 8;
 
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct PlanOptions {
+    /// What is tested: `raft-node`, `etcd`, or a file that describes another system
+    #[arg(long, value_name = "NAME|FILE", default_value = "raft-node")]
+    system: System,
+
     /// Number of nodes, 1 to 9 [default: 5]
     #[arg(long)]
     nodes: Option<u64>,
@@ -200,6 +204,9 @@ fn extreme(plan: &mut Plan) {
     plan.load.loyal = clients / 2;
     let idle = Stretch { at: plan.time * 2 / 5, lasts: plan.time / 15, per_second: 0 };
     plan.load.stretches = vec![idle];
+    if !plan.system.is_raft_node() {
+        return;
+    }
     let limits = &mut plan.world.limits;
     let clients = usize::try_from(clients).unwrap_or(usize::MAX);
     limits.requests = limits.requests.min(clients.max(8));
@@ -236,7 +243,7 @@ impl PlanOptions {
         };
         let time = self.time.unwrap_or(Duration::from_secs(60));
         let mut plan = Plan::generate(plan::Options {
-            system: System::RaftNode,
+            system: self.system.clone(),
             cluster,
             nodes: self.nodes.unwrap_or(5),
             seed,

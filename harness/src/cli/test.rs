@@ -154,12 +154,18 @@ fn in_ci() -> bool {
 pub(super) fn print_judgement(judgement: &Judgement) {
     print_verdict(&judgement.verdict);
     let Counts { ok, fail, info } = judgement.counts;
+    let leaders = match judgement.verdict.not_judged.is_empty() {
+        true => format!("; {} had a leader", plural(judgement.leaders as u64, "term")),
+        false => String::new(),
+    };
     line(&format!(
-        "{}: {ok} ok, {fail} failed, {info} unknown; {} took effect; {} had a leader",
+        "{}: {ok} ok, {fail} failed, {info} unknown; {} took effect{leaders}",
         plural(ok + fail + info, "operation"),
         plural(judgement.faults as u64, "fault"),
-        plural(judgement.leaders as u64, "term"),
     ));
+    if !judgement.verdict.not_judged.is_empty() {
+        line(&format!("not judged: {}", judgement.verdict.not_judged.join(", ")));
+    }
     print_not_tested(judgement.verdict.not_tested.iter().map(String::as_str));
 }
 

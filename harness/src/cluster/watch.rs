@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use proto::inspect;
 use tokio::{task::JoinSet, time::Instant};
 use tonic::Code;
 
@@ -27,12 +26,22 @@ const FRESH: Duration = Duration::from_millis(1000);
 #[derive(Debug)]
 pub(super) struct Watch {
     nodes: BTreeMap<NodeId, Node>,
-    seen: Mutex<BTreeMap<NodeId, (Instant, Observation)>>,
+    seen: Mutex<BTreeMap<NodeId, Seen>>,
+    /// How often each node was started, for systems that do not count it themselves.
+    starts: Mutex<BTreeMap<NodeId, u64>>,
+}
+
+/// What a node said, when, and since which start it runs.
+#[derive(Clone, Debug)]
+struct Seen {
+    at: Instant,
+    boot: u64,
+    said: Observation,
 }
 
 impl Watch {
     pub(super) fn new(nodes: BTreeMap<NodeId, Node>) -> Self {
-        Self { nodes, seen: Mutex::new(BTreeMap::new()) }
+        Self { nodes, seen: Mutex::default(), starts: Mutex::default() }
     }
 
     /// Asks every node again and again. Never returns.
@@ -51,23 +60,29 @@ impl Watch {
         while tasks.join_next().await.is_some() {}
     }
 
+    /// A node was started.
+    pub(super) fn started(&self, id: NodeId) {
+        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+        *starts.entry(id).or_default() += 1;
+    }
+
     /// Asks one node now.
     ///
     /// # Errors
     /// The node did not answer.
-    pub(super) async fn ask(
-        &self,
-        id: NodeId,
-        timeout: Duration,
-    ) -> Result<Observation, tonic::Status> {
+    async fn ask(&self, id: NodeId, timeout: Duration) -> Result<Seen, tonic::Status> {
         let node = self.nodes.get(&id).ok_or_else(|| tonic::Status::not_found("no such node"))?;
-        let observation = node.inspect(timeout).await?;
+        let started = {
+            let starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
+            starts.get(&id).copied().unwrap_or(0)
+        };
+        let said = node.inspect(timeout).await?;
+        let answer = Seen { at: Instant::now(), boot: said.boot.unwrap_or(started), said };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = seen.get(&id).is_none_or(|(_, last)| last.boot <= observation.boot);
-        if newest {
-            seen.insert(id, (Instant::now(), observation.clone()));
+        if seen.get(&id).is_none_or(|last| last.boot <= answer.boot) {
+            seen.insert(id, answer.clone());
         }
-        Ok(observation)
+        Ok(answer)
     }
 
     /// A node's status: [`Finding::Status`].
@@ -75,19 +90,18 @@ impl Watch {
     /// # Errors
     /// The node did not answer.
     pub(super) async fn status(&self, id: NodeId, patience: Duration) -> Result<Finding, Failure> {
-        let seen = self.ask(id, patience).await.map_err(|status| failure(&status))?;
+        let Seen { boot, said, .. } = self.ask(id, patience).await.map_err(|it| failure(&it))?;
         let peers = self.nodes.keys().copied().filter(|peer| *peer != id);
-        let unconnected = peers.filter(|peer| !seen.connected.contains(peer)).collect();
+        let unconnected = match &said.connected {
+            Some(connected) => peers.filter(|peer| !connected.contains(peer)).collect(),
+            None => Vec::new(),
+        };
         Ok(Finding::Status(Status {
-            boot: seen.boot,
-            role: match seen.role {
-                inspect::Role::Follower => Role::Follower,
-                inspect::Role::Candidate => Role::Candidate,
-                inspect::Role::Leader => Role::Leader,
-            },
-            term: seen.term,
-            leader: seen.leader,
-            applied_index: seen.applied_index,
+            boot,
+            role: said.role,
+            term: said.term,
+            leader: said.leader,
+            applied_index: said.applied_index,
             unconnected,
         }))
     }
@@ -108,17 +122,15 @@ impl Watch {
     pub(super) fn leader(&self) -> Option<(NodeId, u64)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.iter()
-            .filter(|(_, (at, observation))| {
-                observation.role == proto::inspect::Role::Leader && at.elapsed() < FRESH
-            })
-            .max_by_key(|(_, (_, observation))| observation.term)
-            .map(|(id, (_, observation))| (*id, observation.term))
+            .filter(|(_, last)| last.said.role == Role::Leader && last.at.elapsed() < FRESH)
+            .max_by_key(|(_, last)| last.said.term)
+            .map(|(id, last)| (*id, last.said.term))
     }
 
     /// The number of the last start of a node that was seen; 0 if none was.
     pub(super) fn boot(&self, id: NodeId) -> u64 {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&id).map_or(0, |(_, observation)| observation.boot)
+        seen.get(&id).map_or(0, |last| last.boot)
     }
 }
 

@@ -44,6 +44,9 @@ pub(crate) fn waits(plan: &Plan) -> Duration {
 ///
 /// Measured on the correct node: in 1,200 drawn plans none took longer than 0.4 of this time.
 pub(crate) fn service(plan: &Plan) -> Duration {
+    if let Some(promised) = plan.system.description().bounds.service {
+        return promised;
+    }
     let (election, patience) = (plan.timings.election_timeout, plan.load.operation_timeout);
     // Requests that clients gave up occupy a node's few places until the node gives them up.
     let Limits { requests, request_timeout, .. } = plan.world.limits;
@@ -143,7 +146,7 @@ mod tests {
     fn little_is_expected_of_a_low_rate() {
         let plan = |rate| {
             Plan::generate(Options {
-                system: System::RaftNode,
+                system: System::raft_node(),
                 cluster: ClusterKind::Docker,
                 storage: Storage::Durable,
                 world: World::default(),

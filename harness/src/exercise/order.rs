@@ -13,13 +13,14 @@ use checker::{
     history::lines::Line,
 };
 use proto::peer::Session;
-use serde::{Deserialize, Serialize};
 
 use crate::{
     client::Completion,
     nemesis::{Link, NetworkTrouble, NodeId, overlap::FaultId},
     workload::Operation,
 };
+
+pub use crate::system::Role;
 
 /// Time since the world began; [`Observation::Begin`] comes at its beginning.
 pub type Time = Duration;
@@ -426,18 +427,6 @@ pub struct Status {
     pub applied_index: u64,
     /// Peers to which it has no open stream.
     pub unconnected: Vec<NodeId>,
-}
-
-/// A role in Raft (paper, figure 4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Role {
-    /// Follows a leader, or waits for one.
-    Follower,
-    /// Asks for votes.
-    Candidate,
-    /// Leads its term.
-    Leader,
 }
 
 /// Why a deed has no finding.

@@ -230,7 +230,8 @@ impl Stages {
 
     /// Says how a node ended, unless it was said already or is as it should be.
     fn ended(&self, node: NodeId, exit: &Exit, desk: &mut Desk<'_>) {
-        let orderly = self.step > 0 && exit.code == Some(0);
+        let in_order = |code| desk.plan.system.is_stopped(code);
+        let orderly = self.step > 0 && exit.code.is_some_and(in_order);
         if orderly || exit.on_record || desk.ended.contains(&node) {
             return;
         }

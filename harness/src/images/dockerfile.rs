@@ -59,7 +59,8 @@ impl Bases {
     }
 }
 
-async fn pull(docker: &Docker, image: &str, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
+/// Pulls an image that is not here.
+pub(super) async fn pull(docker: &Docker, image: &str, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
     match docker.inspect_image(image).await {
         Ok(_) => return Ok(()),
         Err(error) if is_missing(&error) => {}
@@ -107,18 +108,41 @@ pub async fn build(
         arguments.insert("RUST".into(), bases.rust.clone());
         arguments.insert("FEATURES".into(), kind.features().into());
     }
-    let options = BuildImageOptions {
-        dockerfile: format!("docker/{}", kind.dockerfile()),
+    let file = format!("docker/{}", kind.dockerfile());
+    let options = BuildImageOptions { buildargs: Some(arguments), ..options(&file, image, kind) };
+    run(docker, options, context).await
+}
+
+/// Builds an image from a context, by the Dockerfile in it, and gives it the tag `image`.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(super) async fn build_context(
+    docker: &Docker,
+    file: &str,
+    image: &str,
+    kind: Kind,
+    context: Vec<u8>,
+) -> Result<()> {
+    run(docker, options(file, image, kind), context).await
+}
+
+fn options(file: &str, image: &str, kind: Kind) -> BuildImageOptions {
+    BuildImageOptions {
+        dockerfile: file.to_owned(),
         t: Some(image.to_owned()),
         rm: true,
         forcerm: true,
-        buildargs: Some(arguments),
         labels: Some(HashMap::from([
             (KIND.to_owned(), kind.name().to_owned()),
             (HOW_LABEL.to_owned(), HOW.to_owned()),
         ])),
         ..Default::default()
-    };
+    }
+}
+
+async fn run(docker: &Docker, options: BuildImageOptions, context: Vec<u8>) -> Result<()> {
     let mut output = String::new();
     let mut events = docker.build_image(options, None, Some(body_full(context.into())));
     while let Some(event) = events.next().await {

@@ -6,10 +6,14 @@
 //! - with a registry ([`dockerfile`]): the Dockerfiles in `docker/`;
 //! - without one ([`recipe`]): Debian packages that this machine can download, unpacked and
 //!   imported, and the node compiled here.
+//!
+//! The node's image of a system that is not this project's is had as its description says: see
+//! [`system`].
 
 pub mod dockerfile;
 pub mod recipe;
 pub mod source;
+mod system;
 
 use std::{fs, time::Duration};
 
@@ -19,10 +23,13 @@ use bollard::{
     query_parameters::{ListImagesOptions, RemoveImageOptions},
 };
 
-use crate::daemon::{self, is_missing};
+use crate::{
+    daemon::{self, is_missing},
+    system::System,
+};
 use source::Workspace;
 
-/// Label of our images; its value is the kind: `pod`, `node` or `mutant`.
+/// Label of our images; its value is the kind: `pod`, `node`, `mutant` or `system`.
 pub const KIND: &str = "raft-lab.image";
 
 /// Label of our images that says in words how they were built.
@@ -92,6 +99,8 @@ pub enum Kind {
     /// Runs the node with the known bugs that it is told to have: built with the cargo feature
     /// `mutants`, which the image of [`Kind::Node`] never is.
     Mutant,
+    /// Runs a system that is not this project's.
+    System,
 }
 
 impl Kind {
@@ -101,6 +110,7 @@ impl Kind {
             Self::Pod => "pod",
             Self::Node => "node",
             Self::Mutant => "mutant",
+            Self::System => "system",
         }
     }
 
@@ -108,21 +118,21 @@ impl Kind {
     fn dockerfile(self) -> &'static str {
         match self {
             Self::Pod => "pod.Dockerfile",
-            Self::Node | Self::Mutant => "node.Dockerfile",
+            Self::Node | Self::Mutant | Self::System => "node.Dockerfile",
         }
     }
 
     /// The cargo features of the node in it.
     fn features(self) -> &'static str {
         match self {
-            Self::Pod | Self::Node => "",
+            Self::Pod | Self::Node | Self::System => "",
             Self::Mutant => "mutants",
         }
     }
 }
 
-/// Builds what is missing or out of date, the image of mutants if asked for, telling `say` what it
-/// is at. With nothing to do it takes some milliseconds.
+/// Builds or pulls what is missing or out of date for a system, the image of mutants if asked for,
+/// telling `say` what it is at. With nothing to do it takes some milliseconds.
 ///
 /// # Errors
 ///
@@ -131,11 +141,18 @@ impl Kind {
 pub async fn ensure(
     docker: &Docker,
     source: Source,
+    system: &System,
     mutants: bool,
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Images> {
     let (pod, pod_how) = ensure_one(docker, Kind::Pod, source, say).await?;
-    let (node, node_how) = ensure_one(docker, Kind::Node, source, say).await?;
+    let (node, node_how) = match system.is_raft_node() {
+        true => ensure_one(docker, Kind::Node, source, say).await?,
+        false => {
+            let docker = docker.clone().with_timeout(daemon::IMAGE_TIMEOUT);
+            system::ensure(&docker, source.resolve()?, system, say).await?
+        }
+    };
     let mutant = match mutants {
         true => Some(ensure_one(docker, Kind::Mutant, source, say).await?.0),
         false => None,

@@ -25,7 +25,11 @@ pub const HOW: &str = "built by recipe from this machine's Debian packages";
 const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 
 /// Parts of packages that nothing here reads.
-const UNUSED: [&str; 3] = ["/usr/share/", "/gconv/", "/usr/lib/locale/"];
+const UNUSED: &[&str] = &["/usr/share/", "/gconv/", "/usr/lib/locale/"];
+
+/// Parts of packages that are for people.
+const PAPERS: &[&str] =
+    &["/usr/share/doc/", "/usr/share/info/", "/usr/share/locale/", "/usr/share/man/"];
 
 /// What Debian's package scripts would link, had they run.
 const LINKS: [(&str, &str); 3] = [
@@ -48,7 +52,7 @@ pub async fn build(
 ) -> Result<()> {
     let name = kind.name();
     let binary = match kind {
-        Kind::Pod => None,
+        Kind::Pod | Kind::System => None,
         Kind::Node | Kind::Mutant => {
             say(&format!("{name} image: compiling the node (cargo build --release)"));
             Some(compile(workspace, kind).await?)
@@ -62,12 +66,46 @@ pub async fn build(
             .await??;
     let mut changes = vec![format!("LABEL {KIND}={name}"), format!("LABEL {HOW_LABEL}={HOW:?}")];
     match kind {
-        Kind::Pod => changes.push(r#"ENTRYPOINT ["busybox", "sleep", "2147483647"]"#.into()),
+        Kind::Pod | Kind::System => {
+            changes.push(r#"ENTRYPOINT ["busybox", "sleep", "2147483647"]"#.into());
+        }
         Kind::Node | Kind::Mutant => {
             changes.push(format!("USER {USER}:{USER}"));
             changes.push(r#"ENTRYPOINT ["/usr/local/bin/raft-node"]"#.into());
         }
     }
+    import(docker, image, archive, changes).await
+}
+
+/// Builds the image of a system of its Debian packages, with a shell and what belongs to one, and
+/// gives it the tag `image`. No script of a package is run.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(super) async fn build_system(
+    docker: &Docker,
+    workspace: &Workspace,
+    packages: &[String],
+    image: &str,
+) -> Result<()> {
+    let recipe = Recipe::read(workspace)?;
+    let debian = Debian::new(Machine::this(), packages::directory(workspace.root()));
+    let packages = packages.to_vec();
+    let archive = tokio::task::spawn_blocking(move || {
+        let names: Vec<&str> =
+            packages.iter().map(String::as_str).chain(["busybox-static", "libc6"]).collect();
+        let mut root = Root::new(PAPERS)?;
+        root.fill(&debian, &names, &recipe.applets)?;
+        root.directory("data", 0o755, USER)?;
+        anyhow::Ok(root.archive.into_inner()?)
+    })
+    .await??;
+    let changes = vec![
+        format!("LABEL {KIND}={}", Kind::System.name()),
+        format!("LABEL {HOW_LABEL}={HOW:?}"),
+        format!("USER {USER}:{USER}"),
+    ];
     import(docker, image, archive, changes).await
 }
 
@@ -180,18 +218,12 @@ fn executable(messages: &str) -> Option<PathBuf> {
 /// The root file system of an image, as a tar archive.
 fn root(recipe: &Recipe, debian: &Debian, kind: Kind, binary: Option<&Path>) -> Result<Vec<u8>> {
     let names = match kind {
-        Kind::Pod => &recipe.pod,
+        Kind::Pod | Kind::System => &recipe.pod,
         Kind::Node | Kind::Mutant => &recipe.node,
     };
-    let mut root = Root::new()?;
+    let mut root = Root::new(UNUSED)?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let downloaded = debian.download(&names, &[]).context("downloading Debian packages")?;
-    for package in downloaded.packages()? {
-        root.unpack(&package).with_context(|| format!("unpacking {}", package.display()))?;
-    }
-    for applet in &recipe.applets {
-        root.link(&format!("usr/bin/{applet}"), "busybox")?;
-    }
+    root.fill(debian, &names, &recipe.applets)?;
     if kind == Kind::Pod {
         for (path, target) in LINKS {
             root.link(path, target)?;
@@ -212,12 +244,15 @@ struct Root {
     archive: Builder<Vec<u8>>,
     /// Paths that are in it.
     paths: BTreeSet<PathBuf>,
+    /// Parts of packages that are left out.
+    unused: &'static [&'static str],
 }
 
 impl Root {
     /// The directories and files that every program expects.
-    fn new() -> Result<Self> {
-        let mut root = Self { archive: Builder::new(Vec::new()), paths: BTreeSet::new() };
+    fn new(unused: &'static [&'static str]) -> Result<Self> {
+        let (archive, paths) = (Builder::new(Vec::new()), BTreeSet::new());
+        let mut root = Self { archive, paths, unused };
         for directory in ["dev", "etc", "proc", "root", "run", "sys", "usr", "var"] {
             root.directory(directory, 0o755, 0)?;
         }
@@ -231,6 +266,18 @@ impl Root {
         root.file("etc/passwd", 0o644, passwd.as_bytes())?;
         root.file("etc/group", 0o644, format!("root:x:0:\nraft:x:{USER}:\n").as_bytes())?;
         Ok(root)
+    }
+
+    /// Adds packages with the libraries they need, and of busybox what they do not have.
+    fn fill(&mut self, debian: &Debian, names: &[&str], applets: &[String]) -> Result<()> {
+        let downloaded = debian.download(names, &[]).context("downloading Debian packages")?;
+        for package in downloaded.packages()? {
+            self.unpack(&package).with_context(|| format!("unpacking {}", package.display()))?;
+        }
+        for applet in applets {
+            self.link(&format!("usr/bin/{applet}"), "busybox")?;
+        }
+        Ok(())
     }
 
     /// Adds a package's files.
@@ -257,7 +304,7 @@ impl Root {
             let mut entry = entry?;
             let path = merged(&entry.path()?);
             let text = format!("/{}/", path.display());
-            let unused = UNUSED.iter().any(|unused| text.contains(unused));
+            let unused = self.unused.iter().any(|unused| text.contains(unused));
             if unused || path.as_os_str().is_empty() || !self.paths.insert(path.clone()) {
                 continue;
             }

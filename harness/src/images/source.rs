@@ -58,7 +58,8 @@ impl Workspace {
     /// directories.
     pub fn inputs(kind: Kind) -> &'static [&'static str] {
         match kind {
-            Kind::Pod => &[
+            // Made of nothing that is here, but in the same way.
+            Kind::Pod | Kind::System => &[
                 "docker/packages/src/debian.rs",
                 "docker/pod.Dockerfile",
                 "docker/recipe",

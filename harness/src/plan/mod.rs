@@ -245,6 +245,24 @@ impl Plan {
         }
     }
 
+    /// Whether the system can live where it is to live.
+    fn validate_system(&self) -> anyhow::Result<()> {
+        let Self { system, .. } = self;
+        if system.is_raft_node() {
+            return Ok(());
+        }
+        ensure!(
+            self.cluster == ClusterKind::Docker,
+            "{system} runs in containers only: simulated are this project's own nodes; use \
+             --cluster docker"
+        );
+        ensure!(
+            self.mutants.is_empty(),
+            "known bugs can be put into this project's own nodes only, not into {system}"
+        );
+        Ok(())
+    }
+
     /// Checks that the plan is possible.
     ///
     /// # Errors
@@ -287,6 +305,7 @@ impl Plan {
             humantime::format_duration(self.quiet)
         );
         self.validate_mutants()?;
+        self.validate_system()?;
         let keys = self.workload.keys();
         ensure!((1..=100_000).contains(&keys), "the workload has 1 to 100000 keys, not {keys}");
         match &self.workload {
@@ -348,7 +367,7 @@ mod tests {
 
     fn options() -> Options {
         Options {
-            system: System::RaftNode,
+            system: System::raft_node(),
             cluster: ClusterKind::Docker,
             nodes: 5,
             seed: 7,

@@ -63,6 +63,7 @@ pub(super) fn render(account: &Account, timeline: &Timeline, dir: &Path) -> anyh
         violations => Serde(violations(account)),
         properties => Serde(properties(account)),
         not_tested => Serde(account.verdict.as_ref().map(|verdict| &verdict.not_tested)),
+        not_judged => Serde(account.verdict.as_ref().map(|verdict| &verdict.not_judged)),
         windows => Serde(windows.iter().take(WINDOWS_MAX).map(|w| Row {
             cells: vec![
                 text::moment(w.start),

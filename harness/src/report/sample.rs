@@ -294,6 +294,7 @@ fn verdict(found: Found) -> Verdict {
             properties,
             fold: None,
             not_tested: Vec::new(),
+            not_judged: Vec::new(),
         };
     }
     properties[0].outcome = Outcome::Violated;
@@ -319,5 +320,6 @@ fn verdict(found: Found) -> Verdict {
         properties,
         fold: None,
         not_tested: vec!["delete".into(), "range limit".into()],
+        not_judged: Vec::new(),
     }
 }

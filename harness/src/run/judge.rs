@@ -112,7 +112,8 @@ fn violated(verdict: Verdict, found: Offence, recorded: usize) -> Verdict {
             refutation: None,
         }];
     }
-    Verdict { not_tested: verdict.not_tested, ..Verdict::of(properties) }
+    let Verdict { not_tested, not_judged, .. } = verdict;
+    Verdict { not_tested, not_judged, ..Verdict::of(properties) }
 }
 
 /// Writes `measures.json`: what the run cost and how well it served.

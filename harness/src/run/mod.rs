@@ -170,9 +170,10 @@ async fn clean_up(cluster: &Cluster, stop: &Stop) -> Option<String> {
 
 /// What of a plan containers cannot follow, in a sentence.
 fn ignored(plan: &Plan) -> Option<&'static str> {
-    (plan.world != World::default()).then_some(
-        "The plan describes a simulated world (network, disks, clocks, limits): containers have \
-         these from this machine, so that part of the plan is ignored.",
+    let limits = plan.world.limits;
+    (plan.world != World { limits, ..World::default() }).then_some(
+        "The plan describes a simulated world (network, disks, clocks): containers have these from \
+         this machine, so that part of the plan is ignored.",
     )
 }
 
@@ -194,12 +195,13 @@ async fn create(
         Some(images) => images.clone(),
         None => {
             let mutants = !plan.mutants.is_empty();
-            images::ensure(&docker, images::Source::Auto, mutants, &say).await?
+            images::ensure(&docker, images::Source::Auto, &plan.system, mutants, &say).await?
         }
     };
     progress.step(&format!("Creating {} nodes", plan.nodes));
     let options = docker::Options {
         run_id: run_id(plan.seed),
+        system: plan.system.clone(),
         storage: plan.storage,
         directory: Some(
             fs::canonicalize(files.dir()).with_context(|| files.dir().display().to_string())?,
@@ -253,7 +255,7 @@ async fn on_cluster(
     let mut lead = Lead {
         plan,
         exercise: Exercise::new(plan, how),
-        driver: Driver::new(cluster, plan.system, plan.load.operation_timeout),
+        driver: Driver::new(cluster, plan.load.operation_timeout),
         recorder: &mut recorder,
         progress,
         stop,

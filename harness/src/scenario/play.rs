@@ -131,11 +131,13 @@ async fn uninterrupted(
 async fn in_containers(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let scenario = &settings.scenario;
     let docker = daemon::connect().await?;
-    let images = images::ensure(&docker, images::Source::Auto, false, say).await?;
+    let system = System::raft_node();
+    let images = images::ensure(&docker, images::Source::Auto, &system, false, say).await?;
     say(&format!("Creating {} nodes, none of them started", scenario.nodes));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let options = docker::Options {
         run_id: format!("{:x}-{:x}-scenario", now.as_secs(), std::process::id()),
+        system,
         directory: None,
         nodes: usize::try_from(scenario.nodes)?,
         base_port: settings.base_port,
@@ -171,7 +173,7 @@ async fn on_cluster(
     let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let mut play = Play::new(&settings.scenario, settings.election_timeout);
     // No client takes part.
-    let mut driver = Driver::new(cluster, System::RaftNode, Duration::from_secs(1));
+    let mut driver = Driver::new(cluster, Duration::from_secs(1));
     let mut duration = Duration::ZERO;
     while !play.is_over() {
         let what = driver.next().await;
@@ -186,7 +188,7 @@ async fn on_cluster(
 
 fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let plan = Plan::generate(plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: settings.cluster,
         nodes: settings.scenario.nodes,
         seed: settings.seed,

@@ -85,6 +85,7 @@ pub(crate) async fn images(docker: &Docker, name: &str, script: &str) -> Images 
 /// Options of a small cluster whose run id is this test's own.
 pub(crate) fn options(name: &str, nodes: usize) -> Options {
     Options {
+        system: harness::system::System::raft_node(),
         run_id: format!("test-{name}-{}", std::process::id()),
         directory: None,
         nodes,

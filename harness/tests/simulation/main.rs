@@ -34,7 +34,7 @@ use harness::{
 
 fn options(seed: u64) -> plan::Options {
     plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes: [3, 5, 5, 4, 1, 7][seed as usize % 6],
         seed,

@@ -29,7 +29,7 @@ fn injection(at: u32, lasts: u32, fault: Fault) -> Injection {
 /// Five nodes, ten seconds, a cut and a kill, three operations.
 fn plan() -> Plan {
     let options = plan::Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes: 5,
         seed: 3,

@@ -43,7 +43,7 @@ impl Run {
 
     fn with(values: Option<u32>) -> Self {
         let plan = Plan::generate(plan::Options {
-            system: System::RaftNode,
+            system: System::raft_node(),
             cluster: ClusterKind::Sim,
             nodes: 5,
             seed: 1,

@@ -14,7 +14,7 @@ use bollard::{
 use checker::evidence::sums::{Digest, Hashing, Sums};
 use futures::StreamExt;
 
-use super::{lifeline, node::TRACE};
+use super::lifeline;
 use crate::daemon::is_missing;
 
 /// What was collected from a cluster, or from one of its nodes.
@@ -38,11 +38,12 @@ impl Collected {
     }
 }
 
-/// Copies the trace and the log of a node (`n1`) out of its container into a run directory, which
-/// has folders for them. A sentence for each that is missing.
+/// Copies the log of a node (`n1`), and its trace if it writes one, out of its container into a run
+/// directory, which has folders for them. A sentence for each that is missing.
 pub(super) async fn evidence(
     docker: &Docker,
     container: &str,
+    trace_inside: Option<&str>,
     node: &str,
     directory: &Path,
 ) -> Collected {
@@ -50,14 +51,20 @@ pub(super) async fn evidence(
     let Collected { missing, sums: Sums(sums) } = &mut collected;
     let (trace, log) = (format!("trace/{node}.jsonl"), format!("logs/{node}.log"));
     let (to_trace, to_log) = (directory.join(&trace), directory.join(&log));
-    let (trace_found, log_found) = tokio::join!(
-        file(docker, container, TRACE, &to_trace),
-        self::log(docker, container, &to_log)
-    );
+    let copied = async {
+        match trace_inside {
+            Some(path) => Some(file(docker, container, path, &to_trace).await),
+            None => None,
+        }
+    };
+    let (trace_found, log_found) = tokio::join!(copied, self::log(docker, container, &to_log));
     match trace_found {
-        Ok(Some(digest)) => drop(sums.insert(trace, digest)),
-        Ok(None) => missing.push(format!("{node} wrote no trace")),
-        Err(error) => missing.push(format!("the trace of {node}: {}", lifeline::in_words(&error))),
+        None => {}
+        Some(Ok(Some(digest))) => drop(sums.insert(trace, digest)),
+        Some(Ok(None)) => missing.push(format!("{node} wrote no trace")),
+        Some(Err(error)) => {
+            missing.push(format!("the trace of {node}: {}", lifeline::in_words(&error)))
+        }
     }
     match log_found {
         Ok(digest) => drop(sums.insert(log, digest)),

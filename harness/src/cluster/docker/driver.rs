@@ -13,7 +13,6 @@ use super::{Cluster, hands::Hands};
 use crate::{
     exercise::{Alarm, Machine, Note, Observation, Order, Stage, Time},
     nemesis::NodeId,
-    system::System,
 };
 
 /// What stands between a machine and a cluster of containers.
@@ -30,8 +29,8 @@ pub struct Driver {
 
 impl Driver {
     /// A driver whose time begins now. `timeout`: a client gives up an operation after this time.
-    pub fn new(cluster: &Arc<Cluster>, system: System, timeout: Duration) -> Self {
-        let (hands, reports) = Hands::new(cluster, system, timeout);
+    pub fn new(cluster: &Arc<Cluster>, timeout: Duration) -> Self {
+        let (hands, reports) = Hands::new(cluster, timeout);
         let alarms = Alarms::default();
         Self {
             origin: Instant::now(),

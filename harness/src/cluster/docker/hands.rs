@@ -21,7 +21,7 @@ use crate::{
     },
     exercise::{Deed, Exit, Failure, Finding, Observation, Order, Process, Ticket, View},
     nemesis::{Fault, NodeId},
-    system::{Node, System},
+    system::Node,
 };
 
 /// A node that does not answer for this long hangs: an answer takes far less.
@@ -54,7 +54,6 @@ pub fn supports(fault: &Fault) -> Result<(), String> {
 pub struct Hands {
     cluster: Arc<Cluster>,
     watch: Arc<Watch>,
-    system: System,
     clients: Clients<Ports>,
     reports: mpsc::UnboundedSender<Observation>,
     tasks: JoinSet<()>,
@@ -66,14 +65,14 @@ impl Hands {
     /// `timeout`: a client gives up an operation after this time.
     pub fn new(
         cluster: &Arc<Cluster>,
-        system: System,
         timeout: Duration,
     ) -> (Self, mpsc::UnboundedReceiver<Observation>) {
         let (reports, reported) = mpsc::unbounded_channel();
         let addresses: BTreeMap<_, _> =
             cluster.nodes().map(|node| (node, cluster.client_address(node))).collect();
-        let nodes = addresses.iter().map(|(node, address)| (*node, Node::new(*address)));
-        let watch = Arc::new(Watch::new(nodes.collect()));
+        let system = cluster.system();
+        let nodes = addresses.iter().map(|(node, address)| (*node, *address));
+        let watch = Arc::new(Watch::new(Node::all(system, nodes)));
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&watch).run());
         let clients = Clients::new(Common {
@@ -82,7 +81,7 @@ impl Hands {
             tells_outcome: system.tells_outcome(),
             reports: reports.clone(),
         });
-        let hands = Self { cluster: Arc::clone(cluster), watch, system, clients, reports, tasks };
+        let hands = Self { cluster: Arc::clone(cluster), watch, clients, reports, tasks };
         (hands, reported)
     }
 
@@ -120,9 +119,9 @@ impl Hands {
             }
         }
         let (cluster, watch) = (Arc::clone(&self.cluster), Arc::clone(&self.watch));
-        let (reports, system) = (self.reports.clone(), self.system);
+        let reports = self.reports.clone();
         self.tasks.spawn(async move {
-            let deed = AssertUnwindSafe(persist(&cluster, &watch, system, deed)).catch_unwind();
+            let deed = AssertUnwindSafe(persist(&cluster, &watch, deed)).catch_unwind();
             let deed = cluster.lifeline.while_alive(deed);
             let outcome = match tokio::time::timeout(DEED_MAX, deed).await {
                 Ok(Err(lost)) => Err(Failure::Impossible(lost.to_string())),
@@ -160,17 +159,12 @@ impl Dialer for Ports {
 }
 
 /// Does something, and again while the way to the daemon is what fails and the daemon comes back.
-async fn persist(
-    cluster: &Cluster,
-    watch: &Watch,
-    system: System,
-    deed: Deed,
-) -> Result<Finding, Failure> {
+async fn persist(cluster: &Cluster, watch: &Watch, deed: Deed) -> Result<Finding, Failure> {
     loop {
         let error = match &deed {
             Deed::Ask { node, patience } => return watch.status(*node, *patience).await,
             Deed::Hash(node) => return watch.hash(*node).await,
-            _ => match perform(cluster, watch, system, deed.clone()).await {
+            _ => match perform(cluster, watch, deed.clone()).await {
                 Ok(found) => return Ok(found),
                 Err(error) => error,
             },
@@ -188,24 +182,19 @@ fn may_repeat(deed: &Deed) -> bool {
     !matches!(deed, Deed::Cut { .. } | Deed::Pause(_))
 }
 
-async fn perform(
-    cluster: &Cluster,
-    watch: &Watch,
-    system: System,
-    deed: Deed,
-) -> anyhow::Result<Finding> {
+async fn perform(cluster: &Cluster, watch: &Watch, deed: Deed) -> anyhow::Result<Finding> {
     let nothing = |result: anyhow::Result<()>| result.map(|()| Finding::Nothing);
     match deed {
         Deed::Start(node) => nothing(match cluster.state(node).await {
             Ok(state) if state.running => Ok(()),
-            Ok(_) => cluster.start(node).await,
+            Ok(_) => cluster.start(node).await.map(|()| watch.started(node)),
             Err(error) => Err(error),
         }),
         Deed::Stop(node) => nothing(cluster.stop(node).await),
         Deed::Kill(node) => cluster.kill(node).await.map(|()| Finding::Killed { unsynced: None }),
         Deed::Pause(node) => nothing(cluster.pause(node).await),
         Deed::Resume(node) => nothing(cluster.unpause(node).await),
-        Deed::Examine(node) => examine(cluster, watch, system, node).await,
+        Deed::Examine(node) => examine(cluster, watch, node).await,
         Deed::Cut { fault, links } => {
             let links: Vec<_> = links.into_iter().collect();
             let installed = cluster.install(fault as u64, &links).await;
@@ -227,12 +216,8 @@ async fn perform(
     }
 }
 
-async fn examine(
-    cluster: &Cluster,
-    watch: &Watch,
-    system: System,
-    node: NodeId,
-) -> anyhow::Result<Finding> {
+async fn examine(cluster: &Cluster, watch: &Watch, node: NodeId) -> anyhow::Result<Finding> {
+    let system = cluster.system();
     let state = cluster.state(node).await?;
     let exit = if state.running {
         None
@@ -240,8 +225,8 @@ async fn examine(
         Some(Exit {
             code: state.exit_code,
             out_of_memory: state.out_of_memory,
-            defect: state.exit_code == Some(system.defect_code()),
-            refused: state.exit_code.is_some() && state.exit_code == system.refused_code(),
+            defect: state.exit_code.is_some_and(|code| system.is_defect(code)),
+            refused: state.exit_code.is_some_and(|code| system.is_refusal(code)),
             said: last_words(cluster, node).await,
             on_record: false,
         })

@@ -18,6 +18,10 @@ pub(super) const DIRECTORY: &str = "raft-lab.directory";
 /// Label of a node's container whose value is the node, `n1`.
 pub(super) const NODE: &str = "raft-lab.node";
 
+/// Label of a node's container whose value is where in it the node writes its trace, if it writes
+/// one.
+pub(super) const TRACE: &str = "raft-lab.trace";
+
 /// A harness process. Its text form is `<process id>.<start time>.<pid namespace>.<boot id>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {

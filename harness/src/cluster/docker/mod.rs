@@ -61,11 +61,17 @@ pub use rules::Counter;
 
 pub(crate) use sandbox::Sandbox;
 
-use self::{guard::Guard, lifeline::Lifeline, network::Subnet, node::PEER_PORT, pod::Pod};
+use self::{
+    guard::Guard,
+    lifeline::Lifeline,
+    network::Subnet,
+    pod::{Pod, Published},
+};
 use crate::{
     daemon,
     images::Images,
     nemesis::{Link, NodeId},
+    system::System,
 };
 
 /// A node's container.
@@ -160,7 +166,8 @@ impl Cluster {
         // Waits for all, also when one fails: a request that is given up is carried out all the
         // same, and would create something after the cleaning up.
         let pods = join_all((1..=options.nodes as NodeId).map(|node| async move {
-            let port = options.client_port(node);
+            let inside = options.system.description().node.port;
+            let port = Published { inside, outside: options.client_port(node) };
             let name = options.pod(node);
             let address = subnet.node(node);
             pod::create(docker, &images.pod, &name, network, address, port, &options.run_id)
@@ -188,6 +195,11 @@ impl Cluster {
         self.options.network()
     }
 
+    /// What its nodes are.
+    pub fn system(&self) -> &System {
+        &self.options.system
+    }
+
     /// Where clients on this machine reach a node.
     ///
     /// # Panics
@@ -198,8 +210,8 @@ impl Cluster {
     }
 
     /// Where peers reach a node.
-    pub fn peer_address(&self, node: NodeId) -> SocketAddr {
-        (self.subnet.node(node), PEER_PORT).into()
+    pub fn peer_address(&self, node: NodeId) -> Ipv4Addr {
+        self.subnet.node(node)
     }
 
     /// Starts a node that does not run. Returns once its process exists, not once it serves.
@@ -439,7 +451,8 @@ impl Cluster {
                 return told;
             }
             let (container, name) = (self.options.node(node), format!("n{node}"));
-            let left = collect::evidence(&self.docker, &container, &name, directory).await;
+            let trace = self.options.system.description().node.trace.as_deref();
+            let left = collect::evidence(&self.docker, &container, trace, &name, directory).await;
             Collected::all([told, left])
         }))
         .await;

@@ -1,12 +1,15 @@
 //! A node's container: what runs in it, and what it may do.
 
-use std::net::SocketAddr;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result, bail};
 use bollard::{
-    Docker,
+    Docker, body_full,
     models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType},
-    query_parameters::CreateContainerOptionsBuilder,
+    query_parameters::{CreateContainerOptionsBuilder, UploadToContainerOptionsBuilder},
 };
 
 use super::{Options, label, network::Subnet};
@@ -14,19 +17,13 @@ use crate::{
     images::{self, Images},
     nemesis::NodeId,
     plan::{Limits, Storage},
+    system::{Filled, template::Facts},
 };
 
-/// Port of the etcd API inside a node's network namespace.
-pub(super) const CLIENT_PORT: u16 = 2379;
-/// Port for peers.
-pub(super) const PEER_PORT: u16 = 2380;
 /// Where the volume is mounted.
 const VOLUME: &str = "/data";
 /// Where memory is mounted, for nodes that are to forget.
 const MEMORY: &str = "/memory";
-/// The trace outlives a kill.
-pub(super) const TRACE: &str = "/data/trace.jsonl";
-
 /// The flags of the limits that are not as usual.
 fn limits(limits: Limits) -> Vec<(&'static str, String)> {
     let usual = Limits::default();
@@ -56,9 +53,10 @@ pub(super) async fn create(
     node: NodeId,
     client_address: SocketAddr,
 ) -> Result<()> {
-    let members: Vec<String> = (1..=options.nodes as NodeId)
-        .map(|peer| format!("{peer}={}:{PEER_PORT}", subnet.node(peer)))
-        .collect();
+    let system = &options.system;
+    let description = system.description();
+    let addresses: Vec<Ipv4Addr> =
+        (1..=options.nodes as NodeId).map(|peer| subnet.node(peer)).collect();
     let (data, memory) = match options.storage {
         Storage::Durable => (VOLUME, None),
         // The mode would be lost at the second start; the owner is not.
@@ -67,33 +65,38 @@ pub(super) async fn create(
             (MEMORY, Some([(MEMORY.to_owned(), owner)].into()))
         }
     };
-    let mut flags = vec![
-        ("id", node.to_string()),
-        ("initial-cluster", members.join(",")),
-        ("cluster-token", options.run_id.clone()),
-        ("data-dir", format!("{data}/raft")),
-        ("trace", TRACE.to_owned()),
-        ("listen-peer", format!("0.0.0.0:{PEER_PORT}")),
-        ("listen-client", format!("0.0.0.0:{CLIENT_PORT}")),
-        ("advertise-client", client_address.to_string()),
-        ("election-timeout", humantime::format_duration(options.election_timeout).to_string()),
-        ("heartbeat-interval", humantime::format_duration(options.heartbeat_interval).to_string()),
-        ("seed", options.seed.to_string()),
-    ];
-    flags.extend(limits(options.limits));
+    let facts = Facts {
+        run: &options.run_id,
+        seed: options.seed,
+        addresses: &addresses,
+        node,
+        client_address,
+        port: description.node.port,
+        data,
+        election_timeout: options.election_timeout,
+        heartbeat_interval: options.heartbeat_interval,
+    };
+    let Filled { mut command, environment, files } = system.program(&facts)?;
     let bugs = options.mutants.get(&node).map_or(&[][..], Vec::as_slice);
+    if system.is_raft_node() {
+        let limits = limits(options.limits);
+        let flags = limits.into_iter().chain(bugs.iter().map(|bug| ("mutant", bug.clone())));
+        command.extend(flags.map(|(name, value)| format!("--{name}={value}")));
+    }
     let image = match &images.mutant {
         _ if bugs.is_empty() => &images.node,
         Some(mutant) => mutant,
         None => bail!("there is no image for the mutant n{node}"),
     };
-    flags.extend(bugs.iter().map(|bug| ("mutant", bug.clone())));
     let name = options.node(node);
     let labels = label::labels(&options.run_id);
     let mut own = labels.clone();
     own.insert(label::NODE.into(), format!("n{node}"));
     if let Some(directory) = &options.directory {
         own.insert(label::DIRECTORY.into(), directory.display().to_string());
+    }
+    if let Some(trace) = &description.node.trace {
+        own.insert(label::TRACE.into(), trace.clone());
     }
     let volume = bollard::models::VolumeCreateRequest {
         name: Some(name.clone()),
@@ -103,13 +106,18 @@ pub(super) async fn create(
     docker.create_volume(volume).await.with_context(|| format!("creating a volume for n{node}"))?;
     let body = ContainerCreateBody {
         image: Some(image.clone()),
-        cmd: Some(flags.iter().map(|(name, value)| format!("--{name}={value}")).collect()),
+        // Without a command, what the image has.
+        entrypoint: command.first().map(|program| vec![program.clone()]),
+        cmd: (!command.is_empty()).then(|| command.split_off(1)),
+        env: Some(environment),
+        user: description.node.user.clone(),
         labels: Some(own),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", options.pod(node))),
-            cap_drop: Some(vec!["ALL".into()]),
+            // What other programs need of these is not known.
+            cap_drop: system.is_raft_node().then(|| vec!["ALL".into()]),
             security_opt: Some(vec!["no-new-privileges".into()]),
-            readonly_rootfs: Some(true),
+            readonly_rootfs: Some(system.is_raft_node()),
             mounts: Some(vec![Mount {
                 typ: Some(MountType::VOLUME),
                 source: Some(name.clone()),
@@ -129,7 +137,28 @@ pub(super) async fn create(
         .create_container(Some(CreateContainerOptionsBuilder::new().name(&name).build()), body)
         .await
         .with_context(|| format!("creating the container of n{node}"))?;
+    if !files.is_empty() {
+        let archive = archive(&files).context("packing the node's files")?;
+        let options = UploadToContainerOptionsBuilder::new().path("/").build();
+        docker
+            .upload_to_container(&name, Some(options), body_full(archive.into()))
+            .await
+            .with_context(|| format!("writing the files of n{node}"))?;
+    }
     Ok(())
+}
+
+/// Files that everybody may read and execute, in an archive.
+fn archive(files: &[(PathBuf, String)]) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o755);
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        archive.append_data(&mut header, relative, text.as_bytes())?;
+    }
+    archive.into_inner()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use super::pod;
 use crate::{
     nemesis::NodeId,
     plan::{Limits, NODES_MAX, Storage},
+    system::System,
 };
 
 /// What a cluster is to be.
@@ -20,6 +21,8 @@ use crate::{
 pub struct Options {
     /// Names the run in labels and names: letters, digits, `-`, `_`, `.`; at most 60 characters.
     pub run_id: String,
+    /// What a node is.
+    pub system: System,
     /// The run directory, absolute: if this harness is killed, another copies the nodes' traces
     /// there. None: there is nothing to be saved.
     pub directory: Option<PathBuf>,

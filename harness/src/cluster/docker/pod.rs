@@ -20,7 +20,6 @@ use bollard::{
 
 use super::{
     label, lifeline,
-    node::CLIENT_PORT,
     rules::{self, Flavour},
     shell::{Prober, Shell},
 };
@@ -117,21 +116,30 @@ pub(super) fn sleeper() -> ContainerCreateBody {
     }
 }
 
-/// Creates a pod that publishes the node's client port on 127.0.0.1.
+/// The port that a pod publishes on 127.0.0.1.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published {
+    /// Inside: the one that the node serves clients on.
+    pub(super) inside: u16,
+    /// Outside; none: a free one.
+    pub(super) outside: Option<u16>,
+}
+
+/// Creates a pod that publishes the node's client port.
 pub(super) async fn create(
     docker: &Docker,
     image: &str,
     name: &str,
     network: &str,
     address: Ipv4Addr,
-    port: Option<u16>,
+    port: Published,
     run: &str,
 ) -> Result<()> {
-    let exposed = format!("{CLIENT_PORT}/tcp");
+    let exposed = format!("{}/tcp", port.inside);
     let binding = PortBinding {
         host_ip: Some(Ipv4Addr::LOCALHOST.to_string()),
         // The daemon takes nothing for "choose one".
-        host_port: Some(port.map(|port| port.to_string()).unwrap_or_default()),
+        host_port: Some(port.outside.map(|port| port.to_string()).unwrap_or_default()),
     };
     let endpoint = EndpointSettings {
         ipam_config: Some(EndpointIpamConfig {
@@ -162,10 +170,10 @@ pub(super) async fn create(
 }
 
 /// Starts a pod; gives the address at which clients reach its node.
-pub(super) async fn start(docker: &Docker, name: &str, port: Option<u16>) -> Result<SocketAddr> {
+pub(super) async fn start(docker: &Docker, name: &str, port: Published) -> Result<SocketAddr> {
     if let Err(error) = docker.start_container(name, None::<StartContainerOptions>).await {
         let text = error.to_string();
-        return Err(match port {
+        return Err(match port.outside {
             Some(port) if text.contains("already allocated") || text.contains("already in use") => {
                 port_taken(port, &text)
             }
@@ -179,7 +187,7 @@ pub(super) async fn start(docker: &Docker, name: &str, port: Option<u16>) -> Res
     let port = inspected
         .network_settings
         .and_then(|settings| settings.ports)
-        .and_then(|mut ports| ports.remove(&format!("{CLIENT_PORT}/tcp")).flatten())
+        .and_then(|mut ports| ports.remove(&format!("{}/tcp", port.inside)).flatten())
         .into_iter()
         .flatten()
         .find_map(|binding| binding.host_port?.parse::<u16>().ok())

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Left {
     node: String,
     container: String,
+    /// Where in the container its trace is, if it writes one.
+    trace: Option<String>,
     directory: PathBuf,
 }
 
@@ -61,7 +63,8 @@ async fn nodes(docker: &Docker, run: &str) -> Option<Vec<Left>> {
         // It becomes the name of a file.
         let number: u64 = node.strip_prefix('n')?.parse().ok()?;
         let directory = PathBuf::from(labels.get(label::DIRECTORY)?);
-        Some(Left { node: format!("n{number}"), container: container.id?, directory })
+        let trace = labels.get(label::TRACE).cloned();
+        Some(Left { node: format!("n{number}"), container: container.id?, trace, directory })
     });
     Some(left.collect())
 }
@@ -84,7 +87,7 @@ fn read_run(directory: &Path) -> anyhow::Result<Run> {
 async fn save(docker: &Docker, left: &Left, directory: &Path) -> Vec<String> {
     let trace = directory.join("trace").join(format!("{}.jsonl", left.node));
     let log = directory.join("logs").join(format!("{}.log", left.node));
-    if trace.exists() {
+    if trace.exists() || log.exists() {
         return Vec::new();
     }
     for path in [&trace, &log] {
@@ -100,7 +103,8 @@ async fn save(docker: &Docker, left: &Left, directory: &Path) -> Vec<String> {
     if let Err(error) = docker.stop_container(&left.container, Some(options)).await {
         tracing::debug!("stopping {}: {error}", left.node);
     }
-    collect::evidence(docker, &left.container, &left.node, directory).await.missing
+    let trace = left.trace.as_deref();
+    collect::evidence(docker, &left.container, trace, &left.node, directory).await.missing
 }
 
 /// Adds what is missing to what the run says of itself.

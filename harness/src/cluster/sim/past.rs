@@ -82,7 +82,7 @@ pub(super) fn of(plan: &Plan) -> Option<Arc<Lived>> {
 /// A plan for nodes in fair weather.
 fn plan(course: &Course, nodes: u64) -> Plan {
     let mut plan = Plan::generate(Options {
-        system: System::RaftNode,
+        system: System::raft_node(),
         cluster: ClusterKind::Sim,
         nodes,
         seed: 0,
