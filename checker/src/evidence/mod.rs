@@ -228,6 +228,19 @@ pub struct Expect {
         skip_serializing_if = "Option::is_none"
     )]
     pub prompt: Option<Duration>,
+    /// A follower that hears of a leader at least so often begins no election, and hears of it so
+    /// often whenever no fault hits either. None: the network or the clocks are too bad for that.
+    /// Milliseconds in JSON.
+    #[serde(
+        with = "maybe_milliseconds",
+        rename = "election_ms",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub election: Option<Duration>,
+    /// The errors INTERNAL, UNKNOWN and DATA_LOSS come from nodes alone, and mean a defect.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sound: bool,
     /// Fewer successful operations make the run undecided.
     pub operations: u64,
     /// Faults of the plan, each of which must have its records.
@@ -256,6 +269,8 @@ impl Default for Expect {
             stable: None,
             misses: None,
             prompt: None,
+            election: None,
+            sound: false,
             operations: 1,
             faults: 0,
             deposing: deposing(),

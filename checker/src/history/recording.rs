@@ -198,6 +198,16 @@ impl Events {
         registers.chain(others.iter().map(|event| event.node.as_deref()))
     }
 
+    /// The errors that events name, event by event.
+    pub fn errors(&self) -> impl Iterator<Item = Option<&str>> {
+        let (registers, others) = match self {
+            Self::Register(events) => (events.as_slice(), [].as_slice()),
+            Self::Generic(events) => ([].as_slice(), events.as_slice()),
+        };
+        let registers = registers.iter().map(|event| event.error.as_deref());
+        registers.chain(others.iter().map(|event| event.error.as_deref()))
+    }
+
     /// Events that say that a write was done, whatever it wrote.
     pub fn writes(&self) -> usize {
         /// Functions whose success is at least one write; what others did is not known.

@@ -94,7 +94,7 @@ fn sum_up(
     properties.extend(limits::check(&evidence.run));
     properties.extend([
         final_state::check(&evidence.run),
-        crash_free::check(&evidence.run),
+        crash_free::check(&evidence.run, &evidence.history),
         liveness::check(evidence, &operations),
         coverage::check(evidence, &operations),
         faults::check(&evidence.faults, &evidence.run),

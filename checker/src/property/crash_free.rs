@@ -1,19 +1,27 @@
-//! Whether a node ended by a defect of its own: an assertion that did not hold, or a log that it
-//! refuses although nothing damaged it. Raft masks the loss of a node, so that clients may notice
-//! nothing; the defect is there all the same.
+//! Whether a node showed a defect of its own: an assertion that did not hold, a log that it refuses
+//! although nothing damaged it, or an error by which a server says that it is broken. Raft masks
+//! the loss of a node, so that clients may notice nothing; the defect is there all the same.
 
 use super::{ok, violated};
 use crate::{
     evidence::{Crash, Ending, Run},
-    verdict::{Property, Violation},
+    history::{Events, clock::seconds},
+    verdict::{Property, VIOLATIONS_MAX, Violation},
 };
 
 /// Name of the property.
 pub const NAME: &str = "crash-free";
 
-/// Looks for nodes that ended by a defect.
-pub fn check(run: &Run) -> Property {
-    if run.crashes.is_empty() {
+/// The gRPC codes that say so. Clients give them other names when their own side fails.
+const BROKEN: [&str; 3] = ["INTERNAL: ", "UNKNOWN: ", "DATA_LOSS: "];
+
+/// Looks for nodes that ended by a defect, and for answers that tell of one.
+pub fn check(run: &Run, history: &Events) -> Property {
+    let broken = match run.expect.sound {
+        true => answers(history),
+        false => Vec::new(),
+    };
+    if run.crashes.is_empty() && broken.is_empty() {
         return ok(NAME, "no node ended by a defect of its own");
     }
     let summary = |Crash { node, ending, how }: &Crash| match ending {
@@ -30,11 +38,31 @@ pub fn check(run: &Run) -> Property {
         trace: Vec::new(),
         refutation: None,
     };
-    violated(
-        NAME,
-        "a node ended for no reason but its own",
-        run.crashes.iter().map(violation).collect(),
-    )
+    let detail = match run.crashes.is_empty() {
+        true => "a node told a client of a defect",
+        false => "a node ended for no reason but its own",
+    };
+    let violations: Vec<Violation> = run.crashes.iter().map(violation).chain(broken).collect();
+    violated(NAME, detail, violations)
+}
+
+/// The answers that tell of a defect, a few of each node.
+fn answers(history: &Events) -> Vec<Violation> {
+    let events = history.places().zip(history.nodes()).zip(history.errors());
+    let told = events.filter_map(|((place, node), error)| {
+        let error = error.filter(|error| BROKEN.iter().any(|code| error.starts_with(code)))?;
+        let node = node?.to_owned();
+        let time = seconds(place.time);
+        Some(Violation {
+            rule: NAME.into(),
+            summary: format!("{node} answered a request with `{error}` at {time}"),
+            nodes: vec![node],
+            operations: vec![place.index],
+            trace: Vec::new(),
+            refutation: None,
+        })
+    });
+    told.take(VIOLATIONS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -44,10 +72,11 @@ mod tests {
 
     #[test]
     fn a_defect_is_a_violation_that_names_the_node() {
-        assert_eq!(check(&Run::default()).outcome, Outcome::Ok);
+        let none = Events::Generic(Vec::new());
+        assert_eq!(check(&Run::default(), &none).outcome, Outcome::Ok);
         let crash = |ending| {
             let crashes = vec![Crash { node: 3, ending, how: "exited with code 101".into() }];
-            check(&Run { crashes, ..Run::default() })
+            check(&Run { crashes, ..Run::default() }, &none)
         };
         let property = crash(Ending::Defect);
         assert_eq!(property.outcome, Outcome::Violated);

@@ -192,6 +192,9 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
         plan = with_servers(given, plan);
     }
     shape.apply(&mut plan, rng);
+    let mut crowd = ChaCha8Rng::seed_from_u64(seed);
+    crowd.set_stream(3);
+    extremes::crowd(given, &mut plan, &mut crowd);
     match tail {
         Tail::Plain => {}
         Tail::Quiet(share) => plan.quiet = milliseconds(plan.time.mul_f64(share)),

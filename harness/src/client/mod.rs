@@ -156,11 +156,14 @@ fn with<T>(session: Option<&Session>, request: T) -> Result<tonic::Request<T>, S
     Ok(request)
 }
 
-/// Code and text, for the history.
+/// Code and text, for the history. What no node said, but a client's own side, does not begin with
+/// the code.
 fn describe(status: &Status) -> String {
     let name = outcome::name(status.code());
     match std::error::Error::source(status) {
-        Some(source) => format!("{name}: {}: {}", status.message(), chain(source)),
+        Some(source) => {
+            format!("no answer: {name}: {}: {}", status.message(), chain(source))
+        }
         None => format!("{name}: {}", status.message()),
     }
 }

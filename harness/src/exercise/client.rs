@@ -18,7 +18,7 @@ use crate::{
     client::{Completion, codec},
     nemesis::NodeId,
     plan::Plan,
-    workload::{FinalRead, Generator, Operation, Stamp, Turn},
+    workload::{FinalRead, Generator, Operation, Stamp, Turn, Workload},
 };
 
 /// A client waits so long after an error, times the number of errors in a row: a cluster without a
@@ -41,9 +41,11 @@ const UNKNOWN_MAX: usize = 64;
 enum Job {
     /// Load, until the load ends.
     Load,
-    /// Stays with its node and reads through it: now and then while the load lasts; after the last
-    /// heal until it answers, or patience ends.
+    /// Stays with its node. While the load lasts it reads and writes through it in turn, now and
+    /// then; after the last heal it reads until the node answers, or patience ends.
     Probe {
+        /// Its next operation is a write, while the load lasts.
+        writes: bool,
         /// After the last heal: when it gives up.
         until: Option<Time>,
         /// It has answered since.
@@ -172,7 +174,7 @@ impl Clients {
         for id in 0..self.clients.len() {
             let client = &mut self.clients[id];
             if let Job::Probe { .. } = client.job {
-                client.job = Job::Probe { until, served: false };
+                client.job = Job::Probe { writes: false, until, served: false };
                 if matches!(client.progress, Progress::Idle | Progress::Chosen(_)) {
                     client.progress = Progress::Idle;
                     self.wait(id, begin, ClientStep::Choose, desk);
@@ -184,7 +186,7 @@ impl Clients {
     fn enlist_probes(&mut self, until: Option<Time>, desk: &mut Desk<'_>) {
         for at in 0..self.names.len() {
             let number = desk.plan.load.concurrency + at as u64;
-            self.enlist(number, at, Job::Probe { until, served: false }, desk);
+            self.enlist(number, at, Job::Probe { writes: false, until, served: false }, desk);
         }
     }
 
@@ -323,15 +325,20 @@ impl Clients {
     fn choose(&mut self, id: ClientId, desk: &mut Desk<'_>) {
         let client = &mut self.clients[id];
         let at_once = Turn::At(Duration::ZERO);
-        let next = match &client.job {
+        let next = match &mut client.job {
             Job::Load if self.load_ended || desk.is_quiet() => None,
             Job::Load => self.workload.next(id as u64),
-            Job::Probe { until, served } => {
+            Job::Probe { writes, until, served } => {
                 let goes_on = match until {
-                    Some(until) => !served && desk.now < *until,
+                    Some(until) => !*served && desk.now < *until,
                     None => !self.load_ended,
                 };
-                goes_on.then(|| (desk.plan.workload.probe(), at_once))
+                let may_write = until.is_none() && !desk.is_quiet();
+                let write = match goes_on && std::mem::replace(writes, !*writes) && may_write {
+                    true => self.workload.write(),
+                    false => None,
+                };
+                goes_on.then(|| (write.unwrap_or_else(|| desk.plan.workload.probe()), at_once))
             }
             Job::Read { left, .. } => left.last().map(|read| {
                 if let Some(node) = read.at.map(|node| node as usize - 1)
@@ -346,7 +353,8 @@ impl Clients {
             client.progress = Progress::Over;
             return;
         };
-        if let (Turn::Paced, Operation::Register(it)) = (turn, &mut operation)
+        let is_written_down = matches!(desk.plan.workload, Workload::Script(_));
+        if let (false, Operation::Register(it)) = (is_written_down, &mut operation)
             && self.unknown.get(&it.key).is_some_and(|unknown| *unknown >= UNKNOWN_MAX)
         {
             (it.f, it.value) = (Function::Read, Value::Nil);
@@ -432,9 +440,7 @@ impl Clients {
         }
         let event = operation.ended(stamp, *kind, answer, error.clone());
         desk.note(Note::Operation { client: id, event });
-        if !matches!(client.job, Job::Probe { .. }) {
-            self.workload.learn(operation, answer);
-        }
+        self.workload.learn(operation, answer);
         if *kind == Kind::Info {
             client.process += self.stride;
             if let Operation::Register(it) = operation
@@ -447,7 +453,7 @@ impl Clients {
         let mut rests = false;
         match &mut client.job {
             Job::Load => {}
-            Job::Probe { until, served } => {
+            Job::Probe { until, served, .. } => {
                 *served = ok;
                 rests = ok && until.is_none();
             }

@@ -99,6 +99,8 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
         stable: weather::misses_no_leader(plan).then(|| service(plan)),
         misses: weather::misses(plan),
         prompt: weather::prompt(plan),
+        election: weather::misses_no_leader(plan).then(|| weather::shortest_wait(plan)),
+        sound: plan.system.tells_outcome(),
         operations,
         faults: plan.faults.len(),
         deposing: DEPOSING.max(plan.timings.election_timeout * DEPOSING_TIMEOUTS),

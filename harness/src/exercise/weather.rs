@@ -28,7 +28,7 @@ pub(super) fn misses_no_leader(plan: &Plan) -> bool {
     }
     let Network { delay_min, delay_max, late, late_max, loss, .. } = plan.world.network;
     let Clocks { rate_error } = plan.world.clocks;
-    let shortest = plan.timings.election_timeout.div_f64(1.0 + rate_error);
+    let shortest = shortest_wait(plan);
     let beat = plan.timings.heartbeat_interval.div_f64(1.0 - rate_error);
     // A late message counts as lost, or else as one that takes so long.
     let worst = |lost: f64, delay: Duration| {
@@ -37,6 +37,11 @@ pub(super) fn misses_no_leader(plan: &Plan) -> bool {
     };
     let latest = if late > 0.0 { late_max.max(delay_max) } else { delay_max };
     worst(loss, latest).min(worst(loss + late, delay_max)) < shortest
+}
+
+/// The shortest time that a follower waits for its leader, by the fastest clock.
+pub(super) fn shortest_wait(plan: &Plan) -> Duration {
+    plan.timings.election_timeout.div_f64(1.0 + plan.world.clocks.rate_error)
 }
 
 /// The share of requests that a node which is well may leave unanswered in a calm.
@@ -57,7 +62,8 @@ pub(super) fn misses(plan: &Plan) -> Option<f64> {
     (share < 0.5).then_some(share)
 }
 
-/// The time within which a node that is well answers in a calm, but for [`misses`].
+/// The time within which a node that is well answers in a calm, but for [`misses`]; it refuses
+/// nothing then for which no limit of its own is a reason.
 pub(super) fn prompt(plan: &Plan) -> Option<Duration> {
     let time = plan.load.operation_timeout.min(plan.world.limits.request_timeout);
     let Disk { sync_max, slow, slow_max, .. } = plan.world.disk;
@@ -65,8 +71,11 @@ pub(super) fn prompt(plan: &Plan) -> Option<Duration> {
     let slowest = if slow > 0.0 { slow_max.max(sync_max) } else { sync_max };
     // Few entries at a time wait for each other.
     let usual = Limits::default();
-    let Limits { append_bytes, append_window, .. } = plan.world.limits;
-    let paced = append_bytes < usual.append_bytes || append_window < usual.append_window;
+    let Limits { append_bytes, append_window, uncommitted_bytes, .. } = plan.world.limits;
+    let paced = append_bytes < usual.append_bytes
+        || append_window < usual.append_window
+        // A leader takes no more meanwhile, which a follower's client learns as "no leader".
+        || uncommitted_bytes < usual.uncommitted_bytes;
     (misses_no_leader(plan) && !paced && slowest * 4 < time).then_some(time)
 }
 

@@ -140,6 +140,15 @@ impl Generator {
         }
     }
 
+    /// What shows whether a node takes writes, of a workload that is not written down.
+    pub fn write(&mut self) -> Option<Operation> {
+        match self {
+            Self::Register(register) => Some(Operation::Register(register.write())),
+            Self::Etcd(etcd) => Some(Operation::Etcd(Box::new(etcd.write()))),
+            Self::Script(_) => None,
+        }
+    }
+
     /// What else is read at the end, once everything was read and [learned](Self::learn).
     pub fn further_reads(&self) -> Vec<FinalRead> {
         match self {

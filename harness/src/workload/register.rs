@@ -102,6 +102,12 @@ impl Register {
         }
     }
 
+    /// A write to some key.
+    pub fn write(&mut self) -> Operation {
+        let key = key(self.rng.random_range(0..self.options.keys.max(1)));
+        Operation { f: Function::Write, key, value: Value::Int(self.value()) }
+    }
+
     /// A client saw this value of a key.
     pub fn saw(&mut self, key: &str, value: Option<i64>) {
         match self.seen.get_mut(key) {

@@ -89,7 +89,7 @@ impl Leader {
         match result {
             Ok(matched) if matched <= core.log.last_index() => progress.accepted(matched),
             Ok(_) => return,
-            Err(conflict) => progress.refused(conflict, &core.log),
+            Err(conflict) => progress.refused(conflict, &core.log, core.config.append_window),
         }
         let holds_more = progress.matched > known;
         let confirms_more = round > progress.round;

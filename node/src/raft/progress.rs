@@ -33,6 +33,9 @@ impl ProgressMap {
 /// - `matched < next`.
 /// - While probing, nothing is in flight but at most one append, and `next` stands still.
 /// - While replicating, `next` runs ahead of the acknowledgements by the appends in flight.
+/// - How many may be in flight adapts to the network as TCP's window does (RFC 5681): a refusal
+///   halves it, an acknowledgement adds one. Where messages overtake each other, each refusal makes
+///   all that is in flight go out once more.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// Last index at which the follower's durable log is known to equal the leader's.
@@ -45,7 +48,12 @@ pub(super) struct Progress {
     pub(super) commit_sent: Index,
     /// How entries are sent.
     pub(super) mode: Mode,
+    /// How many appends may be in flight, as far as the network has shown.
+    window: usize,
 }
+
+/// The window becomes no smaller than this.
+const WINDOW_MIN: usize = 8;
 
 /// How entries are sent to a follower.
 #[derive(Debug)]
@@ -65,14 +73,15 @@ pub(super) enum Mode {
 impl Progress {
     /// A follower of which nothing is known, under a leader whose next entry is `next`.
     fn new(next: Index) -> Self {
-        Self { matched: 0, next, round: 0, commit_sent: 0, mode: Mode::Probe { sent: false } }
+        let (mode, window) = (Mode::Probe { sent: false }, usize::MAX);
+        Self { matched: 0, next, round: 0, commit_sent: 0, mode, window }
     }
 
-    /// Whether an append with entries may be sent now.
-    pub(super) fn may_send(&self, window: usize) -> bool {
+    /// Whether an append with entries may be sent now; `most`: how many may be in flight at most.
+    pub(super) fn may_send(&self, most: usize) -> bool {
         match &self.mode {
             Mode::Probe { sent } => !sent,
-            Mode::Replicate { inflights } => !inflights.is_full(window),
+            Mode::Replicate { inflights } => !inflights.is_full(self.window.min(most)),
         }
     }
 
@@ -97,6 +106,9 @@ impl Progress {
 
     /// The follower's log equals the leader's up to `matched`, durably.
     pub(super) fn accepted(&mut self, matched: Index) {
+        if matched > self.matched {
+            self.window = self.window.saturating_add(1);
+        }
         self.matched = self.matched.max(matched);
         match &mut self.mode {
             Mode::Probe { .. } => {
@@ -112,7 +124,8 @@ impl Progress {
 
     /// The follower's log parts from the leader's; `log` is the leader's (paper, end of section
     /// 5.3). A late or doubled conflict at most makes the leader send again what it sent before.
-    pub(super) fn refused(&mut self, conflict: super::Conflict, log: &Log) {
+    /// `most`: how many appends may be in flight at most.
+    pub(super) fn refused(&mut self, conflict: super::Conflict, log: &Log, most: usize) {
         let shared = match conflict.term {
             0 => conflict.index.saturating_sub(1),
             // The follower's entries of this term begin at `conflict.index`. A leader that has this
@@ -138,6 +151,7 @@ impl Progress {
         if matches!(self.mode, Mode::Probe { sent: true }) && shared + 1 >= self.next {
             return;
         }
+        self.window = (self.window.min(most) / 2).max(WINDOW_MIN);
         // Always back by one at least.
         self.next = (shared + 1).min(self.next - 1).max(self.matched + 1);
         self.mode = Mode::Probe { sent: false };

@@ -1,4 +1,6 @@
-//! Elections that nothing calls for: a node becomes a candidate although it has been calm for long.
+//! Elections that nothing calls for: a node becomes a candidate although it has been calm for long,
+//! or although a leader that it follows, or would have to, has been calm with it for longer than it
+//! waits for one.
 
 use std::ops::Range;
 
@@ -26,4 +28,72 @@ pub(super) fn without_cause<'a>(
         let begun = matches!(line.event, Event::Role { role: Role::Candidate, .. });
         (begun && quiet.contains(&time)).then_some(Election { time, line })
     })
+}
+
+/// Since when a node has led, and in which term, at moments of its life.
+#[derive(Debug, Default)]
+pub(super) struct Reigns(Vec<(Range<u64>, u64)>);
+
+impl Reigns {
+    /// Of a node, by its trace. A reign ends with the next line that says of something else.
+    pub(super) fn of(trace: &[Record], started: u64) -> Self {
+        let mut reigns: Vec<(Range<u64>, u64)> = Vec::new();
+        let mut leads = false;
+        for line in trace {
+            let time = line.time.saturating_sub(started);
+            let reign = match &line.event {
+                Event::Role { role: Role::Leader, term, .. } => Some(*term),
+                Event::Role { .. } | Event::Term { .. } | Event::Started { .. } => None,
+                _ => continue,
+            };
+            if let Some((open, _)) = reigns.last_mut().filter(|_| leads) {
+                open.end = time;
+            }
+            leads = reign.is_some();
+            reigns.extend(reign.map(|term| (time..u64::MAX, term)));
+        }
+        Self(reigns)
+    }
+
+    /// The term in which it led all through a time.
+    fn all_through(&self, time: &Range<u64>) -> Option<u64> {
+        let reign = self.0.iter().find(|(it, _)| it.start <= time.start && time.end < it.end);
+        reign.map(|(_, term)| *term)
+    }
+}
+
+/// The elections that a node began within a span although another had led all through the time
+/// `wait` before, calm as well, in the node's own term or a later one.
+pub(super) fn under_a_leader<'a>(
+    trace: &'a [Record],
+    started: u64,
+    span: &Range<u64>,
+    wait: u64,
+    others: &[(&Reigns, &[Range<u64>])],
+) -> Vec<Election<'a>> {
+    let mut found = Vec::new();
+    let mut term = 0;
+    for line in trace {
+        let time = line.time.saturating_sub(started);
+        let before = term;
+        match &line.event {
+            // A candidate's new term is told just before its role.
+            Event::Started { term: now, .. } => term = *now,
+            Event::Role { role: Role::Candidate, term: now, .. } => {
+                let waited = time.saturating_sub(wait)..time;
+                let in_span = span.start <= waited.start && time < span.end && time >= wait;
+                let led = others.iter().any(|(reigns, calm)| {
+                    calm.iter().any(|it| it.start <= waited.start && waited.end <= it.end)
+                        && reigns.all_through(&waited).is_some_and(|of| of >= before)
+                });
+                if in_span && led {
+                    found.push(Election { time, line });
+                }
+                term = *now;
+            }
+            Event::Role { term: now, .. } => term = *now,
+            _ => {}
+        }
+    }
+    found
 }

@@ -9,8 +9,8 @@ use super::silence::{Asked, Asking};
 pub(super) struct Misses {
     /// Requests that began and ended in the span.
     pub(super) asked: usize,
-    /// Indices of those that were not answered in time, or although the node answered, meanwhile, a
-    /// request that began later.
+    /// Indices of those that were not answered in time, or were refused, or were not answered
+    /// although the node answered, meanwhile, a request that began later.
     pub(super) passed_over: Vec<u64>,
 }
 
@@ -41,8 +41,9 @@ pub(super) fn too_many(asked: usize, passed_over: usize, share: f64) -> bool {
 }
 
 impl Asked {
-    /// The requests within a span. One that is passed over was open when a later one was answered,
-    /// or for as long as `prompt`, if anything must be answered within a time.
+    /// The requests within a span. One that is passed over was open when a later one was answered.
+    /// Where everything must be answered within a time, `prompt`, one that was not is passed over
+    /// too: it was open for so long, or was refused, and not for a limit of the node.
     pub(super) fn misses(&self, span: &Range<u64>, prompt: Option<u64>) -> Misses {
         let within =
             |request: &Range<u64>| span.contains(&request.start) && span.contains(&request.end);
@@ -57,9 +58,9 @@ impl Asked {
             let meanwhile = |later: &&Asking| later.span.start < request.span.end;
             let mut later = self.requests[at + 1..].iter().take_while(meanwhile);
             let length = request.span.end - request.span.start;
-            let late = prompt.is_some_and(|prompt| length >= prompt);
+            let owed = prompt.is_some_and(|prompt| length >= prompt || !request.limited);
             if !request.answered
-                && (late || later.any(|it| it.answered && it.span.end < request.span.end))
+                && (owed || later.any(|it| it.answered && it.span.end < request.span.end))
             {
                 misses.passed_over.push(request.index);
             }

@@ -22,7 +22,7 @@ mod tests;
 use std::ops::Range;
 
 use self::{
-    elections::Election,
+    elections::{Election, Reigns},
     lag::{Lag, Progress},
     misses::Misses,
     recovery::nanoseconds,
@@ -95,6 +95,9 @@ impl<'a> Service<'a> {
         let asked = silence::asked(&evidence.history, operations, run.nodes);
         let progress = Progress::of(&evidence.traces, run.nodes, run.started);
         let prompt = run.expect.prompt.map(nanoseconds);
+        let reign = |node| Reigns::of(progress.trace(node), run.started);
+        let reigns: Vec<Reigns> = (0..run.nodes).map(reign).collect();
+        let all = calm.clone();
         let of_node = |(node, spans): (usize, Vec<Range<u64>>)| {
             let mut it = OfNode { name: format!("n{}", node + 1), ..OfNode::default() };
             let started = !run.never_started.contains(&(node as u64 + 1));
@@ -113,6 +116,17 @@ impl<'a> Service<'a> {
                     let begun =
                         elections::without_cause(progress.trace(node), run.started, &span, stable);
                     it.elections.extend(begun.map(|election| (election, span.clone())));
+                }
+                if let (Some(wait), true) = (run.expect.election, traced) {
+                    let others = reigns.iter().zip(&all).enumerate();
+                    let others: Vec<(&Reigns, &[Range<u64>])> = others
+                        .filter(|(other, _)| *other != node)
+                        .map(|(_, (reigns, calm))| (reigns, calm.as_slice()))
+                        .collect();
+                    let trace = progress.trace(node);
+                    let wait = nanoseconds(wait);
+                    let begun = elections::under_a_leader(trace, run.started, &span, wait, &others);
+                    it.elections.extend(begun.into_iter().map(|begun| (begun, span.clone())));
                 }
                 let lag = traced.then(|| progress.longest_lag(node, &span)).flatten();
                 let longest = it.lag.as_ref().map_or(0, |(lag, _)| lag.length);
@@ -234,7 +248,7 @@ impl OfNode<'_> {
         let summary = format!(
             "{} began an election at {}{more}, and nothing called for one: from {} to {} it was \
              linked to a majority, no fault was in force on any of them, and the network and the \
-             clocks were too good for a leader to be missed",
+             clocks were too good for the leader to be missed",
             self.name,
             seconds(election.time),
             seconds(calm.start),

@@ -22,6 +22,8 @@ pub(super) struct Asking {
     pub(super) span: Range<u64>,
     /// Whether it was answered then.
     pub(super) answered: bool,
+    /// Whether a limit of the node was the reason that it was not.
+    pub(super) limited: bool,
 }
 
 /// A time in which a node answered nothing.
@@ -48,12 +50,14 @@ pub(super) fn asked(history: &Events, operations: &[impl Request], nodes: usize)
         let id = operation.node().and_then(|name| name.strip_prefix('n')?.parse::<usize>().ok());
         let Some(asked) = id.and_then(|id| asked.get_mut(id.checked_sub(1)?)) else { continue };
         let index = operation.index();
-        let end = ends.get(&index).copied().unwrap_or(End { time: u64::MAX, elsewhere: false });
+        let never = End { time: u64::MAX, elsewhere: false, limited: false };
+        let end = ends.get(&index).copied().unwrap_or(never);
         let answer = operation.answered();
         asked.answers.extend(answer);
         if !end.elsewhere {
             let span = operation.call()..end.time;
-            asked.requests.push(Asking { index, span, answered: answer.is_some() });
+            let (answered, limited) = (answer.is_some(), end.limited);
+            asked.requests.push(Asking { index, span, answered, limited });
         }
     }
     for asked in &mut asked {
@@ -68,18 +72,24 @@ struct End {
     time: u64,
     /// With another node than the one where it began.
     elsewhere: bool,
+    /// By an error that says that a limit was reached.
+    limited: bool,
 }
+
+/// The error of a node that has too much to do.
+const LIMITED: &str = "RESOURCE_EXHAUSTED";
 
 /// How the operation that an event began was over, by the index of that event. One that never was
 /// is not there.
 fn ends(history: &Events) -> BTreeMap<u64, End> {
     let (mut calls, mut ends) = (BTreeMap::new(), BTreeMap::new());
-    for (event, node) in history.places().zip(history.nodes()) {
+    for ((event, node), error) in history.places().zip(history.nodes()).zip(history.errors()) {
         if event.kind == Kind::Invoke {
             calls.insert(event.process, (event.index, node));
         } else if let Some((call, first)) = calls.remove(&event.process) {
             let elsewhere = node.is_some() && first.is_some() && node != first;
-            ends.insert(call, End { time: event.time, elsewhere });
+            let limited = error.is_some_and(|error| error.starts_with(LIMITED));
+            ends.insert(call, End { time: event.time, elsewhere, limited });
         }
     }
     ends

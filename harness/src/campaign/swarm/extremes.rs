@@ -10,7 +10,8 @@ use rand::{Rng, RngExt};
 use super::{Given, milliseconds, one_of};
 use crate::{
     nemesis::Injection,
-    plan::{Limits, Load, Past, Plan, RARE_MAX, Stretch},
+    plan::{ClusterKind, Limits, Load, Past, Plan, RARE_MAX, Stretch},
+    workload::Workload,
 };
 
 /// Mostly the time that was drawn; once in a while, minutes.
@@ -40,7 +41,7 @@ pub(super) fn limits(election: Duration, rng: &mut impl Rng) -> Limits {
     let (append_bytes, append_window) = match rng.random_range(0..10) {
         0..5 => (usual.append_bytes, usual.append_window),
         // An entry at a time, and one after the other, would take too long to catch up.
-        5..7 => (1, one_of(rng, &[8, 64])),
+        5..7 => (1, 64),
         _ => (one_of(rng, &[100, 300]), one_of(rng, &[2, 8])),
     };
     let requests = one_of(rng, &[2, 3, 5, 8]);
@@ -110,6 +111,43 @@ impl LoadShape {
         let loyal = (plan.load.concurrency as f64 * self.loyal).ceil() as u64;
         plan.load = Load { loyal, stretches, ..plan.load.clone() };
     }
+}
+
+/// So many clients, more than a node answers at once,
+const CROWD: u64 = 300;
+/// begin so many operations per second around faults.
+const CROWD_PER_SECOND: u64 = 1000;
+/// They wait at least so long for the cluster to come back.
+const CROWD_PATIENCE: Duration = Duration::from_secs(1);
+/// One seed of so many has a crowd, and more of those with servers.
+const CROWDED: u32 = 60;
+const CROWDED_WITH_SERVERS: u32 = 4;
+
+/// Once in a while there is a crowd of clients: what they ask waits together while a fault lasts,
+/// and is answered together after it.
+pub(super) fn crowd(given: &Given, plan: &mut Plan, rng: &mut impl Rng) {
+    let one_in = match plan.cluster {
+        ClusterKind::InProcess => CROWDED_WITH_SERVERS,
+        ClusterKind::Sim | ClusterKind::Docker => CROWDED,
+    };
+    // Of a crowd's writes many are lost together: only keys by themselves can be judged then, and
+    // only where each value says which write it is of.
+    let apart = matches!(&plan.workload, Workload::Register(it) if it.values.is_none());
+    let drawn = rng.random_ratio(1, one_in) && plan.world.past == Past::None && apart;
+    if !drawn || given.concurrency.is_some() || given.rate.is_some() {
+        return;
+    }
+    let (time, election) = (plan.time, plan.timings.election_timeout);
+    plan.load = Load {
+        concurrency: CROWD,
+        loyal: plan.load.loyal.min(1) * CROWD,
+        stretches: around(&plan.faults, time, election, CROWD_PER_SECOND, rng),
+        operation_timeout: match given.operation_timeout {
+            Some(given) => given,
+            None => plan.load.operation_timeout.max(CROWD_PATIENCE),
+        },
+        ..plan.load
+    };
 }
 
 /// Stretches without load, each in its part of the run, and most of that part long.

@@ -169,6 +169,14 @@ impl Etcd {
         Operation { request, retry }
     }
 
+    /// A write that no condition keeps from being executed, and that is sent once.
+    pub fn write(&mut self) -> Operation {
+        let place = self.rng.random_range(0..self.keys.len());
+        let (key, value) = (self.keys[place].clone(), self.short_value());
+        let put = PutRequest { key, value, ..PutRequest::default() };
+        Operation { request: kv::Request::Put(put), retry: Retry::Never }
+    }
+
     /// Reads of the whole store as it was at each revision that no acknowledged write made, as far
     /// as is known: they show which writes of unknown outcome made them. Of very many, the latest.
     pub fn unexplained(&self) -> Vec<super::FinalRead> {

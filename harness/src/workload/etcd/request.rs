@@ -55,15 +55,23 @@ impl Etcd {
         self.keys[self.rng.random_range(0..self.keys.len())].clone()
     }
 
+    /// Unique and short.
+    pub(super) fn short_value(&mut self) -> Bytes {
+        self.writes += 1;
+        Bytes::from(format!("v{}", self.writes))
+    }
+
     /// Unique, but for the empty one.
     fn value(&mut self) -> Bytes {
         self.writes += 1;
         let short = format!("v{}", self.writes);
-        match self.rng.random_range(0..20) {
-            0 => Bytes::new(),
-            1 => padded(&short, 63 + self.rng.random_range(0..3)),
-            2 => padded(&short, 300),
-            3 => Bytes::from([short.as_bytes(), b"\0\xff"].concat()),
+        match self.rng.random_range(0..60) {
+            0..3 => Bytes::new(),
+            3..6 => padded(&short, 63 + self.rng.random_range(0..3)),
+            6..9 => padded(&short, 300),
+            9..12 => Bytes::from([short.as_bytes(), b"\0\xff"].concat()),
+            // More than a sector of a disk, and than a page.
+            12 => padded(&short, self.rng.random_range(2000..20_000)),
             _ => Bytes::from(short),
         }
     }
