@@ -32,7 +32,7 @@ const ASKS_MAX: usize = 4096;
 /// The replica may have nothing to wait for; the clock cannot count to its `Time::MAX`.
 const DEADLINE_MAX: Duration = Duration::from_secs(1 << 32);
 /// How long the disk may take to finish when the node is asked to stop.
-const STOP_PATIENCE: Duration = Duration::from_millis(500);
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a client's request, decoded and checked, asks of the replica.
 #[derive(Debug)]
