@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use crate::plan::{Clocks, ClusterKind, Disk, Limits, Network, Plan};
+use crate::{
+    nemesis::{Fault, Injection},
+    plan::{Clocks, ClusterKind, Disk, Limits, Network, Plan},
+};
 
 /// What is rarer than this does not happen in any campaign.
 const NEVER: f64 = 1e-13;
@@ -37,6 +40,13 @@ pub(super) fn misses_no_leader(plan: &Plan) -> bool {
     };
     let latest = if late > 0.0 { late_max.max(delay_max) } else { delay_max };
     worst(loss, latest).min(worst(loss + late, delay_max)) < shortest
+}
+
+/// Whether a leader that no fault hits is heard of all the time. One whose clock was changed may wait
+/// for its next heartbeat by that clock, long after the fault.
+pub(super) fn always_beats(plan: &Plan) -> bool {
+    let clock = |it: &Injection| matches!(it.fault, Fault::Clock { .. });
+    misses_no_leader(plan) && !plan.faults.iter().any(clock)
 }
 
 /// The shortest time that a follower waits for its leader, by the fastest clock.

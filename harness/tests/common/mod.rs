@@ -58,12 +58,13 @@ pub(crate) async fn images(docker: &Docker, name: &str, script: &str) -> Images 
     let mut archive = tar::Builder::new(Vec::new());
     let dockerfile = format!(
         "FROM {pod}\nLABEL {}=test\nRUN mkdir -p /data && chown 10001:10001 /data\n\
-         COPY node.sh /node.sh\nUSER 10001:10001\nENTRYPOINT [\"busybox\", \"sh\", \"/node.sh\"]\n",
+         COPY node.sh /usr/local/bin/raft-node\nUSER 10001:10001\n",
         images::KIND
     );
-    for (path, content) in [("Dockerfile", &*dockerfile), ("node.sh", script)] {
+    let script = format!("#!/bin/sh\n{script}");
+    for (path, content) in [("Dockerfile", &*dockerfile), ("node.sh", &*script)] {
         let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
+        header.set_mode(0o755);
         header.set_size(content.len() as u64);
         archive.append_data(&mut header, path, content.as_bytes()).unwrap();
     }
