@@ -11,7 +11,10 @@ use std::{
 use checker::history::{Function, Kind, Value};
 use harness::{
     client::{Completion, Connection},
-    workload::{Answer, GARBAGE, Operation, etcd, register},
+    workload::{
+        Answer, GARBAGE, Operation, etcd,
+        register::{self, Reads},
+    },
 };
 use node::kv;
 use proto::{
@@ -135,7 +138,12 @@ async fn serve(mood: Mood) -> (SocketAddr, Server) {
 async fn perform(mood: Mood, f: Function, value: Value) -> (Completion, Server) {
     let (address, server) = serve(mood).await;
     let mut connection = Connection::open(address, TIMEOUT, true).await.unwrap();
-    let operation = Operation::Register(register::Operation { f, key: "k0".to_owned(), value });
+    let operation = Operation::Register(register::Operation {
+        f,
+        key: "k0".to_owned(),
+        value,
+        reads: Reads::Linearizable,
+    });
     (connection.perform(&operation, None, TIMEOUT).await, server)
 }
 

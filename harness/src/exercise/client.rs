@@ -101,7 +101,7 @@ struct Client {
 #[derive(Debug)]
 pub(super) struct Clients {
     clients: Vec<Client>,
-    workload: Generator,
+    workload: Box<dyn Generator>,
     limiter: RateLimiter,
     /// Names of the nodes, as the history has them.
     names: Vec<String>,
