@@ -251,15 +251,17 @@ enum Wrong {
 }
 
 const ACCOUNTS: usize = 3;
+/// Balance, transfers and last transfer of each account.
+type States = [(i64, i64, i64); ACCOUNTS];
 
 /// A bank that executes operations one at a time, and clients that overlap. Some answers are lost,
 /// and some of these transfers never happen.
 fn random(seed: u64, wrong: Wrong) -> Vec<Event> {
     let mut random = seeded(seed);
-    let mut bank = [(OPENING, 0, 0); ACCOUNTS];
+    let mut bank: States = [(OPENING, 0, 0); ACCOUNTS];
     let mut before = vec![bank];
     // When transfers were acknowledged, and what there was before each.
-    let mut acknowledged: Vec<(u64, [(i64, i64, i64); ACCOUNTS])> = Vec::new();
+    let mut acknowledged: Vec<(u64, States)> = Vec::new();
     let mut events = Vec::new();
     let mut due = wrong != Wrong::Nothing;
     for number in 1..=40 {

@@ -105,20 +105,17 @@ impl Connection {
         session: Option<&Session>,
         timeout: Duration,
     ) -> Completion {
-        let (mut steps, mut request) = match Steps::begin(operation.clone()) {
-            Ok(begun) => begun,
-            Err(completion) => return completion,
-        };
+        let (mut steps, mut next) = Steps::begin(operation.clone());
         let performing = async {
             loop {
-                let answer = match self.call(request, session).await {
-                    Ok(answer) => answer,
+                let request = match next {
+                    Next::Send(request) => request,
+                    Next::Done(completion) => return completion,
+                };
+                next = match self.call(request, session).await {
+                    Ok(answer) => steps.answered(answer),
                     Err(status) => return steps.refused(&status, self.tells_outcome),
                 };
-                match steps.answered(answer) {
-                    Next::Send(next) => request = next,
-                    Next::Done(completion) => return completion,
-                }
             }
         };
         let performed = tokio::time::timeout(timeout, performing).await;

@@ -14,10 +14,11 @@ use super::{FinalRead, Generator, Kind, Operation, Turn};
 
 /// Steps of a transaction at most.
 const STEPS_MAX: usize = 4;
-/// A list that clients wanted to append to so often is replaced by a new one.
-const APPENDS_MAX: u32 = 48;
+/// A list that clients wanted to append to so often is replaced by a new one. Each append writes the
+/// whole list, and a node that was away must catch up even where a message holds few bytes.
+const APPENDS_MAX: u32 = 16;
 /// Lists that one transaction reads at the end.
-const READ_TOGETHER: usize = 8;
+const READ_TOGETHER: usize = 16;
 /// Requests of a transaction at most: a read, and each attempt to write.
 const REQUESTS_MAX: u32 = 1 + super::ATTEMPTS_MAX;
 

@@ -102,23 +102,22 @@ fn shape(operation: &Operation) -> Shape<'_> {
 }
 
 impl Steps {
-    /// Begins an operation: its first request.
-    ///
-    /// # Errors
-    /// It has none. Nothing was sent.
-    pub(crate) fn begin(operation: Operation) -> Result<(Self, kv::Request), Completion> {
-        let request = match shape(&operation) {
-            Shape::One => only_request(&operation)
-                .map_err(|status| codec::refused(&operation, &status, false))?,
+    /// Begins an operation. If it has no first request, it is over at once, and nothing was sent.
+    pub(crate) fn begin(operation: Operation) -> (Self, Next) {
+        let first = match shape(&operation) {
+            Shape::One => match only_request(&operation) {
+                Ok(request) => Next::Send(request),
+                Err(status) => Next::Done(codec::failed(Effect::Read, &status, false)),
+            },
             Shape::Guarded(guarded) => match guarded.keys() {
                 keys if keys.is_empty() => match guarded.act(&[]) {
-                    Act::Requests(requests) => txn(Vec::new(), requests, Vec::new()),
-                    Act::Refuse(told, error) => return Err(refusal(told, error)),
+                    Act::Requests(requests) => Next::Send(txn(Vec::new(), requests, Vec::new())),
+                    Act::Refuse(told, error) => Next::Done(refusal(told, error)),
                 },
-                keys => txn(Vec::new(), ranges(&keys), Vec::new()),
+                keys => Next::Send(txn(Vec::new(), ranges(&keys), Vec::new())),
             },
         };
-        Ok((Self { operation, writes: 0 }, request))
+        (Self { operation, writes: 0 }, first)
     }
 
     /// What comes after an answer to the latest request.

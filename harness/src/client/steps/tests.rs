@@ -19,6 +19,12 @@ fn execute(store: &mut Store, request: kv::Request) -> Response {
     store.apply(&command).unwrap()
 }
 
+/// Begins an operation that has a first request.
+fn begin(operation: Operation) -> (Steps, kv::Request) {
+    let (steps, Next::Send(request)) = Steps::begin(operation) else { panic!("it has a request") };
+    (steps, request)
+}
+
 /// Performs an operation while nobody else does anything. Returns its end and how many requests it
 /// took.
 fn perform(store: &mut Store, operation: Operation) -> (Completion, usize) {
@@ -31,7 +37,7 @@ fn perform_beside(
     operation: Operation,
     mut beside: impl FnMut(usize, &mut Store),
 ) -> (Completion, usize) {
-    let (mut steps, mut request) = Steps::begin(operation).unwrap();
+    let (mut steps, mut request) = begin(operation);
     for number in 0.. {
         beside(number, store);
         let answer = execute(store, request);
@@ -114,7 +120,7 @@ fn before_the_first_write_an_error_is_a_failure_and_later_it_is_what_it_says() {
     let operations = [transaction(&[append(0, 1)]), transfer(1, 0, 1, 5)];
     for operation in operations {
         let mut store = Store::default();
-        let (mut steps, read) = Steps::begin(operation).unwrap();
+        let (mut steps, read) = begin(operation);
         let lost = Status::deadline_exceeded("no answer");
         let mut harmless = Status::unavailable("no leader");
         harmless.metadata_mut().insert("raft-outcome", "none".parse().unwrap());
@@ -127,11 +133,11 @@ fn before_the_first_write_an_error_is_a_failure_and_later_it_is_what_it_says() {
         assert_eq!(refused(&Status::new(Code::InvalidArgument, ""), false), Kind::Fail);
     }
     // What only reads fails whatever happens.
-    let (steps, _) = Steps::begin(transaction(&[Step::Read { list: 0 }])).unwrap();
+    let (steps, _) = begin(transaction(&[Step::Read { list: 0 }]));
     assert_eq!(steps.refused(&Status::unknown("?"), true).kind, Kind::Fail);
     // What is one write is unknown at once.
     let add = Operation::Set(set_of::Operation { set: "s0".into(), action: Action::Add(1) });
-    let (steps, _) = Steps::begin(add).unwrap();
+    let (steps, _) = begin(add);
     assert_eq!(steps.refused(&Status::unknown("?"), true).kind, Kind::Info);
 }
 
@@ -140,12 +146,12 @@ fn an_answer_of_something_else_is_an_error() {
     let put = Response::Put(proto::etcd::PutResponse::default());
     let empty = Response::Txn(TxnResponse { succeeded: true, ..TxnResponse::default() });
     for answer in [put, empty.clone()] {
-        let (mut steps, _) = Steps::begin(transaction(&[append(0, 1)])).unwrap();
+        let (mut steps, _) = begin(transaction(&[append(0, 1)]));
         let Next::Done(done) = steps.answered(answer) else { panic!() };
         assert_eq!((done.kind, done.broken), (Kind::Fail, true), "nothing was written");
     }
     let mut store = Store::default();
-    let (mut steps, read) = Steps::begin(transfer(1, 0, 1, 5)).unwrap();
+    let (mut steps, read) = begin(transfer(1, 0, 1, 5));
     let Next::Send(_) = steps.answered(execute(&mut store, read)) else { panic!() };
     let Next::Done(done) = steps.answered(empty) else { panic!() };
     assert_eq!((done.kind, done.broken), (Kind::Info, true), "it says that it succeeded");

@@ -78,8 +78,8 @@ impl World<'_> {
         let connection = self.connection(client);
         let (node, incarnation) = (connection.node, connection.incarnation);
         let (steps, request) = match Steps::begin(operation) {
-            Ok(begun) => begun,
-            Err(completion) => {
+            (steps, Next::Send(request)) => (steps, request),
+            (_, Next::Done(completion)) => {
                 let what = Observation::Completed { client, token, completion };
                 return self.report(self.now, what);
             }
