@@ -24,8 +24,8 @@ use crate::{
     exercise::limits,
     nemesis::{Injection, KINDS, Menu},
     plan::{
-        Clocks, ClusterKind, Disk, Load, NODES_MAX, Network, Options, PROBE_INTERVAL, Past, Plan,
-        RARE_MAX, Storage, Timings, USUAL_MAX, World,
+        Clocks, ClusterKind, Disk, Limits, Load, NODES_MAX, Network, Options, PROBE_INTERVAL, Past,
+        Plan, RARE_MAX, Storage, Timings, USUAL_MAX, World,
     },
     system::System,
     workload::{Drawn, Workload, append, bank, etcd, register, set},
@@ -145,13 +145,19 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     if matches!(&workload, Workload::Register(it) if repeats(it)) && given.rate.is_none() {
         load.rate = load.rate.min(10);
     }
-    let world = World {
+    let mut world = World {
         network: network(election, rng),
         disk: disk(election, rng),
         clocks: Clocks { rate_error: one_of(rng, &[0.0, 0.0, 0.001, 0.02, 0.1]) },
         limits: extremes::limits(election, rng),
         past,
     };
+    // Transactions over several keys are long entries: a node that was away could not catch up with
+    // the load, a few bytes at a time.
+    if workload.requests() > 1 {
+        let Limits { append_bytes, append_window, .. } = Limits::default();
+        world.limits = Limits { append_bytes, append_window, ..world.limits };
+    }
     let burst = extremes::Burst::draw(election, rng);
     let mut plan = Plan::generate(Options {
         system: System::RaftNode,
@@ -331,8 +337,8 @@ fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
     Timings { election_timeout, heartbeat_interval }
 }
 
-/// The workloads, each as often as it is drawn: 5 of 16 seeds have `register`, as many `etcd`, and 1
-/// of 8 each of the others.
+/// The workloads, each as often as it is drawn: 5 of 16 seeds have `register`, as many `etcd`, and
+/// 1 of 8 each of the others.
 const WORKLOADS: [Drawn; 16] = {
     use Drawn::{Append, Bank, Etcd, Register, Set};
     [

@@ -14,8 +14,8 @@ use super::{FinalRead, Generator, Kind, Operation, Turn};
 
 /// Steps of a transaction at most.
 const STEPS_MAX: usize = 4;
-/// A list that clients wanted to append to so often is replaced by a new one. Each append writes the
-/// whole list, and a node that was away must catch up even where a message holds few bytes.
+/// A list that clients wanted to append to so often is replaced by a new one: each append writes
+/// the whole list.
 const APPENDS_MAX: u32 = 16;
 /// Lists that one transaction reads at the end.
 const READ_TOGETHER: usize = 16;
