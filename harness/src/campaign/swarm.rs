@@ -158,6 +158,13 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
         let Limits { append_bytes, append_window, .. } = Limits::default();
         world.limits = Limits { append_bytes, append_window, ..world.limits };
     }
+    // A load of writes alone makes so many entries that one refused append, after which all in
+    // flight are sent again, one by one, looks like a storm of messages.
+    if let Workload::Set(_) = &workload
+        && world.limits.append_bytes < Limits::default().append_bytes
+    {
+        world.limits.append_window = world.limits.append_window.min(8);
+    }
     let burst = extremes::Burst::draw(election, rng);
     let mut plan = Plan::generate(Options {
         system: System::RaftNode,

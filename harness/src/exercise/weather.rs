@@ -55,7 +55,8 @@ pub(super) fn misses(plan: &Plan) -> Option<f64> {
     let arrives = (1.0 - (loss + too_late).min(1.0)).powf(f64::from(messages));
     let rest = if misses_no_leader(plan) { REST } else { REST_OF_UNSTABLE };
     let share = 1.0 - arrives + rest;
-    (share < 0.5).then_some(share)
+    // A few digits are read back from `run.json` as they were written.
+    (share < 0.5).then_some((share * 1e6).round() / 1e6)
 }
 
 /// The time within which a node that is well answers in a calm, but for [`misses`].

@@ -14,9 +14,9 @@
 //! So the operation takes place at one moment, that of its last request.
 //!
 //! # What an error means
-//! Before the first `write` is sent, nothing can have changed: the operation failed. A `write` whose
-//! guard failed changed nothing either, but then the next `write` is on its way. So from the first
-//! `write` on, an error means what [`outcome`](super::outcome) says of a write.
+//! Before the first `write` is sent, nothing can have changed: the operation failed. A `write`
+//! whose guard failed changed nothing either, but then the next `write` is on its way. So from the
+//! first `write` on, an error means what [`outcome`](super::outcome) says of a write.
 //!
 //! - `append`, `bank`, `set`: what the store holds for each workload.
 
