@@ -46,7 +46,7 @@ fn plan(seed: u64) -> anyhow::Result<Plan> {
         time: Duration::from_secs(60),
         interval: None,
         menu: FAULTS.parse().map_err(anyhow::Error::msg)?,
-        workload: Workload::Register(register::Options { keys: 20, values: None }),
+        workload: Workload::Register(register::Options::new(20)),
         load: Load::steady(5, 17, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),

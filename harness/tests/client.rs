@@ -11,7 +11,10 @@ use std::{
 use checker::history::{Function, Kind, Value};
 use harness::{
     client::{Completion, Connection},
-    workload::{Answer, GARBAGE, Operation, etcd, register},
+    workload::{
+        Answer, GARBAGE, Operation, append, etcd,
+        register::{self, Reads},
+    },
 };
 use node::kv;
 use proto::{
@@ -135,7 +138,12 @@ async fn serve(mood: Mood) -> (SocketAddr, Server) {
 async fn perform(mood: Mood, f: Function, value: Value) -> (Completion, Server) {
     let (address, server) = serve(mood).await;
     let mut connection = Connection::open(address, TIMEOUT, true).await.unwrap();
-    let operation = Operation::Register(register::Operation { f, key: "k0".to_owned(), value });
+    let operation = Operation::Register(register::Operation {
+        f,
+        key: "k0".to_owned(),
+        value,
+        reads: Reads::Linearizable,
+    });
     (connection.perform(&operation, None, TIMEOUT).await, server)
 }
 
@@ -213,6 +221,28 @@ async fn a_compare_and_set_compares_the_value_or_that_there_is_none() {
         assert_eq!(transactions.len(), 1, "never retried");
         assert_eq!(transactions[0].compare[0].target_union, Some(compared));
     }
+}
+
+/// Appends an element to two lists.
+async fn append(mood: Mood) -> (Completion, usize) {
+    let (address, server) = serve(mood).await;
+    let mut connection = Connection::open(address, TIMEOUT, true).await.unwrap();
+    let step = |list| append::Step::Append { list, element: 7 };
+    let operation = Operation::Append(append::Transaction { steps: vec![step(0), step(1)] });
+    let completion = connection.perform(&operation, None, TIMEOUT).await;
+    let sent = server.transactions.lock().unwrap().len();
+    (completion, sent)
+}
+
+#[tokio::test]
+async fn an_operation_of_several_requests_ends_where_it_must() {
+    let (silent, sent) = append(Mood::Silent).await;
+    assert_eq!((silent.kind, sent), (Kind::Fail, 1), "nothing was written");
+    assert!(silent.broken && silent.error.unwrap().starts_with("DEADLINE_EXCEEDED"));
+    let (refused, sent) = append(Mood::Refuses(tonic::Code::Unavailable, None)).await;
+    assert_eq!((refused.kind, refused.broken, sent), (Kind::Fail, false, 1));
+    let (vain, sent) = append(Mood::Holds("1 2")).await;
+    assert_eq!((vain.kind, sent), (Kind::Fail, 1), "one answer is not one of two lists");
 }
 
 #[tokio::test]

@@ -46,7 +46,11 @@ fn wrong_usage_is_64_and_says_what_is_possible() {
     expect(&["test", "--concurrency", "0"], 64, "1 to 1000 clients");
     expect(&["test", "--keys", "0"], 64, "keys, not 0");
     expect(&["test", "--values", "few"], 64, "choose `unique`");
-    expect(&["test", "--workload", "bank"], 64, "possible values: register");
+    expect(&["test", "--workload", "casino"], 64, "possible values: register");
+    expect(&["test", "--workload", "bank", "--keys", "1"], 64, "at least 2 accounts, not 1");
+    expect(&["sim", "--workload", "bank", "--keys", "1"], 64, "at least 2 accounts, not 1");
+    expect(&["test", "--workload", "set", "--reads", "serializable"], 64, "--workload register");
+    expect(&["sim", "--workload", "etcd", "--reads", "linearizable"], 64, "--workload register");
     expect(&["test", "--cluster", "cloud"], 64, "possible values: docker, sim");
     expect(&["test", "--plan", "/nowhere/plan.json"], 64, "/nowhere/plan.json");
     expect(&["test", "--plan", "plan.json", "--nodes", "3"], 64, "cannot be used with");

@@ -206,7 +206,7 @@ fn plan(faults: &str, time: Duration, first: Duration, lasts: Duration) -> Plan 
         time,
         interval: None,
         menu: faults.parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        workload: Workload::Register(register::Options::new(5)),
         load: Load::steady(5, 100, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),

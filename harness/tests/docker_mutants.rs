@@ -27,7 +27,7 @@ async fn one_wrong_container_is_convicted_and_the_others_run_the_release_image()
         time: Duration::from_secs(3),
         interval: None,
         menu: "none".parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        workload: Workload::Register(register::Options::new(5)),
         load: Load::steady(5, 200, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),

@@ -44,7 +44,7 @@ fn settings(dir: &Path, faults: &str, seconds: u64) -> Settings {
         time: Duration::from_secs(seconds),
         interval: None,
         menu: faults.parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        workload: Workload::Register(register::Options::new(5)),
         load: Load::steady(5, 200, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),

@@ -64,7 +64,7 @@ async fn the_minimal_plan_of_nodes_that_forget_fails_on_containers_too() {
         return;
     }
     let _turn = TURN.lock().await;
-    let workload = Workload::Register(register::Options { keys: 2, values: None });
+    let workload = Workload::Register(register::Options::new(2));
     let from = plan(Storage::Memory, "kill,pause,partition", workload);
     let settings = shrink::Settings { jobs: 2, seeds: 10, budget: Duration::from_secs(300) };
     let minimal = shrink(&from, &[], &settings, &|_| {}, &AtomicBool::new(false)).unwrap();

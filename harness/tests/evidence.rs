@@ -28,7 +28,7 @@ fn recorded(directory: &Path) {
         time: Duration::from_secs(20),
         interval: Some(Duration::from_millis(1500)),
         menu: "kill,restart,pause,partition:leader-alone".parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        workload: Workload::Register(register::Options::new(5)),
         load: Load::steady(5, 20, Duration::from_millis(400)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),

@@ -28,7 +28,7 @@ fn plan(seed: u64, faults: &str) -> Plan {
         time: Duration::from_secs(8),
         interval: Some(Duration::from_secs(2)),
         menu: faults.parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 3, values: None }),
+        workload: Workload::Register(register::Options::new(3)),
         load: Load::steady(4, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(400),

@@ -39,7 +39,7 @@ fn plan(seed: u64, mutant: Option<Mutant>) -> Plan {
         time: Duration::from_secs(10),
         interval: Some(Duration::from_millis(1500)),
         menu: "kill,pause,partition".parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        workload: Workload::Register(register::Options::new(5)),
         load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),

@@ -40,7 +40,7 @@ fn plan(storage: Storage, faults: &str, seed: u64) -> Plan {
         time: Duration::from_secs(10),
         interval: Some(Duration::from_millis(1500)),
         menu: faults.parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        workload: Workload::Register(register::Options::new(5)),
         load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
@@ -96,10 +96,7 @@ fn violates(plan: &Plan, property: &str) -> bool {
 }
 
 fn steps(plan: &Plan) -> usize {
-    match &plan.workload {
-        Workload::Script(script) => script.steps.len(),
-        Workload::Register(_) | Workload::Etcd(_) => panic!("the load is still generated"),
-    }
+    plan.workload.script().expect("the load is still generated").steps.len()
 }
 
 /// Each plan that lacks one fault or one operation of this.

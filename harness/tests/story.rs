@@ -42,7 +42,7 @@ fn plan(nodes: u64, seed: u64) -> Plan {
         time: Duration::from_secs(10),
         interval: Some(Duration::from_millis(1500)),
         menu: "kill,restart,pause,partition,network,disk,clock".parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        workload: Workload::Register(register::Options::new(5)),
         load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
@@ -147,15 +147,13 @@ fn small() -> Plan {
         key: "k".to_owned(),
         value,
     };
-    plan.workload = Workload::Script(Script {
-        steps: vec![
-            step(100, 0, Function::Write, Value::Int(1)),
-            step(200, 1, Function::Cas, Value::Pair(Some(1), 2)),
-            step(510, 0, Function::Write, Value::Int(3)),
-            step(520, 2, Function::Cas, Value::Pair(Some(1), 4)),
-            step(1500, 1, Function::Read, Value::Nil),
-        ],
-    });
+    plan.workload = Workload::Script(Script::new(vec![
+        step(100, 0, Function::Write, Value::Int(1)),
+        step(200, 1, Function::Cas, Value::Pair(Some(1), 2)),
+        step(510, 0, Function::Write, Value::Int(3)),
+        step(520, 2, Function::Cas, Value::Pair(Some(1), 4)),
+        step(1500, 1, Function::Read, Value::Nil),
+    ]));
     plan.time = Duration::from_secs(2);
     plan.faults = vec![Injection {
         at: Duration::from_millis(500),

@@ -19,9 +19,14 @@ use super::{
     pairing::{self, Malformed, Place, Recorded, Request},
 };
 
+/// Error of an operation that read and wanted to write: whenever it tried, another had written
+/// meanwhile, and it gave up.
+pub const CONFLICT: &str = "conflict";
+/// Error of a transfer that found too little in the account that was to pay.
+pub const INSUFFICIENT: &str = "insufficient";
 /// Errors of operations that failed for what they observed: of a compare-and-set, of a queue, of a
-/// lock.
-const OBSERVED: [&str; 3] = [MISMATCH, "empty", "held"];
+/// lock, of a transaction, of a transfer.
+const OBSERVED: [&str; 5] = [MISMATCH, "empty", "held", CONFLICT, INSUFFICIENT];
 /// Words of etcd's refusals that answer the request. They are not in the errors of a node that
 /// could not serve it: no leader, a timeout, too many requests.
 const ANSWERED: [&str; 6] = [

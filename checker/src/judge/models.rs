@@ -1,6 +1,6 @@
 //! The models that a history can be checked against, a line each.
 
-use super::front::{etcd, kv, lock, queue, set};
+use super::front::{bank, etcd, kv, lock, queue, set};
 use crate::{
     budget::Limits,
     consistency::{sequential, session},
@@ -92,6 +92,13 @@ pub const MODELS: &[Model] = &[
         functions: &["txn"],
         told_by: &["txn"],
         check: Check::Model(|operations, limits| one(txn::check(operations, limits))),
+    },
+    Model {
+        name: "bank",
+        about: "accounts with transfers and reads of all, strictly serializable, one constant total",
+        functions: bank::FUNCTIONS,
+        told_by: &["transfer"],
+        check: Check::Model(|operations, limits| several(bank::check(operations, limits))),
     },
     Model {
         name: "sequential",

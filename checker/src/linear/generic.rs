@@ -123,6 +123,11 @@ impl<'a, O> Objects<'a, O> {
         Ok(Self { operations: operations.len(), objects })
     }
 
+    /// The objects, in the order of their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Object<'a, O>> {
+        self.objects.iter()
+    }
+
     /// Decides each object and sums up.
     pub(crate) fn check(
         &self,
@@ -161,7 +166,12 @@ impl<O> std::fmt::Display for Object<'_, O> {
 /// States that are listed before "others" stands for the rest.
 const LISTED: usize = 5;
 
-impl<O> Object<'_, O> {
+impl<'a, O> Object<'a, O> {
+    /// The operation of the history that stands at a position.
+    pub(crate) fn source(&self, position: usize) -> &'a Operation<'a> {
+        self.sources[position]
+    }
+
     /// Searches for a linearization. `words` names a state.
     pub(crate) fn search<M: Model<Operation = O>>(
         &self,

@@ -20,6 +20,7 @@
 pub mod append_text;
 pub mod certificate;
 mod decide;
+pub mod elements;
 pub(crate) mod explain;
 pub(crate) mod generic;
 pub mod grow_only_set;

@@ -84,7 +84,16 @@ pub fn check(operations: &[Operation<'_>], limits: &Limits) -> Result<Property, 
 impl History {
     /// Decides whether the history is strictly serializable.
     pub fn check(&self, limits: &Limits) -> Property {
-        self.judge(&Budget::of(limits), self, |_| None)
+        self.check_with(limits, |_| None)
+    }
+
+    /// The same. `node` says which node a transaction was sent to, by its number.
+    pub(crate) fn check_with<'a>(
+        &self,
+        limits: &Limits,
+        node: impl Fn(u32) -> Option<&'a str>,
+    ) -> Property {
+        self.judge(&Budget::of(limits), self, node)
     }
 
     /// Decides, and has `subject` vouch for the proof.

@@ -83,6 +83,59 @@ fn a_set_keeps_what_was_added() {
 }
 
 #[test]
+fn each_element_that_a_set_lost_or_invented_is_named() {
+    let property = check(
+        set::check,
+        r#"1 invoke add 1
+           1 ok add 1
+           2 invoke add 2
+           2 ok add 2
+           3 invoke read null
+           3 ok read [1,4,4]
+           3 invoke read null
+           3 ok read [2]"#,
+    )
+    .unwrap();
+    let named: Vec<(&str, &str)> = property.violations[1..]
+        .iter()
+        .map(|violation| (violation.rule.as_str(), violation.summary.as_str()))
+        .collect();
+    assert_eq!(
+        named,
+        [
+            (
+                "lost-element",
+                "element 1 was lost: process 1 acknowledged it at 0.001 s; the read that process 3 \
+                 answered at 0.007 s lacks it, and so does every later read"
+            ),
+            (
+                "resurrected-element",
+                "element 2 was gone and came back: process 2 acknowledged it at 0.003 s; the read \
+                 that process 3 answered at 0.005 s lacks it; process 3 showed it again at 0.007 s"
+            ),
+            ("duplicated-element", "process 3 showed element 4 twice at 0.005 s"),
+            (
+                "never-added-element",
+                "process 3 showed element 4 at 0.005 s, and no client had added it by then"
+            ),
+            (
+                "lost-element",
+                "element 4 was lost: process 3 showed it at 0.005 s; the read that process 3 \
+                 answered at 0.007 s lacks it, and so does every later read"
+            ),
+        ]
+    );
+    assert!(
+        property.detail.ends_with(
+            "; duplicated: 1 element; lost: 2 elements; never added: 1 element; resurrected: 1 \
+             element"
+        ),
+        "{}",
+        property.detail
+    );
+}
+
+#[test]
 fn a_removed_element_is_gone() {
     let history = |read| {
         format!(

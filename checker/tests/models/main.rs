@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bank;
 mod collisions;
 mod front;
 mod kv;

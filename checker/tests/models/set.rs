@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use checker::{
     linear::{
         certificate,
+        elements::{self, Wrong},
         grow_only_set::{Conflict, Found, decide},
     },
     model::{
@@ -59,7 +60,7 @@ fn seen(random: &mut impl Rng, set: &BTreeSet<usize>, other: usize, lies: f64) -
 #[test]
 fn agrees_with_brute_force() {
     let histories = histories(20_000);
-    let (mut linearizable, mut illegal) = (0, 0);
+    let (mut linearizable, mut illegal, mut named) = (0, 0, 0);
     for seed in 0..histories {
         let intervals = random(seed, 7);
         let expected = brute_force(&Set, &intervals);
@@ -67,6 +68,7 @@ fn agrees_with_brute_force() {
         match decide(&intervals) {
             Found::Linearizable(order) => {
                 assert!(expected, "seed {seed}: {intervals:#?}");
+                assert_eq!(elements::find(&intervals), [], "seed {seed}: {intervals:#?}");
                 assert!(certificate::verify(&Set, &intervals, &order), "seed {seed}");
                 linearizable += 1;
             }
@@ -79,6 +81,16 @@ fn agrees_with_brute_force() {
                 let core = core(&intervals, &conflict.operations(), added);
                 assert!(!brute_force(&Set, &core), "seed {seed}: {conflict:?}, not in {core:#?}");
                 is_proved(&Set, &intervals, conflict.part(&intervals), &conflict.operations());
+                for finding in elements::find(&intervals) {
+                    named += 1;
+                    let needed = match finding.wrong {
+                        Wrong::Lost { known, read } => vec![known, read],
+                        Wrong::Resurrected { known, read, again } => vec![known, read, again],
+                        Wrong::Duplicated { read } | Wrong::NeverAdded { read } => vec![read],
+                    };
+                    let core = crate::small::core(&intervals, &needed, added);
+                    assert!(!brute_force(&Set, &core), "seed {seed}: {finding:?} in {core:#?}");
+                }
                 illegal += 1;
             }
             Found::Undecided => {
@@ -87,7 +99,10 @@ fn agrees_with_brute_force() {
             }
         }
     }
-    println!("{histories} histories: {linearizable} linearizable, {illegal} illegal, no mismatch");
+    println!(
+        "{histories} histories: {linearizable} linearizable, {illegal} illegal, no mismatch, {named} elements named"
+    );
+    assert!(named > illegal / 2, "few elements are named: {named} in {illegal}");
     assert!(linearizable > histories / 4 && illegal > histories / 6, "the histories prove little");
 }
 

@@ -454,7 +454,7 @@ mod tests {
             time: Duration::from_secs(1),
             interval: None,
             menu: "none".parse().map_err(|error: String| anyhow!(error))?,
-            workload: Workload::Register(register::Options { keys: 1, values: None }),
+            workload: Workload::Register(register::Options::new(1)),
             load: Load::steady(1, 5, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(300),

@@ -24,11 +24,11 @@ use crate::{
     exercise::limits,
     nemesis::{Injection, KINDS, Menu},
     plan::{
-        Clocks, ClusterKind, Disk, Load, NODES_MAX, Network, Options, PROBE_INTERVAL, Past, Plan,
-        RARE_MAX, Storage, Timings, USUAL_MAX, World,
+        Clocks, ClusterKind, Disk, Limits, Load, NODES_MAX, Network, Options, PROBE_INTERVAL, Past,
+        Plan, RARE_MAX, Storage, Timings, USUAL_MAX, World,
     },
     system::System,
-    workload::{Workload, etcd, register},
+    workload::{Drawn, Workload, append, bank, etcd, register, set},
 };
 
 mod extremes;
@@ -51,7 +51,9 @@ pub struct Given {
     /// Operations per second.
     pub rate: Option<u64>,
     /// What clients do.
-    pub workload: Option<Kind>,
+    pub workload: Option<Drawn>,
+    /// How registers are read.
+    pub reads: Option<register::Reads>,
     /// Number of keys.
     pub keys: Option<u32>,
     /// The size of the domain of written values; within, none: unique ones.
@@ -64,15 +66,6 @@ pub struct Given {
     pub heartbeat_interval: Option<Duration>,
     /// Where nodes keep their data.
     pub storage: Storage,
-}
-
-/// What clients may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// See [`register`].
-    Register,
-    /// See [`etcd`].
-    Etcd,
 }
 
 /// One seed of so many runs the nodes' whole servers. Such a seed takes much longer than others.
@@ -152,13 +145,26 @@ pub fn plan(given: &Given, seed: u64) -> anyhow::Result<Plan> {
     if matches!(&workload, Workload::Register(it) if repeats(it)) && given.rate.is_none() {
         load.rate = load.rate.min(10);
     }
-    let world = World {
+    let mut world = World {
         network: network(election, rng),
         disk: disk(election, rng),
         clocks: Clocks { rate_error: one_of(rng, &[0.0, 0.0, 0.001, 0.02, 0.1]) },
         limits: extremes::limits(election, rng),
         past,
     };
+    // Transactions over several keys are long entries: a node that was away could not catch up with
+    // the load, a few bytes at a time.
+    if workload.requests() > 1 {
+        let Limits { append_bytes, append_window, .. } = Limits::default();
+        world.limits = Limits { append_bytes, append_window, ..world.limits };
+    }
+    // A load of writes alone makes so many entries that one refused append, after which all in
+    // flight are sent again, one by one, looks like a storm of messages.
+    if let Workload::Set(_) = &workload
+        && world.limits.append_bytes < Limits::default().append_bytes
+    {
+        world.limits.append_window = world.limits.append_window.min(8);
+    }
     let burst = extremes::Burst::draw(election, rng);
     let mut plan = Plan::generate(Options {
         system: System::raft_node(),
@@ -341,20 +347,42 @@ fn timings(given: &Given, rng: &mut impl Rng) -> Timings {
     Timings { election_timeout, heartbeat_interval }
 }
 
-/// Which workload: each half of the time. Drawn from a stream of its own, so that a seed has the
-/// same cluster and weather with either.
+/// The workloads, each as often as it is drawn: 5 of 16 seeds have `register`, as many `etcd`, and
+/// 1 of 8 each of the others.
+const WORKLOADS: [Drawn; 16] = {
+    use Drawn::{Append, Bank, Etcd, Register, Set};
+    [
+        Register, Register, Register, Register, Register, Etcd, Etcd, Etcd, Etcd, Etcd, Append,
+        Append, Set, Set, Bank, Bank,
+    ]
+};
+
+/// Which workload. Drawn from a stream of its own, so that a seed has the same cluster and weather
+/// with any.
 fn workload(given: &Given, registers: register::Options, seed: u64) -> Workload {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(3);
     let rng = &mut rng;
-    let drawn = one_of(rng, &[Kind::Register, Kind::Etcd]);
+    let drawn = one_of(rng, &WORKLOADS);
     let keys = one_of(rng, &[1, 2, 3, 5, 8, 12]);
     let large = one_of(rng, &[0, 0, 0, 0, 0, 0, 0, 2]);
-    // Only registers have a domain of values.
-    let drawn = given.values.map_or(drawn, |_| Kind::Register);
+    let keys = given.keys.unwrap_or(keys);
+    let drawn = match drawn {
+        // Only registers have a domain of values, and reads of two kinds.
+        _ if given.values.is_some() || given.reads.is_some() => Drawn::Register,
+        // One account is no bank.
+        Drawn::Bank if given.keys == Some(1) => Drawn::Append,
+        drawn => drawn,
+    };
     match given.workload.unwrap_or(drawn) {
-        Kind::Register => Workload::Register(registers),
-        Kind::Etcd => Workload::Etcd(etcd::Options { keys: given.keys.unwrap_or(keys), large }),
+        Drawn::Register => Workload::Register(registers),
+        Drawn::Etcd => Workload::Etcd(etcd::Options { keys, large }),
+        Drawn::Append => Workload::Append(append::Options { keys }),
+        Drawn::Set => Workload::Set(set::Options { keys }),
+        Drawn::Bank => {
+            let keys = given.keys.unwrap_or(keys.max(2));
+            Workload::Bank(bank::Options { keys })
+        }
     }
 }
 
@@ -365,7 +393,8 @@ fn registers(given: &Given, shape: extremes::LoadShape, rng: &mut impl Rng) -> r
     let (keys, values) = if shape.swells() { (keys.min(3), None) } else { (keys, values) };
     let values = given.values.unwrap_or(values);
     let keys = if values.is_some() { 5.max(keys) } else { keys };
-    register::Options { keys: given.keys.unwrap_or(keys), values }
+    let reads = given.reads.unwrap_or_default();
+    register::Options { keys: given.keys.unwrap_or(keys), values, reads }
 }
 
 fn load(given: &Given, rng: &mut impl Rng) -> Load {
@@ -462,8 +491,14 @@ mod tests {
         assert!(kinds[&all] >= 10, "{kinds:?}");
         let worlds = plans.iter().filter(|plan| plan.world != World::default()).count();
         assert!(worlds > 400);
-        let wide = plans.iter().filter(|plan| plan.workload.name() == "etcd").count();
-        assert!((200..300).contains(&wide), "{wide}");
+        let drawn = |name: &str| plans.iter().filter(|plan| plan.workload.name() == name).count();
+        for (names, expected) in
+            [(&["register", "etcd"][..], 120..190), (&["append", "set", "bank"], 40..85)]
+        {
+            for name in names {
+                assert!(expected.contains(&drawn(name)), "{name}: {}", drawn(name));
+            }
+        }
         let operations: u64 =
             plans.iter().map(|plan| plan.load.rate * plan.time.as_secs()).sum::<u64>() / 500;
         assert!((300..1200).contains(&operations), "{operations} operations in the mean");

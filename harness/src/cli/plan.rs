@@ -7,9 +7,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::anyhow;
-use clap::ValueEnum;
-
 use super::exit::Usage;
 use crate::{
     campaign::swarm::{self, Given},
@@ -19,16 +16,9 @@ use crate::{
         World,
     },
     system::System,
-    workload::{Workload, etcd, register},
+    workload::{Drawn, Workload, append, bank, etcd, register, set},
 };
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WorkloadName {
-    /// Reads, writes and compare-and-sets of single keys.
-    Register,
-    /// Everything that etcd's KV serves, with every option, and requests that must be refused.
-    Etcd,
-}
+use anyhow::{anyhow, ensure};
 
 /// Requests about as large as a node takes them, in a test of the workload `etcd`.
 const LARGE: u32 = 8;
@@ -48,9 +38,15 @@ pub(super) struct PlanOptions {
     #[arg(long, value_parser = humantime::parse_duration)]
     time: Option<Duration>,
 
-    /// What clients do [default: register; of a campaign both]
+    /// What clients do [default: register; of a campaign all]
     #[arg(long, value_enum)]
-    workload: Option<WorkloadName>,
+    workload: Option<Drawn>,
+
+    /// How clients of the workload `register` read. Serializable reads are answered by the node
+    /// that is asked from what it knows, however old, and are judged as if they were linearizable:
+    /// a run with partitions shows what they may return [default: linearizable]
+    #[arg(long, value_enum)]
+    reads: Option<register::Reads>,
 
     /// Faults to choose from, separated by commas: `kill`, `restart`, `pause`, `partition`;
     /// simulated clusters also have `network`, `disk`, `clock`; or `none` [default:
@@ -81,7 +77,8 @@ pub(super) struct PlanOptions {
     #[arg(long)]
     rate: Option<u64>,
 
-    /// Number of keys [default: 20]
+    /// Number of keys; of lists, sets or accounts with the workloads `append`, `set` and `bank`
+    /// [default: 20; 5 lists, 1 set, 8 accounts; of a campaign drawn]
     #[arg(long)]
     keys: Option<u32>,
 
@@ -220,14 +217,31 @@ const UNCOMMITTED_BYTES: usize = 200;
 impl PlanOptions {
     /// What clients do, of the kind that was asked for.
     fn workload(&self) -> Workload {
-        let keys = self.keys.unwrap_or(20);
-        match self.workload.unwrap_or(WorkloadName::Register) {
-            WorkloadName::Register => Workload::Register(register::Options {
-                keys,
+        let keys = |default| self.keys.unwrap_or(default);
+        match self.workload.unwrap_or(Drawn::Register) {
+            Drawn::Register => Workload::Register(register::Options {
+                keys: keys(20),
                 values: self.values.unwrap_or_default().0,
+                reads: self.reads.unwrap_or_default(),
             }),
-            WorkloadName::Etcd => Workload::Etcd(etcd::Options { keys, large: LARGE }),
+            Drawn::Etcd => Workload::Etcd(etcd::Options { keys: keys(20), large: LARGE }),
+            Drawn::Append => Workload::Append(append::Options { keys: keys(5) }),
+            Drawn::Set => Workload::Set(set::Options { keys: keys(1) }),
+            Drawn::Bank => Workload::Bank(bank::Options { keys: keys(8) }),
         }
+    }
+
+    /// Checks that what was asked of reads is asked of registers.
+    ///
+    /// # Errors
+    /// The workload has no such reads.
+    fn check_reads(&self) -> anyhow::Result<()> {
+        let of_registers = self.workload.is_none_or(|workload| workload == Drawn::Register);
+        ensure!(
+            self.reads.is_none() || of_registers,
+            "--reads chooses how registers are read: leave it out, or use --workload register"
+        );
+        Ok(())
     }
 
     /// The plan of a seed. What the user did not ask for has its default.
@@ -237,6 +251,7 @@ impl PlanOptions {
         seed: u64,
         defaults: Defaults,
     ) -> anyhow::Result<Plan> {
+        self.check_reads()?;
         let menu = match &self.faults {
             Some(menu) => menu.clone(),
             None => defaults.faults.parse().map_err(anyhow::Error::msg)?,
@@ -282,6 +297,7 @@ impl PlanOptions {
 
     /// The plan of a seed of a campaign. What the user did not ask for is drawn from the seed.
     pub(super) fn drawn(&self, cluster: Option<ClusterKind>, seed: u64) -> anyhow::Result<Plan> {
+        self.check_reads()?;
         let given = Given {
             cluster,
             nodes: self.nodes,
@@ -290,10 +306,8 @@ impl PlanOptions {
             interval: self.interval,
             concurrency: self.concurrency,
             rate: self.rate,
-            workload: self.workload.map(|name| match name {
-                WorkloadName::Register => swarm::Kind::Register,
-                WorkloadName::Etcd => swarm::Kind::Etcd,
-            }),
+            workload: self.workload,
+            reads: self.reads,
             keys: self.keys,
             values: self.values.map(|values| values.0),
             operation_timeout: self.operation_timeout,

@@ -1,5 +1,6 @@
-//! Operations as etcd's requests, and etcd's answers as completions. Pure, so that a client of
-//! containers and a simulated one mean the same by them.
+//! Operations of one request as etcd's requests, and etcd's answers as completions. Pure, so that a
+//! client of containers and a simulated one mean the same by them. Operations that take several
+//! requests are in [`steps`](super::steps).
 
 use std::time::Duration;
 
@@ -19,23 +20,21 @@ use super::{
     Completion, describe,
     outcome::{self, Effect, Outcome},
 };
-use crate::workload::{Answer, GARBAGE, Operation, register};
+use crate::workload::{
+    Answer, GARBAGE, Operation,
+    register::{self, Reads},
+};
 
-/// The request that performs an operation.
+/// The request that performs an operation on a register.
 ///
 /// # Errors
 /// There is none; it was not sent.
-pub(crate) fn request(operation: &Operation) -> Result<kv::Request, Status> {
-    match operation {
-        Operation::Register(operation) => register_request(operation),
-        Operation::Etcd(operation) => Ok(operation.request.clone()),
-    }
-}
-
-/// The request that performs an operation on a register.
-fn register_request(operation: &register::Operation) -> Result<kv::Request, Status> {
+pub(super) fn register_request(operation: &register::Operation) -> Result<kv::Request, Status> {
     match (operation.f, operation.value) {
-        (Function::Read, _) => Ok(kv::Request::Range(range(&operation.key))),
+        (Function::Read, _) => {
+            let serializable = operation.reads == Reads::Serializable;
+            Ok(kv::Request::Range(RangeRequest { serializable, ..range(&operation.key) }))
+        }
         (Function::Write, Value::Int(value)) => Ok(kv::Request::Put(put(&operation.key, value))),
         (Function::Cas, Value::Pair(expected, new)) => {
             Ok(kv::Request::Txn(compare_and_set(&operation.key, expected, new)))
@@ -46,28 +45,22 @@ fn register_request(operation: &register::Operation) -> Result<kv::Request, Stat
     }
 }
 
-/// What an answer says of the operation.
-pub(crate) fn answered(operation: &Operation, answer: Response) -> Completion {
-    let told = match (operation, answer) {
-        (Operation::Etcd(operation), answer) if is_of(&operation.request, &answer) => {
-            return Completion::of(Kind::Ok, Answer::Etcd(answer), None);
-        }
-        (Operation::Register(_), Response::Range(reply)) => read(&reply),
-        (Operation::Register(operation), Response::Put(reply)) => written(operation, &reply),
-        (Operation::Register(operation), Response::Txn(reply)) => {
-            return compared(operation, &reply);
-        }
-        (Operation::Register(_), Response::DeleteRange(_)) | (Operation::Etcd(_), _) => {
-            let status =
-                Status::internal("the node answered with something else than was asked for");
-            return refused(operation, &status, false);
-        }
+/// What an answer says of an operation on a register; none: it is no answer of what was asked.
+pub(super) fn register_answered(
+    operation: &register::Operation,
+    answer: &Response,
+) -> Option<Completion> {
+    let told = match (operation.f, answer) {
+        (Function::Read, Response::Range(reply)) => read(reply),
+        (Function::Write, Response::Put(reply)) => written(operation, reply),
+        (Function::Cas, Response::Txn(reply)) => return Some(compared(operation, reply)),
+        _ => return None,
     };
-    Completion::of(Kind::Ok, Answer::Register(told), None)
+    Some(Completion::of(Kind::Ok, Answer::Register(told), None))
 }
 
 /// Whether it is an answer of the call that was asked for.
-fn is_of(request: &kv::Request, answer: &Response) -> bool {
+pub(super) fn is_of(request: &kv::Request, answer: &Response) -> bool {
     matches!(
         (request, answer),
         (kv::Request::Put(_), Response::Put(_))
@@ -119,13 +112,19 @@ pub(crate) fn too_late(timeout: Duration) -> Status {
     Status::deadline_exceeded(format!("no answer within {timeout:?}"))
 }
 
-/// What an error says of the operation.
+/// The error of a client that was given an answer of something else.
+pub(super) fn unasked() -> Status {
+    Status::internal("the node answered with something else than was asked for")
+}
+
+/// What an error says of an operation of which nothing is known but that it was sent.
 pub(crate) fn refused(operation: &Operation, status: &Status, tells_outcome: bool) -> Completion {
-    let is_read = match operation {
-        Operation::Register(operation) => operation.f == Function::Read,
-        Operation::Etcd(operation) => operation.request.is_read(),
-    };
-    let effect = if is_read { Effect::Read } else { Effect::Write };
+    let effect = if operation.is_read() { Effect::Read } else { Effect::Write };
+    failed(effect, status, tells_outcome)
+}
+
+/// What an error says of requests with this effect.
+pub(super) fn failed(effect: Effect, status: &Status, tells_outcome: bool) -> Completion {
     let kind = match outcome::of(status, effect, tells_outcome) {
         Outcome::None => Kind::Fail,
         Outcome::Unknown => Kind::Info,

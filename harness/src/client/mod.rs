@@ -4,12 +4,14 @@
 //! harmless request on the new connection. (A published port accepts connections even while the
 //! node behind it is dead, so a connection alone says nothing.) Whatever fails before that
 //! certainly did not execute the operation. What fails later is sorted by [`outcome`].
+//! Some operations take several requests: see `steps`.
 //! A connection never sends an operation twice, and its transport never does by itself: after an
 //! error that says nothing of the connection's health the connection is dropped. Whoever has a
 //! session may send an operation again, as the same one.
 
 pub(crate) mod codec;
 pub mod outcome;
+pub(crate) mod steps;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -25,6 +27,7 @@ use tonic::{
 };
 
 use crate::workload::{Answer, Operation};
+use steps::{Next, Steps};
 
 /// Largest answer that a client takes, in bytes.
 const ANSWER_MAX: usize = 256 << 20;
@@ -102,31 +105,44 @@ impl Connection {
         session: Option<&Session>,
         timeout: Duration,
     ) -> Completion {
+        let (mut steps, mut next) = Steps::begin(operation.clone());
         let performing = async {
-            Ok(match codec::request(operation)? {
-                Request::Range(range) => {
-                    Response::Range(self.kv.range(with(session, range)?).await?.into_inner())
-                }
-                Request::Put(put) => {
-                    Response::Put(self.kv.put(with(session, put)?).await?.into_inner())
-                }
-                Request::Txn(txn) => {
-                    Response::Txn(self.kv.txn(with(session, txn)?).await?.into_inner())
-                }
-                Request::DeleteRange(delete) => {
-                    let delete = with(session, delete)?;
-                    Response::DeleteRange(self.kv.delete_range(delete).await?.into_inner())
-                }
-            })
+            loop {
+                let request = match next {
+                    Next::Send(request) => request,
+                    Next::Done(completion) => return completion,
+                };
+                next = match self.call(request, session).await {
+                    Ok(answer) => steps.answered(answer),
+                    Err(status) => return steps.refused(&status, self.tells_outcome),
+                };
+            }
         };
-        let result = match tokio::time::timeout(timeout, performing).await {
-            Ok(result) => result,
-            Err(_) => Err(codec::too_late(timeout)),
-        };
-        match result {
-            Ok(answer) => codec::answered(operation, answer),
-            Err(status) => codec::refused(operation, &status, self.tells_outcome),
-        }
+        let performed = tokio::time::timeout(timeout, performing).await;
+        performed.unwrap_or_else(|_| steps.refused(&codec::too_late(timeout), self.tells_outcome))
+    }
+
+    /// Sends one request.
+    async fn call(
+        &mut self,
+        request: Request,
+        session: Option<&Session>,
+    ) -> Result<Response, Status> {
+        Ok(match request {
+            Request::Range(range) => {
+                Response::Range(self.kv.range(with(session, range)?).await?.into_inner())
+            }
+            Request::Put(put) => {
+                Response::Put(self.kv.put(with(session, put)?).await?.into_inner())
+            }
+            Request::Txn(txn) => {
+                Response::Txn(self.kv.txn(with(session, txn)?).await?.into_inner())
+            }
+            Request::DeleteRange(delete) => {
+                let delete = with(session, delete)?;
+                Response::DeleteRange(self.kv.delete_range(delete).await?.into_inner())
+            }
+        })
     }
 }
 

@@ -103,7 +103,7 @@ struct Client {
 #[derive(Debug)]
 pub(super) struct Clients {
     clients: Vec<Client>,
-    workload: Generator,
+    workload: Box<dyn Generator>,
     limiter: RateLimiter,
     /// Names of the nodes, as the history has them.
     names: Vec<String>,
@@ -137,10 +137,14 @@ impl Clients {
         }
     }
 
-    /// The load begins no more operations.
+    /// The load begins no more operations, and probes that are open are the last until
+    /// [`begin_probes`](Self::begin_probes).
     pub(super) fn end_load(&mut self) {
         self.load_ended = true;
         for client in &mut self.clients {
+            if let Job::Probe { until, .. } = &mut client.job {
+                *until = Some(Time::ZERO);
+            }
             let waits = matches!(client.progress, Progress::Idle | Progress::Chosen(_));
             if waits && matches!(client.job, Job::Load | Job::Probe { .. }) {
                 client.progress = Progress::Over;
@@ -175,7 +179,12 @@ impl Clients {
             let client = &mut self.clients[id];
             if let Job::Probe { .. } = client.job {
                 client.job = Job::Probe { writes: false, until, served: false };
-                if matches!(client.progress, Progress::Idle | Progress::Chosen(_)) {
+                // It is over where the heals took longer than the load.
+                let waits = matches!(
+                    client.progress,
+                    Progress::Idle | Progress::Chosen(_) | Progress::Over
+                );
+                if waits {
                     client.progress = Progress::Idle;
                     self.wait(id, begin, ClientStep::Choose, desk);
                 }
@@ -511,7 +520,12 @@ impl Clients {
     /// A client of a load that has ended is done, and does not wait.
     fn unless_over(&mut self, id: ClientId) {
         let client = &mut self.clients[id];
-        if self.load_ended && matches!(client.job, Job::Load | Job::Probe { .. }) {
+        let over = match client.job {
+            Job::Load => true,
+            Job::Probe { until, .. } => until.is_none_or(|until| until.is_zero()),
+            Job::Read { .. } => false,
+        };
+        if self.load_ended && over {
             client.progress = Progress::Over;
         }
     }

@@ -5,10 +5,7 @@ use std::time::Duration;
 use checker::evidence::Expect;
 
 use super::weather;
-use crate::{
-    plan::{ClusterKind, Disk, Limits, Network, Plan},
-    workload::Workload,
-};
+use crate::plan::{ClusterKind, Disk, Limits, Network, Plan};
 
 /// Without faults a cluster must do within this time what needs a leader,
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,8 +72,8 @@ pub(crate) fn rest(plan: &Plan) -> Duration {
 /// What the checker expects of a run of this plan.
 pub(crate) fn expect(plan: &Plan) -> Expect {
     // Far below what a healthy cluster does, and more than one that only pretends to.
-    let operations = match &plan.workload {
-        Workload::Register(_) | Workload::Etcd(_) => {
+    let operations = match plan.workload.script() {
+        None => {
             let asked = if plan.load.rate == 0 { u64::MAX } else { plan.load.rate };
             let (served, possible) = match plan.cluster {
                 ClusterKind::Docker => {
@@ -91,7 +88,7 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
             served.saturating_mul(asked).min(possible).div_euclid(4).min(5 * served)
         }
         // Few, and begun under faults: what matters is that any succeeded.
-        Workload::Script(_) => 1,
+        Some(_) => 1,
     };
     Expect {
         recovery: patience(plan) + rest(plan),
@@ -107,7 +104,8 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
     }
 }
 
-/// How many operations clients perform in a time, each one after the other, in this weather.
+/// How many operations clients perform in a time, each one after the other, in this weather. Where
+/// clients keep each other from succeeding, one at a time succeeds.
 fn performed(plan: &Plan, time: Duration) -> u64 {
     let Network { delay_min, delay_max, late, late_max, .. } = plan.world.network;
     let mean = |least: Duration, most: Duration| (least + most).as_secs_f64() / 2.0;
@@ -116,9 +114,12 @@ fn performed(plan: &Plan, time: Duration) -> u64 {
     let sync = mean(sync_min, sync_max) * (1.0 - slow) + mean(sync_min, slow_max) * slow;
     // There and back from client to node, from node to leader, from leader to followers; and a
     // sync on both of these.
-    let operation = 6.0 * message + 2.0 * sync;
+    let request = 6.0 * message + 2.0 * sync;
+    // Where several requests are possible, most operations take two.
+    let operation = request * f64::from(plan.workload.requests().min(2));
+    let clients = if plan.workload.contended() { 1 } else { plan.load.concurrency };
     // The conversion saturates.
-    (plan.load.concurrency as f64 * time.as_secs_f64() / operation) as u64
+    (clients as f64 * time.as_secs_f64() / operation) as u64
 }
 
 /// How much of a run's time clients keep their pace, and no fault holds, nor has held so shortly
@@ -142,8 +143,9 @@ mod tests {
     use crate::{
         plan::{Load, Options, Storage, Timings, World},
         system::System,
-        workload::register,
+        workload::{Workload, register},
     };
+
     #[test]
     fn little_is_expected_of_a_low_rate() {
         let plan = |rate| {
@@ -157,7 +159,7 @@ mod tests {
                 time: Duration::from_secs(60),
                 interval: None,
                 menu: "kill".parse().unwrap(),
-                workload: Workload::Register(register::Options { keys: 1, values: None }),
+                workload: Workload::Register(register::Options::new(1)),
                 load: Load::steady(1, rate, Duration::from_secs(1)),
                 timings: Timings {
                     election_timeout: Duration::from_millis(500),

@@ -13,7 +13,7 @@ const NEVER: f64 = 1e-13;
 /// What nodes and the simulator's own turns take at most.
 const TURNS: Duration = Duration::from_millis(5);
 /// Messages that a request takes at most on its way: to the leader, to a majority and back.
-const MESSAGES: i32 = 6;
+const MESSAGES: u32 = 6;
 /// Requests that a node may lose in a calm for reasons that are not told apart here.
 const REST: f64 = 0.005;
 /// The same in containers.
@@ -61,15 +61,17 @@ pub(super) fn misses(plan: &Plan) -> Option<f64> {
     }
     let Network { late, late_max, loss, .. } = plan.world.network;
     // Later than its part of a client's patience, a message is as good as lost.
-    let patience = plan.load.operation_timeout.div_f64(f64::from(MESSAGES));
+    let messages = MESSAGES * plan.workload.requests();
+    let patience = plan.load.operation_timeout.div_f64(f64::from(messages));
     let too_late = match late_max.is_zero() {
         true => 0.0,
         false => late * (1.0 - patience.as_secs_f64() / late_max.as_secs_f64()).max(0.0),
     };
-    let arrives = (1.0 - (loss + too_late).min(1.0)).powi(MESSAGES);
+    let arrives = (1.0 - (loss + too_late).min(1.0)).powf(f64::from(messages));
     let rest = if misses_no_leader(plan) { REST } else { REST_OF_UNSTABLE };
     let share = 1.0 - arrives + rest;
-    (share < 0.5).then_some(share)
+    // A few digits are read back from `run.json` as they were written.
+    (share < 0.5).then_some((share * 1e6).round() / 1e6)
 }
 
 /// The time within which a node that is well answers in a calm, but for [`misses`]; it refuses
@@ -86,7 +88,8 @@ pub(super) fn prompt(plan: &Plan) -> Option<Duration> {
         || append_window < usual.append_window
         // A leader takes no more meanwhile, which a follower's client learns as "no leader".
         || uncommitted_bytes < usual.uncommitted_bytes;
-    (misses_no_leader(plan) && !paced && slowest * 4 < time).then_some(time)
+    let syncs = slowest * 4 * plan.workload.requests();
+    (misses_no_leader(plan) && !paced && syncs < time).then_some(time)
 }
 
 #[cfg(test)]

@@ -308,17 +308,7 @@ impl Plan {
         self.validate_system()?;
         let keys = self.workload.keys();
         ensure!((1..=100_000).contains(&keys), "the workload has 1 to 100000 keys, not {keys}");
-        match &self.workload {
-            Workload::Register(register) => {
-                ensure!(register.values != Some(0), "the domain of written values cannot be empty");
-            }
-            Workload::Etcd(etcd) => ensure!(
-                etcd.large <= 1000,
-                "the workload has at most 1000 large requests, not {}",
-                etcd.large
-            ),
-            Workload::Script(script) => script.validate(self.load.concurrency, self.time)?,
-        }
+        self.workload.validate(self.load.concurrency, self.time)?;
         let Timings { election_timeout, heartbeat_interval } = self.timings;
         ensure!(
             heartbeat_interval >= Duration::from_millis(1),
@@ -374,7 +364,7 @@ mod tests {
             time: Duration::from_secs(60),
             interval: None,
             menu: "kill,pause,partition".parse().unwrap(),
-            workload: Workload::Register(register::Options { keys: 20, values: None }),
+            workload: Workload::Register(register::Options::new(20)),
             load: Load::steady(10, 0, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(500),
@@ -452,7 +442,7 @@ mod tests {
         assert!(refused(Options { timings, ..options() }).contains("election timeout"));
         let load = Load { concurrency: 0, ..options().load };
         assert!(refused(Options { load, ..options() }).contains("1 to 1000 clients"));
-        let workload = Workload::Register(register::Options { keys: 0, values: None });
+        let workload = Workload::Register(register::Options::new(0));
         assert!(refused(Options { workload, ..options() }).contains("keys, not 0"));
     }
 

@@ -196,7 +196,7 @@ fn in_simulation(settings: &Settings, dir: &Path, say: &(dyn Fn(&str) + Sync)) -
         interval: None,
         menu: Menu::default(),
         // No client takes part.
-        workload: Workload::Register(register::Options { keys: 1, values: None }),
+        workload: Workload::Register(register::Options::new(1)),
         load: Load::steady(1, 0, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: settings.election_timeout,

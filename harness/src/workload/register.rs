@@ -7,12 +7,15 @@
 //! A compare-and-set expects what some client last saw of the key, so that many succeed. Half of
 //! the operations stay with the key of the one before, so that clients meet on a key.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use anyhow::ensure;
 use checker::history::{Function, Value};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+use super::{FinalRead, Generator, Kind, Turn};
 
 /// An operation of one register.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +26,27 @@ pub struct Operation {
     pub key: String,
     /// What it writes, and for a compare-and-set what it expects.
     pub value: Value,
+    /// What a read may be answered with.
+    pub reads: Reads,
+}
+
+/// What a read may be answered with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reads {
+    /// What holds at some moment between its call and its return.
+    #[default]
+    Linearizable,
+    /// What the node that is asked knows, however old: etcd's `serializable`. It is judged as if it
+    /// were linearizable, so that a run shows what such reads may return.
+    Serializable,
+}
+
+impl Reads {
+    /// Whether they are [`Linearizable`](Self::Linearizable).
+    pub(super) fn are_linearizable(&self) -> bool {
+        *self == Self::Linearizable
+    }
 }
 
 /// What a client was told of a register.
@@ -36,10 +60,15 @@ pub struct Answer {
     pub saw: Option<Option<i64>>,
 }
 
-/// A read of a key.
+/// A linearizable read of a key.
 pub(super) fn read(key: &str) -> super::Operation {
-    let (key, value) = (key.to_owned(), Value::Nil);
-    super::Operation::Register(Operation { f: Function::Read, key, value })
+    let (key, value, reads) = (key.to_owned(), Value::Nil, Reads::Linearizable);
+    super::Operation::Register(Operation { f: Function::Read, key, value, reads })
+}
+
+/// Linearizable reads of these keys, whichever node answers.
+pub(super) fn final_reads(keys: impl Iterator<Item = String>) -> Vec<FinalRead> {
+    keys.map(|key| FinalRead { operation: read(&key), of: key, at: None }).collect()
 }
 
 /// Parameters of the workload.
@@ -51,6 +80,70 @@ pub struct Options {
     /// Size of the domain of written values, from 1; none: every written value is unique.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub values: Option<u32>,
+    /// How the load reads. What shows whether a node serves, and what is read at the end, is
+    /// linearizable.
+    #[serde(default, skip_serializing_if = "Reads::are_linearizable")]
+    pub reads: Reads,
+}
+
+impl Options {
+    /// So many keys, unique values, linearizable reads.
+    pub fn new(keys: u32) -> Self {
+        Self { keys, values: None, reads: Reads::Linearizable }
+    }
+}
+
+impl Kind for Options {
+    fn model(&self) -> &'static str {
+        "register"
+    }
+
+    fn keys(&self) -> usize {
+        self.keys as usize
+    }
+
+    fn validate(&self, _: u64, _: Duration) -> anyhow::Result<()> {
+        ensure!(self.values != Some(0), "the domain of written values cannot be empty");
+        Ok(())
+    }
+
+    fn generator(&self, seed: u64) -> Box<dyn Generator> {
+        Box::new(Register::new(self, seed))
+    }
+
+    fn probe(&self) -> super::Operation {
+        read(&key(0))
+    }
+
+    fn final_reads(&self, _: u64) -> Vec<FinalRead> {
+        final_reads((0..self.keys).map(key))
+    }
+}
+
+impl Generator for Register {
+    fn next(&mut self, _: u64) -> Option<(super::Operation, Turn)> {
+        Some((super::Operation::Register(self.operation()), Turn::Paced))
+    }
+
+    fn write(&mut self) -> Option<super::Operation> {
+        let key = key(self.rng.random_range(0..self.options.keys.max(1)));
+        let value = Value::Int(self.value());
+        Some(super::Operation::Register(Operation {
+            f: Function::Write,
+            key,
+            value,
+            reads: self.options.reads,
+        }))
+    }
+
+    fn learn(&mut self, operation: &super::Operation, answer: &super::Answer) {
+        if let (super::Operation::Register(asked), super::Answer::Register(told)) =
+            (operation, answer)
+            && let Some(saw) = told.saw
+        {
+            self.saw(&asked.key, saw);
+        }
+    }
 }
 
 /// The generator.
@@ -88,24 +181,15 @@ impl Register {
             self.last = key(self.rng.random_range(0..self.options.keys.max(1)));
         }
         let key = self.last.clone();
-        match self.rng.random_range(0..10) {
-            0..5 => Operation { f: Function::Read, key, value: Value::Nil },
-            5..8 => {
-                let value = Value::Int(self.value());
-                Operation { f: Function::Write, key, value }
-            }
+        let (f, value) = match self.rng.random_range(0..10) {
+            0..5 => (Function::Read, Value::Nil),
+            5..8 => (Function::Write, Value::Int(self.value())),
             _ => {
                 let expected = self.seen.get(&key).copied().flatten();
-                let value = Value::Pair(expected, self.value());
-                Operation { f: Function::Cas, key, value }
+                (Function::Cas, Value::Pair(expected, self.value()))
             }
-        }
-    }
-
-    /// A write to some key.
-    pub fn write(&mut self) -> Operation {
-        let key = key(self.rng.random_range(0..self.options.keys.max(1)));
-        Operation { f: Function::Write, key, value: Value::Int(self.value()) }
+        };
+        Operation { f, key, value, reads: self.options.reads }
     }
 
     /// A client saw this value of a key.
@@ -136,7 +220,7 @@ mod tests {
     use super::*;
 
     fn operations(values: Option<u32>, seed: u64) -> Vec<Operation> {
-        let mut register = Register::new(&Options { keys: 10, values }, seed);
+        let mut register = Register::new(&Options { values, ..Options::new(10) }, seed);
         (0..2000).map(|_| register.operation()).collect()
     }
 
@@ -178,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_compare_and_set_expects_what_was_seen_last() {
-        let mut register = Register::new(&Options { keys: 1, values: None }, 1);
+        let mut register = Register::new(&Options::new(1), 1);
         let expected = |register: &mut Register| loop {
             if let Value::Pair(expected, _) = register.operation().value {
                 break expected;

@@ -13,7 +13,7 @@ use anyhow::ensure;
 use checker::history::{Function, Value};
 use serde::{Deserialize, Serialize};
 
-use super::{GARBAGE, Operation, register};
+use super::{FinalRead, GARBAGE, Generator, Kind, Operation, Turn, register};
 
 /// Most steps of a script.
 pub const STEPS_MAX: usize = 100_000;
@@ -24,6 +24,9 @@ pub const STEPS_MAX: usize = 100_000;
 pub struct Script {
     /// In order of time.
     pub steps: Vec<Step>,
+    /// How they read.
+    #[serde(default, skip_serializing_if = "register::Reads::are_linearizable")]
+    pub reads: register::Reads,
 }
 
 /// An operation, with its time and client.
@@ -55,9 +58,9 @@ fn is_nil(value: &Value) -> bool {
 
 impl Step {
     /// The operation alone.
-    fn operation(&self) -> Operation {
+    fn operation(&self, reads: register::Reads) -> Operation {
         let Self { f, key, value, .. } = self.clone();
-        Operation::Register(register::Operation { f, key, value })
+        Operation::Register(register::Operation { f, key, value, reads })
     }
 
     /// Says what keeps any client from performing it.
@@ -78,21 +81,45 @@ impl Step {
 }
 
 impl Script {
+    /// These steps, with linearizable reads.
+    pub fn new(steps: Vec<Step>) -> Self {
+        Self { steps, reads: register::Reads::Linearizable }
+    }
+
     /// The keys that it touches, in order; one where it touches none, since a run reads a key to
     /// see whether the nodes serve.
-    pub(super) fn keys(&self) -> Vec<String> {
+    fn touched(&self) -> Vec<String> {
         let keys: BTreeSet<&String> = self.steps.iter().map(|step| &step.key).collect();
         if keys.is_empty() {
             return vec![register::key(0)];
         }
         keys.into_iter().cloned().collect()
     }
+}
 
-    /// Checks that the script can be performed by so many clients within a time.
-    ///
-    /// # Errors
-    /// The first step that cannot, and why.
-    pub(crate) fn validate(&self, clients: u64, time: Duration) -> anyhow::Result<()> {
+impl Kind for Script {
+    fn model(&self) -> &'static str {
+        "register"
+    }
+
+    fn keys(&self) -> usize {
+        self.touched().len()
+    }
+
+    fn generator(&self, _: u64) -> Box<dyn Generator> {
+        Box::new(Remaining::new(self))
+    }
+
+    fn probe(&self) -> Operation {
+        register::read(&self.touched().into_iter().next().unwrap_or_default())
+    }
+
+    fn final_reads(&self, _: u64) -> Vec<FinalRead> {
+        register::final_reads(self.touched().into_iter())
+    }
+
+    /// Each step must have a client and begin in time, in order.
+    fn validate(&self, clients: u64, time: Duration) -> anyhow::Result<()> {
         let count = self.steps.len();
         ensure!(count <= STEPS_MAX, "a script has at most {STEPS_MAX} steps, not {count}");
         let mut before = Duration::ZERO;
@@ -121,22 +148,26 @@ impl Script {
 
 /// The steps that are left, by client.
 #[derive(Debug)]
-pub struct Remaining(BTreeMap<u64, VecDeque<Step>>);
+pub struct Remaining {
+    steps: BTreeMap<u64, VecDeque<Step>>,
+    reads: register::Reads,
+}
 
 impl Remaining {
     /// All of a script.
-    pub(super) fn new(script: &Script) -> Self {
+    fn new(script: &Script) -> Self {
         let mut left: BTreeMap<u64, VecDeque<Step>> = BTreeMap::new();
         for step in &script.steps {
             left.entry(step.client).or_default().push_back(step.clone());
         }
-        Self(left)
+        Self { steps: left, reads: script.reads }
     }
+}
 
-    /// A client's next operation, and when it may begin.
-    pub(super) fn next(&mut self, client: u64) -> Option<(Operation, Duration)> {
-        let step = self.0.get_mut(&client)?.pop_front()?;
-        Some((step.operation(), step.at))
+impl Generator for Remaining {
+    fn next(&mut self, client: u64) -> Option<(Operation, Turn)> {
+        let step = self.steps.get_mut(&client)?.pop_front()?;
+        Some((step.operation(self.reads), Turn::At(step.at)))
     }
 }
 
@@ -152,23 +183,23 @@ mod tests {
 
     #[test]
     fn each_client_gets_its_steps_in_order() {
-        let script = Script {
-            steps: vec![
-                step(0, 1, Function::Write, Value::Int(1)),
-                step(1, 0, Function::Read, Value::Nil),
-                step(2, 1, Function::Cas, Value::Pair(Some(1), 2)),
-            ],
-        };
+        let script = Script::new(vec![
+            step(0, 1, Function::Write, Value::Int(1)),
+            step(1, 0, Function::Read, Value::Nil),
+            step(2, 1, Function::Cas, Value::Pair(Some(1), 2)),
+        ]);
         let mut left = Remaining::new(&script);
         let mut next = |client| {
-            let (Operation::Register(operation), at) = left.next(client)? else { panic!() };
+            let (Operation::Register(operation), Turn::At(at)) = left.next(client)? else {
+                panic!("a script has registers and times")
+            };
             Some((operation.f, operation.value, at))
         };
         assert_eq!(next(0), Some((Function::Read, Value::Nil, SECOND)));
         assert_eq!(next(1), Some((Function::Write, Value::Int(1), Duration::ZERO)));
         assert_eq!(next(1), Some((Function::Cas, Value::Pair(Some(1), 2), 2 * SECOND)));
         assert_eq!((next(0), next(1), next(2)), (None, None, None));
-        assert_eq!(script.keys(), ["k1"]);
+        assert_eq!(script.touched(), ["k1"]);
     }
 
     #[test]
@@ -189,7 +220,7 @@ mod tests {
     #[test]
     fn a_script_that_cannot_be_performed_is_refused_with_a_sentence() {
         let refused =
-            |steps: Vec<Step>| Script { steps }.validate(2, 2 * SECOND).unwrap_err().to_string();
+            |steps: Vec<Step>| Script::new(steps).validate(2, 2 * SECOND).unwrap_err().to_string();
         let read = |seconds, client| step(seconds, client, Function::Read, Value::Nil);
         assert_eq!(
             refused(vec![read(0, 2)]),
@@ -210,7 +241,7 @@ mod tests {
         assert!(refused(Function::Cas, Value::Int(1)).contains("[expected, new]"));
         assert!(refused(Function::Delete, Value::Nil).ends_with("no client deletes"));
         let nameless = Step { key: String::new(), ..read(0, 0) };
-        let error = Script { steps: vec![nameless] }.validate(1, SECOND).unwrap_err();
+        let error = Script::new(vec![nameless]).validate(1, SECOND).unwrap_err();
         assert_eq!(error.to_string(), "step 0 of the script (read) needs a key");
     }
 }

@@ -1,12 +1,13 @@
 //! Whole runs in simulation: they repeat bit by bit, a correct cluster survives every fault, and a
-//! broken world is found out. Campaigns of them are in `campaign`, and runs of the workload `etcd`
-//! in `etcd`.
+//! broken world is found out. Campaigns of them are in `campaign`, runs of the workload `etcd` in
+//! `etcd`, and runs of the others in `workloads`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap, as tests do")]
 
 mod campaign;
 mod etcd;
 mod service;
+mod workloads;
 
 use std::{
     collections::BTreeMap, fs, panic::catch_unwind, sync::atomic::AtomicBool, time::Duration,
@@ -41,7 +42,7 @@ fn options(seed: u64) -> plan::Options {
         time: Duration::from_secs(10),
         interval: Some(Duration::from_millis(1500)),
         menu: if seed % 6 == 4 { "kill,pause" } else { "kill,pause,partition" }.parse().unwrap(),
-        workload: Workload::Register(register::Options { keys: 5, values: None }),
+        workload: Workload::Register(register::Options::new(5)),
         load: Load::steady(5, 20, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(300),
@@ -306,7 +307,7 @@ fn a_fault_of_the_network_without_traffic_is_skipped() {
         fault: fault.parse::<Menu>().unwrap().items[0][0],
         pick: 0,
     };
-    plan.workload = Workload::Script(Script { steps: Vec::new() });
+    plan.workload = Workload::Script(Script::default());
     plan.faults = vec![fault(100, 1500, "pause:all"), fault(300, 500, "network:reset:all")];
     for how in ["slow", "lossy", "duplicating", "reordering", "reset"] {
         plan.faults[1] = fault(300, 500, &format!("network:{how}:all"));
@@ -422,7 +423,7 @@ fn every_key_is_read_at_the_end_whatever_the_weather() {
         let plan = Plan::generate(plan::Options {
             time: Duration::from_secs(2),
             menu: "none".parse().unwrap(),
-            workload: Workload::Register(register::Options { keys: 20, values: None }),
+            workload: Workload::Register(register::Options::new(20)),
             load: Load { operation_timeout, ..options(seed).load },
             world: World { network: late, ..World::default() },
             ..options(seed)
@@ -443,7 +444,7 @@ fn a_script_is_performed_step_by_step() {
         step(500, 1, Function::Cas, Value::Pair(None, 3)),
         step(1000, 1, Function::Read, Value::Nil),
     ];
-    let workload = Workload::Script(Script { steps });
+    let workload = Workload::Script(Script::new(steps));
     let menu = "none".parse().unwrap();
     let plan = Plan::generate(plan::Options { workload, menu, ..options(1) }).unwrap();
     let simulation = run(&plan);

@@ -155,14 +155,14 @@ impl Mutant {
                 row: Some(31),
                 source: "xnnyygn/xraft#40",
                 what: "a leader serves reads without asking a quorum whether it still leads",
-                breaks: &["read-quorum", "linearizability"],
+                breaks: &["read-quorum", "linearizability", "strict-serializability"],
             },
             Self::EchoesOldRounds => About {
                 name: "echoes-old-rounds",
                 row: None,
                 source: "b158bb1",
                 what: "the refusal of an append of an earlier term repeats its read round",
-                breaks: &["read-quorum", "linearizability"],
+                breaks: &["read-quorum", "linearizability", "strict-serializability"],
             },
             Self::IgnoresDeadline => About {
                 name: "ignores-deadline",

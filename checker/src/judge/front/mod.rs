@@ -1,5 +1,6 @@
 //! Front ends of the models, one a file: each has a function `check` that decides whole histories.
 
+pub mod bank;
 pub mod etcd;
 pub mod kv;
 pub mod lock;

@@ -1,19 +1,23 @@
-//! Sets: what an operation of a history is to the model, and which deciders are asked.
+//! Sets: what an operation of a history is to the model, and which deciders are asked. Of a set
+//! that was refuted, each element that was lost, came back, is there twice or was never added is
+//! named too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     budget::Limits,
     history::generic::{Datum, Operation as Source, Outcome},
     linear::{
-        generic::{Decision, Objects, Told},
+        elements::{self, Finding, Wrong},
+        generic::{Decision, Object, Objects, Told},
         grow_only_set,
     },
     model::{
         Numbers, Unexpected,
         set::{Operation, Set},
     },
-    verdict::Property,
+    text::count,
+    verdict::{self, Property, VIOLATIONS_MAX, Violation},
 };
 
 /// Decides a history of `add`, `remove` and `read`, each key on its own. A read is answered with a
@@ -29,7 +33,7 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
             state.iter().map(|&member| members.datum(member).to_string()).collect();
         format!("{{{}}}", names.join(" "))
     };
-    Ok(objects.check(limits, |object, budget| {
+    let mut property = objects.check(limits, |object, budget| {
         match grow_only_set::decide(&object.intervals) {
             grow_only_set::Found::Linearizable(order) if object.in_turn(&order) => {
                 return Decision::Linearizable;
@@ -43,7 +47,99 @@ pub fn check(operations: &[Source<'_>], limits: &Limits) -> Result<Property, Une
             grow_only_set::Found::Linearizable(_) | grow_only_set::Found::Undecided => {}
         }
         object.search(&Set, budget, words)
-    }))
+    });
+    if property.outcome == verdict::Outcome::Violated {
+        name_elements(&objects, &members, &mut property);
+    }
+    Ok(property)
+}
+
+/// Adds what became of elements to a property that is violated: the first of them each as a
+/// violation of its own, the others by number.
+fn name_elements(objects: &Objects<'_, Operation>, names: &Numbers<'_>, property: &mut Property) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for object in objects.iter() {
+        for finding in elements::find(&object.intervals) {
+            let violation = named(object, names, finding);
+            *counts.entry(fate(finding.wrong)).or_default() += 1;
+            if property.violations.len() < VIOLATIONS_MAX {
+                property.violations.push(violation);
+            }
+        }
+    }
+    for (fate, number) in counts {
+        property.detail += &format!("; {fate}: {}", count(number, "element"));
+    }
+}
+
+/// What became of an element, in a word.
+fn fate(wrong: Wrong) -> &'static str {
+    match wrong {
+        Wrong::Lost { .. } => "lost",
+        Wrong::Resurrected { .. } => "resurrected",
+        Wrong::Duplicated { .. } => "duplicated",
+        Wrong::NeverAdded { .. } => "never added",
+    }
+}
+
+/// What became of an element: which, who knew it when, who lacks it when.
+fn named(
+    object: &Object<'_, Operation>,
+    names: &Numbers<'_>,
+    Finding { element, wrong }: Finding,
+) -> Violation {
+    let element = names.datum(element);
+    let who = |at: usize| object.who(at);
+    let when = |at: usize| object.when(at);
+    let known = |at: usize| {
+        let verb = match object.intervals[at].operation {
+            Operation::Read(_) => "showed",
+            Operation::Add(_) | Operation::Remove(_) => "acknowledged",
+        };
+        format!("{} {verb} it {}", who(at), when(at))
+    };
+    let (rule, summary, concerned) = match wrong {
+        Wrong::Lost { known: by, read } => (
+            "lost-element",
+            format!(
+                "element {element} was lost: {}; the read that {} answered {} lacks it, and so does \
+                 every later read",
+                known(by),
+                who(read),
+                when(read)
+            ),
+            vec![by, read],
+        ),
+        Wrong::Resurrected { known: by, read, again } => (
+            "resurrected-element",
+            format!(
+                "element {element} was gone and came back: {}; the read that {} answered {} lacks \
+                 it; {} showed it again {}",
+                known(by),
+                who(read),
+                when(read),
+                who(again),
+                when(again)
+            ),
+            vec![by, read, again],
+        ),
+        Wrong::Duplicated { read } => (
+            "duplicated-element",
+            format!("{} showed element {element} twice {}", who(read), when(read)),
+            vec![read],
+        ),
+        Wrong::NeverAdded { read } => (
+            "never-added-element",
+            format!(
+                "{} showed element {element} {}, and no client had added it by then",
+                who(read),
+                when(read)
+            ),
+            vec![read],
+        ),
+    };
+    let concerned: Vec<_> = concerned.into_iter().map(|at| object.source(at)).collect();
+    Violation::by(rule, summary, &concerned)
 }
 
 fn read<'a>(

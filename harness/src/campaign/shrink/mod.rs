@@ -47,7 +47,6 @@ use super::verdict_of;
 use crate::{
     cluster::{sim::Unobserved, simulate_guarded},
     plan::{ClusterKind, Plan},
-    workload::Workload,
 };
 
 /// Seeds that a candidate is tried with before [`Settings::seeds`] have the last word: what a few
@@ -102,10 +101,7 @@ impl Extent {
     fn of(plan: &Plan) -> Self {
         Self {
             faults: plan.faults.len(),
-            operations: match &plan.workload {
-                Workload::Register(_) | Workload::Etcd(_) => None,
-                Workload::Script(script) => Some(script.steps.len()),
-            },
+            operations: plan.workload.script().map(|script| script.steps.len()),
             clients: plan.load.concurrency,
             nodes: plan.nodes,
             keys: plan.workload.keys(),

@@ -58,13 +58,14 @@ impl Reduction<'_> {
 
     /// The generated load becomes a script of what was invoked: with the same seed the same run.
     pub(super) fn write_down(&mut self) {
-        let Workload::Register(_) = self.best.plan.workload else { return };
+        let Workload::Register(options) = &self.best.plan.workload else { return };
+        let reads = options.reads;
         let steps = performed(&self.best.plan, self.search.stop());
         let plan = &self.best.plan;
         let last = steps.iter().map(|step| step.at).max().unwrap_or_default();
         let in_time = steps.iter().filter(|step| step.at <= plan.time).cloned().collect();
         let written = |steps: Vec<Step>, time: Duration| Plan {
-            workload: Workload::Script(Script { steps }),
+            workload: Workload::Script(Script { steps, reads }),
             load: Load { rate: 0, stretches: Vec::new(), ..plan.load.clone() },
             time,
             ..plan.clone()
@@ -81,12 +82,9 @@ impl Reduction<'_> {
     /// Takes away operations. Whether any.
     pub(super) fn drop_operations(&mut self) -> bool {
         self.drop_chunks(
-            |plan| match &plan.workload {
-                Workload::Register(_) | Workload::Etcd(_) => 0,
-                Workload::Script(script) => script.steps.len(),
-            },
+            |plan| plan.workload.script().map_or(0, |script| script.steps.len()),
             |plan, chunk| {
-                if let Workload::Script(script) = &mut plan.workload {
+                if let Some(script) = plan.workload.script_mut() {
                     script.steps.drain(chunk);
                 }
             },

@@ -10,7 +10,7 @@ use crate::{
     cluster,
     nemesis::{Fault, Injection, Shape, Target},
     plan::{ClusterKind, Plan, Storage, World},
-    workload::{Workload, script::Step},
+    workload::script::Step,
 };
 
 /// How simple a plan is, from what weighs most to what weighs least. A smaller one is simpler. It
@@ -43,10 +43,8 @@ pub(super) struct Size {
 impl Size {
     /// Of a plan.
     pub(super) fn of(plan: &Plan) -> Self {
-        let (generated, steps) = match &plan.workload {
-            Workload::Register(_) | Workload::Etcd(_) => (true, &[][..]),
-            Workload::Script(script) => (false, &script.steps[..]),
-        };
+        let generated = plan.workload.is_generated();
+        let steps = plan.workload.script().map_or(&[][..], |script| &script.steps);
         let clients: BTreeSet<u64> = steps.iter().map(|step| step.client).collect();
         let keys: BTreeSet<&str> = steps.iter().map(|step| step.key.as_str()).collect();
         let times = || {

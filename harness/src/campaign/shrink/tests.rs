@@ -11,7 +11,7 @@ use crate::{
     plan::{self, Load, Storage, Timings, World},
     system::System,
     workload::{
-        register,
+        Workload, register,
         script::{Script, Step},
     },
 };
@@ -36,13 +36,11 @@ fn plan() -> Plan {
         time: Duration::from_secs(10),
         interval: None,
         menu: "none".parse().unwrap(),
-        workload: Workload::Script(Script {
-            steps: vec![
-                step(1234, 7, Function::Write, Value::Int(40)),
-                step(2000, 1, Function::Cas, Value::Pair(Some(40), 50)),
-                step(7777, 7, Function::Read, Value::Nil),
-            ],
-        }),
+        workload: Workload::Script(Script::new(vec![
+            step(1234, 7, Function::Write, Value::Int(40)),
+            step(2000, 1, Function::Cas, Value::Pair(Some(40), 50)),
+            step(7777, 7, Function::Read, Value::Nil),
+        ])),
         load: Load::steady(9, 0, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(500),
@@ -66,10 +64,7 @@ fn finding(plan: Plan, at: Duration) -> Finding {
 }
 
 fn script(plan: &Plan) -> &[Step] {
-    match &plan.workload {
-        Workload::Script(script) => &script.steps,
-        Workload::Register(_) | Workload::Etcd(_) => &[],
-    }
+    plan.workload.script().map_or(&[], |script| &script.steps)
 }
 
 /// The possible ones that are simpler.
@@ -91,7 +86,7 @@ fn fewer_events_weigh_more_than_anything_else() {
     fewer.time *= 2;
     assert!(Size::of(&fewer) < Size::of(&plan()));
     let generated = Plan {
-        workload: Workload::Register(register::Options { keys: 1, values: None }),
+        workload: Workload::Register(register::Options::new(1)),
         faults: Vec::new(),
         ..plan()
     };
@@ -228,7 +223,7 @@ fn the_page_tells_what_happens_in_order() {
     let forgets = of(&Minimal { plan: forgets, ..minimal.clone() });
     assert!(forgets.contains("lose it with each kill"), "{forgets}");
     assert!(!forgets.contains("survives"), "{forgets}");
-    let workload = Workload::Register(register::Options { keys: 2, values: None });
+    let workload = Workload::Register(register::Options::new(2));
     let generated = Plan { workload, faults: Vec::new(), ..plan() };
     let generated = of(&Minimal { plan: generated, ..minimal });
     assert!(generated.contains("did not show it: none of them was taken away"), "{generated}");
@@ -282,14 +277,14 @@ fn sizes_of_absurd_plans_are_compared() {
 
 #[test]
 fn a_generated_load_is_written_down_as_it_was_performed() {
-    let workload = Workload::Register(register::Options { keys: 2, values: None });
+    let workload = Workload::Register(register::Options::new(2));
     let load = Load { concurrency: 3, rate: 10, ..plan().load };
     let generated = Plan { workload, load, faults: Vec::new(), ..plan() };
     let calm = AtomicBool::new(false);
     let steps = pieces::performed(&generated, &calm);
     assert!((90..=110).contains(&steps.len()), "{}", steps.len());
     assert!(steps.is_sorted_by_key(|step| step.at) && steps.iter().all(|step| step.client < 3));
-    let workload = Workload::Script(Script { steps: steps.clone() });
+    let workload = Workload::Script(Script::new(steps.clone()));
     let written = Plan { workload, ..generated };
     assert_eq!(pieces::performed(&written, &calm), steps);
 }

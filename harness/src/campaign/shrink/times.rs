@@ -23,21 +23,15 @@ const ROUND: [Duration; 5] = [
 ];
 
 fn steps(plan: &Plan) -> &[Step] {
-    match &plan.workload {
-        Workload::Register(_) | Workload::Etcd(_) => &[],
-        Workload::Script(script) => &script.steps,
-    }
+    plan.workload.script().map_or(&[], |script| &script.steps)
 }
 
 fn steps_mut(plan: &mut Plan) -> &mut [Step] {
-    match &mut plan.workload {
-        Workload::Register(_) | Workload::Etcd(_) => &mut [],
-        Workload::Script(script) => &mut script.steps,
-    }
+    plan.workload.script_mut().map_or(&mut [], |script| &mut script.steps)
 }
 
 fn retain_steps(plan: &mut Plan, keep: impl Fn(&Step) -> bool) {
-    if let Workload::Script(script) = &mut plan.workload {
+    if let Some(script) = plan.workload.script_mut() {
         script.steps.retain(keep);
     }
 }

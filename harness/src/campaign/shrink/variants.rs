@@ -53,16 +53,14 @@ pub(super) fn calm(finding: &Finding) -> Vec<Plan> {
 }
 
 fn script(plan: &Plan) -> Option<&Script> {
-    match &plan.workload {
-        Workload::Script(script) => Some(script),
-        Workload::Register(_) | Workload::Etcd(_) => None,
-    }
+    plan.workload.script()
 }
 
 /// The plan with every step changed.
 fn with_steps(plan: &Plan, change: impl Fn(&Step) -> Step) -> Option<Plan> {
-    let steps = script(plan)?.steps.iter().map(change).collect();
-    Some(Plan { workload: Workload::Script(Script { steps }), ..plan.clone() })
+    let Script { steps, reads } = script(plan)?;
+    let script = Script { steps: steps.iter().map(change).collect(), reads: *reads };
+    Some(Plan { workload: Workload::Script(script), ..plan.clone() })
 }
 
 /// Smaller clusters, the smallest first. Nodes that faults name keep a name.

@@ -117,10 +117,7 @@ pub struct Detector {
 impl Detector {
     /// Nothing has happened yet in the run of a plan.
     pub fn new(plan: &Plan) -> Self {
-        let unique = match &plan.workload {
-            Workload::Register(options) => options.values.is_none(),
-            Workload::Etcd(_) | Workload::Script(_) => false,
-        };
+        let unique = matches!(&plan.workload, Workload::Register(it) if it.values.is_none());
         let mut counts = Counts::default();
         let extremes = Extremes::new(plan, &mut counts);
         Self {

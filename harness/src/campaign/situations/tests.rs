@@ -50,7 +50,7 @@ impl Run {
             time: Duration::from_secs(10),
             interval: None,
             menu: "none".parse().unwrap(),
-            workload: Workload::Register(register::Options { keys: 5, values }),
+            workload: Workload::Register(register::Options { values, ..register::Options::new(5) }),
             load: Load::steady(5, 20, Duration::from_secs(1)),
             timings: Timings {
                 election_timeout: Duration::from_millis(300),

@@ -17,7 +17,10 @@ use super::{
     world::World,
 };
 use crate::{
-    client::{Completion, codec},
+    client::{
+        Completion,
+        steps::{Next, Steps},
+    },
     exercise::{ClientId, Observation},
     nemesis::{Link, NodeId},
     workload::Operation,
@@ -74,15 +77,14 @@ impl World<'_> {
     ) {
         let connection = self.connection(client);
         let (node, incarnation) = (connection.node, connection.incarnation);
-        let request = match codec::request(&operation) {
-            Ok(request) => request,
-            Err(status) => {
-                let completion = codec::refused(&operation, &status, false);
+        let (steps, request) = match Steps::begin(operation) {
+            (steps, Next::Send(request)) => (steps, request),
+            (_, Next::Done(completion)) => {
                 let what = Observation::Completed { client, token, completion };
                 return self.report(self.now, what);
             }
         };
-        connection.awaited = Some(Awaited { token, sent: Some(operation) });
+        connection.awaited = Some(Awaited { token, sent: Some(steps) });
         let process = self.process(node);
         if process.is_up() && incarnation == Some(process.incarnation) {
             let incarnation = process.incarnation;
@@ -109,7 +111,9 @@ impl World<'_> {
         }
     }
 
-    /// A node answers a client.
+    /// A node answers a client. If the operation takes another request, the client sends it when
+    /// the answer has reached it. From now on it counts as sent, so that a connection that breaks
+    /// before leaves an outcome unknown rather than certain.
     pub(super) fn reply(
         &mut self,
         client: ClientId,
@@ -118,15 +122,27 @@ impl World<'_> {
     ) {
         let tells_outcome = self.plan.system.tells_outcome();
         let connection = self.connection(client);
-        let awaited = connection.awaits(token);
-        let Some(Awaited { sent: Some(operation), .. }) = awaited else { return };
-        let completion = match answer {
-            Ok(answer) => codec::answered(operation, answer),
+        let (node, incarnation) = (connection.node, connection.incarnation);
+        let Some(steps) = connection.performs(token) else { return };
+        let next = match answer {
+            Ok(answer) => steps.answered(answer),
             Err(error) => {
-                codec::refused(operation, &node::server::status_of(&error), tells_outcome)
+                Next::Done(steps.refused(&node::server::status_of(&error), tells_outcome))
             }
         };
-        self.tell(Observation::Completed { client, token, completion });
+        match (next, incarnation) {
+            (Next::Done(completion), _) => {
+                self.tell(Observation::Completed { client, token, completion });
+            }
+            (Next::Send(request), Some(incarnation)) => {
+                let at = self.now + self.message_delay() + self.message_delay();
+                let input = NodeInput::Request(client, token, Box::new(request), None);
+                self.queue.push(at, Event::Arrives { node, incarnation, input });
+            }
+            (Next::Send(_), None) => {
+                let _ = self.reset(client);
+            }
+        }
     }
 
     /// A client notices that its connection broke: at once if it waits for nothing. Returns whether
@@ -140,9 +156,9 @@ impl World<'_> {
         };
         let token = *token;
         let what = match sent {
-            Some(operation) => {
+            Some(steps) => {
                 let status = Status::unavailable("connection reset");
-                let refused = codec::refused(operation, &status, false);
+                let refused = steps.refused(&status, false);
                 let completion = Completion { broken: true, ..refused };
                 Observation::Completed { client, token, completion }
             }

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use checker::fault::Damage;
 
 use crate::{
+    client::steps::Steps,
     exercise::{Ticket, Time},
     nemesis::{NodeId, overlap::FaultId},
-    workload::Operation,
 };
 
 /// A client's connection.
@@ -25,14 +25,19 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct Awaited {
     pub(super) token: u64,
-    /// The operation that was sent; none: the connection itself.
-    pub(super) sent: Option<Operation>,
+    /// The operation that was sent, and how far it is; none: the connection itself.
+    pub(super) sent: Option<Steps>,
 }
 
 impl Connection {
     /// What it waits for, if it still waits for this.
     pub(super) fn awaits(&self, token: u64) -> Option<&Awaited> {
         self.awaited.as_ref().filter(|awaited| awaited.token == token)
+    }
+
+    /// The operation that it waits for, if it still waits for this.
+    pub(super) fn performs(&mut self, token: u64) -> Option<&mut Steps> {
+        self.awaited.as_mut().filter(|awaited| awaited.token == token)?.sent.as_mut()
     }
 }
 

@@ -89,7 +89,7 @@ fn plan(course: &Course, nodes: u64) -> Plan {
         time: Duration::from_secs(1),
         interval: None,
         menu: Menu::default(),
-        workload: Workload::Register(register::Options { keys: 1, values: None }),
+        workload: Workload::Register(register::Options::new(1)),
         load: Load::steady(1, 1, Duration::from_secs(1)),
         timings: Timings {
             election_timeout: Duration::from_millis(200),

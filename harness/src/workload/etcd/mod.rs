@@ -12,8 +12,12 @@
 pub(crate) mod record;
 mod request;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
+use anyhow::ensure;
 use bytes::Bytes;
 use node::kv;
 use proto::{
@@ -26,6 +30,8 @@ use proto::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+use super::{Answer, FinalRead, Generator, Kind, Turn};
 
 /// The first keys, in the order in which a small workload takes them.
 const KEYS: [&[u8]; 12] = [
@@ -118,17 +124,67 @@ fn key(number: u32) -> Bytes {
     }
 }
 
-/// Shows whether a node serves.
-pub(super) fn probe() -> super::Operation {
-    read(RangeRequest { key: key(0), ..RangeRequest::default() })
+impl Kind for Options {
+    fn model(&self) -> &'static str {
+        "etcd"
+    }
+
+    fn keys(&self) -> usize {
+        self.keys as usize
+    }
+
+    fn validate(&self, _: u64, _: Duration) -> anyhow::Result<()> {
+        ensure!(
+            self.large <= 1000,
+            "the workload has at most 1000 large requests, not {}",
+            self.large
+        );
+        Ok(())
+    }
+
+    fn generator(&self, seed: u64) -> Box<dyn Generator> {
+        Box::new(Etcd::new(self, seed))
+    }
+
+    fn probe(&self) -> super::Operation {
+        read(RangeRequest { key: key(0), ..RangeRequest::default() })
+    }
+
+    fn final_reads(&self, nodes: u64) -> Vec<FinalRead> {
+        (1..=nodes).map(|node| whole_store(Some(node), 0)).collect()
+    }
+}
+
+impl Generator for Etcd {
+    fn next(&mut self, _: u64) -> Option<(super::Operation, Turn)> {
+        Some((super::Operation::Etcd(Box::new(self.operation())), Turn::Paced))
+    }
+
+    fn write(&mut self) -> Option<super::Operation> {
+        let place = self.rng.random_range(0..self.keys.len());
+        let (key, value) = (self.keys[place].clone(), self.short_value());
+        let put = PutRequest { key, value, ..PutRequest::default() };
+        let operation = Operation { request: kv::Request::Put(put), retry: Retry::Never };
+        Some(super::Operation::Etcd(Box::new(operation)))
+    }
+
+    fn learn(&mut self, operation: &super::Operation, answer: &Answer) {
+        if let (super::Operation::Etcd(asked), Answer::Etcd(told)) = (operation, answer) {
+            self.learn_answer(&asked.request, told);
+        }
+    }
+
+    fn further_reads(&self) -> Vec<FinalRead> {
+        self.unexplained()
+    }
 }
 
 /// Reads everything, at one node or at whichever answers, as it was at a revision; 0: as it is.
-pub(super) fn whole_store(node: Option<u64>, revision: i64) -> super::FinalRead {
+fn whole_store(node: Option<u64>, revision: i64) -> FinalRead {
     let (key, range_end) = (Bytes::from_static(FROM_KEY), Bytes::from_static(FROM_KEY));
     let place = node.map(|node| format!(" at n{node}")).unwrap_or_default();
     let then = if revision > 0 { format!(" as of revision {revision}") } else { String::new() };
-    super::FinalRead {
+    FinalRead {
         of: format!("the whole store{place}{then}"),
         operation: read(RangeRequest { key, range_end, revision, ..RangeRequest::default() }),
         at: node,
@@ -169,17 +225,9 @@ impl Etcd {
         Operation { request, retry }
     }
 
-    /// A write that no condition keeps from being executed, and that is sent once.
-    pub fn write(&mut self) -> Operation {
-        let place = self.rng.random_range(0..self.keys.len());
-        let (key, value) = (self.keys[place].clone(), self.short_value());
-        let put = PutRequest { key, value, ..PutRequest::default() };
-        Operation { request: kv::Request::Put(put), retry: Retry::Never }
-    }
-
     /// Reads of the whole store as it was at each revision that no acknowledged write made, as far
     /// as is known: they show which writes of unknown outcome made them. Of very many, the latest.
-    pub fn unexplained(&self) -> Vec<super::FinalRead> {
+    fn unexplained(&self) -> Vec<FinalRead> {
         let missing = (2..=self.revision).rev().filter(|revision| !self.made.contains(revision));
         let mut latest: Vec<i64> = missing.take(UNEXPLAINED_MAX).collect();
         latest.reverse();
@@ -187,7 +235,7 @@ impl Etcd {
     }
 
     /// A client was given this answer.
-    pub fn learn(&mut self, request: &kv::Request, answer: &kv::Response) {
+    fn learn_answer(&mut self, request: &kv::Request, answer: &kv::Response) {
         match (request, answer) {
             (kv::Request::Put(put), kv::Response::Put(answer)) => {
                 self.learn_put(put, answer.header.as_ref());
