@@ -85,4 +85,23 @@ mod tests {
         assert_eq!(property.outcome, Outcome::Violated);
         assert!(property.violations[0].summary.starts_with("n3 does not run, and no fault had"));
     }
+
+    #[test]
+    fn an_answer_that_tells_of_a_defect_is_a_violation_where_only_nodes_give_it() {
+        let lines = [
+            r#"{"index":0,"time":1,"process":0,"type":"invoke","f":"read","key":"k","value":null,
+               "node":"n2"}"#,
+            r#"{"index":1,"time":2,"process":0,"type":"fail","f":"read","key":"k","value":null,"node":"n2",
+               "error":"INTERNAL: the request writes"}"#,
+        ];
+        let events: Vec<crate::history::Event> =
+            lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let history = Events::from(events);
+        let mut run = Run::default();
+        assert_eq!(check(&run, &history).outcome, Outcome::Ok);
+        run.expect.sound = true;
+        let property = check(&run, &history);
+        assert_eq!(property.outcome, Outcome::Violated);
+        assert!(property.violations[0].summary.starts_with("n2 answered a request with `INTERNAL"));
+    }
 }

@@ -58,7 +58,7 @@ impl Asked {
             let meanwhile = |later: &&Asking| later.span.start < request.span.end;
             let mut later = self.requests[at + 1..].iter().take_while(meanwhile);
             let length = request.span.end - request.span.start;
-            let owed = prompt.is_some_and(|prompt| length >= prompt || !request.limited);
+            let owed = prompt.is_some_and(|prompt| length >= prompt || request.refused);
             if !request.answered
                 && (owed || later.any(|it| it.answered && it.span.end < request.span.end))
             {

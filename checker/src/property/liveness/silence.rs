@@ -22,8 +22,8 @@ pub(super) struct Asking {
     pub(super) span: Range<u64>,
     /// Whether it was answered then.
     pub(super) answered: bool,
-    /// Whether a limit of the node was the reason that it was not.
-    pub(super) limited: bool,
+    /// Whether it was refused, and not for a limit of the node.
+    pub(super) refused: bool,
 }
 
 /// A time in which a node answered nothing.
@@ -50,14 +50,14 @@ pub(super) fn asked(history: &Events, operations: &[impl Request], nodes: usize)
         let id = operation.node().and_then(|name| name.strip_prefix('n')?.parse::<usize>().ok());
         let Some(asked) = id.and_then(|id| asked.get_mut(id.checked_sub(1)?)) else { continue };
         let index = operation.index();
-        let never = End { time: u64::MAX, elsewhere: false, limited: false };
+        let never = End { time: u64::MAX, elsewhere: false, refused: false };
         let end = ends.get(&index).copied().unwrap_or(never);
         let answer = operation.answered();
         asked.answers.extend(answer);
         if !end.elsewhere {
             let span = operation.call()..end.time;
-            let (answered, limited) = (answer.is_some(), end.limited);
-            asked.requests.push(Asking { index, span, answered, limited });
+            let (answered, refused) = (answer.is_some(), end.refused);
+            asked.requests.push(Asking { index, span, answered, refused });
         }
     }
     for asked in &mut asked {
@@ -72,12 +72,19 @@ struct End {
     time: u64,
     /// With another node than the one where it began.
     elsewhere: bool,
-    /// By an error that says that a limit was reached.
-    limited: bool,
+    /// By an error that a node gave, for another reason than that it has too much to do.
+    refused: bool,
 }
 
-/// The error of a node that has too much to do.
-const LIMITED: &str = "RESOURCE_EXHAUSTED";
+/// The gRPC codes by which a node refuses without such a reason.
+const REFUSALS: [&str; 6] = [
+    "ABORTED: ",
+    "DATA_LOSS: ",
+    "FAILED_PRECONDITION: ",
+    "INTERNAL: ",
+    "UNAVAILABLE: ",
+    "UNKNOWN: ",
+];
 
 /// How the operation that an event began was over, by the index of that event. One that never was
 /// is not there.
@@ -88,8 +95,9 @@ fn ends(history: &Events) -> BTreeMap<u64, End> {
             calls.insert(event.process, (event.index, node));
         } else if let Some((call, first)) = calls.remove(&event.process) {
             let elsewhere = node.is_some() && first.is_some() && node != first;
-            let limited = error.is_some_and(|error| error.starts_with(LIMITED));
-            ends.insert(call, End { time: event.time, elsewhere, limited });
+            let refused =
+                error.is_some_and(|error| REFUSALS.iter().any(|code| error.starts_with(code)));
+            ends.insert(call, End { time: event.time, elsewhere, refused });
         }
     }
     ends

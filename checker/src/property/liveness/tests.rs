@@ -302,9 +302,75 @@ fn an_election_needs_a_cause() {
         &evidence,
         "n2 began an election at 20.000 s, and nothing called for one: from 0.000 s to 30.000 s it \
          was linked to a majority, no fault was in force on any of them, and the network and the \
-         clocks were too good for a leader to be missed",
+         clocks were too good for the leader to be missed",
     );
     let mut excused = with(20, killed(1, 15, 18));
     excused.run.expect.stable = evidence.run.expect.stable;
     assert_eq!(judge(&excused).outcome, Outcome::Ok);
+}
+
+/// A node that leads from the beginning in term 1, and one that begins an election at a time.
+fn led(leader: u64, other: u64, election: u64, faults: Vec<Record>) -> Evidence {
+    let role = |node, time, term, role| {
+        let (leader, last) = (None, Position::default());
+        let event = trace::Event::Role { term, role, leader, last };
+        trace::Record { node, boot: 1, seq: 0, clock: 1, time, event }
+    };
+    let leads = role(leader, 0, 1, trace::Role::Leader);
+    let stands = role(other, election, 2, trace::Role::Candidate);
+    let mut evidence = evidence(&all_answer(), faults);
+    let started = |node| applying(node, &[(0, 1)]);
+    evidence.traces =
+        vec![[started(leader), vec![leads]].concat(), [started(other), vec![stands]].concat()];
+    evidence.run.expect.election = Some(Duration::from_millis(500));
+    evidence
+}
+
+#[test]
+fn nobody_stands_for_election_under_a_leader_that_it_hears_of() {
+    let killed_until = |second| killed(2, 10, second);
+    let convicted = led(1, 2, 20 * SECOND + SECOND * 6 / 10, killed_until(20));
+    let property = judge(&convicted);
+    assert_eq!(property.outcome, Outcome::Violated, "{property:#?}");
+    assert!(property.violations[0].summary.contains("n2 began an election at 20.600 s"));
+    // It may not have heard of the leader for long enough.
+    let excused = led(1, 2, 20 * SECOND + SECOND * 4 / 10, killed_until(20));
+    assert_eq!(judge(&excused).outcome, Outcome::Ok);
+    // The leader was not there.
+    let excused = led(1, 2, 20 * SECOND + SECOND * 6 / 10, killed(1, 10, 21));
+    assert_eq!(judge(&excused).outcome, Outcome::Ok);
+    // Its own term was a later one than the leader's.
+    let mut excused = led(1, 2, 20 * SECOND + SECOND * 6 / 10, killed_until(20));
+    let started = trace::Event::Started {
+        term: 2,
+        vote: None,
+        last: Position::default(),
+        voters: vec![1, 2, 3],
+    };
+    let line = trace::Record { node: 2, boot: 2, seq: 0, clock: 1, time: 0, event: started };
+    excused.traces[1].insert(1, line);
+    assert_eq!(judge(&excused).outcome, Outcome::Ok);
+}
+
+#[test]
+fn refusals_without_a_reason_convict_where_all_must_be_prompt() {
+    let refusing = |error: &str| {
+        let mut reads = all_answer();
+        reads[1] = (0..40)
+            .map(|n| (2, n * 700, n * 700 + 5, if n % 4 == 3 { Kind::Fail } else { Kind::Ok }))
+            .collect();
+        let mut evidence = evidence(&reads, Vec::new());
+        let mut events = evidence.history.registers().to_vec();
+        for event in events.iter_mut().filter(|event| event.kind == Kind::Fail) {
+            event.error = Some(error.into());
+        }
+        evidence.history = events.into();
+        evidence.run.expect.misses = Some(0.01);
+        evidence.run.expect.prompt = Some(Duration::from_secs(1));
+        judge(&evidence).outcome
+    };
+    assert_eq!(refusing("UNAVAILABLE: etcdserver: no leader"), Outcome::Violated);
+    assert_eq!(refusing("FAILED_PRECONDITION: the session is unknown"), Outcome::Violated);
+    assert_eq!(refusing("RESOURCE_EXHAUSTED: etcdserver: too many requests"), Outcome::Ok);
+    assert_eq!(refusing("DEADLINE_EXCEEDED: no answer within 5ms"), Outcome::Ok);
 }

@@ -134,14 +134,17 @@ pub(super) fn crowd(given: &Given, plan: &mut Plan, rng: &mut impl Rng) {
     // only where each value says which write it is of.
     let apart = matches!(&plan.workload, Workload::Register(it) if it.values.is_none());
     let drawn = rng.random_ratio(1, one_in) && plan.world.past == Past::None && apart;
-    if !drawn || given.concurrency.is_some() || given.rate.is_some() {
+    if !drawn || given.concurrency.is_some() {
         return;
     }
     let (time, election) = (plan.time, plan.timings.election_timeout);
     plan.load = Load {
         concurrency: CROWD,
         loyal: plan.load.loyal.min(1) * CROWD,
-        stretches: around(&plan.faults, time, election, CROWD_PER_SECOND, rng),
+        stretches: match given.rate {
+            Some(_) => Vec::new(),
+            None => around(&plan.faults, time, election, CROWD_PER_SECOND, rng),
+        },
         operation_timeout: match given.operation_timeout {
             Some(given) => given,
             None => plan.load.operation_timeout.max(CROWD_PATIENCE),

@@ -376,7 +376,7 @@ mod tests {
         let sizes: Vec<usize> = (0..20)
             .flat_map(operations)
             .map(|operation| operation.request.encoded_len())
-            .filter(|size| *size > 10_000)
+            .filter(|size| *size > 100_000)
             .collect();
         assert_eq!(sizes.len(), 40);
         assert!(sizes.contains(&limit) && sizes.contains(&(limit + 1)), "{sizes:?}");
