@@ -228,6 +228,15 @@ pub struct Expect {
         skip_serializing_if = "Option::is_none"
     )]
     pub prompt: Option<Duration>,
+    /// A node must serve so long after it is linked to a leader that no fault hits either. None: it
+    /// may have to catch up with more, and only `service` counts. Milliseconds in JSON.
+    #[serde(
+        with = "maybe_milliseconds",
+        rename = "settles_ms",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub settles: Option<Duration>,
     /// A follower that hears of a leader at least so often begins no election, and hears of it so
     /// often whenever no fault hits either. None: the network or the clocks are too bad for that.
     /// Milliseconds in JSON.
@@ -269,6 +278,7 @@ impl Default for Expect {
             stable: None,
             misses: None,
             prompt: None,
+            settles: None,
             election: None,
             sound: false,
             operations: 1,

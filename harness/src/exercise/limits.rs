@@ -5,7 +5,10 @@ use std::time::Duration;
 use checker::evidence::Expect;
 
 use super::weather;
-use crate::plan::{ClusterKind, Disk, Limits, Network, Plan};
+use crate::{
+    nemesis::{Fault, Injection},
+    plan::{ClusterKind, Disk, Limits, Network, Past, Plan},
+};
 
 /// Without faults a cluster must do within this time what needs a leader,
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -15,6 +18,8 @@ const PATIENCE_TIMEOUTS: u32 = 12;
 const SERVICE: Duration = Duration::from_secs(5);
 /// or where that is longer, within so many election timeouts.
 const SERVICE_TIMEOUTS: u32 = 10;
+/// Under a leader a node serves within so many election timeouts, and twice a client's patience.
+const SETTLES_TIMEOUTS: u32 = 4;
 /// So much longer the harness waits for nodes to serve again, to be able to say how long it took.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
@@ -63,6 +68,22 @@ pub(crate) fn service(plan: &Plan) -> Duration {
     bound + occupied
 }
 
+/// How soon a node serves under a leader that is there, where it need not catch up with much for
+/// that, and nothing of before the calm hinders it.
+fn settles(plan: &Plan) -> Option<Duration> {
+    let usual = Limits::default();
+    let Limits { append_bytes, append_window, requests, uncommitted_bytes, .. } = plan.world.limits;
+    let paced = append_bytes < usual.append_bytes
+        || append_window < usual.append_window
+        || requests < usual.requests
+        || uncommitted_bytes < usual.uncommitted_bytes;
+    let clock = |it: &Injection| matches!(it.fault, Fault::Clock { .. });
+    let simple = plan.world.past == Past::None && !plan.faults.iter().any(clock);
+    let soon = plan.timings.election_timeout * SETTLES_TIMEOUTS + 2 * plan.load.operation_timeout;
+    let is_quick = weather::is_quick(plan);
+    (plan.cluster == ClusterKind::Sim && simple && is_quick && !paced).then_some(soon)
+}
+
 /// For how long nothing is asked after the last heal: a little longer than nodes have to catch up
 /// by themselves.
 pub(crate) fn rest(plan: &Plan) -> Duration {
@@ -96,6 +117,7 @@ pub(crate) fn expect(plan: &Plan) -> Expect {
         stable: weather::misses_no_leader(plan).then(|| service(plan)),
         misses: weather::misses(plan),
         prompt: weather::prompt(plan),
+        settles: settles(plan),
         election: weather::always_beats(plan).then(|| weather::shortest_wait(plan)),
         sound: plan.system.tells_outcome(),
         operations,

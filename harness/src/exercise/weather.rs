@@ -77,10 +77,6 @@ pub(super) fn misses(plan: &Plan) -> Option<f64> {
 /// The time within which a node that is well answers in a calm, but for [`misses`]; it refuses
 /// nothing then for which no limit of its own is a reason.
 pub(super) fn prompt(plan: &Plan) -> Option<Duration> {
-    let time = plan.load.operation_timeout.min(plan.world.limits.request_timeout);
-    let Disk { sync_max, slow, slow_max, .. } = plan.world.disk;
-    // A write waits for the sync of the one before, and then for its own, on two nodes.
-    let slowest = if slow > 0.0 { slow_max.max(sync_max) } else { sync_max };
     // Few entries at a time wait for each other.
     let usual = Limits::default();
     let Limits { append_bytes, append_window, uncommitted_bytes, .. } = plan.world.limits;
@@ -88,8 +84,20 @@ pub(super) fn prompt(plan: &Plan) -> Option<Duration> {
         || append_window < usual.append_window
         // A leader takes no more meanwhile, which a follower's client learns as "no leader".
         || uncommitted_bytes < usual.uncommitted_bytes;
-    let syncs = slowest * 4 * plan.workload.requests();
-    (misses_no_leader(plan) && !paced && syncs < time).then_some(time)
+    (misses_no_leader(plan) && !paced && is_quick(plan)).then(|| patience(plan))
+}
+
+/// The shorter of how long clients and how long nodes wait for a request.
+fn patience(plan: &Plan) -> Duration {
+    plan.load.operation_timeout.min(plan.world.limits.request_timeout)
+}
+
+/// Whether disks are so quick that nobody gives up a request for their sake.
+pub(super) fn is_quick(plan: &Plan) -> bool {
+    let Disk { sync_max, slow, slow_max, .. } = plan.world.disk;
+    // A write waits for the sync of the one before, and then for its own, on two nodes.
+    let slowest = if slow > 0.0 { slow_max.max(sync_max) } else { sync_max };
+    slowest * 4 * plan.workload.requests() < patience(plan)
 }
 
 #[cfg(test)]

@@ -55,6 +55,14 @@ impl Reigns {
         Self(reigns)
     }
 
+    /// The times in which it led while it was calm.
+    pub(super) fn during(&self, calm: &[Range<u64>]) -> impl Iterator<Item = Range<u64>> {
+        let both = |reign: &Range<u64>, calm: &Range<u64>| {
+            reign.start.max(calm.start)..reign.end.min(calm.end)
+        };
+        self.0.iter().flat_map(move |(reign, _)| calm.iter().map(move |it| both(reign, it)))
+    }
+
     /// The term in which it led all through a time.
     fn all_through(&self, time: &Range<u64>) -> Option<u64> {
         let reign = self.0.iter().find(|(it, _)| it.start <= time.start && time.end < it.end);

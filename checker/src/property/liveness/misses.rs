@@ -22,6 +22,30 @@ impl Misses {
     }
 }
 
+/// The times in which a node must serve: once a span of its calm has lasted for `bound`, and once a
+/// leader that is calm as well has led for `settles` in it, until that is over. Ascending, apart.
+pub(super) fn served(
+    calm: &[Range<u64>],
+    bound: u64,
+    led: &[Range<u64>],
+    settles: u64,
+) -> Vec<Range<u64>> {
+    let late = calm.iter().map(|span| span.start + bound..span.end);
+    let under = calm.iter().flat_map(|span| {
+        led.iter().map(|led| led.start.max(span.start) + settles..led.end.min(span.end))
+    });
+    let mut times: Vec<Range<u64>> = late.chain(under).filter(|it| it.start < it.end).collect();
+    times.sort_by_key(|it| it.start);
+    let mut apart: Vec<Range<u64>> = Vec::new();
+    for time in times {
+        match apart.last_mut() {
+            Some(last) if time.start <= last.end => last.end = last.end.max(time.end),
+            _ => apart.push(time),
+        }
+    }
+    apart
+}
+
 /// One in a thousand million times a node that is well is taken for one that is not.
 const LOG_ODDS: f64 = 20.7;
 
@@ -72,6 +96,17 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_must_serve_late_in_its_calm_and_soon_under_a_leader() {
+        let calm = [0..100, 200..400];
+        assert_eq!(served(&calm, 50, &[], 10), [50..100, 250..400]);
+        assert_eq!(
+            served(&calm, 50, &[0..30, 190..230, 240..500], 10),
+            [10..30, 50..100, 210..230, 250..400]
+        );
+        assert_eq!(served(&calm, 150, &[350..u64::MAX], 10), [350..400]);
+    }
 
     #[test]
     fn what_chance_explains_is_no_fault() {

@@ -98,10 +98,16 @@ impl<'a> Service<'a> {
         let reign = |node| Reigns::of(progress.trace(node), run.started);
         let reigns: Vec<Reigns> = (0..run.nodes).map(reign).collect();
         let all = calm.clone();
+        let led: Vec<Range<u64>> =
+            reigns.iter().zip(&all).flat_map(|(reigns, calm)| reigns.during(calm)).collect();
         let of_node = |(node, spans): (usize, Vec<Range<u64>>)| {
             let mut it = OfNode { name: format!("n{}", node + 1), ..OfNode::default() };
             let started = !run.never_started.contains(&(node as u64 + 1));
             let traced = progress.knows(node) && !run.lost.contains(&(node as u64 + 1));
+            if let (true, Some(settles)) = (started, run.expect.settles.map(nanoseconds)) {
+                let served = misses::served(&spans, bound, &led, settles);
+                served.iter().for_each(|time| it.misses.add(asked[node].misses(time, prompt)));
+            }
             for span in spans.into_iter().filter(|span| started && span.end - span.start > bound) {
                 it.spans += 1;
                 let silence = asked[node].longest_silence(&span, bound / ASKED_AGAIN);
@@ -110,7 +116,9 @@ impl<'a> Service<'a> {
                     it.others = others(&asked, node, &silence.span);
                     it.silence = Some((silence, span.clone()));
                 }
-                it.misses.add(asked[node].misses(&(span.start + bound..span.end), prompt));
+                if run.expect.settles.is_none() {
+                    it.misses.add(asked[node].misses(&(span.start + bound..span.end), prompt));
+                }
                 if let (Some(stable), true) = (run.expect.stable, traced) {
                     let stable = nanoseconds(stable);
                     let begun =
