@@ -86,7 +86,7 @@ async fn a_program_that_is_not_there_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let text = shell("").replace(r#"["sh", "-c", '']"#, r#"["no-such-program"]"#);
     let (code, text, _) =
-        test(&["--system", &described(dir.path(), &text), "--nodes", "1", "--time", "5s"]);
+        test(&["--system", &described(dir.path(), &text), "--nodes", "3", "--time", "5s"]);
     assert_eq!(code, 3, "{text}");
     assert!(text.contains("no-such-program"), "{text}");
 }
@@ -100,4 +100,28 @@ fn what_runs_in_containers_only_is_not_simulated() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(64), "{text}");
     assert!(text.contains("etcd runs in containers only"), "{text}");
+}
+
+#[test]
+fn a_bad_description_is_refused_on_the_command_line_with_its_reason_and_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |from: &str, to: &str| {
+        let file = described(dir.path(), &shell("true").replacen(from, to, 1));
+        let output = Command::new(env!("CARGO_BIN_EXE_harness"))
+            .args(["test", "--system", &file, "--time", "5s"])
+            .output()
+            .unwrap();
+        assert_ne!(output.status.code(), Some(0));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = refused("port = 2379", "port = 2379\ncolour = 1");
+    assert!(text.contains("unknown field `colour`") && text.contains("line 8"), "{text}");
+    let text = refused("\"sh\", ", "\"sh\", \"{{ nodename }}\", ");
+    assert!(text.contains("mine.toml:6: `nodename` names nothing"), "{text}");
+    let text = refused("busybox-static", "-oDebug=1");
+    assert!(text.contains("no name of a Debian package"), "{text}");
+    let text = refused("\"mine\"", "\"etcd\"");
+    assert!(text.contains("choose another"), "{text}");
+    let text = refused("port = 2379", "port = 2379\n[bounds]\nservice = \"1ms\"");
+    assert!(text.contains("service is 100ms to 1h"), "{text}");
 }

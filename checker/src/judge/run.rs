@@ -19,6 +19,9 @@ use crate::{
     verdict::{Outcome, Property, Verdict},
 };
 
+/// What other properties cannot judge without traces.
+const UNTRACED: [&str; 2] = ["liveness of what nodes apply", "liveness of elections"];
+
 /// Name of the property of a history that no decider could read.
 const NAME: &str = "model";
 
@@ -111,6 +114,8 @@ fn sum_up(
     // Where there are none, nobody promised any.
     match evidence.run.traced || !evidence.traces.iter().all(Vec::is_empty) {
         true => verdict,
-        false => verdict.without(raft::names()),
+        false => {
+            verdict.without(raft::names().into_iter().chain(UNTRACED.map(str::to_owned)).collect())
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! although nothing damaged it, or an error by which a server says that it is broken. Raft masks
 //! the loss of a node, so that clients may notice nothing; the defect is there all the same.
 
+use std::collections::BTreeMap;
+
 use super::{ok, violated};
 use crate::{
     evidence::{Crash, Ending, Run},
@@ -11,6 +13,9 @@ use crate::{
 
 /// Name of the property.
 pub const NAME: &str = "crash-free";
+
+/// So many answers of one node are told.
+const OF_NODE_MAX: usize = 3;
 
 /// The gRPC codes that say so. Clients give them other names when their own side fails.
 const BROKEN: [&str; 3] = ["INTERNAL: ", "UNKNOWN: ", "DATA_LOSS: "];
@@ -62,7 +67,13 @@ fn answers(history: &Events) -> Vec<Violation> {
             refutation: None,
         })
     });
-    told.take(VIOLATIONS_MAX).collect()
+    let mut of_node: BTreeMap<String, usize> = BTreeMap::new();
+    let few = told.filter(|violation| {
+        let count = of_node.entry(violation.nodes[0].clone()).or_default();
+        *count += 1;
+        *count <= OF_NODE_MAX
+    });
+    few.take(VIOLATIONS_MAX).collect()
 }
 
 #[cfg(test)]

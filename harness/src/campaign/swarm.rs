@@ -376,7 +376,7 @@ fn workload(given: &Given, registers: register::Options, seed: u64) -> Workload 
     };
     match given.workload.unwrap_or(drawn) {
         Drawn::Register => Workload::Register(registers),
-        Drawn::Etcd => Workload::Etcd(etcd::Options { keys, large }),
+        Drawn::Etcd => Workload::Etcd(etcd::Options { keys, large, sparing: false }),
         Drawn::Append => Workload::Append(append::Options { keys }),
         Drawn::Set => Workload::Set(set::Options { keys }),
         Drawn::Bank => {

@@ -29,6 +29,11 @@ pub(super) struct PlanOptions {
     #[arg(long, value_name = "NAME|FILE", default_value = "raft-node")]
     system: System,
 
+    /// Also ask for what is known to break the system, which a workload else goes out of its way to
+    /// avoid
+    #[arg(long)]
+    known_defects: bool,
+
     /// Number of nodes, 1 to 9 [default: 5]
     #[arg(long)]
     nodes: Option<u64>,
@@ -224,7 +229,10 @@ impl PlanOptions {
                 values: self.values.unwrap_or_default().0,
                 reads: self.reads.unwrap_or_default(),
             }),
-            Drawn::Etcd => Workload::Etcd(etcd::Options { keys: keys(20), large: LARGE }),
+            Drawn::Etcd => {
+                let sparing = self.system.description().client.spare && !self.known_defects;
+                Workload::Etcd(etcd::Options { keys: keys(20), large: LARGE, sparing })
+            }
             Drawn::Append => Workload::Append(append::Options { keys: keys(5) }),
             Drawn::Set => Workload::Set(set::Options { keys: keys(1) }),
             Drawn::Bank => Workload::Bank(bank::Options { keys: keys(8) }),
@@ -298,6 +306,12 @@ impl PlanOptions {
     /// The plan of a seed of a campaign. What the user did not ask for is drawn from the seed.
     pub(super) fn drawn(&self, cluster: Option<ClusterKind>, seed: u64) -> anyhow::Result<Plan> {
         self.check_reads()?;
+        ensure!(
+            self.system.is_raft_node(),
+            "campaigns are simulated, and simulated are this project's own nodes: test {} in \
+             containers with `harness test`",
+            self.system
+        );
         let given = Given {
             cluster,
             nodes: self.nodes,

@@ -44,7 +44,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = [
         "nodes", "time", "workload", "faults", "interval", "concurrency", "rate", "keys", "values",
         "operation_timeout", "seed", "election_timeout", "heartbeat_interval",
-        "storage",
+        "storage", "system", "reads", "known_defects",
     ])]
     plan: Option<PathBuf>,
 

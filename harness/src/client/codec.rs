@@ -17,7 +17,7 @@ use proto::etcd::{
 use tonic::{Code, Status};
 
 use super::{
-    Completion, describe,
+    Completion, NO_ANSWER, describe,
     outcome::{self, Effect, Outcome},
 };
 use crate::workload::{
@@ -136,7 +136,19 @@ pub(super) fn failed(effect: Effect, status: &Status, tells_outcome: bool) -> Co
     Completion {
         conclusive: kind == Kind::Fail && deserved && sent_by_node,
         broken: !healthy(status),
-        ..Completion::of(kind, Answer::Nothing, Some(describe(status)))
+        ..Completion::of(kind, Answer::Nothing, Some(said(status, tells_outcome)))
+    }
+}
+
+/// An error in words, for the history. A client's library has errors of its own that look like a
+/// node's; one of ours says by its word on the outcome that it is.
+fn said(status: &Status, tells_outcome: bool) -> String {
+    let serious = matches!(status.code(), Code::Internal | Code::Unknown | Code::DataLoss);
+    let by_node = status.metadata().contains_key(outcome::METADATA);
+    let described = describe(status);
+    match serious && tells_outcome && !by_node && !described.starts_with(NO_ANSWER) {
+        true => format!("{NO_ANSWER}{described}"),
+        false => described,
     }
 }
 

@@ -172,13 +172,16 @@ fn with<T>(session: Option<&Session>, request: T) -> Result<tonic::Request<T>, S
     Ok(request)
 }
 
+/// How an error begins that no node gave.
+const NO_ANSWER: &str = "no answer: ";
+
 /// Code and text, for the history. What no node said, but a client's own side, does not begin with
 /// the code.
 fn describe(status: &Status) -> String {
     let name = outcome::name(status.code());
     match std::error::Error::source(status) {
         Some(source) => {
-            format!("no answer: {name}: {}: {}", status.message(), chain(source))
+            format!("{NO_ANSWER}{name}: {}: {}", status.message(), chain(source))
         }
         None => format!("{name}: {}", status.message()),
     }

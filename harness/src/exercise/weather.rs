@@ -42,8 +42,8 @@ pub(super) fn misses_no_leader(plan: &Plan) -> bool {
     worst(loss, latest).min(worst(loss + late, delay_max)) < shortest
 }
 
-/// Whether a leader that no fault hits is heard of all the time. One whose clock was changed may wait
-/// for its next heartbeat by that clock, long after the fault.
+/// Whether a leader that no fault hits is heard of all the time. One whose clock was changed may
+/// wait for its next heartbeat by that clock, long after the fault.
 pub(super) fn always_beats(plan: &Plan) -> bool {
     let clock = |it: &Injection| matches!(it.fault, Fault::Clock { .. });
     misses_no_leader(plan) && !plan.faults.iter().any(clock)
@@ -57,7 +57,8 @@ pub(super) fn shortest_wait(plan: &Plan) -> Duration {
 /// The share of requests that a node which is well may leave unanswered in a calm.
 pub(super) fn misses(plan: &Plan) -> Option<f64> {
     if plan.cluster != ClusterKind::Sim {
-        return Some(REST_OF_CONTAINERS);
+        // Each of its requests may be the one that is lost.
+        return Some(REST_OF_CONTAINERS * f64::from(plan.workload.requests()));
     }
     let Network { late, late_max, loss, .. } = plan.world.network;
     // Later than its part of a client's patience, a message is as good as lost.

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -79,7 +80,9 @@ async fn by_dockerfile(
     for file in &files {
         let full = folder.join(file);
         let content = fs::read(&full).with_context(|| format!("reading {}", full.display()))?;
+        let mode = fs::metadata(&full).map_or(0, |it| it.permissions().mode());
         hash.update(file.to_string_lossy().as_bytes());
+        hash.update(mode.to_le_bytes());
         hash.update((content.len() as u64).to_le_bytes());
         hash.update(&content);
         let read = || format!("reading {}", full.display());
@@ -103,12 +106,15 @@ fn walk(folder: &Path, below: &Path, files: &mut Vec<PathBuf>, size: &mut u64) -
     names.sort();
     for name in names {
         let path = below.join(&name);
-        let metadata = fs::metadata(folder.join(&path))
-            .with_context(|| format!("reading {}", folder.join(&path).display()))?;
-        if metadata.is_dir() {
+        let full = folder.join(&path);
+        let reading = || format!("reading {}", full.display());
+        if fs::symlink_metadata(&full).with_context(reading)?.is_dir() {
             walk(folder, &path, files, size)?;
             continue;
         }
+        // A link counts as the file that it leads to.
+        let metadata = fs::metadata(&full).with_context(reading)?;
+        ensure!(metadata.is_file(), "{} is no file", full.display());
         *size += metadata.len();
         if *size > CONTEXT_MAX {
             bail!(

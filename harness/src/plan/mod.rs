@@ -256,6 +256,7 @@ impl Plan {
             "{system} runs in containers only: simulated are this project's own nodes; use \
              --cluster docker"
         );
+        system.check(self.nodes)?;
         ensure!(
             self.mutants.is_empty(),
             "known bugs can be put into this project's own nodes only, not into {system}"

@@ -49,7 +49,8 @@ pub struct Image {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
-    /// The command and its arguments; of an image with an entry point, the arguments alone.
+    /// The command and its arguments, in place of the image's entry point; none: what the image
+    /// has.
     #[serde(default)]
     pub command: Vec<String>,
     /// Environment variables.
@@ -82,6 +83,10 @@ pub struct Client {
     /// and will have, no effect. Only of a system that is known to send it so.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tells_outcome: bool,
+    /// Whether workloads go out of their way to avoid a known defect of etcd up to 3.6: see
+    /// [`sparing`](crate::workload::etcd::Options::sparing).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub spare: bool,
 }
 
 /// The language of clients.
@@ -129,6 +134,10 @@ pub struct Bounds {
     pub service: Option<Duration>,
 }
 
+/// A shorter promise nobody can keep, a longer one promises nothing.
+const SERVICE_MIN: Duration = Duration::from_millis(100);
+const SERVICE_MAX: Duration = Duration::from_secs(3600);
+
 impl Description {
     /// Checks what serde cannot.
     ///
@@ -146,9 +155,35 @@ impl Description {
             *project || registry.is_some() || dockerfile.is_some() || !debian.is_empty(),
             "[image] must say where the program comes from: `registry`, `dockerfile` or `debian`"
         );
+        if let Some(reference) = registry {
+            let name = reference.rsplit('/').next().unwrap_or_default();
+            ensure!(
+                name.contains([':', '@']),
+                "the image {reference:?} needs a tag or a digest, as in {reference}:1.2"
+            );
+        }
+        for package in debian {
+            let allowed =
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+.-".contains(c);
+            ensure!(
+                package.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+                    && package.chars().all(allowed),
+                "{package:?} is no name of a Debian package"
+            );
+        }
+        if let Some(service) = self.bounds.service {
+            ensure!(
+                (SERVICE_MIN..=SERVICE_MAX).contains(&service),
+                "[bounds] service is 100ms to 1h, not {}",
+                humantime::format_duration(service)
+            );
+        }
         ensure!(self.node.port != 0, "[node] port is 1 to 65535, not 0");
         for path in self.node.files.keys().chain(&self.node.trace) {
-            ensure!(path.starts_with('/'), "the file {path:?} in [node] needs an absolute path");
+            ensure!(
+                path.starts_with('/') && !path.split('/').any(|part| part == ".."),
+                "the file {path:?} in [node] needs an absolute path without `..`"
+            );
         }
         Ok(())
     }

@@ -10,12 +10,13 @@ pub mod template;
 
 use std::{
     fmt, fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     str::FromStr,
     sync::{Arc, LazyLock},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 pub use description::{Client, Description, Ends, Image, Program, Protocol, Status};
@@ -81,15 +82,24 @@ impl System {
         if let (Some(dockerfile), Some(folder)) = (&mut description.image.dockerfile, folder) {
             *dockerfile = folder.join(&*dockerfile);
         }
+        let is_built_in = BUILT_IN.iter().any(|(name, _)| *name == description.name);
+        ensure!(
+            folder.is_none() || !is_built_in,
+            "{}: the name {:?} is that of a system which comes with the harness: choose another",
+            path.display(),
+            description.name
+        );
         for template in description.node.templates() {
-            template::sample(description.node.port).fill(template).with_context(|| {
-                let line = template.lines().next().unwrap_or_default();
-                let line = text.lines().position(|it| !line.is_empty() && it.contains(line));
-                match line {
-                    Some(line) => format!("{}:{}", path.display(), line + 1),
-                    None => of(),
-                }
-            })?;
+            template::sample(description.node.port, &template::ADDRESSES)
+                .fill(template)
+                .with_context(|| {
+                    let line = template.lines().next().unwrap_or_default();
+                    let line = text.lines().position(|it| !line.is_empty() && it.contains(line));
+                    match line {
+                        Some(line) => format!("{}:{}", path.display(), line + 1),
+                        None => of(),
+                    }
+                })?;
         }
         Ok(Self(Arc::new(description)))
     }
@@ -134,6 +144,22 @@ impl System {
         self.0.client.tells_outcome
     }
 
+    /// Checks that the texts for all nodes of a cluster of this size can be made.
+    ///
+    /// # Errors
+    /// One cannot; says which and why.
+    pub fn check(&self, nodes: u64) -> anyhow::Result<()> {
+        let addresses: Vec<Ipv4Addr> =
+            (1..=nodes).map(|node| Ipv4Addr::from_bits(0x0a00_0000 + node as u32)).collect();
+        for node in 1..=nodes {
+            let facts = Facts { node, ..template::sample(self.0.node.port, &addresses) };
+            for text in self.0.node.templates() {
+                facts.fill(text).with_context(|| format!("{self}, for n{node}: {text:?}"))?;
+            }
+        }
+        Ok(())
+    }
+
     /// A node's command, its environment as `NAME=value`, and the files that it needs.
     ///
     /// # Errors
@@ -171,8 +197,9 @@ impl fmt::Display for System {
 impl FromStr for System {
     type Err = anyhow::Error;
 
+    /// The whole reason in one line: a command line shows no other.
     fn from_str(text: &str) -> anyhow::Result<Self> {
-        Self::named(text)
+        Self::named(text).map_err(|error| anyhow!("{error:#}"))
     }
 }
 

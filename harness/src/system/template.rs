@@ -119,14 +119,16 @@ fn architecture() -> &'static str {
     }
 }
 
-/// The second of three nodes, to try a template before there is a cluster.
-pub(super) fn sample(port: u16) -> Facts<'static> {
-    const ADDRESSES: &[Ipv4Addr] =
-        &[Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 0, 0, 4)];
+/// Addresses of three nodes.
+pub(super) const ADDRESSES: [Ipv4Addr; 3] =
+    [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 0, 0, 4)];
+
+/// The second of these nodes, to try a template before there is a cluster.
+pub(super) fn sample(port: u16, addresses: &[Ipv4Addr]) -> Facts<'_> {
     Facts {
         run: "r",
         seed: 7,
-        addresses: ADDRESSES,
+        addresses,
         node: 2,
         client_address: (Ipv4Addr::LOCALHOST, 4001).into(),
         port,
@@ -144,15 +146,16 @@ mod tests {
     fn a_template_tells_of_the_node_and_of_its_peers() {
         let list = "{{ node }} at {{ address }}: {% for peer in peers %}{{ peer.node }}={{ \
                     peer.address }}{% if not loop.last %},{% endif %}{% endfor %}\n";
-        let filled = sample(2379).fill(list).unwrap();
+        let filled = sample(2379, &ADDRESSES).fill(list).unwrap();
         assert_eq!(filled, "n2 at 10.0.0.3: n1=10.0.0.2,n2=10.0.0.3,n3=10.0.0.4\n");
         let shell = "${HOME} {x} {{ id }} {{ election_timeout_ms }}";
-        assert_eq!(sample(2379).fill(shell).unwrap(), "${HOME} {x} 2 500");
+        assert_eq!(sample(2379, &ADDRESSES).fill(shell).unwrap(), "${HOME} {x} 2 500");
     }
 
     #[test]
     fn a_name_that_means_nothing_is_named() {
-        let refused = |template: &str| sample(2379).fill(template).unwrap_err().to_string();
+        let refused =
+            |template: &str| sample(2379, &ADDRESSES).fill(template).unwrap_err().to_string();
         assert_eq!(refused("--name={{ nodename }}"), "`nodename` names nothing");
         assert!(refused("{{ peers[7].node }}").contains("names nothing"));
         assert!(!refused("{{ id").is_empty());

@@ -6,7 +6,7 @@ use harness::workload::{Workload, etcd};
 use super::*;
 
 fn wide(seed: u64, large: u32) -> Plan {
-    let workload = Workload::Etcd(etcd::Options { keys: 8, large });
+    let workload = Workload::Etcd(etcd::Options { keys: 8, large, sparing: false });
     let load = Load::steady(5, 50, Duration::from_secs(1));
     Plan::generate(plan::Options { workload, load, ..options(seed) }).unwrap()
 }

@@ -194,13 +194,14 @@ impl<'a> Service<'a> {
             return String::new();
         }
         let silence = self.nodes.iter().filter_map(|it| Some(it.silence.as_ref()?.0.length()));
-        let lag = self.nodes.iter().filter_map(|it| Some(it.lag.as_ref()?.0.length));
+        let lag = self.nodes.iter().filter_map(|it| Some(it.lag.as_ref()?.0.length)).max();
+        // Without traces nobody knows.
+        let behind = lag
+            .map_or_else(String::new, |lag| format!(" or behind for longer than {}", seconds(lag)));
         format!(
-            "; in calm of more than {}, no node was silent for longer than {} or behind for longer \
-             than {}",
+            "; in calm of more than {}, no node was silent for longer than {}{behind}",
             seconds(self.bound),
             seconds(silence.max().unwrap_or(0)),
-            seconds(lag.max().unwrap_or(0)),
         )
     }
 }

@@ -123,10 +123,7 @@ fn a_node_that_answers_nothing_is_convicted_though_others_serve() {
          no fault was in force on any of them (the bound is 4.000 s)",
     );
     reads[1] = [answered(2, 0, 10), unanswered(2, 10, 13), answered(2, 13, 30)].concat();
-    holds(
-        &evidence(&reads, Vec::new()),
-        "no node was silent for longer than 3.500 s or behind for longer than 0.000 s",
-    );
+    holds(&evidence(&reads, Vec::new()), "no node was silent for longer than 3.500 s");
 }
 
 #[test]

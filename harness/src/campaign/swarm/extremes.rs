@@ -115,20 +115,24 @@ impl LoadShape {
 
 /// So many clients, more than a node answers at once,
 const CROWD: u64 = 300;
-/// begin so many operations per second around faults.
+/// begin so many operations per second around faults; of each node where whole servers run, in
+/// clusters of at most so many nodes.
 const CROWD_PER_SECOND: u64 = 1000;
+const CROWDED_SERVERS_MAX: u64 = 3;
 /// They wait at least so long for the cluster to come back.
 const CROWD_PATIENCE: Duration = Duration::from_secs(1);
 /// One seed of so many has a crowd, and more of those with servers.
-const CROWDED: u32 = 60;
+const CROWDED: u32 = 25;
 const CROWDED_WITH_SERVERS: u32 = 4;
 
 /// Once in a while there is a crowd of clients: what they ask waits together while a fault lasts,
 /// and is answered together after it.
 pub(super) fn crowd(given: &Given, plan: &mut Plan, rng: &mut impl Rng) {
-    let one_in = match plan.cluster {
-        ClusterKind::InProcess => CROWDED_WITH_SERVERS,
-        ClusterKind::Sim | ClusterKind::Docker => CROWDED,
+    let (one_in, crowds) = match plan.cluster {
+        ClusterKind::InProcess if plan.nodes <= CROWDED_SERVERS_MAX => {
+            (CROWDED_WITH_SERVERS, plan.nodes)
+        }
+        ClusterKind::InProcess | ClusterKind::Sim | ClusterKind::Docker => (CROWDED, 1),
     };
     // Of a crowd's writes many are lost together: only keys by themselves can be judged then, and
     // only where each value says which write it is of.
@@ -139,11 +143,11 @@ pub(super) fn crowd(given: &Given, plan: &mut Plan, rng: &mut impl Rng) {
     }
     let (time, election) = (plan.time, plan.timings.election_timeout);
     plan.load = Load {
-        concurrency: CROWD,
-        loyal: plan.load.loyal.min(1) * CROWD,
+        concurrency: crowds * CROWD,
+        loyal: plan.load.loyal.min(1) * crowds * CROWD,
         stretches: match given.rate {
             Some(_) => Vec::new(),
-            None => around(&plan.faults, time, election, CROWD_PER_SECOND, rng),
+            None => around(&plan.faults, time, election, crowds * CROWD_PER_SECOND, rng),
         },
         operation_timeout: match given.operation_timeout {
             Some(given) => given,

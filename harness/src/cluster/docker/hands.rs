@@ -187,7 +187,11 @@ async fn perform(cluster: &Cluster, watch: &Watch, deed: Deed) -> anyhow::Result
     match deed {
         Deed::Start(node) => nothing(match cluster.state(node).await {
             Ok(state) if state.running => Ok(()),
-            Ok(_) => cluster.start(node).await.map(|()| watch.started(node)),
+            Ok(_) => {
+                // Before its answer, which may be lost: a start counted twice harms nobody.
+                watch.started(node);
+                cluster.start(node).await
+            }
             Err(error) => Err(error),
         }),
         Deed::Stop(node) => nothing(cluster.stop(node).await),

@@ -20,6 +20,8 @@ use crate::{
     system::{Filled, template::Facts},
 };
 
+/// A node that makes more processes and threads than this is stopped from it, not the machine.
+const PIDS_MAX: i64 = 8192;
 /// Where the volume is mounted.
 const VOLUME: &str = "/data";
 /// Where memory is mounted, for nodes that are to forget.
@@ -114,8 +116,12 @@ pub(super) async fn create(
         labels: Some(own),
         host_config: Some(HostConfig {
             network_mode: Some(format!("container:{}", options.pod(node))),
-            // What other programs need of these is not known.
-            cap_drop: system.is_raft_node().then(|| vec!["ALL".into()]),
+            cap_drop: Some(match system.is_raft_node() {
+                true => vec!["ALL".into()],
+                // What else other programs need is not known. Forged packets would pass a cut.
+                false => vec!["MKNOD".into(), "NET_RAW".into()],
+            }),
+            pids_limit: Some(PIDS_MAX),
             security_opt: Some(vec!["no-new-privileges".into()]),
             readonly_rootfs: Some(system.is_raft_node()),
             mounts: Some(vec![Mount {

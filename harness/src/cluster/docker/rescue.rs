@@ -87,7 +87,8 @@ fn read_run(directory: &Path) -> anyhow::Result<Run> {
 async fn save(docker: &Docker, left: &Left, directory: &Path) -> Vec<String> {
     let trace = directory.join("trace").join(format!("{}.jsonl", left.node));
     let log = directory.join("logs").join(format!("{}.log", left.node));
-    if trace.exists() || log.exists() {
+    // The log is begun before the trace is whole.
+    if if left.trace.is_some() { trace.exists() } else { log.exists() } {
         return Vec::new();
     }
     for path in [&trace, &log] {

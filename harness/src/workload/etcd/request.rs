@@ -30,7 +30,10 @@ impl Etcd {
             0..30 => kv::Request::Put(self.put()),
             30..60 => kv::Request::Range(self.range()),
             60..70 => kv::Request::DeleteRange(self.delete()),
-            70..95 => kv::Request::Txn(self.txn(0)),
+            70..95 => {
+                let txn = self.txn(0);
+                kv::Request::Txn(if self.sparing { spared(txn) } else { txn })
+            }
             _ => self.malformed(),
         }
     }
@@ -283,6 +286,19 @@ impl Etcd {
 }
 
 /// A value of this length, or of its name's if that is longer.
+/// The transaction without old revisions in its own ranges, if it writes.
+fn spared(mut txn: TxnRequest) -> TxnRequest {
+    if kv::Request::Txn(txn.clone()).is_read() {
+        return txn;
+    }
+    for operation in txn.success.iter_mut().chain(&mut txn.failure) {
+        if let Some(Request::RequestRange(range)) = &mut operation.request {
+            range.revision = 0;
+        }
+    }
+    txn
+}
+
 fn padded(name: &str, length: usize) -> Bytes {
     let mut value = name.as_bytes().to_vec();
     value.push(b' ');
