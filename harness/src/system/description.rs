@@ -32,7 +32,7 @@ pub struct Description {
 #[serde(deny_unknown_fields)]
 pub struct Image {
     /// It is this project's node.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub project: bool,
     /// A reference to an image that the Docker daemon has, or that a registry gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,15 +77,15 @@ pub struct Client {
     pub protocol: Protocol,
     /// Whether it executes an operation once that is sent again under the same session and
     /// sequence number, as this project's node does.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sessions: bool,
     /// Whether an error's `raft-outcome: none` may be believed: that the request certainly had,
     /// and will have, no effect. Only of a system that is known to send it so.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tells_outcome: bool,
     /// Whether workloads go out of their way to avoid a known defect of etcd up to 3.6: see
     /// [`sparing`](crate::workload::etcd::Options::sparing).
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spare: bool,
 }
 
@@ -195,9 +195,4 @@ impl Program {
         let Self { command, environment, files, .. } = self;
         command.iter().chain(environment.values()).chain(files.values())
     }
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
 }

@@ -98,14 +98,19 @@ impl<'a> Service<'a> {
         let reign = |node| Reigns::of(progress.trace(node), run.started);
         let reigns: Vec<Reigns> = (0..run.nodes).map(reign).collect();
         let all = calm.clone();
-        let led: Vec<Range<u64>> =
-            reigns.iter().zip(&all).flat_map(|(reigns, calm)| reigns.during(calm)).collect();
+        let settles = run.expect.settles.map(nanoseconds);
+        let led: Vec<Range<u64>> = reigns
+            .iter()
+            .zip(&all)
+            .filter(|_| settles.is_some())
+            .flat_map(|(reigns, calm)| reigns.during(calm))
+            .collect();
         let of_node = |(node, spans): (usize, Vec<Range<u64>>)| {
             let mut it = OfNode { name: format!("n{}", node + 1), ..OfNode::default() };
             let started = !run.never_started.contains(&(node as u64 + 1));
             let traced = progress.knows(node) && !run.lost.contains(&(node as u64 + 1));
-            if let (true, Some(settles)) = (started, run.expect.settles.map(nanoseconds)) {
-                let served = misses::served(&spans, bound, &led, settles);
+            if started {
+                let served = misses::served(&spans, bound, &led, settles.unwrap_or(0));
                 served.iter().for_each(|time| it.misses.add(asked[node].misses(time, prompt)));
             }
             for span in spans.into_iter().filter(|span| started && span.end - span.start > bound) {
@@ -115,9 +120,6 @@ impl<'a> Service<'a> {
                 if silence.length() > longest {
                     it.others = others(&asked, node, &silence.span);
                     it.silence = Some((silence, span.clone()));
-                }
-                if run.expect.settles.is_none() {
-                    it.misses.add(asked[node].misses(&(span.start + bound..span.end), prompt));
                 }
                 if let (Some(stable), true) = (run.expect.stable, traced) {
                     let stable = nanoseconds(stable);
@@ -135,6 +137,9 @@ impl<'a> Service<'a> {
                     let wait = nanoseconds(wait);
                     let begun = elections::under_a_leader(trace, run.started, &span, wait, &others);
                     it.elections.extend(begun.into_iter().map(|begun| (begun, span.clone())));
+                    // One may be without a cause for both reasons.
+                    it.elections.sort_by_key(|(election, _)| election.time);
+                    it.elections.dedup_by_key(|(election, _)| election.time);
                 }
                 let lag = traced.then(|| progress.longest_lag(node, &span)).flatten();
                 let longest = it.lag.as_ref().map_or(0, |(lag, _)| lag.length);

@@ -67,13 +67,8 @@ pub struct Options {
     pub large: u32,
     /// Transactions that write never read at a revision that is not there: in etcd up to 3.6 the
     /// member that was asked refuses these, and all others execute them (etcd-io/etcd#18667).
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sparing: bool,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 /// A request, and how its client performs it.
